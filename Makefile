@@ -1,0 +1,65 @@
+# Every command of the project. All are idempotent and work from a fresh clone.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+KSERVE_VENV := .venv-kserve
+KSERVE_STAMP := $(KSERVE_VENV)/.installed
+PYTHON ?= python3
+
+.PHONY: help demo test check fmt bench generate lock image cluster-up cluster-down clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: $(STAMP) ## the main job on a real cluster: one promotion, five refusals and rollbacks, a table at the end
+	@$(PY) -m tests.cluster.demo
+
+test: check $(KSERVE_STAMP) ## every test: fast gate, contract, simulation, end-to-end on the cluster
+	@$(PY) -m pytest tests/contract tests/simulation tests/cluster
+
+check: $(STAMP) ## the fast gate: format, lint, types, import contracts, generated files, unit tests
+	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
+	@$(VENV)/bin/mypy --no-error-summary
+	@$(VENV)/bin/lint-imports --no-logo > .check.log || { cat .check.log; rm -f .check.log; exit 1; }; rm -f .check.log
+	@$(VENV)/bin/vulture
+	@$(PY) -m seatrial.cli.main generate --check
+	@$(PY) -m pytest -q tests/unit
+
+fmt: $(STAMP) ## format and fix what can be fixed
+	@$(VENV)/bin/ruff check -q --fix . ; $(VENV)/bin/ruff format -q .
+
+bench: $(STAMP) ## measure: detection table of the statistics, server against raw ONNX Runtime
+	@$(PY) -m tests.bench
+
+generate: $(STAMP) ## write the generated files: CRD and its copies, reference pages
+	@$(PY) -m seatrial.cli.main generate
+
+lock: $(STAMP) ## resolve the dependencies anew into requirements/
+	@requirements/lock
+
+image: $(STAMP) ## build both images from their Containerfiles into OCI archives
+	@$(PY) -m tests.cluster.harness images
+
+cluster-up: $(STAMP) ## start the test cluster (CLUSTER=kind: with Docker and kind)
+	@$(PY) -m tests.cluster.harness up
+
+cluster-down: $(STAMP) ## stop the test cluster and leave no trace
+	@$(PY) -m tests.cluster.harness down
+
+clean: ## remove the environments and tool caches of this clone
+	@rm -rf $(VENV) $(KSERVE_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@echo "installing the Python environment into $(VENV) (about a minute)"
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: on Debian, apt-get install python3-venv"; exit 1; }
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(KSERVE_STAMP): requirements/kserve-client.txt
+	@echo "installing the kserve client into $(KSERVE_VENV)"
+	@$(PYTHON) -m venv $(KSERVE_VENV)
+	@$(KSERVE_VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/kserve-client.txt
+	@touch $@
