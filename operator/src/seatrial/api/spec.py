@@ -1,0 +1,260 @@
+"""`ModelDeployment.spec`: what a user wants, with every default. The CRD's schema is generated from these types.
+
+A field exists only once it works. Docstrings become the descriptions in the CRD; bounds are in the annotations.
+Rules that the schema can't say as bounds are CEL rules, `rules` in `seatrial.api.schema`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from .values import Duration, Ratio
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
+Name = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+Quantity = Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=24)]
+
+
+def seconds(text: str) -> Duration:
+    return Duration.parse(text)
+
+
+def percent(text: str) -> Ratio:
+    return Ratio.parse(text)
+
+
+class Base(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Immutable, keyword-only, camelCase on the wire."""
+
+
+class Model(Base):
+    """The model version to serve, named by the digest of its bytes."""
+
+    uri: Annotated[
+        str,
+        Meta(
+            description="Where the bytes are: one .onnx file or a model package (.tar, .tar.gz, .zip). http:// or https://.",
+            pattern="^https?://[^ ]+$",
+            max_length=2048,
+        ),
+    ]
+    sha256: Annotated[Sha256, Meta(description="SHA-256 of the bytes at uri, 64 lower-case hex digits.")]
+    version: (
+        Annotated[
+            str,
+            Meta(
+                description="Label for people; V2 model_version and metrics carry it. Default: the first 8 digits of sha256.",
+                pattern="^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+                max_length=63,
+            ),
+        ]
+        | None
+    ) = None
+    name: Annotated[Name, Meta(description="V2 model name. Default: metadata.name.")] | None = None
+
+    @property
+    def label(self) -> str:
+        return self.version or self.sha256[:8]
+
+
+class QuantizationMode(enum.StrEnum):
+    AUTO = "Auto"
+    STATIC = "Static"
+    NONE = "None"
+
+
+class QuantizationFailure(enum.StrEnum):
+    SERVE_ORIGINAL = "ServeOriginal"
+    REJECT = "Reject"
+
+
+class Quantization(Base):
+    """Whether the model is served in int8, and what that may cost."""
+
+    mode: Annotated[
+        QuantizationMode,
+        Meta(
+            description="Auto: static int8 when the graph has something to quantize and the package has calibration rows, else the original. Static: int8 or onFailure. None: the original."
+        ),
+    ] = QuantizationMode.AUTO
+    max_disagreement: Annotated[
+        Ratio, Meta(description="Calibration and test rows whose answer may differ from the original's.")
+    ] = percent("1%")
+    min_speedup: Annotated[
+        Ratio, Meta(description="Speed gained that is worth it, measured on the node at batch 1 and 32.")
+    ] = percent("0%")
+    on_failure: Annotated[
+        QuantizationFailure,
+        Meta(description="What happens when int8 misses a bound: ServeOriginal or Reject the version."),
+    ] = QuantizationFailure.SERVE_ORIGINAL
+
+
+class ResourceList(Base):
+    """CPU and memory as Kubernetes quantities."""
+
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+
+
+class Resources(Base):
+    """Requests and limits of the server's container."""
+
+    requests: ResourceList = ResourceList(cpu="100m", memory="128Mi")
+    limits: ResourceList = ResourceList(memory="1Gi")
+
+
+class Limits(Base):
+    """What the server accepts before it refuses."""
+
+    max_queue_rows: Annotated[
+        int, Meta(description="Rows waiting for the model; more is answered 429.", ge=1, le=65536)
+    ] = 256
+    timeout: Annotated[Duration, Meta(description="Longest time a request may take.")] = seconds("2s")
+    max_body_bytes: Annotated[Quantity, Meta(description="Largest request body; more is answered 413.")] = "64Mi"
+
+
+class Serving(Base):
+    """The pods that serve a version. Changing anything here makes a new revision, hence a rollout."""
+
+    image: (
+        Annotated[
+            str,
+            Meta(
+                description="Serving image. Default: the operator's own at the time a version is first seen; an operator upgrade changes no running version.",
+                pattern="^[^ ]+$",
+                max_length=512,
+            ),
+        ]
+        | None
+    ) = None
+    resources: Resources = Resources()
+    limits: Limits = Limits()
+
+
+class Trial(Base):
+    """The trial Job: fetch, verify, quantize, test, before any serving pod exists."""
+
+    timeout: Annotated[Duration, Meta(description="The trial fails after this time.")] = seconds("10m")
+
+
+class Step(Base):
+    """One stage of a canary."""
+
+    weight: Annotated[
+        int, Meta(description="Share of the requests that the candidate should get, in percent.", ge=1, le=100)
+    ]
+    min_duration: Annotated[
+        Duration, Meta(description="Observed time before the next step; time without metrics doesn't count.")
+    ] = seconds("2m")
+    min_requests: Annotated[
+        int, Meta(description="Requests answered by the candidate before the next step.", ge=0, le=1_000_000_000)
+    ] = 100
+    pause: Annotated[bool, Meta(description="Wait for the promote command at the end of this step.")] = False
+
+
+class InsufficientTraffic(enum.StrEnum):
+    HOLD = "Hold"
+    PROMOTE = "Promote"
+
+
+class Rollout(Base):
+    """How a new version takes over."""
+
+    steps: Annotated[
+        tuple[Step, ...],
+        Meta(description="Stages of the canary, weights strictly increasing.", min_length=1, max_length=20),
+    ] = (Step(weight=10), Step(weight=50, min_requests=500))
+    on_insufficient_traffic: Annotated[
+        InsufficientTraffic,
+        Meta(
+            description="When minRequests isn't met at stepTimeout: Hold the weight, or Promote on what was seen. Without metrics nothing is ever promoted."
+        ),
+    ] = InsufficientTraffic.HOLD
+    step_timeout: Annotated[Duration, Meta(description="When onInsufficientTraffic applies.")] = seconds("30m")
+    start_timeout: Annotated[Duration, Meta(description="A candidate whose pods aren't Ready by then is rejected.")] = (
+        seconds("5m")
+    )
+    soak: Annotated[
+        Duration, Meta(description="After promotion the old version stays warm and the new one watched for this long.")
+    ] = seconds("10m")
+
+
+class PrometheusSource(Base):
+    """Where the evidence comes from."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Base URL of the Prometheus that scrapes the pods.", pattern="^https?://[^ ]+$", max_length=2048
+        ),
+    ]
+
+
+class Errors(Base):
+    """Requests that the model failed."""
+
+    max: Annotated[Ratio, Meta(description="Absolute guard: a candidate proven above this share is rolled back.")] = (
+        percent("5%")
+    )
+    tolerance: Annotated[
+        Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share.")
+    ] = percent("10%")
+
+
+class Latency(Base):
+    """Requests slower than a threshold."""
+
+    threshold: Annotated[Duration, Meta(description="A request is slow above this.")] = seconds("100ms")
+    max: Annotated[
+        Ratio, Meta(description="Absolute guard: a candidate with proven more slow requests is rolled back.")
+    ] = percent("1%")
+    tolerance: Annotated[
+        Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share.")
+    ] = percent("25%")
+
+
+class Rejections(Base):
+    """Requests that the server refused as the client's fault; a version that refuses what the old one took is a regression."""
+
+    tolerance: Annotated[
+        Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share.")
+    ] = percent("25%")
+
+
+class Analysis(Base):
+    """How the candidate is compared with stable."""
+
+    prometheus: PrometheusSource | None = None
+    interval: Annotated[
+        Duration, Meta(description="How often the evidence is looked at; also the time slot of the comparison.")
+    ] = seconds("15s")
+    blind_timeout: Annotated[
+        Duration,
+        Meta(description="Without usable metrics for so long, the candidate's weight goes to 0, without a verdict."),
+    ] = seconds("2m")
+    false_rollback_rate: Annotated[
+        Ratio, Meta(description="Share of healthy candidates that may be rolled back by mistake, over a whole rollout.")
+    ] = percent("1%")
+    errors: Errors = Errors()
+    latency: Latency = Latency()
+    rejections: Rejections = Rejections()
+
+
+class Spec(Base):
+    """What a user wants of one model deployment."""
+
+    model: Model
+    replicas: Annotated[int, Meta(description="Pods of the stable version.", ge=1, le=500)] = 2
+    quantization: Quantization = Quantization()
+    serving: Serving = Serving()
+    trial: Trial = Trial()
+    rollout: Rollout = Rollout()
+    analysis: Analysis = Analysis()
+    revision_history_limit: Annotated[int, Meta(description="Old revisions kept for a return.", ge=1, le=50)] = 10
+
+
+Command = Literal["promote", "abort", "retry"]
