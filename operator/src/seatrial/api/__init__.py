@@ -1,4 +1,4 @@
-"""The resource `ModelDeployment` (seatrial.dev/v1alpha1) as types: `spec`, `status`, `values`, and the CRD made of them."""
+"""The resource `ModelDeployment` (seatrial.dev/v1alpha1) as types, and the CRD made of them."""
 
 GROUP = "seatrial.dev"
 VERSION = "v1alpha1"

@@ -31,13 +31,15 @@ class Base(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Immutable, keyword-only, camelCase on the wire."""
 
 
-class Model(Base):
+class Model(Base, frozen=True, kw_only=True):
     """The model version to serve, named by the digest of its bytes."""
 
     uri: Annotated[
         str,
         Meta(
-            description="Where the bytes are: one .onnx file or a model package (.tar, .tar.gz, .zip). http:// or https://.",
+            description=(
+                "Where the bytes are: one .onnx file or a model package (.tar, .tar.gz, .zip). http:// or https://."
+            ),
             pattern="^https?://[^ ]+$",
             max_length=2048,
         ),
@@ -47,7 +49,9 @@ class Model(Base):
         Annotated[
             str,
             Meta(
-                description="Label for people; V2 model_version and metrics carry it. Default: the first 8 digits of sha256.",
+                description=(
+                    "Label for people; V2 model_version and metrics carry it. Default: the first 8 digits of sha256."
+                ),
                 pattern="^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
                 max_length=63,
             ),
@@ -72,13 +76,16 @@ class QuantizationFailure(enum.StrEnum):
     REJECT = "Reject"
 
 
-class Quantization(Base):
+class Quantization(Base, frozen=True, kw_only=True):
     """Whether the model is served in int8, and what that may cost."""
 
     mode: Annotated[
         QuantizationMode,
         Meta(
-            description="Auto: static int8 when the graph has something to quantize and the package has calibration rows, else the original. Static: int8 or onFailure. None: the original."
+            description=(
+                "Auto: static int8 when the graph has something to quantize and the package has calibration "
+                "rows, else the original. Static: int8 or onFailure. None: the original."
+            )
         ),
     ] = QuantizationMode.AUTO
     max_disagreement: Annotated[
@@ -93,21 +100,21 @@ class Quantization(Base):
     ] = QuantizationFailure.SERVE_ORIGINAL
 
 
-class ResourceList(Base):
+class ResourceList(Base, frozen=True, kw_only=True):
     """CPU and memory as Kubernetes quantities."""
 
     cpu: Quantity | None = None
     memory: Quantity | None = None
 
 
-class Resources(Base):
+class Resources(Base, frozen=True, kw_only=True):
     """Requests and limits of the server's container."""
 
     requests: ResourceList = ResourceList(cpu="100m", memory="128Mi")
     limits: ResourceList = ResourceList(memory="1Gi")
 
 
-class Limits(Base):
+class Limits(Base, frozen=True, kw_only=True):
     """What the server accepts before it refuses."""
 
     max_queue_rows: Annotated[
@@ -117,14 +124,17 @@ class Limits(Base):
     max_body_bytes: Annotated[Quantity, Meta(description="Largest request body; more is answered 413.")] = "64Mi"
 
 
-class Serving(Base):
+class Serving(Base, frozen=True, kw_only=True):
     """The pods that serve a version. Changing anything here makes a new revision, hence a rollout."""
 
     image: (
         Annotated[
             str,
             Meta(
-                description="Serving image. Default: the operator's own at the time a version is first seen; an operator upgrade changes no running version.",
+                description=(
+                    "Serving image. Default: the operator's own at the time a version is first seen; an operator "
+                    "upgrade changes no running version."
+                ),
                 pattern="^[^ ]+$",
                 max_length=512,
             ),
@@ -135,13 +145,13 @@ class Serving(Base):
     limits: Limits = Limits()
 
 
-class Trial(Base):
+class Trial(Base, frozen=True, kw_only=True):
     """The trial Job: fetch, verify, quantize, test, before any serving pod exists."""
 
     timeout: Annotated[Duration, Meta(description="The trial fails after this time.")] = seconds("10m")
 
 
-class Step(Base):
+class Step(Base, frozen=True, kw_only=True):
     """One stage of a canary."""
 
     weight: Annotated[
@@ -161,7 +171,7 @@ class InsufficientTraffic(enum.StrEnum):
     PROMOTE = "Promote"
 
 
-class Rollout(Base):
+class Rollout(Base, frozen=True, kw_only=True):
     """How a new version takes over."""
 
     steps: Annotated[
@@ -171,7 +181,10 @@ class Rollout(Base):
     on_insufficient_traffic: Annotated[
         InsufficientTraffic,
         Meta(
-            description="When minRequests isn't met at stepTimeout: Hold the weight, or Promote on what was seen. Without metrics nothing is ever promoted."
+            description=(
+                "When minRequests isn't met at stepTimeout: Hold the weight, or Promote on what was seen. "
+                "Without metrics nothing is ever promoted."
+            )
         ),
     ] = InsufficientTraffic.HOLD
     step_timeout: Annotated[Duration, Meta(description="When onInsufficientTraffic applies.")] = seconds("30m")
@@ -183,7 +196,7 @@ class Rollout(Base):
     ] = seconds("10m")
 
 
-class PrometheusSource(Base):
+class PrometheusSource(Base, frozen=True, kw_only=True):
     """Where the evidence comes from."""
 
     url: Annotated[
@@ -194,7 +207,7 @@ class PrometheusSource(Base):
     ]
 
 
-class Errors(Base):
+class Errors(Base, frozen=True, kw_only=True):
     """Requests that the model failed."""
 
     max: Annotated[Ratio, Meta(description="Absolute guard: a candidate proven above this share is rolled back.")] = (
@@ -205,7 +218,7 @@ class Errors(Base):
     ] = percent("10%")
 
 
-class Latency(Base):
+class Latency(Base, frozen=True, kw_only=True):
     """Requests slower than a threshold."""
 
     threshold: Annotated[Duration, Meta(description="A request is slow above this.")] = seconds("100ms")
@@ -217,15 +230,15 @@ class Latency(Base):
     ] = percent("25%")
 
 
-class Rejections(Base):
-    """Requests that the server refused as the client's fault; a version that refuses what the old one took is a regression."""
+class Rejections(Base, frozen=True, kw_only=True):
+    """Requests refused as the client's fault; a version that refuses what the old one took has regressed."""
 
     tolerance: Annotated[
         Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share.")
     ] = percent("25%")
 
 
-class Analysis(Base):
+class Analysis(Base, frozen=True, kw_only=True):
     """How the candidate is compared with stable."""
 
     prometheus: PrometheusSource | None = None
@@ -244,7 +257,7 @@ class Analysis(Base):
     rejections: Rejections = Rejections()
 
 
-class Spec(Base):
+class Spec(Base, frozen=True, kw_only=True):
     """What a user wants of one model deployment."""
 
     model: Model

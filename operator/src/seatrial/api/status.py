@@ -83,7 +83,7 @@ class ConditionStatus(enum.StrEnum):
     UNKNOWN = "Unknown"
 
 
-class Condition(Base, omit_defaults=False):
+class Condition(Base, frozen=True, kw_only=True, omit_defaults=False):
     """A standard Kubernetes condition; lastTransitionTime moves only when status flips."""
 
     type: Short
@@ -94,7 +94,7 @@ class Condition(Base, omit_defaults=False):
     last_transition_time: datetime
 
 
-class Stable(Base):
+class Stable(Base, frozen=True, kw_only=True):
     """The revision that has the traffic and a good name."""
 
     revision: Short
@@ -107,7 +107,7 @@ class Stable(Base):
     since: datetime
 
 
-class Previous(Base):
+class Previous(Base, frozen=True, kw_only=True):
     """The revision that was stable before, kept warm until the soak is over."""
 
     revision: Short
@@ -120,7 +120,7 @@ class Previous(Base):
     warm_until: datetime
 
 
-class Candidate(Base):
+class Candidate(Base, frozen=True, kw_only=True):
     """The revision on trial or taking over. Times are the API server's."""
 
     revision: Short
@@ -152,14 +152,14 @@ class Candidate(Base):
     ] = False
 
 
-class Share(Base):
+class Share(Base, frozen=True, kw_only=True):
     """Requests answered, by arm, in the current step."""
 
     stable: Count = 0
     candidate: Count = 0
 
 
-class Traffic(Base):
+class Traffic(Base, frozen=True, kw_only=True):
     """What was asked of the traffic provider and what the request counters say."""
 
     provider: Short = "Service"
@@ -170,7 +170,7 @@ class Traffic(Base):
     requests: Share | None = None
 
 
-class MetricStatus(Base):
+class MetricStatus(Base, frozen=True, kw_only=True):
     """One compared metric. Shares are percentages; evidence is an e-value, rolled back at the bound."""
 
     name: Short
@@ -184,7 +184,7 @@ class MetricStatus(Base):
     outcome: Short = ""
 
 
-class AnalysisStatus(Base):
+class AnalysisStatus(Base, frozen=True, kw_only=True):
     """The last look at the evidence that changed something."""
 
     outcome: Short
@@ -194,7 +194,7 @@ class AnalysisStatus(Base):
     metrics: Annotated[tuple[MetricStatus, ...], Meta(max_length=16)] = ()
 
 
-class QuantizationStatus(Base):
+class QuantizationStatus(Base, frozen=True, kw_only=True):
     """What became of the quantization; shares are percentages, speed-ups factors."""
 
     mode: QuantizationMode
@@ -207,7 +207,7 @@ class QuantizationStatus(Base):
     speedup32: Short = ""
 
 
-class TestStatus(Base):
+class TestStatus(Base, frozen=True, kw_only=True):
     """One model test."""
 
     __test__ = False  # not a test of ours
@@ -219,7 +219,7 @@ class TestStatus(Base):
     rows: Count = 0
 
 
-class TrialStatus(Base):
+class TrialStatus(Base, frozen=True, kw_only=True):
     """The trial of the newest tried revision."""
 
     revision: Short
@@ -236,7 +236,7 @@ class VerdictKind(enum.StrEnum):
     SUPERSEDED = "Superseded"
 
 
-class Verdict(Base):
+class Verdict(Base, frozen=True, kw_only=True):
     """What was decided of a revision, for good (a retry token clears a rejection)."""
 
     revision: Short
@@ -248,7 +248,7 @@ class Verdict(Base):
     at: datetime
 
 
-class Rollback(Base):
+class Rollback(Base, frozen=True, kw_only=True):
     """The newest rollback: why, and how long it took until the candidate had no traffic."""
 
     source: Annotated[Short, Meta(description="Revision that lost its traffic.")] = msgspec.field(name="from")
@@ -261,7 +261,7 @@ class Rollback(Base):
     )
 
 
-class Commands(Base):
+class Commands(Base, frozen=True, kw_only=True):
     """Tokens of the command annotations that were handled; a token is handled once."""
 
     promote: Short = ""
@@ -269,7 +269,7 @@ class Commands(Base):
     retry: Short = ""
 
 
-class Status(Base):
+class Status(Base, frozen=True, kw_only=True):
     """What the operator observed and decided."""
 
     observed_generation: int = -1
