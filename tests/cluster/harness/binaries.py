@@ -1,0 +1,147 @@
+"""The programs of the cluster, built from Go modules and kept in the cache under the hash of everything that went into them.
+
+`kube` is Kubernetes, etcd, kubectl, CoreDNS and Helm in one multi-call binary (folder kube/). Prometheus is built in its own module's
+folder of the Go module cache, so that its own go.mod counts. `pause` is the sandbox container's program (folder pause/).
+Nothing is downloaded as a binary and no toolchain is fetched. A build ends in an atomic rename; two builders of one program wait for
+each other.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.cluster.harness import errors, paths, progress, shell
+
+KUBERNETES = "1.34.4"
+_HELM = "4.0.5"
+_PROMETHEUS = "3.9.1"
+_PROMETHEUS_MODULE = "github.com/prometheus/prometheus@v0.309.1"
+
+_GO_ENV = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+
+
+def _kube_ldflags() -> str:
+    """Versions the programs report. Without them kubelet and API server call themselves v0.0.0 and Helm renders charts for v1.20."""
+    major, minor, _ = KUBERNETES.split(".")
+    values = {
+        "k8s.io/component-base/version.gitVersion": f"v{KUBERNETES}",
+        "k8s.io/component-base/version.gitMajor": major,
+        "k8s.io/component-base/version.gitMinor": minor,
+        "k8s.io/component-base/version.gitTreeState": "clean",
+        "k8s.io/client-go/pkg/version.gitVersion": f"v{KUBERNETES}",
+        "helm.sh/helm/v4/internal/version.version": f"v{_HELM}",
+        "helm.sh/helm/v4/internal/version.kubeClientVersionMajor": major,
+        "helm.sh/helm/v4/internal/version.kubeClientVersionMinor": minor,
+        "helm.sh/helm/v4/pkg/chart/common.k8sVersionMajor": major,
+        "helm.sh/helm/v4/pkg/chart/common.k8sVersionMinor": minor,
+    }
+    return "-s -w " + " ".join(f"-X {name}={value}" for name, value in values.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """How to build one program: from a folder of ours or from a published module."""
+
+    name: str
+    title: str
+    ldflags: str
+    folder: Path | None = None
+    module: str = ""
+    package: str = "."
+
+    def key(self) -> str:
+        """Hash of everything that decides the bytes: source files, module version, flags."""
+        digest = hashlib.sha256(json.dumps([self.module, self.package, self.ldflags, sorted(_GO_ENV.items())]).encode())
+        for path in sorted(self.folder.iterdir()) if self.folder else []:
+            if path.name in ("go.mod", "go.sum") or path.suffix == ".go":
+                digest.update(f"{path.name}\0".encode() + path.read_bytes())
+        return digest.hexdigest()[:16]
+
+    def path(self) -> Path:
+        return paths.binaries() / f"{self.name}-{self.key()}"
+
+
+KUBE = Program("kube", f"Kubernetes {KUBERNETES}, CoreDNS and Helm", _kube_ldflags(), folder=paths.HARNESS / "kube")
+PROMETHEUS = Program(
+    "prometheus",
+    f"Prometheus {_PROMETHEUS}",
+    f"-s -w -X github.com/prometheus/common/version.Version={_PROMETHEUS}",
+    module=_PROMETHEUS_MODULE,
+    package="./cmd/prometheus",
+)
+PAUSE = Program("pause", "the pause program", "-s -w", folder=paths.HARNESS / "pause")
+
+
+def ensure(*programs: Program, say: progress.Say) -> None:
+    """Builds what is not in the cache, in parallel."""
+    missing = [program for program in programs if not program.path().exists()]
+    if not missing:
+        return
+    check_go()
+    paths.binaries().mkdir(parents=True, exist_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(len(missing)) as pool:
+        for build in [pool.submit(_build, program, say=say) for program in missing]:
+            build.result()
+
+
+def check_go() -> None:
+    """One clear message when Go is missing or older than the kube module asks for."""
+    wanted = required_go((paths.HARNESS / "kube" / "go.mod").read_text())
+    remedy = f"Install Go {wanted} or newer and run again, or use your own Docker and kind: make cluster-up CLUSTER=kind"
+    try:
+        found = shell.run(["go", "env", "GOVERSION"], env=_GO_ENV).strip()
+    except errors.MissingTool as error:
+        raise errors.MissingTool(f"Go is not installed; it builds the cluster's programs. {remedy}") from error
+    if _numbers(found) < _numbers(wanted):
+        raise errors.MissingTool(f"Go is {found}, too old to build the cluster's programs. {remedy}")
+
+
+def required_go(gomod: str) -> str:
+    """The version in the `go` line of a go.mod."""
+    line = re.search(r"^go (\S+)$", gomod, re.MULTILINE)
+    if line is None:
+        raise errors.HarnessError("kube/go.mod has no `go` line; restore it from version control")
+    return line[1]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
+
+
+def _build(program: Program, *, say: progress.Say) -> None:
+    target = program.path()
+    with _locked(target.with_name(f"{program.name}.lock")):
+        if target.exists():
+            return
+        # Same folder as the target: a rename is atomic only within one file system.
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{program.name}.") as scratch:
+            with progress.step(say, f"building {program.title} from Go modules (minutes the first time)"):
+                built = Path(scratch) / program.name
+                flags = ["-trimpath", "-ldflags", program.ldflags, "-o", str(built)]
+                shell.run(["go", "build", *flags, program.package], cwd=_source(program, Path(scratch)), env=_GO_ENV)
+            os.replace(built, target)
+
+
+def _source(program: Program, scratch: Path) -> Path:
+    if program.folder is not None:
+        return program.folder
+    # Called outside any module, else the surrounding go.mod would have a say.
+    answer = shell.run(["go", "mod", "download", "-json", program.module], cwd=scratch, env={**_GO_ENV, "GOFLAGS": ""})
+    return Path(str(json.loads(answer)["Dir"]))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

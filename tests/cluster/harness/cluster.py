@@ -1,0 +1,62 @@
+"""The handle on a running test cluster: what the demo and the end-to-end tests hold, the same for both kinds of cluster.
+
+Made by `node.up` or `kind.up`, never by hand. It only ever uses the kubeconfig that the harness wrote.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from tests.cluster.harness import shell
+
+
+class Stoppable(Protocol):
+    """Something a test may take away and bring back. Both calls return when it is done: exited, or serving again."""
+
+    def stop(self) -> None: ...
+
+    def start(self) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """A ready cluster: node Ready, cluster DNS and Prometheus answering, default service account there."""
+
+    kubeconfig: Path
+    kubectl_argv: tuple[str, ...]
+    helm_argv: tuple[str, ...]
+    prometheus_url: str
+    """Reachable from this machine (demo, tests)."""
+    prometheus_in_cluster: str
+    """Reachable from pods: what the operator is configured with."""
+    prometheus: Stoppable
+    inside_argv: tuple[str, ...]
+    import_images: Callable[[tuple[str, ...]], None]
+    environment: dict[str, str]
+
+    def kubectl(self, *args: str, input: str | None = None, check: bool = True, timeout: float = 120) -> str:
+        """Standard output of kubectl as cluster administrator; a failure raises CommandFailed with its words."""
+        return shell.run(
+            [*self.kubectl_argv, *args], input=input, check=check, timeout=timeout, env=self.environment
+        )
+
+    def helm(self, *args: str, timeout: float = 300) -> str:
+        """Standard output of Helm 4 with this cluster's kubeconfig."""
+        return shell.run([*self.helm_argv, *args], timeout=timeout, env=self.environment)
+
+    def node_exec(self, *args: str, input: str | None = None, check: bool = True, timeout: float = 120) -> str:
+        """Standard output of a program of this machine, run inside the node's network namespace.
+
+        There pods and services are one hop away and nothing else can be reached: the place for load.
+        """
+        return shell.run([*self.inside_argv, *args], input=input, check=check, timeout=timeout)
+
+    def load_images(self, *names: str) -> None:
+        """Builds (when their inputs changed) and imports images: operator, serving, store, client.
+
+        The tag stays `:dev`; pods started after the call run the new image, running ones keep theirs.
+        """
+        self.import_images(names)

@@ -1,0 +1,3 @@
+module seatrial.dev/pause
+
+go 1.24.0
