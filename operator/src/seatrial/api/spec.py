@@ -103,15 +103,19 @@ class Quantization(Base, frozen=True, kw_only=True):
 class ResourceList(Base, frozen=True, kw_only=True):
     """CPU and memory as Kubernetes quantities."""
 
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
+    cpu: Annotated[Quantity, Meta(description="Cores, such as 500m or 2.")] | None = None
+    memory: Annotated[Quantity, Meta(description="Bytes, such as 512Mi or 2Gi.")] | None = None
 
 
 class Resources(Base, frozen=True, kw_only=True):
     """Requests and limits of the server's container."""
 
-    requests: ResourceList = ResourceList(cpu="100m", memory="128Mi")
-    limits: ResourceList = ResourceList(memory="1Gi")
+    requests: Annotated[ResourceList, Meta(description="What the scheduler reserves.")] = ResourceList(
+        cpu="100m", memory="128Mi"
+    )
+    limits: Annotated[ResourceList, Meta(description="What the container may use at most.")] = ResourceList(
+        memory="1Gi"
+    )
 
 
 class Limits(Base, frozen=True, kw_only=True):

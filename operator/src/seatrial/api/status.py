@@ -18,6 +18,13 @@ from .spec import QuantizationMode
 Text = Annotated[str, Meta(max_length=2048)]
 Short = Annotated[str, Meta(max_length=256)]
 Count = Annotated[int, Meta(ge=0)]
+Revision = Annotated[Short, Meta(description="Name of a revision: a hash over everything that decides its pods.")]
+ModelVersion = Annotated[Short, Meta(description="The model version's label, as in metrics and V2 model_version.")]
+Digest = Annotated[Short, Meta(description="SHA-256 of the model's bytes as fetched.")]
+ServedDigest = Annotated[Short, Meta(description="SHA-256 of the bytes served; differs from sha256 when quantized.")]
+Precision = Annotated[Short, Meta(description="Precision served: fp32 or int8-static.")]
+Image = Annotated[Short, Meta(description="Serving image, recorded when the revision was first seen.")]
+ReadyReplicas = Annotated[Count, Meta(description="Pods that are Ready.")]
 
 VERDICTS_KEPT = 20
 
@@ -86,51 +93,56 @@ class ConditionStatus(enum.StrEnum):
 class Condition(Base, frozen=True, kw_only=True, omit_defaults=False):
     """A standard Kubernetes condition; lastTransitionTime moves only when status flips."""
 
-    type: Short
-    status: ConditionStatus
-    reason: Short
-    message: Text
-    observed_generation: int
-    last_transition_time: datetime
+    type: Annotated[Short, Meta(description="Ready, Available, Reconciling, Stalled, Verified, Analyzed or Routed.")]
+    status: Annotated[ConditionStatus, Meta(description="True, False or Unknown.")]
+    reason: Annotated[
+        Short, Meta(description="One CamelCase word for machines; the same in events, verdicts and metrics.")
+    ]
+    message: Annotated[Text, Meta(description="What happened and what to do, for people.")]
+    observed_generation: Annotated[
+        int,
+        Meta(description="metadata.generation that this was said of; -1 before the operator saw the object.", ge=-1),
+    ]
+    last_transition_time: Annotated[datetime, Meta(description="When status last flipped.")]
 
 
 class Stable(Base, frozen=True, kw_only=True):
     """The revision that has the traffic and a good name."""
 
-    revision: Short
-    model_version: Short
-    sha256: Short
-    served_sha256: Short = ""
-    precision: Short = ""
-    image: Short = ""
-    ready_replicas: Count = 0
-    since: datetime
+    revision: Revision
+    model_version: ModelVersion
+    sha256: Digest
+    served_sha256: ServedDigest = ""
+    precision: Precision = ""
+    image: Image = ""
+    ready_replicas: ReadyReplicas = 0
+    since: Annotated[datetime, Meta(description="When it was promoted.")]
 
 
 class Previous(Base, frozen=True, kw_only=True):
     """The revision that was stable before, kept warm until the soak is over."""
 
-    revision: Short
-    model_version: Short
-    sha256: Short
-    served_sha256: Short = ""
-    precision: Short = ""
-    image: Short = ""
-    since: datetime
-    warm_until: datetime
+    revision: Revision
+    model_version: ModelVersion
+    sha256: Digest
+    served_sha256: ServedDigest = ""
+    precision: Precision = ""
+    image: Image = ""
+    since: Annotated[datetime, Meta(description="When it was promoted.")]
+    warm_until: Annotated[datetime, Meta(description="End of the soak: until then going back is one flip.")]
 
 
 class Candidate(Base, frozen=True, kw_only=True):
     """The revision on trial or taking over. Times are the API server's."""
 
-    revision: Short
-    model_version: Short
-    sha256: Short
-    served_sha256: Short = ""
-    precision: Short = ""
-    image: Short = ""
-    ready_replicas: Count = 0
-    trial_started_at: datetime | None = None
+    revision: Revision
+    model_version: ModelVersion
+    sha256: Digest
+    served_sha256: ServedDigest = ""
+    precision: Precision = ""
+    image: Image = ""
+    ready_replicas: ReadyReplicas = 0
+    trial_started_at: Annotated[datetime, Meta(description="When the trial Job was asked for.")] | None = None
     started_at: (
         Annotated[datetime, Meta(description="When its pods were asked for; startTimeout counts from here.")] | None
     ) = None
@@ -155,15 +167,15 @@ class Candidate(Base, frozen=True, kw_only=True):
 class Share(Base, frozen=True, kw_only=True):
     """Requests answered, by arm, in the current step."""
 
-    stable: Count = 0
-    candidate: Count = 0
+    stable: Annotated[Count, Meta(description="Requests answered by stable.")] = 0
+    candidate: Annotated[Count, Meta(description="Requests answered by the candidate.")] = 0
 
 
 class Traffic(Base, frozen=True, kw_only=True):
     """What was asked of the traffic provider and what the request counters say."""
 
-    provider: Short = "Service"
-    desired_weight: Annotated[int, Meta(ge=0, le=100)] = 0
+    provider: Annotated[Short, Meta(description="What routes the requests: Service.")] = "Service"
+    desired_weight: Annotated[int, Meta(description="Candidate's share asked for, in percent.", ge=0, le=100)] = 0
     measured_share: (
         Annotated[str, Meta(description="Candidate's share of the requests in the current step.", max_length=16)] | None
     ) = None
@@ -173,38 +185,38 @@ class Traffic(Base, frozen=True, kw_only=True):
 class MetricStatus(Base, frozen=True, kw_only=True):
     """One compared metric. Shares are percentages; evidence is an e-value, rolled back at the bound."""
 
-    name: Short
-    stable: Short = ""
-    candidate: Short = ""
-    ratio: Short = ""
-    low: Short = ""
-    high: Short = ""
-    evidence: Short = ""
-    bound: Short = ""
-    outcome: Short = ""
+    name: Annotated[Short, Meta(description="Which metric: errors, latency, rejections or degraded.")]
+    stable: Annotated[Short, Meta(description="Stable's share.")] = ""
+    candidate: Annotated[Short, Meta(description="Candidate's share.")] = ""
+    ratio: Annotated[Short, Meta(description="Candidate's share over stable's.")] = ""
+    low: Annotated[Short, Meta(description="Lower end of the confidence interval of the ratio.")] = ""
+    high: Annotated[Short, Meta(description="Upper end of the confidence interval of the ratio.")] = ""
+    evidence: Annotated[Short, Meta(description="E-value against the candidate.")] = ""
+    bound: Annotated[Short, Meta(description="The e-value at which the candidate is rolled back.")] = ""
+    outcome: Annotated[Short, Meta(description="Pass, Fail, NoData, Inconclusive or Error.")] = ""
 
 
 class AnalysisStatus(Base, frozen=True, kw_only=True):
     """The last look at the evidence that changed something."""
 
-    outcome: Short
-    at: datetime
-    window: Short = ""
-    message: Text = ""
-    metrics: Annotated[tuple[MetricStatus, ...], Meta(max_length=16)] = ()
+    outcome: Annotated[Short, Meta(description="Pass, Fail, NoData, Inconclusive or Error.")]
+    at: Annotated[datetime, Meta(description="When it was looked at.")]
+    window: Annotated[Short, Meta(description="Span of time the evidence covers.")] = ""
+    message: Annotated[Text, Meta(description="What decided, in one sentence.")] = ""
+    metrics: Annotated[tuple[MetricStatus, ...], Meta(description="Each compared metric.", max_length=16)] = ()
 
 
 class QuantizationStatus(Base, frozen=True, kw_only=True):
     """What became of the quantization; shares are percentages, speed-ups factors."""
 
-    mode: QuantizationMode
-    outcome: Short
-    reason: Text = ""
-    disagreement: Short = ""
-    bound: Short = ""
-    rows: Count = 0
-    speedup1: Short = ""
-    speedup32: Short = ""
+    mode: Annotated[QuantizationMode, Meta(description="The mode asked for.")]
+    outcome: Annotated[Short, Meta(description="Applied, NotApplicable, ServedOriginal, Rejected or Off.")]
+    reason: Annotated[Text, Meta(description="Why, in one sentence.")] = ""
+    disagreement: Annotated[Short, Meta(description="Rows whose answer differs from the original's.")] = ""
+    bound: Annotated[Short, Meta(description="maxDisagreement at the time.")] = ""
+    rows: Annotated[Count, Meta(description="Rows compared.")] = 0
+    speedup1: Annotated[Short, Meta(description="Times faster than the original at batch 1.")] = ""
+    speedup32: Annotated[Short, Meta(description="Times faster than the original at batch 32.")] = ""
 
 
 class TestStatus(Base, frozen=True, kw_only=True):
@@ -212,22 +224,24 @@ class TestStatus(Base, frozen=True, kw_only=True):
 
     __test__ = False  # not a test of ours
 
-    name: Short
-    outcome: Short
-    observed: Short = ""
-    bound: Short = ""
-    rows: Count = 0
+    name: Annotated[Short, Meta(description="The test's name in the model package.")]
+    outcome: Annotated[Short, Meta(description="Pass or Fail.")]
+    observed: Annotated[Short, Meta(description="What was measured.")] = ""
+    bound: Annotated[Short, Meta(description="What was asked for.")] = ""
+    rows: Annotated[Count, Meta(description="Rows tested.")] = 0
 
 
 class TrialStatus(Base, frozen=True, kw_only=True):
     """The trial of the newest tried revision."""
 
-    revision: Short
-    outcome: Short
-    message: Text = ""
+    revision: Revision
+    outcome: Annotated[Short, Meta(description="Passed, Rejected or Failed.")]
+    message: Annotated[Text, Meta(description="Cause and remedy, in one sentence.")] = ""
     quantization: QuantizationStatus | None = None
-    tests: Annotated[tuple[TestStatus, ...], Meta(max_length=50)] = ()
-    report_sha256: Short = ""
+    tests: Annotated[tuple[TestStatus, ...], Meta(description="Each model test.", max_length=50)] = ()
+    report_sha256: Annotated[
+        Short, Meta(description="SHA-256 of the trial's report, as the trial itself stated it.")
+    ] = ""
 
 
 class VerdictKind(enum.StrEnum):
@@ -239,13 +253,13 @@ class VerdictKind(enum.StrEnum):
 class Verdict(Base, frozen=True, kw_only=True):
     """What was decided of a revision, for good (a retry token clears a rejection)."""
 
-    revision: Short
-    model_version: Short
-    sha256: Short
-    verdict: VerdictKind
-    reason: Reason
-    message: Text = ""
-    at: datetime
+    revision: Revision
+    model_version: ModelVersion
+    sha256: Digest
+    verdict: Annotated[VerdictKind, Meta(description="Promoted, Rejected or Superseded.")]
+    reason: Annotated[Reason, Meta(description="Why, in one word.")]
+    message: Annotated[Text, Meta(description="Why, in one sentence.")] = ""
+    at: Annotated[datetime, Meta(description="When it was decided.")]
 
 
 class Rollback(Base, frozen=True, kw_only=True):
@@ -253,8 +267,8 @@ class Rollback(Base, frozen=True, kw_only=True):
 
     source: Annotated[Short, Meta(description="Revision that lost its traffic.")] = msgspec.field(name="from")
     target: Annotated[Short, Meta(description="Revision that has it now.")] = msgspec.field(name="to")
-    reason: Reason
-    message: Text = ""
+    reason: Annotated[Reason, Meta(description="Why, in one word.")]
+    message: Annotated[Text, Meta(description="Why, in one sentence.")] = ""
     breach_at: Annotated[datetime, Meta(description="First sample at which the evidence passed the bound.")]
     zero_weight_at: Annotated[datetime, Meta(description="When the endpoints no longer held the candidate.")] | None = (
         None
@@ -264,20 +278,27 @@ class Rollback(Base, frozen=True, kw_only=True):
 class Commands(Base, frozen=True, kw_only=True):
     """Tokens of the command annotations that were handled; a token is handled once."""
 
-    promote: Short = ""
-    abort: Short = ""
-    retry: Short = ""
+    promote: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/promote.")] = ""
+    abort: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/abort.")] = ""
+    retry: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/retry.")] = ""
 
 
 class Status(Base, frozen=True, kw_only=True):
     """What the operator observed and decided."""
 
-    observed_generation: int = -1
-    phase: Phase = Phase.PENDING
+    observed_generation: Annotated[
+        int,
+        Meta(
+            description="metadata.generation that this status is about; -1 before the operator saw the object.", ge=-1
+        ),
+    ] = -1
+    phase: Annotated[Phase, Meta(description="One word for people; decisions never read it.")] = Phase.PENDING
     conditions: Annotated[
         tuple[Condition, ...],
         Meta(
-            max_length=16, extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+            description="Standard conditions, readable by kstatus and `kubectl wait`.",
+            max_length=16,
+            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()
     stable: Stable | None = None
@@ -289,6 +310,6 @@ class Status(Base, frozen=True, kw_only=True):
     verdicts: Annotated[tuple[Verdict, ...], Meta(description="Newest first.", max_length=VERDICTS_KEPT)] = ()
     last_rollback: Rollback | None = None
     commands: Commands = Commands()
-    endpoint: Text = ""
-    replicas: Count = 0
-    selector: Text = ""
+    endpoint: Annotated[Text, Meta(description="URL of the V2 model endpoint inside the cluster.")] = ""
+    replicas: Annotated[Count, Meta(description="Pods of the stable version, for the scale subresource.")] = 0
+    selector: Annotated[Text, Meta(description="Label selector of those pods, for the scale subresource.")] = ""
