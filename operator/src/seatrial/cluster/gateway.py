@@ -1,0 +1,67 @@
+"""What the operator may do with the cluster, as one small protocol over plain dicts in the API's JSON form.
+
+The real one is `seatrial.cluster.kubernetes.KubernetesGateway`; unit tests of the control loop may bring their own.
+Every method raises `seatrial.cluster.errors.ClusterError` and nothing else; every call has a deadline of its own.
+Writes can be repeated: apply is declarative, replace and write_status compare and swap, delete names a uid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+Object: TypeAlias = dict[str, Any]
+Objects: TypeAlias = list[Object]  # in the class below, `list` is the method
+Names: TypeAlias = list[tuple[str, str]]
+
+FIELD_MANAGER = "seatrial"
+
+
+class Gateway(Protocol):
+    """The cluster as the operator sees it."""
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """The object as the API server has it now (a quorum read), None when there is none."""
+        ...
+
+    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> Objects:
+        """Objects with these labels, of one namespace or (None) of all, read in chunks.
+
+        Items carry apiVersion and kind as single objects do; managedFields are left out, they are most of the bytes.
+        """
+        ...
+
+    async def names(self, kind: str, namespace: str | None) -> Names:
+        """(namespace, name) of every object, without transferring their contents."""
+        ...
+
+    async def apply(self, wanted: Object) -> Object:
+        """Server-side apply as our field manager, taking over what others set. Identical content changes nothing."""
+        ...
+
+    async def create(self, wanted: Object) -> Object:
+        """Creates; Conflict when the name is taken."""
+        ...
+
+    async def replace(self, changed: Object) -> Object:
+        """Whole object by compare-and-swap on metadata.resourceVersion; Conflict when it changed meanwhile."""
+        ...
+
+    async def write_status(self, changed: Object) -> Object:
+        """The status by compare-and-swap on metadata.resourceVersion; Conflict when the object changed meanwhile."""
+        ...
+
+    async def delete(self, kind: str, namespace: str, name: str, *, uid: str, propagation: str = "Background") -> None:
+        """Deletes this very object; done as well when it is gone or another one has its name."""
+        ...
+
+    async def pod_log(
+        self, namespace: str, pod: str, container: str, *, limit_bytes: int, tail_lines: int | None = None
+    ) -> str:
+        """The container's log: from its beginning, or its last lines; at most limit_bytes counted from there."""
+        ...
+
+    def server_now(self) -> datetime:
+        """The API server's time (UTC); Unavailable before its first answer. Jumps of the local clock don't show."""
+        ...

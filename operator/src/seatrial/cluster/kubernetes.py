@@ -1,0 +1,128 @@
+"""The gateway to a real API server: each method of the protocol as the HTTP request it is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import cast
+
+import msgspec
+
+from seatrial.cluster import errors, gateway, kinds, rest
+
+_CHUNK = 500
+_NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_EXPIRED = 410
+
+
+@contextlib.asynccontextmanager
+async def connected(*, timeout: float = 10.0) -> AsyncIterator[KubernetesGateway]:
+    """A gateway with the pod's service account, else with $KUBECONFIG; `timeout` seconds bound every call."""
+    transport = rest.Rest(await rest.configuration(), timeout=timeout)
+    try:
+        yield KubernetesGateway(transport)
+    finally:
+        await transport.close()
+
+
+class KubernetesGateway:
+    """`gateway.Gateway` over HTTP. See there for what each method promises."""
+
+    def __init__(self, transport: rest.Rest) -> None:
+        self._rest = transport
+
+    async def get(self, kind: str, namespace: str, name: str) -> gateway.Object | None:
+        try:
+            return _object(await self._rest.call("GET", kinds.KINDS[kind].path(namespace, name)))
+        except errors.NotFound:
+            return None
+
+    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> gateway.Objects:
+        selector = ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+        items = await self._chunks(kind, namespace, query={"labelSelector": selector} if selector else {})
+        for item in items:
+            item["apiVersion"], item["kind"] = kinds.KINDS[kind].api_version, kind
+            item["metadata"].pop("managedFields", None)
+        return items
+
+    async def names(self, kind: str, namespace: str | None) -> gateway.Names:
+        items = await self._chunks(kind, namespace, query={}, accept=_NAMES_ONLY)
+        return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items]
+
+    async def apply(self, wanted: gateway.Object) -> gateway.Object:
+        query = {"fieldManager": gateway.FIELD_MANAGER, "force": "true"}
+        return _object(await self._rest.call("PATCH", _path(wanted), query=query, body=wanted, content_type=rest.APPLY))
+
+    async def create(self, wanted: gateway.Object) -> gateway.Object:
+        path = kinds.KINDS[wanted["kind"]].path(wanted["metadata"]["namespace"])
+        query = {"fieldManager": gateway.FIELD_MANAGER}
+        return _object(await self._rest.call("POST", path, query=query, body=wanted))
+
+    async def replace(self, changed: gateway.Object) -> gateway.Object:
+        query = {"fieldManager": gateway.FIELD_MANAGER}
+        return _object(await self._rest.call("PUT", _path(changed), query=query, body=_versioned(changed)))
+
+    async def write_status(self, changed: gateway.Object) -> gateway.Object:
+        query = {"fieldManager": gateway.FIELD_MANAGER}
+        path = _path(changed, "status")
+        return _object(await self._rest.call("PUT", path, query=query, body=_versioned(changed)))
+
+    async def delete(self, kind: str, namespace: str, name: str, *, uid: str, propagation: str = "Background") -> None:
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": propagation}
+        # 409 is the precondition: another object has the name by now, ours is gone.
+        with contextlib.suppress(errors.NotFound, errors.Conflict):
+            await self._rest.call("DELETE", kinds.KINDS[kind].path(namespace, name), body=options)
+
+    async def pod_log(
+        self, namespace: str, pod: str, container: str, *, limit_bytes: int, tail_lines: int | None = None
+    ) -> str:
+        query = {"container": container, "limitBytes": str(limit_bytes)}
+        if tail_lines is not None:
+            query["tailLines"] = str(tail_lines)
+        path = kinds.KINDS["Pod"].path(namespace, pod, "log")
+        content = await self._rest.call("GET", path, query=query, accept="*/*")
+        return content[:limit_bytes].decode(errors="replace")
+
+    def server_now(self) -> datetime:
+        return self._rest.server.now()
+
+    async def _chunks(
+        self, kind: str, namespace: str | None, *, query: Mapping[str, str], accept: str = rest.JSON
+    ) -> gateway.Objects:
+        """Every item; begins anew, once and unchunked, when the list expires between two chunks."""
+        path = kinds.KINDS[kind].path(namespace)
+        items: gateway.Objects = []
+        page = {**query, "limit": str(_CHUNK)}
+        while True:
+            try:
+                answer = _object(await self._rest.call("GET", path, query=page, accept=accept))
+            except errors.Refused as error:
+                if error.status != _EXPIRED or "continue" not in page:
+                    raise
+                items, page = [], dict(query)
+                continue
+            items += answer.get("items") or []
+            following = answer["metadata"].get("continue")
+            if not following:
+                return items
+            page = {**query, "limit": str(_CHUNK), "continue": following}
+
+
+def _path(subject: gateway.Object, subresource: str | None = None) -> str:
+    metadata = subject["metadata"]
+    return kinds.KINDS[subject["kind"]].path(metadata["namespace"], metadata["name"], subresource)
+
+
+def _versioned(changed: gateway.Object) -> gateway.Object:
+    """Without a resourceVersion the API server would overwrite instead of compare."""
+    if not changed["metadata"].get("resourceVersion"):
+        raise ValueError("metadata.resourceVersion must be the one that was read")
+    return changed
+
+
+def _object(content: bytes) -> gateway.Object:
+    try:
+        return cast(gateway.Object, msgspec.json.decode(content, type=dict))
+    except msgspec.DecodeError as error:
+        raise errors.Unavailable(f"the API server's answer is not JSON: {error}") from error

@@ -1,0 +1,1 @@
+"""The running operator: watching, queueing, reconciling, being observed. Decisions are in `seatrial.rollout`."""
