@@ -1,4 +1,4 @@
-"""The test cluster: a real Kubernetes on this machine, from Go modules, Debian packages and PyPI, without an image registry.
+"""The test cluster: a real Kubernetes on this machine, from Go modules, Debian packages and PyPI, no registry.
 
     from tests.cluster import harness
 
@@ -9,7 +9,8 @@
     harness.down(say=print)                                           # leaves no process, mount, namespace or route
 
 `apiserver.running()` gives an API server without a node, on loopback, for contract tests: ready in seconds, no root.
-CLUSTER=kind in the environment uses Docker and kind instead; nothing outside this package may know which of the two it is.
+CLUSTER=kind in the environment uses Docker and kind instead; nothing outside this package may know which of the two
+it is.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ __all__ = ["Cluster", "down", "up"]
 
 
 def up(*, images: Sequence[str] = (), say: progress.Say = progress.silent) -> Cluster:
-    """A running cluster with these images imported. Idempotent: a healthy one is taken as it is, anything else is replaced."""
+    """A running cluster with these images imported. Idempotent: a healthy one is taken as it is, anything else is
+    replaced.
+    """
     cluster = kind.up(say=say) if _kind() else node.up(say=say)
     cluster.load_images(*images)
     return cluster

@@ -1,9 +1,9 @@
-"""The programs of the cluster, built from Go modules and kept in the cache under the hash of everything that went into them.
+"""The programs of the cluster, built from Go modules and cached under the hash of everything that went into them.
 
-`kube` is Kubernetes, etcd, kubectl, CoreDNS and Helm in one multi-call binary (folder kube/). Prometheus is built in its own module's
-folder of the Go module cache, so that its own go.mod counts. `pause` is the sandbox container's program (folder pause/).
-Nothing is downloaded as a binary and no toolchain is fetched. A build ends in an atomic rename; two builders of one program wait for
-each other.
+`kube` is Kubernetes, etcd, kubectl, CoreDNS and Helm in one multi-call binary (folder kube/). Prometheus is built in
+its own module's folder of the Go module cache, so that its own go.mod counts. `pause` is the sandbox container's
+program (folder pause/). Nothing is downloaded as a binary and no toolchain is fetched. A build ends in an atomic
+rename; two builders of one program wait for each other.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _GO_ENV = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly
 
 
 def _kube_ldflags() -> str:
-    """Versions the programs report. Without them kubelet and API server call themselves v0.0.0 and Helm renders charts for v1.20."""
+    """Versions the programs report. Without them kubelet and API server call themselves v0.0.0 and Helm renders
+    charts for v1.20.
+    """
     major, minor, _ = KUBERNETES.split(".")
     values = {
         "k8s.io/component-base/version.gitVersion": f"v{KUBERNETES}",
@@ -97,7 +99,9 @@ def ensure(*programs: Program, say: progress.Say) -> None:
 def check_go() -> None:
     """One clear message when Go is missing or older than the kube module asks for."""
     wanted = required_go((paths.HARNESS / "kube" / "go.mod").read_text())
-    remedy = f"Install Go {wanted} or newer and run again, or use your own Docker and kind: make cluster-up CLUSTER=kind"
+    remedy = (
+        f"Install Go {wanted} or newer and run again, or use your own Docker and kind: make cluster-up CLUSTER=kind"
+    )
     try:
         found = shell.run(["go", "env", "GOVERSION"], env=_GO_ENV).strip()
     except errors.MissingTool as error:

@@ -1,6 +1,7 @@
-"""The handle on a running test cluster: what the demo and the end-to-end tests hold, the same for both kinds of cluster.
+"""The handle on a running test cluster: what demo and end-to-end tests hold.
 
-Made by `node.up` or `kind.up`, never by hand. It only ever uses the kubeconfig that the harness wrote.
+The same for both kinds of cluster. Made by `node.up` or `kind.up`, never by hand. It only uses the kubeconfig that
+the harness wrote.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ class Cluster:
     prometheus_in_cluster: str
     """Reachable from pods: what the operator is configured with."""
     prometheus: Stoppable
+    apiserver: Stoppable
+    etcd: Stoppable
     inside_argv: tuple[str, ...]
     import_images: Callable[[tuple[str, ...]], None]
     environment: dict[str, str]
 
     def kubectl(self, *args: str, input: str | None = None, check: bool = True, timeout: float = 120) -> str:
         """Standard output of kubectl as cluster administrator; a failure raises CommandFailed with its words."""
-        return shell.run(
-            [*self.kubectl_argv, *args], input=input, check=check, timeout=timeout, env=self.environment
-        )
+        return shell.run([*self.kubectl_argv, *args], input=input, check=check, timeout=timeout, env=self.environment)
 
     def helm(self, *args: str, timeout: float = 300) -> str:
         """Standard output of Helm 4 with this cluster's kubeconfig."""

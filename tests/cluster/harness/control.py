@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-
 from tests.cluster.harness import errors, supervisor, waiting
 
 
@@ -25,7 +24,9 @@ def ask(path: Path, request: supervisor.Request) -> dict[str, supervisor.State]:
             with connection.makefile("rb") as stream:
                 reply = msgspec.json.decode(stream.readline(), type=supervisor.Reply)
     except (OSError, msgspec.DecodeError) as error:
-        raise errors.NotReady(f"the cluster's supervisor does not answer at {path}: {error}; run make cluster-up") from error
+        raise errors.NotReady(
+            f"the cluster's supervisor does not answer at {path}: {error}; run make cluster-up"
+        ) from error
     if reply.error:
         raise errors.HarnessError(f"the cluster's supervisor refused: {reply.error}")
     return reply.programs
@@ -47,10 +48,17 @@ class Switch:
     def running(self) -> bool:
         return self._state().pid != 0
 
-    def stop(self, *, timeout: float = 20) -> None:
-        """Ends the program for good; returns when it has exited."""
+    def stop(self, *, grace: float = 3) -> None:
+        """Ends the program until `start`; returns when it has exited.
+
+        After `grace` seconds it is killed: an API server, for one, drains its watches for up to a minute.
+        """
         self._ask("stop", signal.SIGTERM)
-        waiting.until(lambda: not self.running, what=f"{self._name} stopped", seconds=timeout)
+        try:
+            waiting.until(lambda: not self.running, what=f"{self._name} ended", seconds=grace)
+        except errors.NotReady:
+            self._ask("stop", signal.SIGKILL)
+            waiting.until(lambda: not self.running, what=f"{self._name} killed", seconds=20)
 
     def start(self, *, timeout: float = 60) -> None:
         """Starts it, and returns when it serves."""

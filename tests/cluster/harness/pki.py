@@ -1,6 +1,7 @@
 """Certificates of one cluster: its own authority, a certificate per program, kubeconfigs with everything embedded.
 
-Keys are P-256 throughout (the service account key too). Made anew for each cluster, valid for a year, never reused, never installed anywhere.
+Keys are P-256 throughout (the service account key too). Made anew for each cluster, valid for a year, never reused,
+never installed anywhere.
 """
 
 from __future__ import annotations
@@ -92,9 +93,7 @@ def kubeconfig(*, server: str, authority: Credentials, user: Credentials) -> str
 def service_account_key() -> tuple[bytes, bytes]:
     """(private, public) PEM of the key that signs service account tokens."""
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return private_pem(key), public
 
 

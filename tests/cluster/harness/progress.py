@@ -1,6 +1,7 @@
 """Tells the person in front of the terminal what is being done and how long it took.
 
-A step that is over within two seconds is one line; a longer one announces itself and gives a sign of life every 15 seconds.
+A step that is over within two seconds is one line; a longer one announces itself and gives a sign of life every 15
+seconds.
 """
 
 from __future__ import annotations

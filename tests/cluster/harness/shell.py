@@ -25,7 +25,9 @@ def run(
     check: bool = True,
     timeout: float = 1800,
 ) -> str:
-    """Standard output of the command; with check, a status other than 0 raises CommandFailed with the last lines it printed."""
+    """Standard output of the command; with check, a status other than 0 raises CommandFailed with the last lines it
+    printed.
+    """
     command = [str(part) for part in argv]
     try:
         done = subprocess.run(

@@ -1,10 +1,12 @@
-"""Keeps a list of programs running and obeys a control socket. The pid 1 of the node, and the parent of the API-server-only cluster.
+"""Keeps a list of programs running and obeys a control socket. The pid 1 of the node, and the parent of the
+API-server-only cluster.
 
     python -m tests.cluster.harness.supervisor PLAN.json [--while-stdin]
 
-A program that exits is started again, with a growing pause; one that was told to stop stays stopped. One request per connection, one
-JSON line each way; `control.py` is the other side. With --while-stdin it ends, killing everything, when its standard input closes: a
-test run that is killed leaves nothing behind. Knows nothing about Kubernetes, and must stay so: it is what everything else rests on.
+A program that exits is started again, with a growing pause; one that was told to stop stays stopped. One request per
+connection, one JSON line each way; `control.py` is the other side. With --while-stdin it ends, killing everything,
+when its standard input closes: a test run that is killed leaves nothing behind. Knows nothing about Kubernetes, and
+must stay so: it is what everything else rests on.
 """
 
 from __future__ import annotations

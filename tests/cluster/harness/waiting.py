@@ -1,4 +1,6 @@
-"""Waits for a condition with a deadline, and asks HTTP endpoints whether they are ready. Nothing in the harness sleeps a fixed time."""
+"""Waits for a condition with a deadline, and asks HTTP endpoints whether they are ready. Nothing in the harness
+sleeps a fixed time.
+"""
 
 from __future__ import annotations
 
