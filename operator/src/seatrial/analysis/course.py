@@ -1,0 +1,171 @@
+"""All tests of a canary after each slot, as arrays. `verdict` reads a course; it makes no decision itself.
+
+Row k of everything here depends on slots 0..k only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from seatrial.analysis import dispersion, evidence, table
+from seatrial.analysis import policy as policies
+from seatrial.analysis.evidence import Floats
+
+Bools = npt.NDArray[np.bool_]
+
+OFF = evidence.HIGHEST_SHARE  # a maximum of 95 % or more forbids nothing
+GUARD_PART = 0.25  # of the metric's alpha, for its absolute guard; `verdict` shows why it fits under the whole
+
+
+class Kind(enum.Enum):
+    RELATIVE = "relative"
+    MAXIMUM = "maximum"
+
+
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """One question, asked over and over.
+
+    Attributes:
+        columns: of the table; several only for latency, whose edges are averaged.
+        log_evidence: after each slot, [T].
+        bound: what exp(log_evidence) must reach.
+        limit: margin per slot and column for RELATIVE ([T, len(columns)]), the maximum share for MAXIMUM.
+        excused: where stable does the same, so that reaching the bound is not the candidate's fault: [T].
+    """
+
+    name: str
+    kind: Kind
+    columns: tuple[int, ...]
+    log_evidence: Floats
+    by_column: Floats
+    bound: float
+    limit: Floats
+    excused: Bools
+
+    @property
+    def reached(self) -> Bools:
+        return self.log_evidence >= math.log(self.bound)
+
+    @property
+    def breach(self) -> int | None:
+        """First slot at which the bound was reached without excuse."""
+        hits = np.flatnonzero(self.reached & ~self.excused)
+        return int(hits[0]) if len(hits) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    table: table.Table
+    phi: Floats  # [T, C]
+    tests: tuple[Test, ...]
+
+
+def run(rows: table.Table, policy: policies.Policy) -> Course:
+    """Every test over every slot."""
+    tolerance = _tolerances(rows, policy)
+    phi = dispersion.phi(rows, policy.dispersion)
+    margin = dispersion.margin(rows, tolerance, dispersion=phi, spread=policy.spread)
+    odds = rows.odds[:, None] * rows.known
+    by_column = evidence.relative(rows.events_candidate, rows.events_stable, odds=odds, margin=margin, dispersion=phi)
+    alpha = policy.false_rollback_rate
+    edges = tuple(range(table.FIRST_EDGE, table.FIRST_EDGE + len(rows.edges)))
+    questions = [
+        ("errors", (table.ERRORS,)),
+        ("latency", edges),
+        ("rejections", (table.REJECTIONS,)),
+        ("degraded", (table.DEGRADED,)),
+    ]
+    relative = [
+        _relative(name, columns, by_column=by_column, margin=margin, bound=1 / (alpha * SHARES[name]))
+        for name, columns in questions
+        if columns
+    ]
+    return Course(table=rows, phi=phi, tests=(*relative, *_guards(rows, policy, phi, tolerance)))
+
+
+SHARES = {"errors": 0.4, "latency": 0.4, "rejections": 0.1, "degraded": 0.1}
+
+
+def guard_edge(edges: tuple[str, ...], threshold: float) -> int | None:
+    """Column of the histogram edge at the threshold, else the next above it.
+
+    The threshold can be changed while pods with the old edges run. What is slower than a higher edge is slower than the
+    threshold, so the guard then sees less than there is, never more.
+    """
+    for place, edge in enumerate(edges):
+        if float(edge) >= threshold * (1 - 1e-9):
+            return table.FIRST_EDGE + place
+    return None
+
+
+def _tolerances(rows: table.Table, policy: policies.Policy) -> Floats:
+    """Degraded answers are failures the fallback hid: they get the tolerance of errors."""
+    first = [policy.errors.tolerance, policy.rejections.tolerance, policy.errors.tolerance]
+    return np.array([*first, *[policy.latency.tolerance] * len(rows.edges)])
+
+
+def _relative(name: str, columns: tuple[int, ...], *, by_column: Floats, margin: Floats, bound: float) -> Test:
+    own = by_column[:, list(columns)]
+    log_evidence = evidence.log_mean_exp(own)
+    return Test(
+        name=name,
+        kind=Kind.RELATIVE,
+        columns=columns,
+        log_evidence=log_evidence,
+        by_column=own,
+        bound=bound,
+        limit=margin[:, list(columns)],
+        excused=np.zeros(len(log_evidence), dtype=bool),
+    )
+
+
+def _guards(rows: table.Table, policy: policies.Policy, phi: Floats, tolerance: Floats) -> list[Test]:
+    slow = guard_edge(rows.edges, policy.latency.threshold)
+    asked = [("errors", table.ERRORS, policy.errors.max), ("latency", slow, policy.latency.max)]
+    return [
+        _guard(rows, name, column, most=most, phi=phi[:, column], tolerance=tolerance[column], policy=policy)
+        for name, column, most in asked
+        if column is not None and most < OFF
+    ]
+
+
+def _guard(
+    rows: table.Table,
+    name: str,
+    column: int,
+    *,
+    most: float,
+    phi: Floats,
+    tolerance: float,
+    policy: policies.Policy,
+) -> Test:
+    requests = rows.requests_candidate * rows.known[:, column]
+    log_evidence = evidence.absolute(rows.events_candidate[:, column], requests, most=most, dispersion=phi)
+    return Test(
+        name=f"{name}Maximum",
+        kind=Kind.MAXIMUM,
+        columns=(column,),
+        log_evidence=log_evidence,
+        by_column=log_evidence[:, None],
+        bound=1 / (policy.false_rollback_rate * SHARES[name] * GUARD_PART),
+        limit=np.full((len(log_evidence), 1), most),
+        excused=_stable_share(rows, column) * (1 + tolerance) > most,
+    )
+
+
+def _stable_share(rows: table.Table, column: int) -> Floats:
+    """Stable's share of events so far, slot by slot weighted with the candidate's traffic.
+
+    An outage while the candidate has half of the traffic weighs more in the candidate's own share than in stable's;
+    weighted like this, both saw the same outage.
+    """
+    odds = rows.odds * rows.known[:, column]
+    share = np.cumsum(rows.events_stable[:, column] * odds)
+    requests = np.cumsum(rows.requests_candidate * (odds > 0))
+    return np.divide(share, requests, out=np.zeros_like(share), where=requests > 0)

@@ -1,0 +1,114 @@
+"""How much noisier than coin flips the traffic is: phi for bursts, and the margin for pods that differ for long.
+
+Measured on stable's own record, for each kind of event. A slot's values come from blocks that were complete before the
+slot's own block began, so what is learned later never rewrites evidence that was already counted.
+
+phi tempers evidence (see `evidence`). It is the variance of the split of events, in units of what independent events
+would show:
+- between stable pods (A/A), each pod against all of them, block by block;
+- with one stable pod (or pods not told apart), over time: each block against the one before, so slow drift cancels;
+- below 30 events: `DEFAULT`.
+Squares and expected squares are summed over blocks before dividing (a mean of per-block quotients would be drowned by
+blocks with a single event, whose quotient is 1 whatever the bursts).
+
+Bounds: at least `FLOOR`, at most `CAP`. The floor covers the error of the estimate, and it buys alpha: evidence
+tempered by 1.1 reaches a bound b with probability at most b**-1.1 instead of 1/b, and what that saves pays for the
+absolute guards and the soak (see `verdict`).
+
+Pods that differ for long (a slower node) are a true ratio other than 1, which no tempering hides: they widen the
+margin.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seatrial.analysis.evidence import Floats
+from seatrial.analysis.table import Table
+
+DEFAULT = 2.0  # an error and one retry; with true bursts of five and too few events to see it, simulated healthy runs
+# at 1 request/s stay below 1 %, while a candidate that fails every request is still found after eight events
+FLOOR = 1.1
+CAP = 50.0
+FEW_EVENTS = 30
+FEW_EVENTS_OF_A_POD = 10
+ONE_SIDED = 1.64  # normal quantile, 95 %
+
+
+def phi(table: Table, given: float | None = None) -> Floats:
+    """Dispersion in force in each slot, for each column: [T, C]."""
+    if given is not None:
+        return np.full(table.events_stable.shape, float(given))
+    between = _between_pods(table)
+    over_time = _over_time(table)
+    measured = np.where(between[2] >= FEW_EVENTS, _quotient(between), _quotient(over_time))
+    events = np.maximum(between[2], over_time[2])
+    by_block = np.where(events >= FEW_EVENTS, np.clip(measured, FLOOR, CAP), DEFAULT)
+    return by_block[table.slot_blocks]
+
+
+def margin(table: Table, tolerance: Floats, *, dispersion: Floats, spread: float | None = None) -> Floats:
+    """Ratio up to which the candidate counts as no worse, in each slot, for each column: [T, C].
+
+    max(1 + tolerance, exp(1.64 s sqrt(1/candidate pods + 1/stable pods))), s the spread between stable pods.
+    """
+    s = np.full(dispersion.shape, float(spread)) if spread is not None else _spread(table, dispersion)
+    pods = np.sqrt(1 / table.pods_candidate + 1 / table.pods_stable)
+    return np.maximum(1 + tolerance, np.exp(ONE_SIDED * s * pods[:, None]))
+
+
+def _between_pods(table: Table) -> tuple[Floats, Floats, Floats]:
+    """Sums up to each block: squares, expected squares, events; over blocks in which at least two pods answered."""
+    requests, events = _sum_blocks(table, table.pod_requests), _sum_blocks(table, table.pod_events)
+    total = requests.sum(axis=1)
+    share = np.divide(requests, total[:, None], out=np.zeros_like(requests), where=total[:, None] > 0)
+    comparable = ((requests > 0).sum(axis=1) >= 2)[:, None]
+    seen = events.sum(axis=1) * comparable
+    squares = ((events - seen[:, None] * share[..., None]) ** 2).sum(axis=1) * comparable
+    expected = seen * (share * (1 - share)).sum(axis=1)[:, None]
+    return _before(squares), _before(expected), _before(seen)
+
+
+def _over_time(table: Table) -> tuple[Floats, Floats, Floats]:
+    """The same sums with each block of the whole arm compared with the block before it."""
+    requests, events = _sum_blocks(table, table.arm_requests), _sum_blocks(table, table.arm_events)
+    pair = requests[1:] + requests[:-1]
+    share = np.divide(requests[1:], pair, out=np.zeros_like(pair), where=pair > 0)[:, None]
+    both = events[1:] + events[:-1]
+    first = np.zeros_like(events[:1])
+    squares = np.concatenate([first, (events[1:] - both * share) ** 2])
+    expected = np.concatenate([first, both * share * (1 - share)])
+    return _before(squares), _before(expected), _before(events)
+
+
+def _spread(table: Table, dispersion: Floats) -> Floats:
+    """Standard deviation of pods' log event rates beyond counting noise (phi / events): [T, C]; 0 with too little."""
+    requests = _before(_sum_blocks(table, table.pod_requests))[..., None]
+    events = _before(_sum_blocks(table, table.pod_events))
+    usable = (events >= FEW_EVENTS_OF_A_POD) & (requests > 0)
+    count = usable.sum(axis=1)
+    rate = np.log(np.where(usable, events, 1) / np.where(usable, requests, 1))
+    mean = np.where(usable, rate, 0).sum(axis=1) / np.maximum(count, 1)
+    variance = np.where(usable, (rate - mean[:, None]) ** 2, 0).sum(axis=1) / np.maximum(count - 1, 1)
+    noise = np.where(usable, 1 / np.where(usable, events, 1), 0).sum(axis=1) / np.maximum(count, 1)
+    known = (count >= 2) & (events.sum(axis=1) >= FEW_EVENTS)
+    at = table.slot_blocks
+    beyond = variance[at] - dispersion * noise[at]
+    return np.where(known[at], np.sqrt(np.maximum(beyond, 0)), 0.0)
+
+
+def _sum_blocks(table: Table, rows: Floats) -> Floats:
+    """Rows of slots summed to rows of blocks."""
+    count = int(table.blocks[-1]) + 1 if len(table.blocks) else 0
+    sums = np.zeros((count, *rows.shape[1:]))
+    np.add.at(sums, table.blocks, rows)
+    return sums
+
+
+def _before(rows: Floats) -> Floats:
+    """Running sums that exclude the row itself."""
+    return np.cumsum(rows, axis=0) - rows
+
+
+def _quotient(sums: tuple[Floats, Floats, Floats]) -> Floats:
+    return np.divide(sums[0], sums[1], out=np.ones_like(sums[0]), where=sums[1] > 0)

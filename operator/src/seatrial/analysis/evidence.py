@@ -1,0 +1,133 @@
+"""The two tests, as courses over time: worse than stable, and too bad in itself. Both may be looked at at any time.
+
+Arrays run over slots on their first axis; further axes (metrics, histogram edges) broadcast. Nothing here decides.
+
+Each course is an e-process: under its hypothesis the chance that it *ever* reaches 1/alpha is at most alpha (Ville). It
+stays one when margin and dispersion change from slot to slot, provided each slot's values come from earlier slots
+only: a factor raised to a power 1/phi <= 1 still has a mean of at most 1 (Jensen), and a larger margin only widens what
+counts as healthy.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+RATIOS: Floats = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0])
+EXCESSES: Floats = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0])
+HIGHEST_SHARE = 0.95
+LOWEST_SHARE = 1e-6  # "at most 0 %" would make the first event infinite evidence
+
+_STEP = math.log(1.05)
+_STEPS = np.rint(np.log(RATIOS) / _STEP).astype(int)
+_FARTHEST = int(_STEPS.max())
+_RATIO_GRID: Floats = np.exp(_STEP * np.arange(-80 - _FARTHEST, 110 + _FARTHEST))  # limits between 0.02 and 200
+SHARE_GRID: Floats = np.geomspace(1e-5, 0.95, 236)
+LIMIT_ERROR = 0.01
+
+
+def relative(
+    candidate: Floats, stable: Floats, *, odds: Floats, margin: Floats | float, dispersion: Floats | float
+) -> Floats:
+    """Natural log of the evidence after each slot that the candidate's event rate exceeds `margin` times stable's.
+
+    Likelihood ratio of Lindon & Malek (arXiv:2011.03567) on measured traffic: given the events of a slot, their split
+    between the arms is binomial with odds `ratio * odds`. Averaged over `RATIOS` times the margin. Only the split
+    counts, so traffic swings and shared outages cancel. (Events that are not rare split hypergeometrically, which is
+    less spread: the test stays valid.)
+
+    Args:
+        candidate: events on the candidate, per slot.
+        stable: events on stable, per slot.
+        odds: candidate requests / stable requests, per slot; 0 where either arm had none: such slots say nothing.
+        margin: ratio up to which the candidate counts as no worse.
+        dispersion: at least 1; tempers the slot's evidence for bursts.
+    """
+    x, events = candidate[..., None], (candidate + stable)[..., None]
+    at_margin = _wide(margin) * odds[..., None]
+    weight = (odds > 0)[..., None] / _wide(dispersion)
+    steps = weight * (x * np.log(RATIOS) - events * np.log((1 + at_margin * RATIOS) / (1 + at_margin)))
+    return log_mean_exp(np.cumsum(steps, axis=0))
+
+
+def absolute(events: Floats, requests: Floats, *, most: Floats | float, dispersion: Floats | float) -> Floats:
+    """Natural log of the evidence after each slot that an event happens to more than the share `most` of requests.
+
+    Mean over alternatives `most * EXCESSES`, at most 95 %, of binomial likelihood ratios.
+    """
+    limit = _wide(np.maximum(most, LOWEST_SHARE))
+    alternatives = np.minimum(HIGHEST_SHARE, limit * EXCESSES)
+    x, rest = events[..., None], np.maximum(requests - events, 0)[..., None]
+    steps = x * np.log(alternatives / limit) + rest * np.log((1 - alternatives) / (1 - limit))
+    return log_mean_exp(np.cumsum(steps / _wide(dispersion), axis=0))
+
+
+def ratio_limits(
+    candidate: Floats, stable: Floats, *, odds: Floats, dispersion: Floats | float
+) -> tuple[Floats, Floats]:
+    """Lower and upper limit of the ratio of rates after each slot: each holds at all times at once with 99 %.
+
+    The verdict's own kind of evidence, inverted: below the lower limit lie the ratios r for which "at most r" is
+    refuted with evidence 100 (alternatives `RATIOS` * r, rounded to the grid's steps of 5 %), above the upper one those
+    for which "at least r" is. 0 and infinity where nothing is refuted. Unlike the verdict they know no spread
+    between pods.
+    """
+    x, events = candidate[..., None], (candidate + stable)[..., None]
+    weight = (odds > 0)[..., None] / _wide(dispersion)
+    steps = weight * (x * np.log(_RATIO_GRID) - events * np.log1p(_RATIO_GRID * odds[..., None]))
+    likelihood = np.cumsum(steps, axis=0)
+    here = slice(_FARTHEST, len(_RATIO_GRID) - _FARTHEST)
+    above = _mean_of_shifted(likelihood, _STEPS) - likelihood[..., here] >= -math.log(LIMIT_ERROR)
+    below = _mean_of_shifted(likelihood, -_STEPS) - likelihood[..., here] >= -math.log(LIMIT_ERROR)
+    return _around(above, below[..., ::-1], _RATIO_GRID[here])
+
+
+def share_limits(events: Floats, requests: Floats, *, dispersion: Floats | float) -> tuple[Floats, Floats]:
+    """Limits of the share of bad events that hold at all times at once with 99 %.
+
+    Between them lie the shares whose tempered likelihood is within 1/100 of the mean over a grid of all shares: against
+    each single one that mean is an e-process.
+    """
+    x, rest = events[..., None], np.maximum(requests - events, 0)[..., None]
+    steps = (x * np.log(SHARE_GRID) + rest * np.log1p(-SHARE_GRID)) / _wide(dispersion)
+    return _region(np.cumsum(steps, axis=0), SHARE_GRID)
+
+
+def _mean_of_shifted(likelihood: Floats, shifts: npt.NDArray[np.int_]) -> Floats:
+    """For each inner point of the grid, log of the mean likelihood at the points `shifts` away."""
+    count = likelihood.shape[-1] - 2 * _FARTHEST
+    starts = [_FARTHEST + int(shift) for shift in shifts]
+    total = np.full((*likelihood.shape[:-1], count), -np.inf)
+    for start in starts:
+        np.logaddexp(total, likelihood[..., start : start + count], out=total)
+    return total - math.log(len(starts))
+
+
+def _region(likelihood: Floats, grid: Floats) -> tuple[Floats, Floats]:
+    refuted = likelihood <= log_mean_exp(likelihood)[..., None] + math.log(LIMIT_ERROR)
+    return _around(refuted, refuted[..., ::-1], grid)
+
+
+def _around(
+    refuted_upwards: npt.NDArray[np.bool_], refuted_downwards: npt.NDArray[np.bool_], grid: Floats
+) -> tuple[Floats, Floats]:
+    """Ends of the unbroken runs of refuted points from either end of the grid; 0 and infinity for no run."""
+    low = np.logical_and.accumulate(refuted_upwards, axis=-1).sum(axis=-1)
+    high = np.logical_and.accumulate(refuted_downwards, axis=-1).sum(axis=-1)
+    return np.concatenate([[0.0], grid])[low], np.concatenate([[np.inf], grid[::-1]])[high]
+
+
+def log_mean_exp(values: Floats, axis: int = -1) -> Floats:
+    """log(mean(exp(values))) without overflow."""
+    top = values.max(axis=axis, keepdims=True)
+    mean: Floats = np.log(np.mean(np.exp(values - top), axis=axis)) + np.squeeze(top, axis=axis)
+    return mean
+
+
+def _wide(values: Floats | float) -> Floats:
+    """Room for the axis of alternatives; numbers that hold for every slot stay scalars."""
+    return np.asarray(values, dtype=np.float64)[..., None]

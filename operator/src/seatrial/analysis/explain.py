@@ -1,0 +1,74 @@
+"""The sentences a user reads, from a judgement's numbers. The same numbers are in status, events and metrics."""
+
+from __future__ import annotations
+
+import math
+
+from seatrial.analysis.judgement import Counts, Judgement, MetricEvidence, Outcome, Reason
+
+OWN_WORDS = {
+    Reason.STABLE_ALSO_BREACHING: "the candidate is above the allowed maximum, but so is stable: holding",
+    Reason.INSUFFICIENT_TRAFFIC: "too little traffic to judge from",
+    Reason.NO_REGRESSION: "no regression found",
+}
+
+
+def sentence(judgement: Judgement) -> str:
+    """The whole judgement in one line."""
+    if judgement.message:
+        return judgement.message
+    if judgement.outcome is Outcome.FAIL:
+        guilty = [metric for metric in judgement.metrics if metric.outcome is Outcome.FAIL]
+        return " | ".join(metric_sentence(metric, seconds=judgement.seconds) for metric in guilty)
+    strongest = max(judgement.metrics, key=lambda metric: metric.log_evidence - math.log(metric.bound), default=None)
+    words = OWN_WORDS[judgement.reason]
+    return f"{words}; {metric_sentence(strongest, seconds=judgement.seconds)}" if strongest else words
+
+
+def metric_sentence(metric: MetricEvidence, *, seconds: float) -> str:
+    """One test: `errors: candidate 21/968 (2.2%) against stable 47/9120 (0.52%); ratio 4.2, at least 2.3 with ...`."""
+    parts = [f"{_name(metric)}: candidate {_counts(metric.candidate)} against {_other(metric)}", _ratio(metric)]
+    reached = ">=" if metric.log_evidence >= math.log(metric.bound) else "<"
+    parts.append(f"evidence {_evidence(metric.log_evidence)} {reached} bound {metric.bound:.4g}")
+    parts += [f"window {window(seconds)}", f"phi {metric.dispersion:.2g}"]
+    return "; ".join(parts)
+
+
+def window(seconds: float) -> str:
+    """135 -> `2m15s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    texts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{rest}s" if rest else ""]
+    return "".join(texts) or "0s"
+
+
+def _name(metric: MetricEvidence) -> str:
+    return f"{metric.name} (slower than {metric.edge} s)" if metric.edge else metric.name
+
+
+def _other(metric: MetricEvidence) -> str:
+    if metric.name.endswith(("Maximum", "Record")):
+        return f"at most {_percent(metric.margin)} (stable {_counts(metric.stable)})"
+    return f"stable {_counts(metric.stable)}"
+
+
+def _counts(counts: Counts) -> str:
+    return f"{counts.events}/{counts.requests} ({_percent(counts.share)})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 0.0995 else f"{100 * share:.3g}%"
+
+
+def _ratio(metric: MetricEvidence) -> str:
+    if metric.ratio is None:
+        ratio = "no ratio (none on stable)"
+    else:
+        ratio = f"ratio {metric.ratio:.2g}" if metric.ratio < 99.5 else f"ratio {metric.ratio:.0f}"
+    if metric.low is not None:
+        return f"{ratio}, at least {metric.low:.2g} with 99% confidence"
+    return f"{ratio}, no lower limit yet"
+
+
+def _evidence(log_evidence: float) -> str:
+    return f"{math.exp(log_evidence):.3g}" if log_evidence < math.log(1e6) else f"10^{log_evidence / math.log(10):.0f}"

@@ -1,0 +1,65 @@
+"""What the statistics read: increments of requests and bad events, time slot by time slot.
+
+The Structs are the JSON of `seatrial replay` as well: decoding validates. Nothing here computes.
+
+Requests are all answers except shed ones. `slower` maps a histogram edge in seconds, as text, to the number of requests
+that took longer. Pods are told apart by `name`, or by their place in the tuple when they have none; they may be left
+out, then noise is estimated over time instead of between pods.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Edge = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(e-?[0-9]+)?$")]
+
+
+class PodCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Increments of one pod within one slot."""
+
+    requests: Count
+    errors: Count = 0
+    rejected: Count = 0
+    degraded: Count = 0
+    slower: dict[Edge, Count] = {}
+    name: str = ""
+
+
+class ArmCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Increments of one arm (all pods of stable, or of the candidate) within one slot."""
+
+    requests: Count
+    errors: Count = 0
+    rejected: Count = 0
+    degraded: Count = 0
+    slower: dict[Edge, Count] = {}
+    pods: tuple[PodCounts, ...] = ()
+
+
+class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Both arms over the same stretch of time."""
+
+    seconds: Annotated[float, msgspec.Meta(gt=0)]
+    stable: ArmCounts
+    candidate: ArmCounts
+
+
+def edge_text(seconds: float) -> str:
+    """One spelling for a histogram edge, whoever wrote it: Prometheus 3 says `1.0`, older ones and clients `1`."""
+    return f"{seconds:.12g}"
+
+
+def total(counts: tuple[PodCounts, ...]) -> ArmCounts:
+    """The arm these pods make up. Edges not known to every pod are left out: their sum would be too small."""
+    edges = set.intersection(*(set(pod.slower) for pod in counts)) if counts else set()
+    return ArmCounts(
+        requests=sum(pod.requests for pod in counts),
+        errors=sum(pod.errors for pod in counts),
+        rejected=sum(pod.rejected for pod in counts),
+        degraded=sum(pod.degraded for pod in counts),
+        slower={edge: sum(pod.slower[edge] for pod in counts) for edge in sorted(edges, key=float)},
+        pods=counts,
+    )

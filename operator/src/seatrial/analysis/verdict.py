@@ -1,0 +1,199 @@
+"""May the candidate stay? The decision over all slots since the canary began.
+
+Looks don't count against us. Evidence at a slot's end uses only what was seen up to that slot, dispersion and margin
+only what was seen before it; so a look now finds every earlier slot's evidence exactly as a look then would have found
+it. The verdict is Fail from the first slot at which any test reached its bound, for good, and its numbers are those of
+that slot: `judge(slots[:k])` failing implies `judge(slots)` being the same judgement.
+
+Alpha (`falseRollbackRate`) is for the whole rollout. errors and latency spend 40 % each, rejections and degraded 10 %
+each: bound = 1 / (alpha * share). On top, the absolute guards of errors and latency have a quarter of their metric's
+share each, the soak a tenth of alpha. It fits, because measured dispersion is at least 1.1, and evidence tempered by
+1.1 reaches b with probability b**-1.1 at most: for alpha = 1 % that is 0.56 alpha for the comparisons, 0.10 for the
+guards, at most 0.1 for the soak; for alpha = 20 %, the highest allowed, 0.76, 0.14 and 0.1. (With `dispersion: 1` given
+by hand the sum is up to 1.3 alpha.) That holds for one canary: give `judge` all slots since its first step, not those
+of each step anew.
+
+A candidate above an absolute maximum isn't to blame while stable would be above it too, within the tolerance: hold
+(StableAlsoBreaching), unless it is proven worse than stable. If it is proven better, going forward is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from seatrial.analysis import course, evidence, judgement, table
+from seatrial.analysis import policy as policies
+from seatrial.analysis import slots as slots_
+from seatrial.analysis.evidence import Floats
+from seatrial.analysis.judgement import Judgement, MetricEvidence, Outcome, Reason
+
+REASONS = {
+    "errors": Reason.ERRORS_REGRESSED,
+    "latency": Reason.LATENCY_REGRESSED,
+    "rejections": Reason.REJECTIONS_REGRESSED,
+    "degraded": Reason.DEGRADED_REGRESSED,
+    "errorsMaximum": Reason.ERRORS_ABOVE_MAXIMUM,
+    "latencyMaximum": Reason.LATENCY_ABOVE_MAXIMUM,
+}
+
+
+def judge(
+    slots: Sequence[slots_.Slot],
+    policy: policies.Policy,
+    *,
+    history: Sequence[slots_.Slot] = (),
+    min_requests: int = 0,
+    step_from: int = 0,
+) -> Judgement:
+    """The judgement at the end of the last slot, or at the slot at which it became Fail.
+
+    Args:
+        slots: all complete slots since the canary's first step.
+        policy: what is tolerated.
+        history: stable's slots before the canary, up to an hour (their candidate side is not read); for dispersion.
+        min_requests: candidate requests needed for Pass.
+        step_from: index of the first slot of the current step; only requests from there on count for `min_requests`.
+
+    Returns:
+        Fail, Pass or Inconclusive; NoData without any slot.
+    """
+    if not slots:
+        return judgement.no_data("no complete time slot has been measured yet")
+    rows = course.run(table.build(slots, history), policy)
+    breach = first_breach(rows)
+    at = len(slots) - 1 if breach is None else breach[0]
+    return _Reader(rows, min_requests=min_requests, step_from=step_from).at(at)
+
+
+def judge_each(
+    slots: Sequence[slots_.Slot],
+    policy: policies.Policy,
+    *,
+    history: Sequence[slots_.Slot] = (),
+    min_requests: int = 0,
+) -> Iterator[Judgement]:
+    """The course of a canary: a judgement at each slot's end, for replay.
+
+    Outcome, reason and breach_slot are those `judge` gives for the slots so far; the numbers go on after a Fail.
+    """
+    if slots:
+        reader = _Reader(course.run(table.build(slots, history), policy), min_requests=min_requests)
+        for at in range(len(slots)):
+            yield reader.at(at)
+
+
+def first_breach(rows: course.Course) -> tuple[int, course.Test] | None:
+    """Slot and test of the first breach; of several in one slot, the first in the order of `REASONS`."""
+    breaches = [(test.breach, place) for place, test in enumerate(rows.tests) if test.breach is not None]
+    if not breaches:
+        return None
+    at, place = min(breaches)
+    return at, rows.tests[place]
+
+
+class _Reader:
+    """Judgements from a course; running sums are made once."""
+
+    def __init__(self, rows: course.Course, *, min_requests: int, step_from: int = 0) -> None:
+        self._course = rows
+        self._breach = first_breach(rows)
+        self._min_requests = min_requests
+        sums = rows.table
+        self._requests = (np.cumsum(sums.requests_stable), np.cumsum(sums.requests_candidate))
+        self._events = (np.cumsum(sums.events_stable, axis=0), np.cumsum(sums.events_candidate, axis=0))
+        self._seconds = np.cumsum(sums.seconds)
+        self._before_step = float(sums.requests_candidate[:step_from].sum())
+        self._low, self._high = _limits(rows)
+        self._alone = {test.name: _share_limits(rows, test) for test in rows.tests if _is_guard(test)}
+
+    def at(self, slot: int) -> Judgement:
+        outcome, reason = self._decide(slot)
+        return Judgement(
+            outcome=outcome,
+            reason=reason,
+            metrics=tuple(self._metric(test, slot) for test in self._course.tests),
+            slot=slot,
+            seconds=float(self._seconds[slot]),
+            breach_slot=self._breach[0] if self._breach and outcome is Outcome.FAIL else None,
+        )
+
+    def _decide(self, slot: int) -> tuple[Outcome, Reason]:
+        if self._breach and self._breach[0] <= slot:
+            return Outcome.FAIL, REASONS[self._breach[1].name]
+        if any(self._holds(test, slot) for test in self._course.tests):
+            return Outcome.INCONCLUSIVE, Reason.STABLE_ALSO_BREACHING
+        stable, candidate = (float(arm[slot]) for arm in self._requests)
+        if stable == 0 or candidate == 0 or candidate - self._before_step < self._min_requests:
+            return Outcome.INCONCLUSIVE, Reason.INSUFFICIENT_TRAFFIC
+        return Outcome.PASS, Reason.NO_REGRESSION
+
+    def _holds(self, test: course.Test, slot: int) -> bool:
+        """Above the maximum, but so is stable; and not proven better than stable."""
+        return bool(test.reached[slot] and test.excused[slot] and self._high[slot, test.columns[0]] >= 1)
+
+    def _metric(self, test: course.Test, slot: int) -> MetricEvidence:
+        place = int(np.argmax(test.by_column[slot]))
+        column = test.columns[place]
+        stable, candidate = (
+            judgement.Counts(requests=int(requests[slot]), events=int(events[slot, column]))
+            for requests, events in zip(self._requests, self._events, strict=True)
+        )
+        limit = float(test.limit[slot, place])
+        if _is_guard(test):
+            ratio = candidate.share / limit if limit else None
+            low, high = (float(side[slot]) for side in self._alone[test.name])
+        else:
+            ratio = candidate.share / stable.share if stable.events else None
+            low, high = float(self._low[slot, column]), float(self._high[slot, column])
+        return MetricEvidence(
+            name=test.name,
+            stable=stable,
+            candidate=candidate,
+            ratio=ratio,
+            low=low or None,
+            high=high if math.isfinite(high) else None,
+            log_evidence=float(test.log_evidence[slot]),
+            bound=test.bound,
+            margin=limit,
+            dispersion=float(self._course.phi[slot, column]),
+            outcome=self._outcome(test, slot, candidate),
+            edge=self._course.table.edges[column - table.FIRST_EDGE] if column >= table.FIRST_EDGE else None,
+        )
+
+    def _outcome(self, test: course.Test, slot: int, candidate: judgement.Counts) -> Outcome:
+        if test.breach is not None and test.breach <= slot:
+            return Outcome.FAIL
+        return Outcome.INCONCLUSIVE if candidate.requests == 0 or self._holds(test, slot) else Outcome.PASS
+
+
+def _is_guard(test: course.Test) -> bool:
+    return test.kind is course.Kind.MAXIMUM
+
+
+def _limits(rows: course.Course) -> tuple[Floats, Floats]:
+    """Limits of the ratio after each slot, column by column (all at once would take much memory)."""
+    sums = rows.table
+    low, high = np.empty_like(rows.phi), np.empty_like(rows.phi)
+    for column in range(rows.phi.shape[1]):
+        low[:, column], high[:, column] = evidence.ratio_limits(
+            sums.events_candidate[:, column],
+            sums.events_stable[:, column],
+            odds=sums.odds * sums.known[:, column],
+            dispersion=rows.phi[:, column],
+        )
+    return low, high
+
+
+def _share_limits(rows: course.Course, test: course.Test) -> tuple[Floats, Floats]:
+    """Limits of the candidate's share after each slot, as multiples of the maximum."""
+    column, sums = test.columns[0], rows.table
+    low, high = evidence.share_limits(
+        sums.events_candidate[:, column],
+        sums.requests_candidate * sums.known[:, column],
+        dispersion=rows.phi[:, column],
+    )
+    most = np.maximum(test.limit[:, 0], evidence.LOWEST_SHARE)
+    return low / most, high / most
