@@ -1,7 +1,7 @@
 """`ModelDeployment.spec`: what a user wants, with every default. The CRD's schema is generated from these types.
 
 A field exists only once it works. Docstrings become the descriptions in the CRD; bounds are in the annotations.
-Rules that the schema can't say as bounds are CEL rules, `rules` in `seatrial.api.schema`.
+What the schema can't say as bounds are CEL rules, see `rules`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .values import Duration, Ratio
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
 Name = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+Bytes = Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?(k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=24)]
 Quantity = Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=24)]
 
 
@@ -125,7 +126,7 @@ class Limits(Base, frozen=True, kw_only=True):
         int, Meta(description="Rows waiting for the model; more is answered 429.", ge=1, le=65536)
     ] = 256
     timeout: Annotated[Duration, Meta(description="Longest time a request may take.")] = seconds("2s")
-    max_body_bytes: Annotated[Quantity, Meta(description="Largest request body; more is answered 413.")] = "64Mi"
+    max_body_bytes: Annotated[Bytes, Meta(description="Largest request body; more is answered 413.")] = "64Mi"
 
 
 class Serving(Base, frozen=True, kw_only=True):

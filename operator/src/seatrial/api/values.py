@@ -79,3 +79,14 @@ def whole_seconds(moment: datetime) -> datetime:
 def milliseconds(moment: datetime) -> datetime:
     """The resolution of our time stamps."""
     return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+_SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def quantity(text: str) -> int:
+    """A Kubernetes quantity of bytes as a whole number. Raises ValueError when it isn't one."""
+    parts = re.match(r"^([0-9]+(?:\.[0-9]+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?$", text)
+    if parts is None:
+        raise ValueError(f"must be a size in bytes like 64Mi or 1G, not {text!r}")
+    return int(float(parts[1]) * _SUFFIX[parts[2] or ""])

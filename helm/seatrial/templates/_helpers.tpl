@@ -1,0 +1,35 @@
+{{/* Name of every object: the release's, or <release>-seatrial when the release is called something else. */}}
+{{- define "seatrial.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains "seatrial" .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-seatrial" (.Release.Name | trunc 31) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels that select the operator's pods; they can't change in an upgrade. */}}
+{{- define "seatrial.selector" -}}
+app.kubernetes.io/name: seatrial
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "seatrial.labels" -}}
+{{ include "seatrial.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: seatrial
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "seatrial.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "seatrial.name" .) -}}
+{{- end -}}
+
+{{- define "seatrial.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "seatrial.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}

@@ -1,0 +1,95 @@
+"""What the schema can't say as bounds: CEL rules that the API server checks, as one table.
+
+Each hangs on the field that the refusal names; `[]` stands for the items of a list. `schema` puts them in place.
+Two facts of the API server shape the expressions:
+- It checks an object's default (`{}`) before filling it, so rules over several fields ask `has()` first.
+- It refuses expressions that could be costly; the bounds of strings and lists are what keeps these cheap.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A CEL expression on `self`, the value at `field`, and what the user reads when it is false."""
+
+    field: str
+    expression: str
+    message: str
+
+
+def _duration(field: str, low: str, high: str) -> Rule:
+    return Rule(
+        field,
+        f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')",
+        f"{field} must be a duration between {low} and {high}",
+    )
+
+
+def _percentage(field: str, *, above: int | None = None, at_most: int) -> Rule:
+    """A ratio is never negative, so only a bound that excludes 0 needs a comparison."""
+    value = "double(self.replace('%', ''))"
+    if above is None:
+        return Rule(field, f"{value} <= {at_most}.0", f"{field} must be between 0% and {at_most}%")
+    return Rule(
+        field,
+        f"{value} > {above}.0 && {value} <= {at_most}.0",
+        f"{field} must be greater than {above}% and at most {at_most}%",
+    )
+
+
+def _requests_fit(resource: str) -> Rule:
+    """Else the API server refuses the pods, far from the place where the mistake was made."""
+    parts = ("self.requests", "self.limits", f"self.requests.{resource}", f"self.limits.{resource}")
+    request, limit = (f"quantity({part})" for part in parts[2:])
+    return Rule(
+        "spec.serving.resources",
+        f"!({' && '.join(f'has({part})' for part in parts)}) || {request}.compareTo({limit}) <= 0",
+        f"spec.serving.resources.requests.{resource} must be at most limits.{resource}",
+    )
+
+
+RULES = (
+    Rule(
+        "",
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be lower-case letters, digits and hyphens, starting with a letter: a Service gets it",
+    ),
+    _percentage("spec.quantization.maxDisagreement", at_most=100),
+    _requests_fit("cpu"),
+    _requests_fit("memory"),
+    _duration("spec.serving.limits.timeout", "10ms", "10m"),
+    Rule(
+        "spec.serving.limits.maxBodyBytes",
+        "quantity(self).compareTo(quantity('1Ki')) >= 0 && quantity(self).compareTo(quantity('1Gi')) <= 0",
+        "spec.serving.limits.maxBodyBytes must be between 1Ki and 1Gi",
+    ),
+    _duration("spec.trial.timeout", "1s", "24h"),
+    Rule(
+        "spec.rollout.steps",
+        "self.map(s, s.weight).isSorted() && self.all(a, self.exists_one(b, b.weight == a.weight))",
+        "spec.rollout.steps must have strictly increasing weights, such as 10, 50, 100",
+    ),
+    _duration("spec.rollout.steps[].minDuration", "1s", "168h"),
+    _duration("spec.rollout.stepTimeout", "1s", "720h"),
+    Rule(
+        "spec.rollout",
+        "!(has(self.stepTimeout) && has(self.steps)) || "
+        "self.steps.all(s, !has(s.minDuration) || duration(s.minDuration) <= duration(self.stepTimeout))",
+        "spec.rollout.stepTimeout must be at least the minDuration of every step",
+    ),
+    _duration("spec.rollout.startTimeout", "1s", "24h"),
+    _duration("spec.rollout.soak", "1s", "168h"),
+    _duration("spec.analysis.interval", "1s", "10m"),
+    _duration("spec.analysis.blindTimeout", "1s", "24h"),
+    Rule(
+        "spec.analysis",
+        "!(has(self.interval) && has(self.blindTimeout)) || duration(self.interval) <= duration(self.blindTimeout)",
+        "spec.analysis.blindTimeout must be at least spec.analysis.interval",
+    ),
+    _percentage("spec.analysis.falseRollbackRate", above=0, at_most=20),
+    _percentage("spec.analysis.errors.max", at_most=100),
+    _duration("spec.analysis.latency.threshold", "1ms", "10m"),
+    _percentage("spec.analysis.latency.max", at_most=100),
+)

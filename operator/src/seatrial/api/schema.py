@@ -1,0 +1,151 @@
+"""The structural OpenAPI v3 schema of a ModelDeployment, made from the Structs in `spec` and `status`.
+
+Descriptions come from `Meta` and class docstrings, bounds and defaults from the types, so that `kubectl explain`, the
+API server and the operator can't disagree; `rules` adds what bounds can't say. Only the schema is made here, `crd` puts
+the CRD around it.
+
+The API server fills defaults from the outside in, so an object whose members all have defaults gets `default: {}`.
+Members of status have none: a field that the operator left out was not observed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import msgspec.inspect
+
+from . import API_VERSION, KIND, rules
+from .spec import Spec
+from .status import Status
+from .values import DURATION_PATTERN, RATIO_PATTERN, Duration, Ratio, encode_hook
+
+Schema = dict[str, Any]
+
+MAX_NAME = 46  # `<name>-<10 characters of revision>-trial` has to fit into a label, 63 characters
+MAX_INTEGER = 2**53 - 1  # JSON numbers are exact up to here
+
+_EPOCH = "1970-01-01T00:00:00Z"
+_NEVER_SEEN = -1
+
+# Without it kstatus (Flux, Helm, Argo CD) would call a new object Current until the operator first looks at it.
+STATUS_DEFAULT: Schema = {
+    "observedGeneration": _NEVER_SEEN,
+    "conditions": [
+        {
+            "type": kind,
+            "status": state,
+            "reason": "Pending",
+            "message": "Waiting for the operator.",
+            "observedGeneration": _NEVER_SEEN,
+            "lastTransitionTime": _EPOCH,
+        }
+        for kind, state in (("Ready", "Unknown"), ("Available", "False"), ("Reconciling", "True"))
+    ],
+}
+
+_TEXTS: Mapping[type, Schema] = {
+    Duration: {"type": "string", "pattern": DURATION_PATTERN, "maxLength": 28},
+    Ratio: {"type": "string", "pattern": RATIO_PATTERN, "maxLength": 12},
+}
+
+
+def model_deployment() -> Schema:
+    """The schema of the whole object."""
+    name = {"type": "string", "maxLength": MAX_NAME}
+    status = _schema(msgspec.inspect.type_info(Status), path="status", defaults=False)
+    return _with_rules(
+        {
+            "type": "object",
+            "description": "A model, served, whose versions go on trial before they get all the traffic.",
+            "required": ["spec"],
+            "properties": {
+                "apiVersion": {"type": "string", "description": f"Version of this schema, {API_VERSION}."},
+                "kind": {"type": "string", "description": f"{KIND}."},
+                "metadata": {"type": "object", "properties": {"name": name}},
+                "spec": _schema(msgspec.inspect.type_info(Spec), path="spec", defaults=True),
+                "status": {**status, "default": STATUS_DEFAULT},
+            },
+        },
+        path="",
+    )
+
+
+def _schema(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
+    """The schema of a type at a path, rules included.
+
+    Raises:
+        TypeError: the type has no place in the resource, such as a float or an unbounded map.
+    """
+    return _with_rules(_plain(kind, path=path, defaults=defaults), path=path)
+
+
+def _plain(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
+    match kind:
+        case msgspec.inspect.Metadata():
+            return {**_plain(kind.type, path=path, defaults=defaults), **(kind.extra_json_schema or {})}
+        case msgspec.inspect.UnionType() if len(kind.types) == 2 and kind.includes_none:
+            (present,) = (one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType))
+            return _plain(present, path=path, defaults=defaults)
+        case msgspec.inspect.StructType():
+            return _object(kind, path=path, defaults=defaults)
+        case msgspec.inspect.VarTupleType():
+            items = _schema(kind.item_type, path=f"{path}[]", defaults=defaults)
+            bounds = _bounds(minItems=kind.min_length, maxItems=kind.max_length)
+            return {"type": "array", "x-kubernetes-list-type": "atomic", **bounds, "items": items}
+        case msgspec.inspect.StrType():
+            bounds = _bounds(minLength=kind.min_length, maxLength=kind.max_length, pattern=kind.pattern)
+            return {"type": "string", **bounds}
+        case msgspec.inspect.IntType():
+            top = MAX_INTEGER if kind.le is None else kind.le
+            return {"type": "integer", "format": "int64", **_bounds(minimum=kind.ge, maximum=top)}
+        case msgspec.inspect.EnumType():
+            return {"type": "string", "enum": [member.value for member in kind.cls]}
+        case msgspec.inspect.BoolType():
+            return {"type": "boolean"}
+        case msgspec.inspect.DateTimeType():
+            return {"type": "string", "format": "date-time"}
+        case msgspec.inspect.CustomType() if kind.cls in _TEXTS:
+            return dict(_TEXTS[kind.cls])
+    raise TypeError(f"{path}: {kind} can't be said in the schema; use a bounded type")
+
+
+def _object(kind: msgspec.inspect.StructType, *, path: str, defaults: bool) -> Schema:
+    schema: Schema = {"type": "object", "description": inspect.getdoc(kind.cls) or ""}
+    if required := [field.encode_name for field in kind.fields if field.required]:
+        schema["required"] = required
+    schema["properties"] = {
+        field.encode_name: _member(field, path=f"{path}.{field.encode_name}", defaults=defaults)
+        for field in kind.fields
+    }
+    return schema
+
+
+def _member(field: msgspec.inspect.Field, *, path: str, defaults: bool) -> Schema:
+    schema = _schema(field.type, path=path, defaults=defaults)
+    if defaults and not field.required and field.default is not None:
+        schema["default"] = sparse(field.default)
+    first = ("description", "type", "format", "default")  # for readers: before an object's many members
+    return {name: schema[name] for name in (*first, *schema) if name in schema}
+
+
+def sparse(value: Any) -> Any:
+    """A value as JSON data without what it has by default: what a user would have to write."""
+    if isinstance(value, tuple):
+        return [sparse(item) for item in value]
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.fields(value)
+        pairs = ((field, getattr(value, field.name)) for field in fields)
+        return {field.encode_name: sparse(own) for field, own in pairs if own != field.default}
+    return msgspec.to_builtins(value, enc_hook=encode_hook)
+
+
+def _with_rules(schema: Schema, *, path: str) -> Schema:
+    own = [{"rule": rule.expression, "message": rule.message} for rule in rules.RULES if rule.field == path]
+    return {**schema, "x-kubernetes-validations": own} if own else schema
+
+
+def _bounds(**limits: Any) -> Schema:
+    return {name: limit for name, limit in limits.items() if limit is not None}

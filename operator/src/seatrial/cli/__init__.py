@@ -1,0 +1,1 @@
+"""The commands of a person, `seatrial ...`. Nothing else imports this package."""

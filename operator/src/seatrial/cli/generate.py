@@ -1,0 +1,87 @@
+"""`seatrial generate`: writes the files that are made from the resource's types, or says which of them are stale.
+
+Runs in a clone of the repository, for its developers. What the files say is in `documents` and `reference`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import click
+
+from seatrial.api import crd
+
+from . import documents, reference
+
+CHART = "helm/seatrial"
+NAMESPACE = "seatrial-system"
+
+
+def files() -> dict[str, str]:
+    """Path in the repository -> content, of everything that is made from the types alone."""
+    document = crd.document()
+    return {
+        f"crds/{crd.NAME}.yaml": documents.crd_file(document),
+        f"{CHART}/templates/crd.yaml": documents.crd_template(document),
+        "manifests/base/crd.yaml": documents.crd_file(document),
+        "docs/reference/modeldeployment.md": reference.page(document),
+    }
+
+
+def base(root: Path, *, helm: str) -> dict[str, str]:
+    """The kustomize base, made from the chart: one source for RBAC and the Deployment.
+
+    Raises:
+        click.ClickException: Helm is missing or refuses the chart.
+    """
+    arguments = ["template", "seatrial", str(root / CHART), "--namespace", NAMESPACE, "--set", "crds.install=false"]
+    try:
+        rendered = subprocess.run(  # noqa: S603  # a developer's own command
+            [*shlex.split(helm), *arguments], check=True, capture_output=True, text=True
+        )
+    except FileNotFoundError as error:
+        raise click.ClickException(f"--helm must be a command that runs Helm, not {helm!r}") from error
+    except subprocess.CalledProcessError as error:
+        raise click.ClickException(f"Helm refused {CHART}: {error.stderr.strip()}") from error
+    return {"manifests/base/operator.yaml": documents.base_file(rendered.stdout)}
+
+
+def stale(root: Path, contents: dict[str, str]) -> list[str]:
+    """The paths whose file is missing or says something else."""
+    return [path for path, text in contents.items() if not (root / path).is_file() or (root / path).read_text() != text]
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; end with status 1 and the names of stale files.")
+@click.option("--helm", metavar="COMMAND", help="A Helm command; renders manifests/base from the chart as well.")
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The repository's folder.",
+)
+def command(*, check: bool, helm: str | None, root: Path) -> None:
+    """Write the files made from the resource's types: CRD, its copies, reference page."""
+    if not (root / CHART / "Chart.yaml").is_file():
+        raise click.ClickException(f"{root} is not a clone of the repository: run it there, or give --root")
+    contents = files()
+    found = stale(root, contents)
+    if not check:
+        _write(root, contents, found)
+    if helm:
+        rendered = base(root, helm=helm)  # after the CRD's copy in the chart is written
+        more = stale(root, rendered)
+        if not check:
+            _write(root, rendered, more)
+        found += more
+    if check and found:
+        raise click.ClickException(f"stale: {', '.join(found)}; run `make generate`")
+
+
+def _write(root: Path, contents: dict[str, str], paths: list[str]) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(contents[path])
+        click.echo(f"wrote {path}")
