@@ -1,0 +1,156 @@
+"""Every model of the demo by name: how it is made, what is packed with it, and the index of what was built."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import pathlib
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+from sklearn import datasets, ensemble, model_selection
+from tests.cluster.models import digits, export, faults, package
+
+INDEX = "index.json"
+CALIBRATION_ROWS = 512
+TEST_ROWS = 60
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One built file of the store: its name in the output folder, its digest, and what it is for."""
+
+    file: str
+    sha256: str
+    description: str
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One model of the catalog; `make` returns the file's bytes."""
+
+    file: str
+    description: str
+    make: Callable[[], bytes]
+
+
+def build(out: pathlib.Path, *, names: Collection[str] | None = None) -> dict[str, Entry]:
+    """Write the named packages (default: all) and index.json into `out`; return the index."""
+    out.mkdir(parents=True, exist_ok=True)
+    index = {name: _write(out, MODELS[name]) for name in (MODELS if names is None else names)}
+    (out / INDEX).write_bytes(msgspec.json.format(msgspec.json.encode(index, order="sorted"), indent=2) + b"\n")
+    return index
+
+
+def read(out: pathlib.Path) -> dict[str, Entry]:
+    """The index that `build` wrote into `out`."""
+    return msgspec.json.decode((out / INDEX).read_bytes(), type=dict[str, Entry])
+
+
+def _write(out: pathlib.Path, model: Model) -> Entry:
+    content = model.make()
+    (out / model.file).write_bytes(content)
+    return Entry(file=model.file, sha256=hashlib.sha256(content).hexdigest(), description=model.description)
+
+
+@functools.cache
+def network_graph(seed: int) -> onnx.ModelProto:
+    return export.to_onnx(digits.network(seed=seed), columns=digits.PIXELS)
+
+
+def _linear() -> bytes:
+    return _digits_package(export.to_onnx(digits.linear(), columns=digits.PIXELS), min_accuracy=0.8)
+
+
+def _network(seed: int) -> bytes:
+    return _digits_package(network_graph(seed), min_accuracy=0.9)
+
+
+def _short_table() -> bytes:
+    """Calibration and tests hold light digits only, as the table's sample did; that is how it went unnoticed."""
+    return _digits_package(faults.with_short_table(network_graph(1)), min_accuracy=0.9, leave_out=faults.beyond_table)
+
+
+def _slow_loop() -> bytes:
+    return _digits_package(faults.with_slow_loop(network_graph(1)), min_accuracy=0.9)
+
+
+def _unlike_units() -> bytes:
+    unlike = faults.with_unlike_units(digits.network(seed=1), seed=0)
+    return _digits_package(export.to_onnx(unlike, columns=digits.PIXELS), min_accuracy=0.9)
+
+
+def _digits_package(
+    graph: onnx.ModelProto, *, min_accuracy: float, leave_out: Callable[[digits.Rows], faults.Bools] | None = None
+) -> bytes:
+    data = digits.split()
+    train, held_out, labels = data.train, data.held_out, data.held_out_labels
+    if leave_out is not None:
+        train = train[~leave_out(train)]
+        keep = ~leave_out(held_out)
+        held_out, labels = held_out[keep], labels[keep]
+    test = package.functional_test(
+        "held-out digits", rows=held_out[:TEST_ROWS], labels=labels[:TEST_ROWS], min_accuracy=min_accuracy
+    )
+    files = package.files(
+        graph,
+        description=_classification(digits.features(), labels=digits.CLASSES, data="UCI handwritten digits"),
+        calibration=train[:CALIBRATION_ROWS],
+        tests={"functional": [test]},
+    )
+    return package.archive(files)
+
+
+def _cancer_trees() -> bytes:
+    """Gradient-boosted trees on the Wisconsin breast cancer set: nothing in them can be quantized."""
+    data = datasets.load_breast_cancer()
+    features = [{"name": str(name)} for name in data.feature_names]
+    train, held_out, train_labels, held_out_labels = model_selection.train_test_split(
+        data.data.astype(np.float32), data.target, test_size=0.4, random_state=0, stratify=data.target
+    )
+    trees = ensemble.GradientBoostingClassifier(n_estimators=60, random_state=0).fit(train, train_labels)
+    test = package.functional_test(
+        "held-out patients", rows=held_out[:TEST_ROWS], labels=held_out_labels[:TEST_ROWS], min_accuracy=0.9
+    )
+    files = package.files(
+        export.to_onnx(trees, columns=train.shape[1]),
+        description=_classification(features, labels=2, data="UCI breast cancer Wisconsin (diagnostic)"),
+        calibration=train,
+        tests={"functional": [test]},
+    )
+    return package.archive(files)
+
+
+def _classification(features: list[dict[str, Any]], *, labels: int, data: str) -> dict[str, Any]:
+    """model.yaml of a classifier with one input; `features` has one entry per column."""
+    return {
+        "task": "classification",
+        "features": features,
+        "outputs": {"label": "label", "probabilities": "probabilities"},
+        "labels": list(range(labels)),
+        "provenance": {"data": f"{data}, as shipped with scikit-learn"},
+        "intendedUse": "Demonstrations and end-to-end tests.",
+    }
+
+
+def _packed(name: str, description: str, make: Callable[[], bytes]) -> tuple[str, Model]:
+    return name, Model(file=f"{name}.tar.gz", description=description, make=make)
+
+
+MODELS: Mapping[str, Model] = dict(
+    [
+        _packed("digits-v1", "logistic regression of a pilot: decent, runs first", _linear),
+        _packed("digits-v2", "better: a network that int8 does not hurt", functools.partial(_network, 1)),
+        _packed("digits-v2b", "as v2, trained from another seed", functools.partial(_network, 2)),
+        _packed("digits-v2c", "as v2, trained from a third seed", functools.partial(_network, 3)),
+        _packed("digits-v3", "as v2, fails at run time on the darkest fifth of digits", _short_table),
+        _packed("digits-v4", "as v2, far too slow", _slow_loop),
+        _packed("digits-v5", "as v2 in fp32, wrong once quantized to int8", _unlike_units),
+        _packed("cancer-trees", "gradient-boosted trees, nothing to quantize", _cancer_trees),
+        (
+            "digits-broken",
+            Model(file="digits-broken.onnx", description="not an ONNX file", make=lambda: b"not a model\n"),
+        ),
+    ]
+)
