@@ -1,0 +1,117 @@
+"""Open-loop traffic: arrivals at a steady rate, a fixed number of connections to carry them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+
+from . import answers, rows
+from .answers import Judgement, Outcome
+from .connection import Clock, Connection, NoAnswerError
+from .ledger import UNKNOWN, Entry, Ledger
+from .settings import Settings
+
+Arrivals = asyncio.Queue[str | None]
+# Waiting arrivals per connection; beyond, an arrival is skipped rather than sent late.
+BACKLOG = 2
+
+
+class Lane:
+    """One connection with what is known about the version behind it."""
+
+    def __init__(
+        self, settings: Settings, data: rows.Rows, *, ledger: Ledger, chance: random.Random, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._data = data
+        self._ledger = ledger
+        self._chance = chance
+        self._clock = clock
+        self._life = 0.0
+        self._version: str | None = None
+        self._unattributed: list[Entry] = []
+        url = f"{settings.target.rstrip('/')}/v2/models/{settings.model}/infer"
+        self._connection = Connection(
+            url, timeout_seconds=settings.timeout_seconds, ledger=ledger, clock=clock, on_open=self._on_open
+        )
+
+    async def run(self, arrivals: Arrivals) -> None:
+        """Carry arrivals until a None comes."""
+        async with self._connection:
+            while (id := await arrivals.get()) is not None:
+                await self._carry(rows.draw(self._data, id=id, chance=self._chance))
+        self._settle(UNKNOWN)
+
+    async def _carry(self, request: rows.Request) -> None:
+        if self._connection.age > self._life:
+            await self._connection.close()
+        self._ledger.started += 1
+        sent_at = self._clock()
+        judgement = await self._ask(request)
+        entry = Entry(judgement.outcome, self._clock() - sent_at, correct=judgement.label == request.label)
+        self._ledger.finish(entry, reason=judgement.reason)
+        self._unattributed.append(entry)
+        self._version = judgement.version or self._version
+        if self._version is not None:
+            self._settle(self._version)
+
+    async def _ask(self, request: rows.Request) -> Judgement:
+        try:
+            reply = await self._connection.post(request.body)
+        except NoAnswerError as error:
+            judgement = Judgement(Outcome.LOST, reason=str(error))
+        else:
+            judgement = answers.judge(
+                reply.status, reply.body, id=request.id, model=self._settings.model, classes=self._data.classes
+            )
+        if judgement.outcome is Outcome.LOST and not self._ledger.had_success:
+            return Judgement(Outcome.WAITING, reason=judgement.reason)
+        return judgement
+
+    def _on_open(self) -> None:
+        """A new connection may reach another version. Lives differ by a fifth, so that not all are renewed at once."""
+        self._settle(self._version or UNKNOWN)
+        self._version = None
+        self._life = self._settings.connection_seconds * self._chance.uniform(0.8, 1.2)
+
+    def _settle(self, version: str) -> None:
+        for entry in self._unattributed:
+            self._ledger.attribute(entry, version)
+        self._unattributed.clear()
+
+
+async def run(
+    settings: Settings, data: rows.Rows, *, ledger: Ledger, stop: asyncio.Event, clock: Clock = time.monotonic
+) -> None:
+    """Send until `stop`; what has arrived by then is still carried."""
+    arrivals: Arrivals = asyncio.Queue(maxsize=settings.connections * BACKLOG)
+    chance = random.Random(settings.seed)
+    lanes = [Lane(settings, data, ledger=ledger, chance=chance, clock=clock) for _ in range(settings.connections)]
+    async with asyncio.TaskGroup() as group:
+        for lane in lanes:
+            group.create_task(lane.run(arrivals))
+        await _arrive(arrivals, rate=settings.rate, ledger=ledger, stop=stop, clock=clock)
+        for _ in lanes:
+            await arrivals.put(None)
+
+
+async def _arrive(arrivals: Arrivals, *, rate: float, ledger: Ledger, stop: asyncio.Event, clock: Clock) -> None:
+    begin = clock()
+    for number in itertools.count():
+        if await stopped(stop, within=begin + number / rate - clock()):
+            return
+        try:
+            arrivals.put_nowait(f"client-{number}")
+        except asyncio.QueueFull:
+            ledger.skipped += 1
+
+
+async def stopped(stop: asyncio.Event, *, within: float) -> bool:
+    """Whether `stop` was set within so many seconds."""
+    try:
+        await asyncio.wait_for(stop.wait(), within)
+    except TimeoutError:
+        return False
+    return True
