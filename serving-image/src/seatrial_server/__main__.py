@@ -1,0 +1,131 @@
+"""The command line `seatrial-server`: one image, four steps.
+
+    fetch    artifact -> work/package          init container
+    prepare  work/package -> work/prepared     init container
+    serve    work/prepared, or a model file    the pod's main container, or a laptop
+    trial    fetch + prepare + tests           the Job; its last line is the report
+
+Exit code 0: done (for `trial`: a verdict exists, also a refusal). 1: failed, with the cause in the termination message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import orjson
+
+from seatrial_server import config, errors, logs
+
+_MAX_MESSAGE = 2000  # Kubernetes keeps 4096 bytes of a termination message
+_CONFIG = click.option("--config", "config_path", type=click.Path(path_type=Path), required=True, help="config.json")
+_WORK = click.option("--work", type=click.Path(path_type=Path), required=True, help="the only folder that is written")
+
+
+@click.group()
+def main() -> None:
+    """Serve one ONNX model by the Open Inference Protocol; fetch, prepare and try it before."""
+
+
+@main.command()
+@_CONFIG
+@_WORK
+def fetch(config_path: Path, work: Path) -> None:
+    """Download and verify the artifact."""
+    from seatrial_server.model import stages  # keeps each step's imports to what it needs
+
+    logs.configure()
+    try:
+        stages.fetch_package(config.load(config_path), work)
+    except errors.ServerError as error:
+        _fail(error)
+
+
+@main.command()
+@_CONFIG
+@_WORK
+def prepare(config_path: Path, work: Path) -> None:
+    """Verify and quantize the fetched model."""
+    from seatrial_server.model import prepare as preparing
+
+    logs.configure()
+    try:
+        prepared = preparing.run(config.load(config_path), work)
+        if prepared.quantization.outcome == "Rejected":
+            raise errors.Rejected("QuantizationRejected", f"quantization was refused: {prepared.quantization.reason}")
+    except errors.ServerError as error:
+        _fail(error)
+
+
+@main.command()
+@_CONFIG
+@_WORK
+def trial(config_path: Path, work: Path) -> None:
+    """Fetch, prepare and test; report on the last line."""
+    from seatrial_server.trial import report
+    from seatrial_server.trial import run as running
+
+    logs.configure()
+    try:
+        line = report.encode(running.run(config.load(config_path), work))
+    except (errors.ServerError, OSError) as error:
+        _fail(error)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+    _termination_message({"sha256": hashlib.sha256(line).hexdigest()})
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="config.json, in a pod")
+@click.option("--work", type=click.Path(path_type=Path), help="the folder that fetch and prepare filled")
+@click.option("--host", default=None, help="address to listen on  [default: all in a pod, 127.0.0.1 for a model file]")
+@click.option("--port", default=8080, show_default=True, help="V2 REST")
+@click.option("--metrics-port", default=8082, show_default=True, help="/metrics and /healthz")
+@click.option("--name", default=None, help="V2 model name of a model file  [default: the file's name]")
+def serve(
+    model: Path | None,
+    config_path: Path | None,
+    work: Path | None,
+    host: str | None,
+    port: int,
+    metrics_port: int,
+    name: str | None,
+) -> None:
+    """Answer requests: `serve MODEL.onnx` on a laptop, `serve --config ... --work ...` in a pod."""
+    from seatrial_server import service
+
+    if (model is None) == (config_path is None or work is None):
+        raise click.UsageError("give either a model file, or both --config and --work")
+    try:
+        if model is not None:
+            service.serve_file(model, name=name or model.stem, host=host or "127.0.0.1", ports=(port, metrics_port))
+        elif config_path is not None and work is not None:
+            logs.configure()
+            service.serve_prepared(config.load(config_path), work, host=host, ports=(port, metrics_port))
+    except errors.ServerError as error:
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    text = str(error)[:_MAX_MESSAGE]
+    click.echo(f"seatrial-server: {text}", err=True)
+    _termination_message({"error": text})
+    sys.exit(1)
+
+
+def _termination_message(content: dict[str, str]) -> None:
+    path = os.environ.get("SEATRIAL_TERMINATION_LOG", "/dev/termination-log")
+    try:
+        Path(path).write_bytes(orjson.dumps(content))
+    except OSError as error:  # outside of Kubernetes there is none
+        click.echo(f"seatrial-server: no termination message written: {error.strerror}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,335 @@
+"""One HTTP/1.1 connection: bytes in, exchanges to the application, answers out in order.
+
+Parsing is llhttp's (httptools); this module owns limits, order, time-outs and the end of a connection. It knows nothing
+of models. One data chunk is parsed as a whole before anything is written, so the answers of a pipelining client leave
+in one write, and the last of them is known when the connection should end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import enum
+import select
+import time
+from typing import Protocol, cast
+
+import httptools
+import msgspec
+
+from seatrial_server import errors
+from seatrial_server.http import rules
+from seatrial_server.http.exchange import Application, Exchange
+
+_MAX_PIPELINED = 64
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """Seconds. A body has `body` plus one second for every `slowest` bytes that arrived."""
+
+    idle: float = 75.0
+    head: float = 10.0
+    body: float = 10.0
+    slowest: int = 64 * 1024
+    write: float = 30.0
+    linger: float = 2.0
+
+
+class Phase(enum.Enum):
+    """What the connection waits for; each phase but BUSY has a deadline."""
+
+    IDLE = "the first byte of a request"
+    HEAD = "the rest of the head"
+    BODY = "the rest of the body"
+    BUSY = "the application"
+    WRITING = "a client that does not read"
+    LINGER = "the client to close"
+
+
+class Host(Protocol):
+    """What a connection needs from its listener. `now` is a coarse clock, moved by the listener's sweep."""
+
+    application: Application
+    timeouts: Timeouts
+    now: float
+    retiring: bool
+    date: bytes
+
+    def opened(self, connection: Connection) -> float:
+        """Register; returns the time at which the connection is too old."""
+
+    def closed(self, connection: Connection) -> None:
+        """Forget."""
+
+
+class _Refused(Exception):
+    """Ends parsing; the connection's last exchange holds the answer."""
+
+
+class Connection(asyncio.Protocol):
+    """See the module. Attributes without underscore are for the listener."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._pending: collections.deque[Exchange] = collections.deque()
+        self._parser = httptools.HttpRequestParser(self)
+        self._current: Exchange | None = None
+        self._parts: list[bytes] = []
+        self._feeding = False
+        self._ended = False  # no further request is read
+        self._write_paused = self._read_paused = self._client_ended = False
+        self._head_bytes = self._body_bytes = 0
+        self._continue_for: Exchange | None = None
+        self.phase = Phase.IDLE
+        self.deadline = 0.0
+        self.served = 0
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._retire_at = self._host.opened(self)
+        self._wait_for(Phase.IDLE, self._host.timeouts.idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended = True
+        self._pending.clear()
+        self._host.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
+        if self.phase is Phase.IDLE:
+            self._wait_for(Phase.HEAD, self._host.timeouts.head)
+        elif self.phase is Phase.BODY:
+            self.deadline += len(data) / self._host.timeouts.slowest
+        self._feeding = True
+        try:
+            self._parser.feed_data(data)
+            if self.phase is Phase.HEAD:
+                self._count_head(len(data))
+        except httptools.HttpParserUpgrade:
+            self._ended = True  # the exchange that asked for it is answered as plain HTTP and is the last
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _Refused):
+                raise
+        except _Refused:
+            pass  # the refusal is the answer of the last exchange
+        except httptools.HttpParserError as error:
+            if not self._ended:
+                self._refuse(errors.RequestError(400, f"malformed HTTP: {error}", code="BadRequest"))
+        finally:
+            self._feeding = False
+        self._flush()
+
+    def eof_received(self) -> bool:
+        """A client may close its side and still read: keep ours until everything is answered."""
+        if self._current is not None or not self._pending:
+            return False
+        self._pending[-1].keep_alive = False
+        self._ended = self._client_ended = True
+        return True
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._pause_reading()
+        self._wait_for(Phase.WRITING, self._host.timeouts.write)
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._resume_reading()
+        if self._ended and not self._pending:
+            self._wait_for(Phase.LINGER, self._host.timeouts.linger)
+        self._settle()
+
+    # The parser's side
+
+    def on_message_begin(self) -> None:
+        if self._ended:
+            raise _Refused
+        self._current = Exchange(self, target=b"")
+        self._parts = []
+        self._head_bytes = self._body_bytes = 0
+        if self.phase is not Phase.HEAD:
+            self._wait_for(Phase.HEAD, self._host.timeouts.head)
+
+    def on_url(self, url: bytes) -> None:
+        exchange = self._exchange()
+        exchange.target += url
+        if len(exchange.target) > rules.MAX_TARGET:
+            self._refuse(rules.target_too_long())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value) + 4)
+        if self.phase is Phase.BODY:
+            return  # a trailer: counted, never obeyed
+        headers = self._exchange().headers
+        name = name.lower()
+        if name in headers:
+            if name == b"host":
+                self._refuse(errors.RequestError(400, "more than one Host header", code="BadRequest"))
+            value = headers[name] + b", " + value
+        headers[name] = value
+        if len(headers) > rules.MAX_HEADERS:
+            self._refuse(rules.headers_too_large())
+
+    def on_headers_complete(self) -> None:
+        exchange = self._exchange()
+        exchange.method = self._parser.get_method()
+        exchange.keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        version = self._parser.get_http_version()
+        if version != "1.1":
+            exchange.keep_alive = False
+        headers = exchange.headers
+        refusal = rules.refusal(version, headers, max_body_bytes=self._host.application.max_body_bytes)
+        if refusal is not None:
+            self._refuse(refusal)
+        self._head_bytes = 0
+        self._wait_for(Phase.BODY, self._host.timeouts.body)
+        if b"expect" in headers and version == "1.1":
+            self._continue_for = exchange
+
+    def on_body(self, body: bytes) -> None:
+        self._continue_for = None
+        self._body_bytes += len(body)
+        if self._body_bytes > self._host.application.max_body_bytes:
+            self._refuse(rules.body_too_large(self._host.application.max_body_bytes))
+        self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        exchange, parts = self._exchange(), self._parts
+        exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        exchange.started = time.perf_counter()
+        self._current, self._continue_for, self._parts = None, None, []
+        self._pending.append(exchange)
+        self.phase = Phase.BUSY
+        if not exchange.keep_alive:
+            self._ended = True
+        if len(self._pending) >= _MAX_PIPELINED:
+            self._pause_reading()
+        self._host.application.handle(exchange)
+
+    # The application's side
+
+    def answered(self) -> None:
+        """Called by an exchange. While a chunk is being parsed the answers wait for its end."""
+        if not self._feeding:
+            self._flush()
+
+    # The listener's side
+
+    def sweep(self) -> None:
+        """Act when the deadline of the phase has passed, or when the connection is idle and too old."""
+        now = self._host.now
+        if self.phase is Phase.IDLE and (now > self.deadline or (self.served and now > self._retire_at)):
+            self.close_if_idle()
+        elif self.phase in (Phase.HEAD, Phase.BODY) and now > self.deadline:
+            self._refuse_late(f"the request did not arrive in time: waited for {self.phase.value}")
+        elif self.phase in (Phase.WRITING, Phase.LINGER) and now > self.deadline:
+            self._transport.abort()
+
+    def close_if_idle(self) -> None:
+        """Close, unless a request has begun to arrive: also one that the kernel holds and we have not read."""
+        if self.phase is Phase.IDLE and not _readable(self._transport):
+            self._ended = True
+            self._transport.close()
+
+    def abort(self) -> None:
+        """The end of patience."""
+        self._transport.abort()
+
+    # Inside
+
+    def _exchange(self) -> Exchange:
+        assert self._current is not None  # llhttp calls on_message_begin first  # noqa: S101
+        return self._current
+
+    def _wait_for(self, phase: Phase, seconds: float) -> None:
+        self.phase, self.deadline = phase, self._host.now + seconds
+
+    def _count_head(self, count: int) -> None:
+        self._head_bytes += count
+        if self._head_bytes > rules.MAX_HEADER_BYTES + rules.MAX_TARGET:
+            self._refuse(rules.headers_too_large())
+
+    def _refuse(self, error: errors.RequestError) -> None:
+        """Answer the current request with an error and read nothing more."""
+        exchange = self._current or Exchange(self, target=b"")
+        self._current, self._continue_for, self._ended = None, None, True
+        exchange.keep_alive = False
+        self._pending.append(exchange)
+        feeding, self._feeding = self._feeding, True
+        exchange.fail(error)
+        self._feeding = feeding
+        raise _Refused
+
+    def _refuse_late(self, message: str) -> None:
+        try:
+            self._refuse(errors.RequestError(408, message, code="Timeout"))
+        except _Refused:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write every answer whose turn has come."""
+        pending, out = self._pending, []
+        while pending and pending[0].response is not None:
+            exchange = pending.popleft()
+            assert exchange.response is not None  # noqa: S101
+            head, body = exchange.response
+            last = not pending and self._current is None
+            end = not exchange.keep_alive or (last and (self._host.retiring or self._host.now > self._retire_at))
+            out += [head, self._host.date, b"Connection: close\r\n\r\n" if end else b"\r\n", body]
+            self.served += 1
+            if end:
+                self._hang_up(out)
+                return
+        if self._continue_for is not None and not pending:
+            self._continue_for = None
+            out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if out:
+            self._transport.write(b"".join(out))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Find the phase after writing."""
+        if self._ended or self._write_paused:
+            return
+        if self._current is None:
+            if self._pending:
+                self.phase = Phase.BUSY
+            else:
+                self._wait_for(Phase.IDLE, self._host.timeouts.idle)
+        elif self.phase is Phase.WRITING:
+            self._wait_for(Phase.BODY, self._host.timeouts.body)
+        if self._read_paused and len(self._pending) < _MAX_PIPELINED:
+            self._resume_reading()
+
+    def _hang_up(self, out: list[bytes]) -> None:
+        """Send the last answer, then wait for the client's end: a close with unread bytes would reset the answer."""
+        self._ended = True
+        self._pending.clear()
+        self._transport.write(b"".join(out))
+        if self._client_ended:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        if not self._write_paused:
+            self._wait_for(Phase.LINGER, self._host.timeouts.linger)
+            self._resume_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused and not self._transport.is_closing():
+            self._read_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused and not self._transport.is_closing():
+            self._read_paused = False
+            self._transport.resume_reading()
+
+
+def _readable(transport: asyncio.Transport) -> bool:
+    """Whether the kernel holds bytes (or the end) that the event loop has not delivered yet."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,53 @@
+"""One answer per row, whatever shape the outputs have: a class label or a number. Pure.
+
+The quantization gate and the functional tests compare answers, so both read a model in the same way.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from seatrial_server.model import schema, session
+
+_LABEL_TYPES = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BYTES", "BOOL"})
+REGRESSION_TOLERANCE = 0.01
+"""Share of the reference answers' range by which a number may move before it counts as another answer."""
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """`values` has one entry per row; `labels` says whether they are classes."""
+
+    values: session.Array
+    labels: bool
+
+
+def read(card: schema.Card, model: schema.Schema, outputs: list[session.Array]) -> Answers:
+    """The label output, else the arg max of the scores, else the first output as a number."""
+    named = {spec.name: (spec, array) for spec, array in zip(model.outputs, outputs, strict=True)}
+    if card.task != "regression":
+        if card.outputs.label:
+            return Answers(values=_flat(named[card.outputs.label][1]), labels=True)
+        for spec, array in named.values():
+            if spec.datatype in _LABEL_TYPES:
+                return Answers(values=_flat(array), labels=True)
+    scores = named[card.outputs.probabilities][1] if card.outputs.probabilities else outputs[0]
+    flat = scores.reshape(len(scores), -1)
+    if card.task == "regression" or (flat.shape[1] == 1 and card.task is None):
+        return Answers(values=flat, labels=False)
+    chosen = flat.argmax(axis=1) if flat.shape[1] > 1 else (flat[:, 0] > 0.5).astype(np.int64)
+    return Answers(values=np.array(card.labels, np.object_)[chosen] if card.labels else chosen, labels=True)
+
+
+def differing(reference: Answers, other: Answers) -> session.Array:
+    """Which rows have another answer: another class, or a number moved by more than the tolerance."""
+    if reference.labels:
+        return np.asarray(reference.values != other.values)
+    spread = float(np.ptp(reference.values)) or 1.0
+    moved = np.abs(reference.values.astype(np.float64) - other.values.astype(np.float64))
+    # NaN compares false, so "not within" catches it where "beyond" would not.
+    return np.asarray(~(moved <= REGRESSION_TOLERANCE * spread).all(axis=1))
+
+
+def _flat(array: session.Array) -> session.Array:
+    return array.reshape(len(array), -1)[:, 0]

@@ -1,0 +1,66 @@
+"""What `prepare` leaves beside the prepared model: all that `serve` and the trial's report need to know about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from seatrial_server import config, errors
+from seatrial_server.model import schema
+
+FILE = "manifest.json"
+MODEL = "model.onnx"
+
+
+class QuantizationResult(msgspec.Struct, frozen=True, rename="camel"):
+    """What became of the quantization; numbers are None where nothing was measured."""
+
+    mode: str
+    outcome: Literal["Applied", "NotApplicable", "ServedOriginal", "Rejected", "Off"]
+    reason: str = ""
+    disagreement: float | None = None
+    bound: float | None = None
+    rows: int = 0
+    speedup1: float | None = None
+    speedup32: float | None = None
+
+
+class Environment(msgspec.Struct, frozen=True, rename="camel"):
+    """Where the measurements were made."""
+
+    onnxruntime: str
+    cpu_flags: tuple[str, ...]
+
+
+class Manifest(msgspec.Struct, frozen=True, rename="camel"):
+    """`calibration` holds the per-tensor ranges from which a pod derives the same bytes."""
+
+    sha256: str
+    served_sha256: str
+    precision: config.Precision
+    quantization: QuantizationResult
+    environment: Environment
+    calibration: dict[str, Any] | None = None
+    card: schema.Card = schema.Card()
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of a prepared folder."""
+    path = folder / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise errors.Unavailable(f"{path} cannot be used: {error}; run `seatrial-server prepare` first") from error
+
+
+def cpu_flags() -> tuple[str, ...]:
+    """Which of the instruction sets that decide over int8 kernels this CPU has."""
+    wanted = {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ()
+    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+    return tuple(sorted(wanted & set(flags.split())))

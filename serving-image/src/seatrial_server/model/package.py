@@ -1,0 +1,113 @@
+"""The files of a model package beside the graph: `model.yaml`, `calibration.npz`, `tests.yaml`. Runs in the sandbox.
+
+Decodes and checks them against the graph; decides nothing.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import numpy as np
+import yaml
+
+from seatrial_server import datatypes, errors
+from seatrial_server.model import schema, session
+
+_T = TypeVar("_T")
+
+
+class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The labels that the rows should get, and the share that must be right."""
+
+    labels: tuple[int | str, ...]
+    min_accuracy: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+
+
+class FunctionalTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Minimum functionality: rows (one array per input) with an expectation."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    rows: dict[str, list[Any]]
+    expect: Expectation
+
+
+class Tests(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`tests.yaml`."""
+
+    functional: Annotated[tuple[FunctionalTest, ...], msgspec.Meta(max_length=200)] = ()
+
+
+def card(folder: Path) -> schema.Card:
+    """`model.yaml`, or an empty card for a bare graph."""
+    return _decode(folder / "model.yaml", schema.Card) or schema.Card()
+
+
+def tests(folder: Path) -> Tests:
+    """`tests.yaml`, or no tests."""
+    return _decode(folder / "tests.yaml", Tests) or Tests()
+
+
+def calibration(folder: Path, model: schema.Schema) -> dict[str, session.Array] | None:
+    """Calibration rows by input name, all with the same number of rows; None when the package has none."""
+    path = folder / "calibration.npz"
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise errors.Rejected("InvalidModel", f"calibration.npz cannot be read: {error}") from error
+    return as_feeds(arrays, model, source="calibration.npz")
+
+
+def as_feeds(arrays: dict[str, Any], model: schema.Schema, *, source: str) -> dict[str, session.Array]:
+    """Rows in the datatypes of the model's inputs; a message names what does not fit."""
+    wanted = {spec.name for spec in model.inputs}
+    if set(arrays) != wanted:
+        raise errors.Rejected(
+            "InvalidModel", f"{source}: must hold exactly the inputs {sorted(wanted)}, has {sorted(arrays)}"
+        )
+    feeds = {spec.name: _array(arrays[spec.name], spec, source=source) for spec in model.inputs}
+    if len({len(array) for array in feeds.values()}) != 1:
+        raise errors.Rejected("InvalidModel", f"{source}: all inputs must have the same number of rows")
+    return feeds
+
+
+def _array(values: Any, spec: schema.TensorSpec, *, source: str) -> session.Array:
+    dtype = datatypes.BY_NAME[spec.datatype].dtype
+    try:
+        array = np.asarray(values)
+        if spec.datatype != "BYTES":
+            array = array.astype(dtype, casting="same_kind" if array.dtype.kind == dtype.kind else "safe")
+        else:
+            array = array.astype(np.object_)
+    except (ValueError, TypeError):
+        try:
+            array = np.array(values, dtype)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise errors.Rejected(
+                "InvalidModel", f"{source}: input {spec.name!r} is not {spec.datatype}: {error}"
+            ) from error
+    fits = array.ndim == len(spec.shape) and all(
+        size in (schema.FREE, given) for size, given in zip(spec.row_shape, array.shape[1:], strict=True)
+    )
+    if not fits or array.ndim == 0 or len(array) == 0:
+        raise errors.Rejected(
+            "InvalidModel",
+            f"{source}: input {spec.name!r} has shape {list(array.shape)}, the model wants {list(spec.shape)}",
+        )
+    return np.ascontiguousarray(array)
+
+
+def _decode(path: Path, kind: type[_T]) -> _T | None:
+    if not path.exists():
+        return None
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_bytes()), kind)
+    except yaml.YAMLError as error:
+        raise errors.Rejected("InvalidModel", f"{path.name} is not YAML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise errors.Rejected("InvalidModel", f"{path.name}: {error}") from error

@@ -1,0 +1,88 @@
+"""ONNX Runtime behind one door: telemetry off, one thread per call, no spinning.
+
+The only module that creates inference sessions. One intra-op thread, because pods have a CPU quota that ONNX Runtime
+cannot see, and spinning threads under a quota make the 99th percentile up to forty times worse.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+# Read when the library is loaded; a read-only pod without a network must not try to report anything.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import numpy as np
+import onnxruntime as ort
+
+from seatrial_server import datatypes, errors
+from seatrial_server.model import schema
+
+ort.disable_telemetry_events()
+ort.set_default_logger_severity(4)  # its warnings go to stderr in a format of their own; errors come as exceptions
+
+Array = np.ndarray[Any, Any]
+VERSION: str = ort.__version__
+
+
+class Session:
+    """A loaded model with its schema."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self.schema, self.left_out = _signature(session)
+        self._names = [spec.name for spec in self.schema.outputs]
+
+    def run(self, feeds: dict[str, Array]) -> list[Array]:
+        """All outputs of the schema, in its order; raises whatever ONNX Runtime raises."""
+        outputs: list[Array] = self._session.run(self._names, feeds)
+        return outputs
+
+
+def options() -> ort.SessionOptions:
+    """Session options that every session of this project shares."""
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = 1
+    settings.inter_op_num_threads = 1
+    settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    settings.log_severity_level = 4
+    return settings
+
+
+def load(model: Path | bytes) -> Session:
+    """Open a model; a file that ONNX Runtime does not take is `InvalidModel`."""
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return Session(ort.InferenceSession(source, options(), providers=["CPUExecutionProvider"]))
+    except errors.Rejected:
+        raise
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types
+        first_line = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
+        raise errors.Rejected("InvalidModel", f"ONNX Runtime {VERSION} cannot load the model: {first_line}") from error
+
+
+def _signature(session: ort.InferenceSession) -> tuple[schema.Schema, tuple[str, ...]]:
+    """The schema, and the outputs that V2 cannot carry (maps and sequences, such as scikit-learn's ZipMap)."""
+    inputs = [_tensor(node) for node in session.get_inputs()]
+    if None in inputs:
+        bad = next(node for node in session.get_inputs() if node.type not in datatypes.BY_ONNX)
+        raise errors.Rejected("InvalidModel", f"input {bad.name!r} is {bad.type}, which the V2 protocol cannot carry")
+    outputs = [_tensor(node) for node in session.get_outputs()]
+    left_out = tuple(node.name for node, spec in zip(session.get_outputs(), outputs, strict=True) if spec is None)
+    carried = tuple(spec for spec in outputs if spec is not None)
+    if not carried:
+        raise errors.Rejected(
+            "InvalidModel", f"outputs {list(left_out)} are no tensors; export with zipmap=False to get plain tensors"
+        )
+    return schema.Schema(inputs=tuple(spec for spec in inputs if spec is not None), outputs=carried), left_out
+
+
+def _tensor(node: ort.NodeArg) -> schema.TensorSpec | None:
+    datatype = datatypes.BY_ONNX.get(node.type)
+    if datatype is None:
+        return None
+    shape = tuple(size if isinstance(size, int) else schema.FREE for size in node.shape)
+    return schema.TensorSpec(name=node.name, datatype=datatype.name, shape=shape)

@@ -1,0 +1,162 @@
+"""Put the parts together and run them: model, warm-up, two ports, signals.
+
+`serve_prepared` is the pod's way (after fetch and prepare), `serve_file` the laptop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import importlib.metadata
+import logging
+import signal
+from pathlib import Path
+
+import click
+import msgspec
+import orjson
+import uvloop
+
+from seatrial_server import batching, config, errors, inference, logs, telemetry, warmup
+from seatrial_server.http import monitoring, v2
+from seatrial_server.http.decode import Decoder
+from seatrial_server.http.encode import Encoder
+from seatrial_server.http.listener import Listener
+from seatrial_server.model import manifest, schema, session
+
+log = logging.getLogger(__name__)
+Ports = tuple[int, int]
+
+
+class Served(msgspec.Struct, frozen=True):
+    """Everything about the model that the ports need."""
+
+    settings: config.Config
+    precision: config.Precision
+    served_sha256: str
+    model: session.Session
+    card: schema.Card
+
+
+def serve_prepared(settings: config.Config, work: Path, *, host: str | None, ports: Ports) -> None:
+    """Serve `work/prepared`; refuses bytes that differ from the manifest or from the trial's record."""
+    folder = work / "prepared"
+    prepared = manifest.read(folder)
+    model_bytes = (folder / manifest.MODEL).read_bytes()
+    digest = hashlib.sha256(model_bytes).hexdigest()
+    wanted = settings.expected.served_sha256 if settings.expected else prepared.served_sha256
+    if digest != wanted:
+        raise errors.Rejected("DigestMismatch", f"prepared/model.onnx has sha256 {digest}, {wanted} was recorded")
+    served = Served(
+        settings=settings,
+        precision=prepared.precision,
+        served_sha256=digest,
+        model=session.load(model_bytes),
+        card=prepared.card,
+    )
+    del model_bytes
+    uvloop.run(_run(served, host=host, ports=ports, announce=False))
+
+
+def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
+    """Serve a bare model file, as it is, and say how to try it."""
+    model_bytes = path.read_bytes()
+    digest = hashlib.sha256(model_bytes).hexdigest()
+    settings = config.Config(model=config.ModelRef(name=name, version="1", uri=path.name, sha256=digest))
+    served = Served(
+        settings=settings,
+        precision="fp32",
+        served_sha256=digest,
+        model=session.load(path),
+        card=schema.Card(),
+    )
+    uvloop.run(_run(served, host=host, ports=ports, announce=True))
+
+
+async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    engine = inference.Engine(served.model, schema.bounds(served.card, served.model.schema))
+    plan = warmup.plan(served.model)
+    counters = _counters(served, plan)
+    batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters)
+    application = _application(served, plan, batcher, counters)
+    front, metrics = Listener(application), Listener(monitoring.Monitoring(counters))
+    try:
+        metrics_port = await metrics.open(host=host, port=ports[1])
+        port = await front.open(host=host, port=ports[0])
+    except OSError as error:
+        raise errors.Unavailable(f"cannot listen: {error.strerror or error}; see --port and --metrics-port") from error
+    # Everything made so far lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    if announce:
+        _announce(served, host=host or "127.0.0.1", ports=(port, metrics_port))
+    else:
+        logs.info(log, "ready", port=port, metrics_port=metrics_port, **msgspec.structs.asdict(plan))
+    await stopped.wait()
+    logs.info(log, "draining")
+    application.ready = False
+    await front.drain()
+    await metrics.close()
+    batcher.close()
+
+
+def _application(
+    served: Served, plan: batching.Plan, batcher: batching.Batcher, counters: telemetry.Telemetry
+) -> v2.V2:
+    reference = served.settings.model
+    return v2.V2(
+        identity=v2.Identity(
+            server_version=importlib.metadata.version("seatrial"), model=reference.name, version=reference.version
+        ),
+        model=served.model.schema,
+        decoder=Decoder(served.model.schema, stacked=plan.batched),
+        encoder=Encoder(served.model.schema, name=reference.name, version=reference.version),
+        batcher=batcher,
+        counters=counters,
+        max_body_bytes=served.settings.limits.max_body_bytes,
+    )
+
+
+def _counters(served: Served, plan: batching.Plan) -> telemetry.Telemetry:
+    settings = served.settings
+    counters = telemetry.Telemetry(
+        labels=telemetry.Labels(
+            deployment=settings.deployment, deployment_namespace=settings.namespace, revision=settings.revision
+        ),
+        model=telemetry.ModelInfo(
+            model=settings.model.name,
+            version=settings.model.version,
+            precision=served.precision,
+            sha256=settings.model.sha256,
+            onnxruntime=session.VERSION,
+        ),
+        latency_threshold=settings.latency_threshold_seconds,
+    )
+    counters.plan = {
+        "threads": "1",
+        "batching": "rows" if plan.batched else "off",
+        "execution": "thread" if plan.in_thread else "inline",
+    }
+    return counters
+
+
+def _announce(served: Served, *, host: str, ports: Ports) -> None:
+    model, name = served.model, served.settings.model.name
+    for title, specs in (("inputs", model.schema.inputs), ("outputs", model.schema.outputs)):
+        click.echo(f"{title}:")
+        for spec in specs:
+            click.echo(f"  {spec.name}  {spec.datatype}  {list(spec.shape)}")
+    for left_out in model.left_out:
+        click.echo(f"  ({left_out} is no tensor and is left out; export with zipmap=False to serve it)")
+    url = f"http://{host}:{ports[0]}/v2/models/{name}"
+    click.echo(f"model:    {url}\ninfer:    {url}/infer\nmetrics:  http://{host}:{ports[1]}/metrics\ntry it:")
+    inputs = [
+        {"name": tensor, "shape": array.shape, "datatype": spec.datatype, "data": array.reshape(-1).tolist()}
+        for spec, (tensor, array) in zip(model.schema.inputs, model.schema.example(1).items(), strict=True)
+    ]
+    click.echo(f"  curl -s {url}/infer -d '{orjson.dumps({'inputs': inputs}).decode()}'")

@@ -1,0 +1,74 @@
+"""Warm the model up and choose how to run it, by measurement. Runs before the server is ready.
+
+Batching is only allowed when rows do not change each other's answers: a free first dimension alone does not say so
+(it may be a sequence), and dynamically quantized graphs take one scale per batch.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import numpy as np
+
+from seatrial_server import batching, datatypes
+from seatrial_server.model import session
+
+_THREAD_FROM_SECONDS = 200e-6
+_THREAD_FROM_BATCH_SECONDS = 5e-3
+_CALLS = 15
+_WARM_SECONDS = 0.2
+
+
+def plan(model: session.Session) -> batching.Plan:
+    """Measure single rows and full batches; a model that fails on made-up rows is run row by row in the thread."""
+    try:
+        single = _median_seconds(model, rows=1)
+        batched = model.schema.rows_first and _rows_are_independent(model)
+        full = _median_seconds(model, rows=batching.MAX_ROWS) if batched else single
+    except Exception:  # zeros need not be a valid input; ONNX Runtime raises a dozen unrelated types
+        return batching.Plan(in_thread=True, batched=False, row_seconds=0.001)
+    return batching.Plan(
+        in_thread=single > _THREAD_FROM_SECONDS or full > _THREAD_FROM_BATCH_SECONDS,
+        batched=batched,
+        row_seconds=full / (batching.MAX_ROWS if batched else 1),
+    )
+
+
+def _median_seconds(model: session.Session, *, rows: int) -> float:
+    feeds = model.schema.example(rows)
+    seconds: list[float] = []
+    started = time.perf_counter()
+    while len(seconds) < 3 or (len(seconds) < _CALLS and time.perf_counter() - started < _WARM_SECONDS):
+        before = time.perf_counter()
+        model.run(feeds)
+        seconds.append(time.perf_counter() - before)
+    return statistics.median(seconds)
+
+
+def _rows_are_independent(model: session.Session) -> bool:
+    """Whether four rows, one of them an outlier, get the same answers together as alone."""
+    random = np.random.default_rng(0)
+    feeds = model.schema.example(4)
+    for spec in model.schema.inputs:
+        if datatypes.BY_NAME[spec.datatype].floating:
+            feeds[spec.name] = random.standard_normal(feeds[spec.name].shape).astype(feeds[spec.name].dtype)
+            feeds[spec.name][-1] *= 1000
+        elif spec.datatype not in ("BYTES", "BOOL"):
+            feeds[spec.name] = random.integers(0, 2, feeds[spec.name].shape).astype(feeds[spec.name].dtype)
+    together = model.run(feeds)
+    alone = [model.run({name: array[row : row + 1] for name, array in feeds.items()}) for row in range(4)]
+    return all(_same(array, [outputs[index] for outputs in alone]) for index, array in enumerate(together))
+
+
+def _same(together: session.Array, alone: list[session.Array]) -> bool:
+    if any(array.shape[:1] != (1,) for array in alone) or len(together) != len(alone):
+        return False
+    joined = np.concatenate(alone)
+    if joined.shape != together.shape:
+        return False
+    if joined.dtype.kind == "f":
+        return np.allclose(
+            joined, together, rtol=1e-2 if joined.dtype == np.float16 else 1e-3, atol=1e-4, equal_nan=True
+        )
+    return bool((joined == together).all())
