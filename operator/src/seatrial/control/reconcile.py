@@ -1,0 +1,154 @@
+"""One pass over one ModelDeployment: observe, plan, write status, apply, tell.
+
+Status goes first, by compare-and-swap: whatever happens after it, the next pass finds the intent and goes on. Applying
+is idempotent. A child that the API server refuses is a fact for the planner, so that the status says so in its words.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from seatrial.api.status import Reason, Status
+from seatrial.cluster import errors, gateway
+from seatrial.cluster.events import Events
+from seatrial.control import observing
+from seatrial.control.queue import Key, Result
+from seatrial.control.telemetry import Telemetry
+from seatrial.rollout import facts, finishing, narrative, planner
+
+_LOG = logging.getLogger(__name__)
+
+REFUSED_AGAIN = 15.0  # seconds until a refused child is tried again; a change of the object is looked at at once
+
+
+class Reconciler:
+    """Looks at one object at a time; the queue sees to it that no two passes share a key."""
+
+    def __init__(
+        self,
+        *,
+        cluster: gateway.Gateway,
+        source: observing.Source,
+        events: Events,
+        telemetry: Telemetry,
+        operator: facts.Operator,
+    ) -> None:
+        self._cluster = cluster
+        self._observer = observing.Observer(cluster=cluster, source=source, operator=operator)
+        self._events = events
+        self._telemetry = telemetry
+        self._refusals: dict[Key, facts.Refusal] = {}
+
+    async def reconcile(self, key: Key) -> Result:
+        """Brings one object a step on.
+
+        Raises:
+            ClusterError: to be tried again with backoff; whatever was done so far is found again.
+        """
+        raw = await self._observer.read(key)
+        if raw is None:
+            self._refusals.pop(key, None)
+            self._telemetry.forget(key)
+            return Result()
+        try:
+            snapshot = await self._observer.snapshot(raw)
+        except observing.InvalidSpec as invalid:
+            return await self._invalid(key, raw, str(invalid))
+        return await self._carry_out(key, raw, snapshot)
+
+    async def _carry_out(self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot) -> Result:
+        snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key))
+        plan = planner.plan(snapshot, self._cluster.server_now())
+        raw = await self._write(key, raw, snapshot.status, plan.status)
+        await self._tell(raw, snapshot.status, plan)
+        try:
+            await self._apply(snapshot, plan)
+        except errors.Refused as refusal:
+            return await self._refused(key, raw, snapshot, refusal, plan)
+        self._refusals.pop(key, None)
+        again = plan.look_again.total_seconds() if plan.look_again is not None else None
+        return Result(look_again_in=again, in_flight=plan.in_flight)
+
+    async def _write(self, key: Key, raw: gateway.Object, before: Status, after: Status) -> gateway.Object:
+        """The status, when it differs; somebody else's write in between ends the pass with Conflict."""
+        self._telemetry.conditions(key, after.conditions)
+        if after == before:
+            return raw
+        return await self._cluster.write_status({**raw, "status": msgspec.to_builtins(after)})
+
+    async def _apply(self, snapshot: facts.Snapshot, plan: finishing.Plan) -> None:
+        known = {(one["kind"], one["metadata"]["name"]): one for one in snapshot.observed}
+        for wanted in plan.apply:
+            existing = known.get((wanted["kind"], wanted["metadata"]["name"]))
+            if existing is None:
+                await self._refuse_a_taken_name(snapshot.owner, wanted)
+            elif contains(existing, wanted):
+                continue
+            await self._cluster.apply(wanted)
+        for gone in plan.delete:
+            await self._cluster.delete(gone.kind, snapshot.owner.namespace, gone.name, uid=gone.uid)
+
+    async def _refuse_a_taken_name(self, owner: facts.Owner, wanted: gateway.Object) -> None:
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        taken = await self._cluster.get(kind, owner.namespace, name)
+        if taken is not None and not observing.controlled_by(taken, owner.uid):
+            message = f"a {kind} named {name} exists and belongs to somebody else: rename one of the two"
+            raise errors.Refused(409, reason=Reason.NAME_TAKEN, message=message)
+
+    async def _refused(
+        self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot, refusal: errors.Refused, plan: finishing.Plan
+    ) -> Result:
+        taken = refusal.reason == Reason.NAME_TAKEN
+        reason = Reason.NAME_TAKEN if taken else Reason.CHILD_REFUSED
+        known = facts.Refusal(reason=reason, message=refusal.message)
+        again = Result(look_again_in=REFUSED_AGAIN, in_flight=plan.in_flight)
+        if self._refusals.get(key) == known:
+            return again
+        self._refusals[key] = known
+        _LOG.warning("child refused", extra={"key": str(key), "reason": refusal.reason, "error": refusal.message})
+        now = self._cluster.server_now()
+        after = planner.plan(msgspec.structs.replace(snapshot, status=plan.status, refused=known), now).status
+        await self._write(key, raw, plan.status, after)
+        await self._events.post(raw, type="Warning", reason=reason, message=refusal.message)
+        return again
+
+    async def _invalid(self, key: Key, raw: gateway.Object, message: str) -> Result:
+        before = observing.status_of(raw)
+        generation = observing.owner_of(raw).generation
+        after = finishing.invalid(before, generation=generation, message=message, now=self._cluster.server_now())
+        await self._write(key, raw, before, after)
+        return Result()
+
+    async def _tell(self, raw: gateway.Object, before: Status, plan: finishing.Plan) -> None:
+        for event in plan.events:
+            kind: Any = "Warning" if event.warning else "Normal"
+            _LOG.info("decided", extra={"object": raw["metadata"]["name"], "reason": event.reason})
+            await self._events.post(raw, type=kind, reason=event.reason, message=event.message)
+        if narrative.promoted(before, plan.status):
+            self._telemetry.promoted()
+        rollback = plan.status.last_rollback
+        if rollback is None or rollback == before.last_rollback:
+            return
+        if before.last_rollback is None or before.last_rollback.breach_at != rollback.breach_at:
+            self._telemetry.rolled_back(rollback.reason)
+        elif rollback.zero_weight_at is not None:
+            self._telemetry.rollback_completed(seconds=(rollback.zero_weight_at - rollback.breach_at).total_seconds())
+
+
+def contains(existing: Any, wanted: Any) -> bool:
+    """Whether everything wanted is there already; what others added doesn't matter. Lists are compared in order."""
+    if isinstance(wanted, Mapping):
+        return isinstance(existing, Mapping) and all(
+            key in existing and contains(existing[key], value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list | tuple):
+        return (
+            isinstance(existing, list)
+            and len(existing) == len(wanted)
+            and all(contains(one, other) for one, other in zip(existing, wanted, strict=True))
+        )
+    return bool(existing == wanted)

@@ -1,0 +1,63 @@
+"""Conditions: four that are always there, three where they apply; the table of the API as code.
+
+kstatus reads Reconciling and Stalled (abnormal-true, never both) and Ready; lastTransitionTime moves only on a flip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from seatrial.api.status import Condition, ConditionStatus, Reason
+from seatrial.api.values import whole_seconds
+
+from .decision import Situation
+
+READY, AVAILABLE, RECONCILING, STALLED = "Ready", "Available", "Reconciling", "Stalled"
+VERIFIED, ANALYZED, ROUTED = "Verified", "Analyzed", "Routed"
+
+Fact = tuple[str, ConditionStatus, str, str]
+
+_READY = {
+    Situation.PENDING: ConditionStatus.UNKNOWN,
+    Situation.PROGRESSING: ConditionStatus.FALSE,
+    Situation.READY: ConditionStatus.TRUE,
+    Situation.FAILED: ConditionStatus.FALSE,
+}
+
+
+def truth(value: bool) -> ConditionStatus:
+    return ConditionStatus.TRUE if value else ConditionStatus.FALSE
+
+
+def always(situation: Situation, *, reason: Reason, message: str, ready_pods: int, pods: int) -> list[Fact]:
+    """Ready, Available, Reconciling and Stalled of a situation."""
+    moving = situation in (Situation.PENDING, Situation.PROGRESSING)
+    return [
+        (READY, _READY[situation], reason, message),
+        (AVAILABLE, truth(ready_pods > 0), reason, f"{ready_pods} of {pods} stable pods Ready"),
+        (RECONCILING, truth(moving), reason, message if moving else "nothing to do"),
+        (STALLED, truth(situation is Situation.FAILED), reason, message if situation is Situation.FAILED else ""),
+    ]
+
+
+def merge(
+    known: Iterable[Condition], facts: Iterable[Fact], *, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """The conditions of these facts; one whose status stays keeps its transition time."""
+    before = {condition.type: condition for condition in known}
+    merged = []
+    for kind, state, reason, message in facts:
+        old = before.get(kind)
+        flipped = old is None or old.status is not state
+        merged.append(
+            Condition(
+                type=kind,
+                status=state,
+                reason=reason,
+                message=message[:2000],
+                observed_generation=generation,
+                last_transition_time=whole_seconds(now) if flipped or old is None else old.last_transition_time,
+            )
+        )
+    return tuple(merged)

@@ -1,0 +1,60 @@
+"""config.json of the serving image: what a trial or a server of one revision has to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from seatrial.api import spec, values
+
+from . import report, revision
+
+MAX_ARTIFACT_BYTES = 2 * 1024**3
+
+
+def render(
+    *,
+    namespace: str,
+    name: str,
+    record: revision.Record,
+    analysis: spec.Analysis,
+    passed: report.Report | None = None,
+) -> str:
+    """The configuration as JSON text. With a passed trial, pods must end with the bytes that the trial recorded.
+
+    The latency threshold is the spec's at the time of rendering: it becomes an edge of the histogram.
+    """
+    content = record.content
+    quantization, limits = content.quantization, content.limits
+    document: dict[str, Any] = {
+        "deployment": name,
+        "namespace": namespace,
+        "revision": content.revision,
+        "model": {
+            "name": content.model_name,
+            "version": content.model_version,
+            "uri": record.uri,
+            "sha256": content.sha256,
+        },
+        "quantization": {
+            "mode": quantization.mode,
+            "maxDisagreement": float(quantization.max_disagreement),
+            "minSpeedup": float(quantization.min_speedup),
+            "onFailure": quantization.on_failure,
+        },
+        "limits": {
+            "maxQueueRows": limits.max_queue_rows,
+            "timeoutSeconds": limits.timeout.total_seconds(),
+            "maxBodyBytes": values.quantity(limits.max_body_bytes),
+        },
+        "latencyThresholdSeconds": analysis.latency.threshold.total_seconds(),
+        "maxArtifactBytes": MAX_ARTIFACT_BYTES,
+    }
+    if passed is not None:
+        document["expected"] = {
+            "servedSha256": passed.served_sha256,
+            "precision": passed.precision,
+            "calibration": passed.calibration,
+        }
+    return msgspec.json.encode(document, order="sorted").decode()

@@ -1,0 +1,210 @@
+"""From a decision to a plan: the status to write, the children to apply and delete, the events to post."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from seatrial.api import status
+from seatrial.api.status import Reason, Status, VerdictKind
+from seatrial.api.values import milliseconds
+
+from . import children, conditions, facts, looking, names, narrative, traffic
+from .decision import NOW, Case, Decision, Situation
+
+
+class Plan(facts.Fact, frozen=True, kw_only=True):
+    """What a pass does, in this order: write status, apply, delete, tell."""
+
+    status: Status
+    apply: tuple[dict[str, Any], ...] = ()
+    delete: tuple[children.Deletion, ...] = ()
+    events: tuple[narrative.Event, ...] = ()
+    look_again: timedelta | None = None
+    in_flight: bool = False
+
+
+def finish(case: Case, decision: Decision) -> Plan:
+    """The plan of a decision. A child refused in the last pass shows in the conditions; the facts go on."""
+    snapshot = case.snapshot
+    if snapshot.refused is not None:
+        decision = msgspec.structs.replace(
+            decision,
+            situation=Situation.FAILED,
+            phase=status.Phase.STALLED,
+            reason=snapshot.refused.reason,
+            message=snapshot.refused.message,
+        )
+    after = _status(case, decision)
+    return Plan(
+        status=after,
+        apply=children.wanted(snapshot, after, case.now),
+        delete=children.unwanted(snapshot, after),
+        events=narrative.events(case.status, after, decision),
+        look_again=_look_again(case, after, decision),
+        in_flight=after.candidate is not None or after.previous is not None or _draining(after),
+    )
+
+
+def invalid(before: Status, *, generation: int, message: str, now: datetime) -> Status:
+    """The status of a spec that can't be read: Stalled, all facts kept, stable untouched."""
+    ready = before.stable.ready_replicas if before.stable else 0
+    rows = conditions.always(
+        Situation.FAILED, reason=Reason.INVALID_SPEC, message=message, ready_pods=ready, pods=ready
+    )
+    return msgspec.structs.replace(
+        before,
+        observed_generation=generation,
+        phase=status.Phase.STALLED,
+        conditions=conditions.merge(before.conditions, rows, generation=generation, now=now),
+    )
+
+
+def _status(case: Case, decision: Decision) -> status.Status:
+    snapshot, before = case.snapshot, case.status
+    stable, candidate = decision.stable, decision.candidate
+    if stable is not None:
+        stable = msgspec.structs.replace(stable, ready_replicas=snapshot.ready(stable.revision))
+    if candidate is not None:
+        candidate = msgspec.structs.replace(candidate, ready_replicas=snapshot.ready(candidate.revision))
+    verdicts = tuple(one for one in before.verdicts if not _forgiven(one, decision.forgiven))
+    if decision.verdict is not None:
+        verdicts = (decision.verdict, *verdicts)[: status.VERDICTS_KEPT]
+    after = msgspec.structs.replace(
+        before,
+        observed_generation=snapshot.owner.generation,
+        phase=decision.phase,
+        stable=stable,
+        previous=decision.previous,
+        candidate=candidate,
+        trial=decision.trial,
+        verdicts=verdicts,
+        commands=_commands(case, decision),
+        analysis=_analysis(case),
+        last_rollback=_last_rollback(case, decision),
+        endpoint=_endpoint(snapshot),
+        replicas=sum(pod.ready for pod in snapshot.pods if stable and pod.revision == stable.revision),
+        selector=_selector(snapshot, stable),
+    )
+    message = decision.message
+    return msgspec.structs.replace(
+        after,
+        traffic=_traffic(case, after),
+        conditions=_conditions(snapshot, after, decision.situation, decision.reason, message, case.look, case.now),
+    )
+
+
+def _forgiven(verdict: status.Verdict, revision: str) -> bool:
+    return verdict.revision == revision and verdict.verdict is VerdictKind.REJECTED
+
+
+def _commands(case: Case, decision: Decision) -> status.Commands:
+    """Tokens that can't mean anything later are handled now; promote waits for a step to use it on."""
+    asked, handled = case.snapshot.commands, decision.commands
+    idle = decision.candidate is None
+    return status.Commands(
+        promote=asked.promote if idle and asked.promote else handled.promote,
+        abort=asked.abort or handled.abort,
+        retry=asked.retry or handled.retry,
+    )
+
+
+def _analysis(case: Case) -> status.AnalysisStatus | None:
+    """The newest look; an old one stays readable until the next rollout."""
+    if case.look is None:
+        return case.status.analysis
+    now = looking.analysis_status(case.look)
+    before = case.status.analysis
+    if before is not None and msgspec.structs.replace(before, at=now.at) == now:
+        return before
+    return now
+
+
+def _last_rollback(case: Case, decision: Decision) -> status.Rollback | None:
+    """Traffic is off once the endpoints no longer hold the rolled back revision's pods as ready."""
+    rollback = decision.rollback or case.status.last_rollback
+    if rollback is None or rollback.zero_weight_at is not None or decision.rollback is not None:
+        return rollback
+    endpoints = case.snapshot.endpoints
+    if endpoints is None or endpoints.ready.get(rollback.source, 0) or names.REVISION not in endpoints.selector:
+        return rollback
+    return msgspec.structs.replace(rollback, zero_weight_at=milliseconds(case.now))
+
+
+def _traffic(case: Case, after: status.Status) -> status.Traffic:
+    candidate, look = after.candidate, case.look
+    weight = candidate.weight if candidate is not None else 0
+    if candidate is None or not candidate.step or look is None or look.blind:
+        return status.Traffic(desired_weight=weight)
+    answered = look.stable_requests + look.candidate_requests
+    share = f"{100 * look.candidate_requests / answered:.1f}%" if answered else None
+    return status.Traffic(
+        desired_weight=weight,
+        measured_share=share,
+        requests=status.Share(stable=look.stable_requests, candidate=look.candidate_requests),
+    )
+
+
+def _conditions(
+    snapshot: facts.Snapshot,
+    after: status.Status,
+    situation: Situation,
+    reason: Reason,
+    message: str,
+    look: looking.Look | None,
+    now: datetime,
+) -> tuple[status.Condition, ...]:
+    stable = after.stable
+    ready = snapshot.ready(stable.revision) if stable else 0
+    rows = conditions.always(
+        situation, reason=reason, message=message, ready_pods=ready, pods=snapshot.spec.replicas if stable else 0
+    )
+    if after.trial is not None:
+        passed = after.trial.outcome == "Passed"
+        why = Reason.TRIAL_PASSED if passed else Reason.MODEL_REJECTED
+        rows.append((conditions.VERIFIED, conditions.truth(passed), why, after.trial.message))
+    if look is not None:
+        sees = not look.blind
+        why = Reason.METRICS_AVAILABLE if sees else Reason.METRICS_UNAVAILABLE
+        rows.append((conditions.ANALYZED, conditions.truth(sees), why, look.message))
+    if snapshot.endpoints is not None:
+        asked = traffic.selector(
+            snapshot.owner.name, stable=stable, candidate=after.candidate, wanted=snapshot.wanted.revision
+        )
+        routed = dict(snapshot.endpoints.selector) == dict(asked)
+        rows.append((conditions.ROUTED, conditions.truth(routed), "Service", "the selector is as asked"))
+    return conditions.merge(snapshot.status.conditions, rows, generation=snapshot.owner.generation, now=now)
+
+
+def _endpoint(snapshot: facts.Snapshot) -> str:
+    owner = snapshot.owner
+    host = f"{owner.name}.{owner.namespace}.svc:{names.REST_PORT}"
+    return f"http://{host}/v2/models/{snapshot.wanted.content.model_name}"
+
+
+def _selector(snapshot: facts.Snapshot, stable: status.Stable | None) -> str:
+    if stable is None:
+        return ""
+    labels = {
+        names.DEPLOYMENT: snapshot.owner.name,
+        names.REVISION: stable.revision,
+        names.COMPONENT: names.SERVER,
+    }
+    return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def _draining(after: status.Status) -> bool:
+    return after.last_rollback is not None and after.last_rollback.zero_weight_at is None
+
+
+def _look_again(case: Case, after: status.Status, decision: Decision) -> timedelta | None:
+    """The earliest of the rule's wish, the next look of a soak and its end, and the drain of a rollback."""
+    interval = case.snapshot.spec.analysis.interval
+    wishes = [decision.look_again]
+    if after.previous is not None:
+        wishes += [interval, max(after.previous.warm_until - case.now, NOW)]
+    if _draining(after):
+        wishes.append(interval)
+    return min((wish for wish in wishes if wish is not None), default=None)

@@ -1,0 +1,120 @@
+"""Rules asked first, in every phase, before anything that can fail: regressions, commands, crash loops, deadlines."""
+
+from __future__ import annotations
+
+import msgspec
+
+from seatrial.api import status
+from seatrial.api.status import Phase, Reason
+
+from . import looking, traffic
+from .decision import NOW, Case, Decision, Situation, decide, reject, verdict_on
+
+
+def candidate_regressed(case: Case) -> Decision | None:
+    """A candidate proven worse than stable, or too bad in itself, loses its traffic before anything else happens."""
+    candidate, look = case.candidate, case.look
+    if candidate is None or candidate.weight == 0 or look is None or look.outcome is not looking.Outcome.FAIL:
+        return None
+    return reject(case, candidate, Reason(look.reason), look.message)
+
+
+def promoted_regressed(case: Case) -> Decision | None:
+    """During the soak the way back is one flip: the old version is warm and takes all traffic again."""
+    look, candidate = case.look, case.candidate
+    if (candidate is not None and candidate.step) or look is None or look.outcome is not looking.Outcome.FAIL:
+        return None
+    return _flip_back(case, Reason.REGRESSED_AFTER_PROMOTION, look.message)
+
+
+def abort_requested(case: Case) -> Decision | None:
+    """The abort command ends the rollout under way, or the soak; the version counts as rejected."""
+    token = case.snapshot.commands.abort
+    if not token or token == case.status.commands.abort:
+        return None
+    commands = msgspec.structs.replace(case.status.commands, abort=token)
+    message = f"stopped by the abort command ({token})"
+    if case.candidate is not None:
+        return reject(case, case.candidate, Reason.ABORTED, message, commands=commands)
+    if case.warm is not None:
+        return _flip_back(case, Reason.ABORTED, message, commands=commands)
+    return None
+
+
+def candidate_crash_looping(case: Case) -> Decision | None:
+    """Pods that start again and again won't serve; their own message says why."""
+    candidate = case.candidate
+    if candidate is None:
+        return None
+    said = [pod.trouble for pod in case.snapshot.pods if pod.revision == candidate.revision and pod.crash_looping]
+    if not said:
+        return None
+    return reject(case, candidate, Reason.CRASH_LOOP, f"a candidate pod keeps crashing: {said[0]}")
+
+
+def candidate_never_became_ready(case: Case) -> Decision | None:
+    """Pods asked for must be Ready by startTimeout, whatever keeps them: image, scheduling, quota, the model."""
+    candidate, limit = case.candidate, case.snapshot.spec.rollout.start_timeout
+    if candidate is None or candidate.started_at is None or case.now - candidate.started_at < limit:
+        return None
+    ready, needed = case.snapshot.ready(candidate.revision), pods_asked_for(case, candidate)
+    if ready >= needed:
+        return None
+    trouble = case.snapshot.trouble(candidate.revision) or "the pods give no reason"
+    return reject(case, candidate, Reason.START_TIMEOUT, f"{ready} of {needed} pods Ready after {limit}: {trouble}")
+
+
+def trial_overdue(case: Case) -> Decision | None:
+    """A trial without a result by its time-out has failed; the Job's own deadline ends its pod."""
+    candidate, limit = case.candidate, case.snapshot.spec.trial.timeout
+    if candidate is None or candidate.started_at is not None or candidate.trial_started_at is None:
+        return None
+    if case.now - candidate.trial_started_at < limit:
+        return None
+    trial = case.snapshot.trials.get(candidate.revision)
+    if trial is not None and trial.report is not None:
+        return None
+    trouble = (trial.trouble if trial else "") or "its pod gives no reason"
+    return reject(case, candidate, Reason.TRIAL_TIMEOUT, f"no trial result after {limit}: {trouble}")
+
+
+def pods_asked_for(case: Case, candidate: status.Candidate) -> int:
+    """Pods that the candidate's stage needs: all replicas when it takes over, else what the step's weight needs."""
+    wish = case.snapshot.spec
+    if candidate.promoting:
+        return wish.replicas
+    step = wish.rollout.steps[min(max(candidate.step, 1), len(wish.rollout.steps)) - 1]
+    return traffic.pods_needed(step.weight, wish.replicas)
+
+
+def _flip_back(case: Case, reason: Reason, message: str, *, commands: status.Commands | None = None) -> Decision | None:
+    stable, previous = case.stable, case.warm
+    if stable is None or previous is None:
+        return None
+    warm, bad = case.snapshot.ready(previous.revision), case.snapshot.ready(stable.revision)
+    if warm < (case.snapshot.spec.replicas if bad else 1):
+        return None  # never a weight above ready capacity; the pods are asked for and wake us when they are Ready
+    breach = (case.look.breach_at if case.look else None) or case.now
+    return decide(
+        case,
+        reason,
+        message,
+        phase=Phase.ROLLED_BACK,
+        situation=Situation.FAILED,
+        stable=status.Stable(
+            revision=previous.revision,
+            model_version=previous.model_version,
+            sha256=previous.sha256,
+            served_sha256=previous.served_sha256,
+            precision=previous.precision,
+            image=previous.image,
+            since=case.now,
+        ),
+        previous=None,
+        commands=commands or case.status.commands,
+        verdict=verdict_on(case, stable, status.VerdictKind.REJECTED, reason=reason, message=message),
+        rollback=status.Rollback(
+            source=stable.revision, target=previous.revision, reason=reason, message=message, breach_at=breach
+        ),
+        look_again=NOW,
+    )

@@ -1,0 +1,224 @@
+"""One look at the evidence: from samples to an outcome, for the canary's step or for the soak after a promotion.
+
+The window starts at a fact of status (when the weight was asked for, when the version became stable), so a restart of
+the operator changes nothing. Each step is judged from its own start, so that a good beginning doesn't hide a bad end;
+the allowed rate of false rollbacks is divided by the number of steps for that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from seatrial.analysis import counters, explain, judgement, policy, slots, soak, verdict
+from seatrial.api import spec, status
+from seatrial.api.values import Duration
+
+from . import facts, report
+
+Outcome = judgement.Outcome
+
+HISTORY = timedelta(hours=1)
+
+
+class Look(facts.Fact, frozen=True, kw_only=True):
+    """What the samples say now. `observed` counts only time in which somebody was answered."""
+
+    outcome: Outcome
+    reason: str
+    message: str
+    at: datetime
+    window: timedelta = timedelta(0)
+    observed: timedelta = timedelta(0)
+    stable_requests: int = 0
+    candidate_requests: int = 0
+    first_request_at: datetime | None = None
+    breach_at: datetime | None = None
+    metrics: tuple[judgement.MetricEvidence, ...] = ()
+
+    @property
+    def blind(self) -> bool:
+        return self.outcome in (Outcome.NO_DATA, Outcome.ERROR)
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome is Outcome.PASS
+
+
+class Window(facts.Fact, frozen=True, kw_only=True):
+    """What to ask Prometheus for: which revisions, from when on."""
+
+    stable: str
+    candidate: str
+    since: datetime
+    soak: bool = False
+
+
+def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
+    """The window that needs judging now; None while no traffic is being judged."""
+    now_status = snapshot.status
+    stable, candidate, previous = now_status.stable, now_status.candidate, now_status.previous
+    if stable is None:
+        return None
+    if candidate is not None and candidate.step:
+        since = candidate.weight_since or now - snapshot.spec.analysis.interval
+        return Window(stable=stable.revision, candidate=candidate.revision, since=since)
+    if previous is not None and now < previous.warm_until:
+        return Window(stable=previous.revision, candidate=stable.revision, since=stable.since, soak=True)
+    return None
+
+
+def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:
+    """Judges the window that `window` names from the snapshot's samples; None when there is nothing to judge."""
+    asked, sight = window(snapshot, now), snapshot.sight
+    if asked is None or sight is None:
+        return None
+    if sight.error:
+        return Look(outcome=Outcome.ERROR, reason=status.Reason.METRICS_UNAVAILABLE, message=sight.error, at=now)
+    reading = _read(snapshot, asked, sight.series, start=asked.since, end=now)
+    if reading.blind:
+        return Look(outcome=Outcome.NO_DATA, reason=status.Reason.METRICS_UNAVAILABLE, message=reading.blind, at=now)
+    limits = policy_of(snapshot.spec)
+    history = _read(snapshot, asked, sight.history, start=asked.since - HISTORY, end=asked.since).slots
+    if asked.soak:
+        judged = soak.judge_alone(reading.slots, limits, reference=history)
+    else:
+        judged = verdict.judge(reading.slots, limits, history=history)
+    return _summary(judged, reading.slots, asked, now)
+
+
+def policy_of(wish: spec.Spec) -> policy.Policy:
+    """What is tolerated in one step, as numbers."""
+    analysis = wish.analysis
+    return policy.Policy(
+        false_rollback_rate=analysis.false_rollback_rate / len(wish.rollout.steps),
+        interval=analysis.interval.total_seconds(),
+        errors=policy.Errors(max=analysis.errors.max, tolerance=analysis.errors.tolerance),
+        latency=policy.Latency(
+            threshold=analysis.latency.threshold.total_seconds(),
+            max=analysis.latency.max,
+            tolerance=analysis.latency.tolerance,
+        ),
+        rejections=policy.Rejections(tolerance=analysis.rejections.tolerance),
+    )
+
+
+def _read(
+    snapshot: facts.Snapshot,
+    asked: Window,
+    series: Sequence[counters.Series],
+    *,
+    start: datetime,
+    end: datetime,
+) -> counters.Reading:
+    arms = {asked.stable: counters.Arm.STABLE, asked.candidate: counters.Arm.CANDIDATE}
+    pods = [
+        counters.Pod(
+            arm=arms[pod.revision],
+            name=pod.name,
+            ready=pod.ready and not pod.leaving,
+            started=pod.started_at.timestamp() if pod.started_at else None,
+        )
+        for pod in snapshot.pods
+        if pod.revision in arms
+    ]
+    return counters.read(
+        series,
+        pods,
+        start=start.timestamp(),
+        end=end.timestamp(),
+        interval=snapshot.spec.analysis.interval.total_seconds(),
+        scrape_interval=snapshot.operator.scrape_interval.total_seconds(),
+        arms=(counters.Arm.CANDIDATE,) if asked.soak else tuple(counters.Arm),
+    )
+
+
+def _summary(judged: judgement.Judgement, seen: Sequence[slots.Slot], asked: Window, now: datetime) -> Look:
+    first = next((place for place, slot in enumerate(seen) if slot.candidate.requests), None)
+    answered = [slot for slot in seen[first:] if slot.candidate.requests or slot.stable.requests] if seen else []
+
+    def moment(place: int) -> datetime:
+        return datetime.fromtimestamp(asked.since.timestamp() + sum(slot.seconds for slot in seen[:place]), UTC)
+
+    failed = judged.breach_slot is not None
+    nothing_yet = not seen
+    return Look(
+        outcome=Outcome.INCONCLUSIVE if nothing_yet else judged.outcome,
+        reason=status.Reason.INSUFFICIENT_TRAFFIC if nothing_yet else judged.reason,
+        message=explain.sentence(judged),
+        at=now,
+        window=timedelta(seconds=judged.seconds),
+        observed=timedelta(seconds=sum(slot.seconds for slot in answered)) if first is not None else timedelta(0),
+        stable_requests=sum(slot.stable.requests for slot in seen),
+        candidate_requests=sum(slot.candidate.requests for slot in seen),
+        first_request_at=None if first is None else moment(first),
+        breach_at=moment(judged.breach_slot + 1) if failed and judged.breach_slot is not None else None,
+        metrics=judged.metrics,
+    )
+
+
+def analysis_status(seen: Look) -> status.AnalysisStatus:
+    """What the user reads of a look."""
+    return status.AnalysisStatus(
+        outcome=seen.outcome,
+        at=seen.at,
+        window=str(Duration(seconds=round(seen.window.total_seconds()))),
+        message=seen.message[:2000],
+        metrics=tuple(_metric(metric) for metric in seen.metrics),
+    )
+
+
+def _metric(metric: judgement.MetricEvidence) -> status.MetricStatus:
+    return status.MetricStatus(
+        name=metric.name,
+        stable=f"{metric.stable.events}/{metric.stable.requests}",
+        candidate=f"{metric.candidate.events}/{metric.candidate.requests}",
+        ratio=_figure(metric.ratio),
+        low=_figure(metric.low),
+        high=_figure(metric.high),
+        evidence=_figure(math.exp(min(metric.log_evidence, 700.0))),
+        bound=f"{metric.bound:.0f}",
+        outcome=metric.outcome,
+    )
+
+
+def trial_status(revision: str, seen: report.Report) -> status.TrialStatus:
+    """What the user reads of a trial's report."""
+    quantized = seen.quantization
+    return status.TrialStatus(
+        revision=revision,
+        outcome=seen.outcome,
+        message=seen.message[:2000],
+        quantization=None
+        if quantized is None
+        else status.QuantizationStatus(
+            mode=quantized.mode,
+            outcome=quantized.outcome[:200],
+            reason=quantized.reason[:2000],
+            disagreement=_percent(quantized.disagreement),
+            bound=_percent(quantized.bound),
+            rows=quantized.rows,
+            speedup1=_figure(quantized.speedup1),
+            speedup32=_figure(quantized.speedup32),
+        ),
+        tests=tuple(
+            status.TestStatus(
+                name=test.name[:200],
+                outcome=test.outcome[:200],
+                observed=_figure(test.observed),
+                bound=_figure(test.bound),
+                rows=test.rows,
+            )
+            for test in seen.tests[:50]
+        ),
+        report_sha256=seen.digest,
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value * 100:.3g}%"

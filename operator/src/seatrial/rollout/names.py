@@ -1,0 +1,30 @@
+"""Names of children, labels and annotations."""
+
+from __future__ import annotations
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "seatrial"
+DEPLOYMENT = "seatrial.dev/modeldeployment"
+REVISION = "seatrial.dev/revision"
+COMPONENT = "app.kubernetes.io/component"
+SERVER = "server"
+TRIAL = "trial"
+COMMAND_PREFIX = "seatrial.dev/"
+
+REST_PORT = 8080
+METRICS_PORT = 8082
+
+
+def of_revision(name: str, revision: str) -> str:
+    """ControllerRevision, ConfigMap and Deployment of one revision."""
+    return f"{name}-{revision}"
+
+
+def of_trial(name: str, revision: str) -> str:
+    return f"{name}-{revision}-trial"
+
+
+def labels(name: str, revision: str | None = None) -> dict[str, str]:
+    """Labels that every child carries."""
+    common = {MANAGED_BY: MANAGER, DEPLOYMENT: name}
+    return {**common, REVISION: revision} if revision else common

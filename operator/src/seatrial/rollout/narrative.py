@@ -1,0 +1,85 @@
+"""Events: one for each decision, read off the difference between two statuses. Never the only record of anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seatrial.api import status
+from seatrial.api.status import Reason, VerdictKind
+
+from . import facts
+from .decision import Decision
+
+NOTEWORTHY = frozenset({Reason.METRICS_UNAVAILABLE, Reason.STABLE_ALSO_BREACHING, Reason.CHILD_REFUSED})
+OVEREXPOSED = 2.0  # measured share over asked weight that is worth a word
+
+
+class Event(facts.Fact, frozen=True, kw_only=True):
+    """A Kubernetes event on the ModelDeployment."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+def events(before: status.Status, after: status.Status, decision: Decision) -> tuple[Event, ...]:
+    """What became different, in the order a reader wants it."""
+    return tuple(_events(before, after, decision))
+
+
+def _events(before: status.Status, after: status.Status, decision: Decision) -> Iterator[Event]:
+    if decision.verdict is not None:
+        verdict = decision.verdict
+        rolled_back = decision.rollback is not None
+        yield Event(
+            reason=Reason.ROLLED_BACK if rolled_back else verdict.reason,
+            message=f"version {verdict.model_version} ({verdict.revision}): {verdict.message}",
+            warning=verdict.verdict is VerdictKind.REJECTED,
+        )
+    if after.last_rollback is not None and _just_drained(before.last_rollback, after.last_rollback):
+        seconds = (after.last_rollback.zero_weight_at - after.last_rollback.breach_at).total_seconds()  # type: ignore[operator]
+        yield Event(
+            reason="TrafficRestored",
+            message=f"{after.last_rollback.source} has no traffic, {seconds:.1f} s after the breach was visible",
+        )
+    if after.candidate is not None and _moved(before.candidate, after.candidate):
+        yield Event(reason=decision.reason, message=decision.message)
+    elif decision.reason in NOTEWORTHY and _reason(before) != decision.reason:
+        yield Event(reason=decision.reason, message=decision.message, warning=True)
+    if _overexposed(after) and not _overexposed(before):
+        share = after.traffic.measured_share if after.traffic else ""
+        yield Event(
+            reason="Overexposed",
+            message=f"the candidate gets {share} of the requests, {after.traffic and after.traffic.desired_weight}% "
+            "were asked for: with provider Service the share follows the number of pods; more replicas make it finer",
+            warning=True,
+        )
+
+
+def promoted(before: status.Status, after: status.Status) -> bool:
+    """A candidate became stable in this pass."""
+    was, now = before.stable, after.stable
+    return now is not None and (was is None or was.revision != now.revision) and before.candidate is not None
+
+
+def _just_drained(before: status.Rollback | None, after: status.Rollback) -> bool:
+    return after.zero_weight_at is not None and (before is None or before.zero_weight_at is None)
+
+
+def _moved(before: status.Candidate | None, after: status.Candidate) -> bool:
+    """The candidate is new, or reached another stage."""
+    if before is None or before.revision != after.revision:
+        return True
+    now = (after.step, after.weight, after.promoting, after.waiting_for_approval, after.started_at is None)
+    return now != (before.step, before.weight, before.promoting, before.waiting_for_approval, before.started_at is None)
+
+
+def _reason(of: status.Status) -> str:
+    return next((condition.reason for condition in of.conditions if condition.type == "Ready"), "")
+
+
+def _overexposed(of: status.Status) -> bool:
+    traffic = of.traffic
+    if traffic is None or not traffic.measured_share or not traffic.desired_weight:
+        return False
+    return float(traffic.measured_share.rstrip("%")) > OVEREXPOSED * traffic.desired_weight

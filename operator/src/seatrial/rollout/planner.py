@@ -1,0 +1,64 @@
+"""What does one ModelDeployment need next?
+
+`plan` asks the rules in order and takes the first answer; the list of rules is the documentation of the order. Guards
+come before everything that can fail, so a deadline is kept even while the API server refuses our children.
+
+| rule                         | when                                             | then                             |
+| ---------------------------- | ------------------------------------------------ | -------------------------------- |
+| candidate_regressed          | evidence against a candidate with traffic        | weight 0, Rejected               |
+| promoted_regressed           | evidence against stable during its soak          | flip back, Rejected              |
+| abort_requested              | a new abort token                                | the same, reason Aborted         |
+| candidate_crash_looping      | a candidate pod starts again and again           | Rejected                         |
+| candidate_never_became_ready | pods not Ready by startTimeout                   | Rejected                         |
+| trial_overdue                | no trial result by its time-out                  | Rejected                         |
+| candidate_superseded         | another revision is wanted                       | weight 0, Superseded             |
+| wanted_is_stable             | what is wanted serves                            | soak, then done                  |
+| retry_requested              | a new retry token on a rejected revision         | the rejection is forgotten       |
+| wanted_was_rejected          | the wanted revision has a rejection              | Stalled                          |
+| new_candidate                | none yet                                         | Trial; known trial: pods start   |
+| on_trial                     | its Job runs or has ended                        | Starting, or Rejected            |
+| starting                     | pods asked for, no step yet                      | first weight once Ready          |
+| canary                       | in a step                                        | hold, advance, go blind          |
+| promoting                    | all steps passed, first install, fast return | capacity, all traffic, stable    |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from . import finishing, guards, looking, stages
+from .decision import Case, Decision, Rule
+from .facts import Snapshot
+from .finishing import Plan
+
+RULES: Sequence[Rule] = (
+    guards.candidate_regressed,
+    guards.promoted_regressed,
+    guards.abort_requested,
+    guards.candidate_crash_looping,
+    guards.candidate_never_became_ready,
+    guards.trial_overdue,
+    stages.candidate_superseded,
+    stages.wanted_is_stable,
+    stages.retry_requested,
+    stages.wanted_was_rejected,
+    stages.new_candidate,
+    stages.on_trial,
+    stages.starting,
+    stages.canary,
+    stages.promoting,
+)
+
+
+def plan(snapshot: Snapshot, now: datetime) -> Plan:
+    """What to write and what to apply; the same snapshot gives the same plan."""
+    case = Case(snapshot=snapshot, now=now, look=looking.look(snapshot, now))
+    return finishing.finish(case, _decide(case))
+
+
+def _decide(case: Case) -> Decision:
+    for rule in RULES:
+        if decision := rule(case):
+            return decision
+    raise AssertionError("unreachable: a candidate is on trial, starting, in a step or promoting")
