@@ -1,8 +1,8 @@
 """What a query can end with, as one tree.
 
-    PrometheusError
-    +-- PrometheusRefused      4xx, or an answer too large: the same query would be refused again; configuration
-    +-- PrometheusUnavailable  5xx, network, timeout, not Prometheus' JSON: try again at the next look
+PrometheusError
++-- PrometheusRefused      4xx, or an answer too large: the same query would be refused again; configuration
++-- PrometheusUnavailable  5xx, network, timeout, not Prometheus' JSON: try again at the next look
 """
 
 from __future__ import annotations

@@ -1,0 +1,221 @@
+"""One replica of the operator, put together: it waits for the lease, leads, and leaves in order.
+
+    standby --- lease ---> leading: watch -> queue -> workers(reconcile), resync
+       |                      |
+       +------ SIGTERM -------+--> no further look, the running ones finish, lease released, exit 0
+                              +--> lease lost or watch dead: everything is cancelled, exit 1, Kubernetes starts it anew
+
+The watch runs on the leader only; a standby costs two requests every two seconds. Everything here is I/O and order;
+decisions are made behind `reconcile`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from seatrial import api
+from seatrial.cluster import errors, events, gateway, kubernetes, lease
+from seatrial.control import logs, probes, queue, telemetry, wiring, workers
+from seatrial.control import settings as settings_
+from seatrial.prometheus import client
+
+_LOG = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 600.0
+RESYNC_RETRY_SECONDS = 30.0
+RESYNC_SPREAD_SECONDS = 60.0  # the keys of a resync are spread over this time
+STUCK_SECONDS = 300.0
+STANDBY_STUCK_SECONDS = 60.0
+DRAIN_SECONDS = 8.0
+WATCH_STOP_SECONDS = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a reconciler is made of."""
+
+    gateway: gateway.Gateway
+    prometheus: client.Prometheus
+    events: events.Events
+    telemetry: telemetry.Telemetry
+    settings: settings_.Settings
+
+
+Build = Callable[[Parts], workers.Reconcile]
+
+
+def start(settings: settings_.Settings, build: Build) -> int:
+    """Runs the process; its exit status: 0 when it was told to stop, 1 when it can't go on and should be started anew."""
+    logs.configure(settings.log_level)
+    try:
+        asyncio.run(run(settings, build))
+    except errors.ClusterError as error:
+        _LOG.error("ended", extra={"error": str(error), "kind": type(error).__name__})
+        return 1
+    except Exception:
+        _LOG.exception("ended by a fault")
+        return 1
+    return 0
+
+
+async def run(settings: settings_.Settings, build: Build) -> None:
+    """Runs until SIGTERM or SIGINT.
+
+    Raises:
+        LeadershipLost: another replica may lead; the process must end.
+        NotFound: the kind ModelDeployment isn't installed.
+        ClusterError: no credentials, or the API server refuses what the operator needs.
+    """
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with contextlib.AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(kubernetes.connected())
+        source = await stack.enter_async_context(
+            client.connected(default_url=settings.prometheus_url, scrape_interval=settings.scrape_interval)
+        )
+        metrics = telemetry.Telemetry()
+        posted = events.Events(cluster, instance=settings.pod_name, failed=metrics.event_failed)
+        parts = Parts(gateway=cluster, prometheus=source, events=posted, telemetry=metrics, settings=settings)
+        replica = Replica(parts, build(parts), stopping=stopping)
+        await stack.enter_async_context(
+            probes.serving(
+                healthy=replica.unhealthy,
+                ready=replica.unready,
+                metrics=metrics.text,
+                probe_port=settings.probe_port,
+                metrics_port=settings.metrics_port,
+            )
+        )
+        await replica.run()
+
+
+class Replica:
+    """One operator process after its parts are connected."""
+
+    def __init__(self, parts: Parts, reconcile: workers.Reconcile, *, stopping: asyncio.Event) -> None:
+        self._parts = parts
+        self._stopping = stopping
+        self._rng = random.Random()  # noqa: S311  spreads load, keeps no secret
+        self._queue = queue.Queue(now=time.monotonic, rng=self._rng)
+        self._lease = lease.Lease(
+            parts.gateway,
+            namespace=parts.settings.pod_namespace,
+            name=settings_.LEASE,
+            identity=parts.settings.pod_name,
+        )
+        self._workers = workers.Workers(
+            self._queue,
+            reconcile,
+            telemetry=parts.telemetry,
+            count=parts.settings.workers,
+            may_act=lambda: self._lease.leading,
+        )
+        self._synced_at = time.monotonic()
+        parts.telemetry.watch(depth=lambda: len(self._queue), leading=lambda: self._lease.leading)
+
+    def unhealthy(self) -> str:
+        """Why this process should be restarted; nothing when it shouldn't."""
+        now = time.monotonic()
+        if not self._lease.leading:
+            quiet = now - self._lease.looked_at
+            return f"the lease was last looked at {quiet:.0f} s ago" if quiet > STANDBY_STUCK_SECONDS else ""
+        if self._workers.stuck(STUCK_SECONDS):
+            return f"no look was finished for {STUCK_SECONDS:.0f} s while ModelDeployments are waiting"
+        if now - self._synced_at > 3 * RESYNC_SECONDS:
+            return f"the last resync was {now - self._synced_at:.0f} s ago"
+        return ""
+
+    def unready(self) -> str:
+        """A standby is ready: it can take over at any time."""
+        return "stopping" if self._stopping.is_set() else ""
+
+    async def run(self) -> None:
+        """Standby, then leading, until told to stop."""
+        await _until(self._stopping, self._lease.acquire())
+        if self._stopping.is_set():
+            # A stop can arrive in the same instant as the lease.
+            await self._lease.release()
+            return
+        watch = wiring.Watch(self._enqueue_from(asyncio.get_running_loop()), namespaces=self._parts.settings.namespaces)
+        watch.start()
+        try:
+            await self._lead(watch)
+        finally:
+            await watch.stop(seconds=WATCH_STOP_SECONDS)
+        _LOG.info("stopped")
+
+    async def _lead(self, watch: wiring.Watch) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                lasting = [
+                    tasks.create_task(self._lease.hold(), name="lease"),
+                    tasks.create_task(watch.wait(), name="watch"),
+                    tasks.create_task(self._resync(), name="resync"),
+                ]
+                working = tasks.create_task(self._workers.run(), name="workers")
+                await self._stopping.wait()
+                _LOG.info("stopping")
+                self._workers.stop()
+                await asyncio.wait([working], timeout=DRAIN_SECONDS)
+                for task in (*lasting, working):
+                    task.cancel()
+        except ExceptionGroup as group:
+            # Several can fail at once; to have lost the lease outweighs the rest: it is not ours to release then.
+            lost, others = group.split(errors.LeadershipLost)
+            if lost is None:
+                await self._lease.release()
+            raise _first(lost or others or group) from None
+        await self._lease.release()
+
+    def _enqueue_from(self, loop: asyncio.AbstractEventLoop) -> wiring.Enqueue:
+        def enqueue(key: queue.Key, urgent: bool) -> None:
+            loop.call_soon_threadsafe(lambda: self._queue.add(key, urgent=urgent))
+
+        return enqueue
+
+    async def _resync(self) -> None:
+        """Every object is looked at now and then whatever the watch says; the first time at once, as a check."""
+        spread = 0.0
+        while True:
+            try:
+                await self._add_all(spread=spread)
+                pause = RESYNC_SECONDS
+            except errors.Unavailable as error:
+                _LOG.warning("resync failed", extra={"error": str(error)})
+                pause = RESYNC_RETRY_SECONDS
+            spread = RESYNC_SPREAD_SECONDS
+            await asyncio.sleep(pause * self._rng.uniform(0.9, 1.1))
+
+    async def _add_all(self, *, spread: float) -> None:
+        for namespace in self._parts.settings.namespaces or (None,):
+            for found in await self._parts.gateway.names(api.KIND, namespace):
+                self._queue.add(queue.Key(*found), after=self._rng.uniform(0, spread))
+        self._synced_at = time.monotonic()
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, ExceptionGroup) else found
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Awaits the work, or ends it when the event comes."""
+    task = asyncio.create_task(work)
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        for one in (task, waiting):
+            one.cancel()
+        await asyncio.gather(task, waiting, return_exceptions=True)

@@ -1,0 +1,103 @@
+"""The operator's settings: one frozen value, made once from flags and environment, every mistake told at once.
+
+The command line (`seatrial.__main__`) names each setting's flag and variable; this module knows what is valid.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+
+import msgspec
+
+from seatrial.api.values import Duration
+
+LEASE = "seatrial-operator"
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class SettingsError(Exception):
+    """Settings that can't be used; the text has one line for each mistake, naming flag and variable."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How this operator runs."""
+
+    serving_image: str
+    pod_namespace: str
+    pod_name: str
+    prometheus_url: str = ""
+    scrape_interval: Duration = Duration(seconds=15)
+    namespaces: tuple[str, ...] = ()
+    workers: int = 4
+    probe_port: int = 8080
+    metrics_port: int = 9090
+    log_level: str = "info"
+
+
+def parse(
+    *,
+    serving_image: str,
+    pod_namespace: str,
+    pod_name: str,
+    prometheus_url: str,
+    scrape_interval: str,
+    namespaces: str,
+    workers: int,
+    probe_port: int,
+    metrics_port: int,
+    log_level: str,
+) -> Settings:
+    """Raises SettingsError with everything that is wrong."""
+    wrong: list[str] = []
+    if not serving_image or re.search(r"\s", serving_image):
+        wrong.append(
+            "--serving-image / SEATRIAL_SERVING_IMAGE must name the image that fetches, tries and serves models"
+        )
+    if not _NAMESPACE.fullmatch(pod_namespace):
+        wrong.append("--pod-namespace / POD_NAMESPACE must be the operator's own namespace; its lease lives there")
+    if not pod_name:
+        wrong.append("--pod-name / POD_NAME must be this replica's name; it tells replicas apart")
+    if prometheus_url and not _is_url(prometheus_url):
+        wrong.append(
+            f"--prometheus-url / SEATRIAL_PROMETHEUS_URL must be like http://prometheus:9090, not {prometheus_url!r}"
+        )
+    chosen = tuple(part.strip() for part in namespaces.split(",") if part.strip())
+    for namespace in chosen:
+        if not _NAMESPACE.fullmatch(namespace):
+            wrong.append(f"--namespaces / SEATRIAL_NAMESPACES: {namespace!r} is not the name of a namespace")
+    interval = _interval(scrape_interval, wrong)
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return Settings(
+        serving_image=serving_image,
+        pod_namespace=pod_namespace,
+        pod_name=pod_name,
+        prometheus_url=prometheus_url,
+        scrape_interval=interval,
+        namespaces=chosen,
+        workers=workers,
+        probe_port=probe_port,
+        metrics_port=metrics_port,
+        log_level=log_level,
+    )
+
+
+def _interval(text: str, wrong: list[str]) -> Duration:
+    try:
+        interval = Duration.parse(text)
+    except ValueError as error:
+        wrong.append(f"--scrape-interval / SEATRIAL_SCRAPE_INTERVAL {error}")
+        return Duration()
+    if not interval:
+        wrong.append("--scrape-interval / SEATRIAL_SCRAPE_INTERVAL must be more than nothing")
+    return interval
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text)

@@ -1,0 +1,116 @@
+"""The operator's own metrics, on a registry of its own. Reasons and condition types appear as they do in the status.
+
+Per-object series are bounded: beyond the limit an object has none, and `seatrial_modeldeployment_unmetered` counts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import prometheus_client
+from prometheus_client import Counter, Gauge, Histogram
+
+from seatrial.api.status import Condition, ConditionStatus
+from seatrial.control import queue
+
+OBJECTS_METERED = 5000
+_RECONCILE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_ROLLBACK_BUCKETS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
+
+
+class Telemetry:
+    """Every metric of the operator; methods say what happened."""
+
+    def __init__(self) -> None:
+        own = self.registry = prometheus_client.CollectorRegistry()
+        prometheus_client.ProcessCollector(registry=own)
+        self._duration = Histogram(
+            "seatrial_reconcile_duration_seconds",
+            "Time one look at a ModelDeployment took.",
+            buckets=_RECONCILE_BUCKETS,
+            registry=own,
+        )
+        self._errors = Counter(
+            "seatrial_reconcile_errors_total", "Looks that failed and are tried again.", ["error"], registry=own
+        )
+        self._depth = Gauge("seatrial_queue_depth", "ModelDeployments waiting for a look, now or later.", registry=own)
+        self._leader = Gauge("seatrial_leader", "1 if this replica leads.", registry=own)
+        self._event_failures = Counter(
+            "seatrial_event_failures_total", "Kubernetes Events that could not be posted.", registry=own
+        )
+        self._rollbacks = Counter(
+            "seatrial_rollbacks_total", "Candidates that lost their traffic by verdict.", ["reason"], registry=own
+        )
+        self._promotions = Counter("seatrial_promotions_total", "Candidates that became stable.", registry=own)
+        self._rollback_duration = Histogram(
+            "seatrial_rollback_duration_seconds",
+            "From the first sample past the bound until the candidate had no traffic.",
+            buckets=_ROLLBACK_BUCKETS,
+            registry=own,
+        )
+        self._conditions = Gauge(
+            "seatrial_modeldeployment_condition",
+            "1 for the status that a condition of a ModelDeployment has, 0 for the others.",
+            ["namespace", "name", "type", "status"],
+            registry=own,
+        )
+        self._unmetered = Gauge(
+            "seatrial_modeldeployment_unmetered", "ModelDeployments without condition metrics: too many.", registry=own
+        )
+        self._metered: dict[queue.Key, frozenset[str]] = {}
+        self._beyond: set[queue.Key] = set()
+
+    def text(self) -> bytes:
+        """The exposition in Prometheus' text format."""
+        return prometheus_client.generate_latest(self.registry)
+
+    def watch(self, *, depth: Callable[[], int], leading: Callable[[], bool]) -> None:
+        """Where gauges that nobody sets are read at each scrape."""
+        self._depth.set_function(depth)
+        self._leader.set_function(lambda: float(leading()))
+
+    def reconciled(self, *, seconds: float) -> None:
+        self._duration.observe(seconds)
+
+    def reconcile_failed(self, error: str) -> None:
+        """`error` is an exception's class name: few, and never text from outside."""
+        self._errors.labels(error).inc()
+
+    def event_failed(self) -> None:
+        self._event_failures.inc()
+
+    def promoted(self) -> None:
+        self._promotions.inc()
+
+    def rolled_back(self, reason: str) -> None:
+        self._rollbacks.labels(reason).inc()
+
+    def rollback_completed(self, *, seconds: float) -> None:
+        """Breach to zero weight."""
+        self._rollback_duration.observe(seconds)
+
+    def conditions(self, key: queue.Key, conditions: Iterable[Condition]) -> None:
+        """The object's conditions as they are now."""
+        if key not in self._metered and len(self._metered) >= OBJECTS_METERED:
+            self._beyond.add(key)
+            self._unmetered.set(len(self._beyond))
+            return
+        current = tuple(conditions)
+        types = frozenset(condition.type for condition in current)
+        self._remove(key, self._metered.get(key, frozenset()) - types)
+        self._metered[key] = types
+        for condition in current:
+            for status in ConditionStatus:
+                gauge = self._conditions.labels(key.namespace, key.name, condition.type, status.value)
+                gauge.set(1 if condition.status == status else 0)
+
+    def forget(self, key: queue.Key) -> None:
+        """The object is gone."""
+        self._remove(key, self._metered.pop(key, frozenset()))
+        self._beyond.discard(key)
+        self._unmetered.set(len(self._beyond))
+
+    def _remove(self, key: queue.Key, types: frozenset[str]) -> None:
+        for type_ in types:
+            for status in ConditionStatus:
+                self._conditions.remove(key.namespace, key.name, type_, status.value)
