@@ -55,7 +55,7 @@ _TEXTS: Mapping[type, Schema] = {
 def model_deployment() -> Schema:
     """The schema of the whole object."""
     name = {"type": "string", "maxLength": MAX_NAME}
-    status = _schema(msgspec.inspect.type_info(Status), path="status", defaults=False)
+    status = structure(Status, path="status", defaults=False)
     return _with_rules(
         {
             "type": "object",
@@ -65,7 +65,7 @@ def model_deployment() -> Schema:
                 "apiVersion": {"type": "string", "description": f"Version of this schema, {API_VERSION}."},
                 "kind": {"type": "string", "description": f"{KIND}."},
                 "metadata": {"type": "object", "properties": {"name": name}},
-                "spec": _schema(msgspec.inspect.type_info(Spec), path="spec", defaults=True),
+                "spec": structure(Spec, path="spec", defaults=True),
                 "status": {**status, "default": STATUS_DEFAULT},
             },
         },
@@ -73,12 +73,16 @@ def model_deployment() -> Schema:
     )
 
 
-def _schema(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
-    """The schema of a type at a path, rules included.
+def structure(kind: type[msgspec.Struct], *, path: str, defaults: bool) -> Schema:
+    """The schema of a Struct at a path, rules included; with or without the members' defaults.
 
     Raises:
-        TypeError: the type has no place in the resource, such as a float or an unbounded map.
+        TypeError: a member's type has no place in the resource, such as a float or a map.
     """
+    return _schema(msgspec.inspect.type_info(kind), path=path, defaults=defaults)
+
+
+def _schema(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
     return _with_rules(_plain(kind, path=path, defaults=defaults), path=path)
 
 

@@ -13,8 +13,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from .spec import QuantizationMode
-
 Text = Annotated[str, Meta(max_length=2048)]
 Short = Annotated[str, Meta(max_length=256)]
 Count = Annotated[int, Meta(ge=0)]
@@ -209,7 +207,7 @@ class AnalysisStatus(Base, frozen=True, kw_only=True):
 class QuantizationStatus(Base, frozen=True, kw_only=True):
     """What became of the quantization; shares are percentages, speed-ups factors."""
 
-    mode: Annotated[QuantizationMode, Meta(description="The mode asked for.")]
+    mode: Annotated[Short, Meta(description="The mode asked for.")]
     outcome: Annotated[Short, Meta(description="Applied, NotApplicable, ServedOriginal, Rejected or Off.")]
     reason: Annotated[Text, Meta(description="Why, in one sentence.")] = ""
     disagreement: Annotated[Short, Meta(description="Rows whose answer differs from the original's.")] = ""

@@ -23,7 +23,7 @@ class Duration(timedelta):
     @classmethod
     def parse(cls, text: str) -> Duration:
         """Raises ValueError for anything but GEP-2257."""
-        if not re.match(DURATION_PATTERN, text):
+        if not re.fullmatch(DURATION_PATTERN, text):  # match would let a final line break pass
             raise ValueError(f"must be a duration like 30s, 5m or 1h30m, not {text!r}")
         return cls(milliseconds=sum(int(count) * _MILLISECONDS[unit] for count, unit in _PART.findall(text)))
 
@@ -42,7 +42,7 @@ class Ratio(float):
     @classmethod
     def parse(cls, text: str) -> Ratio:
         """Raises ValueError for anything but a percentage."""
-        if not re.match(RATIO_PATTERN, text):
+        if not re.fullmatch(RATIO_PATTERN, text):
             raise ValueError(f"must be a percentage like 2% or 0.5%, not {text!r}")
         return cls(float(text[:-1]) / 100)
 

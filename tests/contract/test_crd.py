@@ -1,0 +1,203 @@
+"""The CRD in front of a real API server: accepted, filled as the types say, strict, and refusing with clear words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from tests.cluster.harness import apiserver, errors, paths
+
+from seatrial.api import crd, rules, spec, status, values
+from seatrial.cli import generate
+
+pytestmark = pytest.mark.apiserver
+
+MODEL = {"uri": "https://models.example.com/churn/7/model.onnx", "sha256": "9f86d081" * 8}
+
+REFUSED = {
+    "maxDisagreement must be between": {"quantization": {"maxDisagreement": "100.5%"}},
+    "requests.cpu must be at most": {"serving": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}},
+    "requests.memory must be at most": {"serving": {"resources": {"requests": {"memory": "2Gi"}}}},
+    "limits.timeout must be": {"serving": {"limits": {"timeout": "0s"}}},
+    "maxBodyBytes must be": {"serving": {"limits": {"maxBodyBytes": "2Gi"}}},
+    "trial.timeout must be": {"trial": {"timeout": "25h"}},
+    "must have strictly increasing weights": {"rollout": {"steps": [{"weight": 50}, {"weight": 50}]}},
+    "minDuration must be": {"rollout": {"steps": [{"weight": 50, "minDuration": "0s"}]}},
+    "stepTimeout must be a duration": {"rollout": {"stepTimeout": "721h"}},
+    "stepTimeout must be at least": {"rollout": {"steps": [{"weight": 5}, {"weight": 50, "minDuration": "31m"}]}},
+    "startTimeout must be": {"rollout": {"startTimeout": "0s"}},
+    "soak must be": {"rollout": {"soak": "0s"}},
+    "interval must be a duration": {"analysis": {"interval": "999ms"}},
+    "blindTimeout must be a duration": {"analysis": {"blindTimeout": "25h"}},
+    "blindTimeout must be at least": {"analysis": {"interval": "1m", "blindTimeout": "59s"}},
+    "falseRollbackRate must be": {"analysis": {"falseRollbackRate": "0%"}},
+    "errors.max must be": {"analysis": {"errors": {"max": "101%"}}},
+    "latency.threshold must be": {"analysis": {"latency": {"threshold": "0ms"}}},
+    "latency.max must be": {"analysis": {"latency": {"max": "101%"}}},
+}
+
+BOUNDS = {
+    "spec.model.sha256": {"model": {**MODEL, "sha256": "9F" * 32}},
+    "spec.model.uri": {"model": {**MODEL, "uri": "ftp://models.example.com/model.onnx"}},
+    "spec.replicas": {"replicas": 0},
+    "spec.quantization.mode": {"quantization": {"mode": "auto"}},
+    "spec.rollout.steps": {"rollout": {"steps": []}},
+    "spec.rollout.steps[0].weight": {"rollout": {"steps": [{"weight": 101}]}},
+    "spec.rollout.soak": {"rollout": {"soak": "ten minutes"}},
+    "spec.analysis.errors.max": {"analysis": {"errors": {"max": "0.05"}}},
+}
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[apiserver.ApiServer]:
+    with apiserver.running() as server:
+        server.kubectl("apply", "-f", str(paths.REPO / "crds" / f"{crd.NAME}.yaml"))
+        server.kubectl("wait", "--for=condition=Established", "--timeout=20s", f"crd/{crd.NAME}")
+        yield server
+
+
+def manifest(name: str, **members: Any) -> str:
+    return json.dumps(
+        {
+            "apiVersion": "seatrial.dev/v1alpha1",
+            "kind": "ModelDeployment",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"model": MODEL, **members},
+        }
+    )
+
+
+def create(api: apiserver.ApiServer, text: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(api.kubectl("create", "-f", "-", "-o", "json", input=text))
+    return answer
+
+
+def refusal(api: apiserver.ApiServer, text: str) -> str:
+    """What the API server says; nothing is stored even if it says yes."""
+    with pytest.raises(errors.CommandFailed) as caught:
+        api.kubectl("create", "--dry-run=server", "-f", "-", input=text)
+    return str(caught.value)
+
+
+def test_the_crd_is_established_without_a_complaint(api: apiserver.ApiServer) -> None:
+    found = json.loads(api.kubectl("get", "crd", crd.NAME, "-o", "json"))
+    conditions = {one["type"]: one["status"] for one in found["status"]["conditions"]}
+    assert conditions == {"NamesAccepted": "True", "Established": "True"}  # NonStructuralSchema would be a third
+
+
+def test_the_smallest_object_gets_the_defaults_of_the_types(api: apiserver.ApiServer) -> None:
+    stored = create(api, manifest("smallest"))["spec"]
+    decoded = msgspec.convert(stored, spec.Spec, dec_hook=values.decode_hook)
+    assert decoded == spec.Spec(model=spec.Model(**MODEL))
+    assert stored["rollout"]["steps"][1] == {"weight": 50, "minDuration": "2m", "minRequests": 500, "pause": False}
+
+
+def test_the_sample_is_accepted(api: apiserver.ApiServer) -> None:
+    api.kubectl("create", "--dry-run=server", "-f", str(paths.REPO / "manifests" / "samples" / "churn.yaml"))
+
+
+def test_a_partly_written_object_keeps_what_was_written(api: apiserver.ApiServer) -> None:
+    stored = create(api, manifest("partly", serving={"resources": {"requests": {"cpu": "1"}}}))["spec"]
+    assert stored["serving"]["resources"] == {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}
+    decoded = msgspec.convert(stored, spec.Spec, dec_hook=values.decode_hook)
+    assert decoded.serving.resources.requests == spec.ResourceList(cpu="1")
+
+
+def test_an_unknown_field_is_refused_by_name(api: apiserver.ApiServer) -> None:
+    assert 'unknown field "spec.rollout.stepz"' in refusal(api, manifest("unknown", rollout={"stepz": []}))
+
+
+def test_every_rule_has_an_object_that_breaks_it() -> None:
+    named = [rule for rule in rules.RULES if rule.field]
+    broken = [[words for words in REFUSED if words in rule.message] for rule in named]
+    assert [len(found) for found in broken] == [1] * len(named)
+    assert len(REFUSED) == len(named)
+
+
+@pytest.mark.parametrize(("words", "members"), REFUSED.items(), ids=REFUSED)
+def test_a_broken_rule_is_told_in_its_own_words(api: apiserver.ApiServer, words: str, members: dict[str, Any]) -> None:
+    (rule,) = (rule for rule in rules.RULES if words in rule.message)
+    said = refusal(api, manifest("refused", **members))
+    assert rule.message in said
+    assert said.count(" must ") == 1  # no second complaint distracts
+    assert rule.field.replace("[]", "[0]") + ": Invalid value" in said
+
+
+@pytest.mark.parametrize(("field", "members"), BOUNDS.items(), ids=BOUNDS)
+def test_a_value_out_of_bounds_is_refused_with_its_field(
+    api: apiserver.ApiServer, field: str, members: dict[str, Any]
+) -> None:
+    assert f"{field}: " in refusal(api, manifest("bounds", **members))
+
+
+@pytest.mark.parametrize("name", ["7churn", "churn.v7"])
+def test_a_name_that_no_service_can_have_is_refused(api: apiserver.ApiServer, name: str) -> None:
+    assert "metadata.name must be lower-case letters" in refusal(api, manifest(name))
+
+
+def test_a_name_too_long_for_the_trials_job_is_refused(api: apiserver.ApiServer) -> None:
+    assert "metadata.name: Too long" in refusal(api, manifest("c" * 47))
+    create(api, manifest("c" * 46))
+
+
+def test_a_new_object_says_that_it_waits_for_the_operator(api: apiserver.ApiServer) -> None:
+    first = msgspec.convert(create(api, manifest("waiting"))["status"], status.Status)
+    assert first.observed_generation == -1
+    assert [(one.type, str(one.status)) for one in first.conditions] == [
+        ("Ready", "Unknown"),
+        ("Available", "False"),
+        ("Reconciling", "True"),
+    ]
+
+
+def test_a_written_status_is_stored_whole_and_leaves_the_spec_alone(api: apiserver.ApiServer) -> None:
+    created = create(api, manifest("written"))
+    moment = "2025-03-01T10:00:00.123Z"
+    told = {
+        "observedGeneration": 1,
+        "phase": "Canary",
+        "stable": {"revision": "aaa", "modelVersion": "7", "sha256": "9f", "precision": "fp32", "since": moment},
+        "candidate": {"revision": "bbb", "modelVersion": "8", "sha256": "8e", "step": 1, "weight": 10},
+        "lastRollback": {"from": "b", "to": "a", "reason": "ErrorsRegressed", "breachAt": moment},
+        "commands": {"retry": "again-1"},
+    }
+    patch = json.dumps({"spec": {"replicas": 9}, "status": told})
+    answer = api.kubectl(
+        "patch", "mdeploy", "written", "--subresource=status", "--type=merge", "-p", patch, "-o", "json"
+    )
+    stored = json.loads(answer)
+    assert {name: stored["status"][name] for name in told} == told
+    assert stored["spec"] == created["spec"]
+    assert stored["metadata"]["generation"] == 1
+
+
+def test_scaling_changes_the_replicas_of_stable(api: apiserver.ApiServer) -> None:
+    create(api, manifest("scaled"))
+    api.kubectl("scale", "mdeploy", "scaled", "--replicas=5")
+    patch = json.dumps({"status": {"replicas": 3, "selector": "seatrial.dev/revision=aaa"}})
+    api.kubectl("patch", "mdeploy", "scaled", "--subresource=status", "--type=merge", "-p", patch)
+    scale = json.loads(api.kubectl("get", "mdeploy", "scaled", "--subresource=scale", "-o", "json"))
+    assert scale["spec"]["replicas"] == 5
+    assert (scale["status"]["replicas"], scale["status"]["selector"]) == (3, "seatrial.dev/revision=aaa")
+
+
+def test_the_columns_tell_state_and_versions(api: apiserver.ApiServer) -> None:
+    create(api, manifest("shown"))
+    narrow = api.kubectl("get", "mdeploy", "shown").splitlines()
+    wide = api.kubectl("get", "seatrial", "-o", "wide").splitlines()
+    assert narrow[0].split() == ["NAME", "READY", "STATUS", "STABLE", "CANDIDATE", "WEIGHT", "AGE"]
+    assert narrow[1].split()[:3] == ["shown", "Unknown", "Pending"]
+    assert wide[0].split()[-4:] == ["MODEL", "PRECISION", "ENDPOINT", "MESSAGE"]
+    assert any(line.endswith("Waiting for the operator.") for line in wide)
+
+
+def test_explain_describes_a_field(api: apiserver.ApiServer) -> None:
+    assert "Wait for the promote command" in api.kubectl("explain", "mdeploy.spec.rollout.steps.pause")
+
+
+def test_the_kustomize_base_is_what_the_chart_renders(api: apiserver.ApiServer) -> None:
+    helm = f"{api.kubectl_argv[0]} helm"
+    assert generate.stale(paths.REPO, generate.base(paths.REPO, helm=helm)) == []

@@ -1,0 +1,127 @@
+"""The generated schema: bounded, described, small, and in agreement with the types it is made of."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from seatrial.api import crd, rules, schema, spec, status, values
+
+MAX_BYTES = 200_000
+ENUMS = [
+    kind
+    for module in (spec, status)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, enum.StrEnum) and kind is not enum.StrEnum
+]
+
+
+def walk(member: schema.Schema, path: str = "") -> Iterator[tuple[str, schema.Schema]]:
+    """Every schema inside a schema, with its path as in rules."""
+    yield path, member
+    for name, inner in member.get("properties", {}).items():
+        yield from walk(inner, f"{path}.{name}".lstrip("."))
+    if "items" in member:
+        yield from walk(member["items"], f"{path}[]")
+
+
+NODES = dict(walk(schema.model_deployment()))
+FIELDS = {path: node for path, node in NODES.items() if path.startswith(("spec", "status"))}
+
+
+def bounded(node: dict[str, Any]) -> bool:
+    match node["type"]:
+        case "string":
+            return "enum" in node or node.get("format") == "date-time" or "maxLength" in node
+        case "array":
+            return "maxItems" in node and "x-kubernetes-list-type" in node
+        case "integer":
+            return "minimum" in node and "maximum" in node
+        case "object":
+            return "properties" in node and "additionalProperties" not in node
+    return node["type"] == "boolean"
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_every_field_is_described(path: str) -> None:
+    assert FIELDS[path].get("description") or path.endswith("[]")
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_every_field_is_bounded(path: str) -> None:
+    assert bounded(FIELDS[path]), FIELDS[path]
+
+
+def test_nothing_unknown_is_preserved() -> None:
+    assert "preserve-unknown-fields" not in json.dumps(crd.document())
+
+
+def test_the_crd_fits_into_the_annotation_of_a_client_side_apply() -> None:
+    assert len(json.dumps(crd.document())) < MAX_BYTES
+
+
+def test_the_crd_is_the_same_on_every_call() -> None:
+    assert json.dumps(crd.document()) == json.dumps(crd.document())
+
+
+@pytest.mark.parametrize("kind", ENUMS, ids=lambda kind: kind.__name__)
+def test_enum_values_are_camel_case(kind: type[enum.StrEnum]) -> None:
+    assert [member for member in kind if not re.fullmatch(r"([A-Z][a-z0-9]+)+", member)] == []
+
+
+def test_a_default_of_the_schema_is_the_default_of_the_type() -> None:
+    """What the API server fills in, by its own algorithm, is what decoding fills in."""
+    model = {"uri": "https://models.example.com/churn.onnx", "sha256": "0" * 64}
+    filled = fill(NODES["spec"], {"model": dict(model)})
+    decode = msgspec.convert(filled, spec.Spec, dec_hook=values.decode_hook)
+    assert decode == spec.Spec(model=spec.Model(uri=model["uri"], sha256=model["sha256"]))
+    assert filled["rollout"]["steps"][1] == {"weight": 50, "minDuration": "2m", "minRequests": 500, "pause": False}
+
+
+def fill(node: dict[str, Any], value: Any) -> Any:
+    """Structural defaulting: an absent member gets its default, then the members inside it."""
+    if isinstance(value, list):
+        return [fill(node["items"], item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    defaults = {name: member["default"] for name, member in node["properties"].items() if "default" in member}
+    return {name: fill(node["properties"][name], inner) for name, inner in {**defaults, **value}.items()}
+
+
+def test_status_has_one_default_and_its_members_none() -> None:
+    assert [path for path in FIELDS if path.startswith("status") and "default" in FIELDS[path]] == ["status"]
+
+
+def test_a_new_object_is_unknown_and_in_progress() -> None:
+    first = msgspec.convert(schema.STATUS_DEFAULT, status.Status)
+    assert first.observed_generation == -1
+    assert {one.type: str(one.status) for one in first.conditions} == {
+        "Ready": "Unknown",
+        "Available": "False",
+        "Reconciling": "True",
+    }
+    assert {one.reason for one in first.conditions} == {status.Reason.PENDING}
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.message)
+def test_a_rule_hangs_on_a_field_and_says_what_must_be(rule: rules.Rule) -> None:
+    assert {"rule": rule.expression, "message": rule.message} in NODES[rule.field]["x-kubernetes-validations"]
+    assert " must " in rule.message
+    assert rule.message.startswith(rule.field)
+
+
+class Vague(msgspec.Struct):
+    """Has a field that the resource can't have."""
+
+    share: float = 0.5
+
+
+def test_a_type_without_a_place_in_the_resource_is_refused_with_its_path() -> None:
+    with pytest.raises(TypeError, match=r"^vague\.share: FloatType"):
+        schema.structure(Vague, path="vague", defaults=True)
