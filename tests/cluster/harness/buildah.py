@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.cluster.harness import paths, shell
@@ -29,13 +29,16 @@ def has(name: str) -> bool:
     return bool(call("images", "--quiet", "--no-trunc", "--filter", f"reference={name}").strip())
 
 
-def build(containerfile: Path, *, context: Path, name: str, base: str = "") -> None:
-    """Builds into buildah's own storage under `name`; `base` becomes the build argument BASE."""
+def build(
+    containerfile: Path, *, context: Path, name: str, base: str = "", extra: Mapping[str, Path] | None = None
+) -> None:
+    """Builds into buildah's own storage under `name`; `base` becomes build argument BASE, `extra` named contexts."""
     wheels = paths.images() / "pip"
     wheels.mkdir(parents=True, exist_ok=True)
     volumes = [f"{wheels}:/root/.cache/pip"] + [f"{path}:{path}:ro" for path in _MOUNTED if os.path.exists(path)]
     flags: list[str | Path] = [part for volume in volumes for part in ("--volume", volume)]
     flags += ["--build-arg", f"BASE={base}"] if base else []
+    flags += [part for key, path in (extra or {}).items() for part in ("--build-context", f"{key}={path}")]
     flags += ["--ignorefile", str(paths.HARNESS / "containerignore")]
     call(
         "bud", "--layers", "--pull-never", "--network", "host", *flags, "--tag", name, "--file", containerfile, context

@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from tests.cluster.harness import base_image, binaries, buildah, containerfile, errors, paths, progress
+from tests.cluster.harness import base_image, binaries, buildah, containerfile, errors, generated, paths, progress
 
 PAUSE = "seatrial.dev/pause:1"
 _KEPT = 2
@@ -23,12 +23,13 @@ _KEPT = 2
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """One image: its name in the cluster, its Containerfile, and the image of ours it is built on, if any."""
+    """One image: its name in the cluster, its Containerfile (the context is the repository), what it is built on."""
 
     tag: str
     containerfile: Path
-    context: Path
     base: str = ""
+    """Another image of ours; empty means the base image."""
+    extra: tuple[generated.Context, ...] = ()
 
     @property
     def short(self) -> str:
@@ -36,21 +37,15 @@ class Image:
         return self.tag.rpartition("/")[2].partition(":")[0]
 
 
+_CLUSTER = paths.REPO / "tests" / "cluster"
+_MODELS = generated.Context("models", "tests.cluster.models", _CLUSTER / "models")
+_ROWS = generated.Context("rows", "tests.cluster.models.rows", _CLUSTER / "models")
+
 IMAGES = {
-    "operator": Image("seatrial.dev/operator:dev", paths.REPO / "operator" / "Containerfile", paths.REPO),
-    "serving": Image("seatrial.dev/serving:dev", paths.REPO / "serving-image" / "Containerfile", paths.REPO),
-    "store": Image(
-        "seatrial.dev/store:dev",
-        paths.REPO / "tests" / "cluster" / "store" / "Containerfile",
-        paths.REPO,
-        base="serving",
-    ),
-    "client": Image(
-        "seatrial.dev/client:dev",
-        paths.REPO / "tests" / "cluster" / "client" / "Containerfile",
-        paths.REPO,
-        base="operator",
-    ),
+    "operator": Image("seatrial.dev/operator:dev", paths.REPO / "operator" / "Containerfile"),
+    "serving": Image("seatrial.dev/serving:dev", paths.REPO / "serving-image" / "Containerfile"),
+    "store": Image("seatrial.dev/store:dev", _CLUSTER / "store" / "Containerfile", base="serving", extra=(_MODELS,)),
+    "client": Image("seatrial.dev/client:dev", _CLUSTER / "client" / "Containerfile", base="operator", extra=(_ROWS,)),
 }
 
 
@@ -106,8 +101,9 @@ def _built(image: Image, *, say: progress.Say) -> str:
     name = f"localhost/{image.short}:{_key(image)}"
     if not buildah.has(name):
         base = _built(lookup(image.base), say=say) if image.base else base_image.ensure(say=say)
+        extra = {context.name: context.folder(say=say) for context in image.extra}
         with progress.step(say, f"building {image.tag}"):
-            buildah.build(image.containerfile, context=image.context, name=name, base=base)
+            buildah.build(image.containerfile, context=paths.REPO, name=name, base=base, extra=extra)
     return name
 
 
@@ -115,7 +111,8 @@ def _key(image: Image) -> str:
     if not image.containerfile.exists():
         raise errors.HarnessError(f"{image.tag} can't be built: {image.containerfile} does not exist")
     base = _key(lookup(image.base)) if image.base else base_image.KEY
-    return containerfile.digest(image.containerfile, context=image.context, also=base)
+    also = [base, *(context.key() for context in image.extra)]
+    return containerfile.digest(image.containerfile, context=paths.REPO, also=json.dumps(also))
 
 
 def _forget_old(image: Image) -> None:
