@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 from tests.cluster.harness import apiserver, errors, paths
+from tests.contract import established
 
 from seatrial.api import crd, rules, spec, status, values
-from seatrial.cli import generate
 
 pytestmark = pytest.mark.apiserver
 
@@ -55,7 +55,7 @@ BOUNDS = {
 def api() -> Iterator[apiserver.ApiServer]:
     with apiserver.running() as server:
         server.kubectl("apply", "-f", str(paths.REPO / "crds" / f"{crd.NAME}.yaml"))
-        server.kubectl("wait", "--for=condition=Established", "--timeout=20s", f"crd/{crd.NAME}")
+        established.until_established(server)
         yield server
 
 
@@ -196,8 +196,3 @@ def test_the_columns_tell_state_and_versions(api: apiserver.ApiServer) -> None:
 
 def test_explain_describes_a_field(api: apiserver.ApiServer) -> None:
     assert "Wait for the promote command" in api.kubectl("explain", "mdeploy.spec.rollout.steps.pause")
-
-
-def test_the_kustomize_base_is_what_the_chart_renders(api: apiserver.ApiServer) -> None:
-    helm = f"{api.kubectl_argv[0]} helm"
-    assert generate.stale(paths.REPO, generate.base(paths.REPO, helm=helm)) == []
