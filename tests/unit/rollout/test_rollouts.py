@@ -1,0 +1,243 @@
+"""Whole rollouts in a small world: what a user sees from the change of a field to the verdict.
+
+The world (world.py) gives every pod five seconds to become Ready and 50 requests/s to the Service; nothing sleeps.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.rollout import world as worlds
+from seatrial.api.spec import Duration, InsufficientTraffic
+from seatrial.api.status import Commands, Phase, VerdictKind
+
+
+def settled(world: worlds.World) -> bool:
+    return world.status.phase is Phase.STABLE
+
+
+def verdicts(world: worlds.World) -> list[tuple[str, str, str]]:
+    return [(one.model_version, one.verdict.value, one.reason.value) for one in world.status.verdicts]
+
+
+def installed(**changes: object) -> worlds.World:
+    return worlds.World(worlds.spec("1", **changes)).run(settled)
+
+
+def in_canary(world: worlds.World, version: str = "2", *, step: int = 1) -> worlds.World:
+    world.spec = worlds.spec(version)
+    return world.run(
+        lambda one: bool(one.status.candidate and one.status.candidate.step >= step and one.status.candidate.weight)
+    )
+
+
+def rolled_back(world: worlds.World) -> bool:
+    return world.condition("Stalled")[0] == "True"
+
+
+def test_a_first_install_becomes_stable_without_a_canary():
+    world = installed()
+    assert (world.serving, world.condition("Ready"), set(world.weights)) == ("1", ("True", "Promoted"), {0, 100})
+
+
+def test_a_good_version_goes_through_every_step_and_is_promoted_in_place():
+    world = installed()
+    world.spec = worlds.spec("2")
+    world.run(lambda one: one.serving == "2")
+    pods_at_promotion = set(world.pods)
+    assert world.status.phase is Phase.SOAKING
+    world.run(settled)
+    assert [weight for weight in (10, 50, 100) if weight in world.weights] == [10, 50, 100]
+    assert {pod for pod in world.pods if world.version(world.pods[pod].revision) == "2"} <= pods_at_promotion
+    assert verdicts(world)[0] == ("2", "Promoted", "Promoted")
+
+
+def test_the_old_version_is_warm_during_the_soak_and_scaled_to_zero_after_it():
+    world = installed()
+    world.spec = worlds.spec("2")
+    world.run(lambda one: one.serving == "2")
+    assert sum(world.version(pod.revision) == "1" and pod.ready for pod in world.pods.values()) == 2
+    world.run(settled)
+    world.run(lambda one: all(one.version(pod.revision) == "2" for pod in one.pods.values()))
+
+
+def test_a_version_that_fails_requests_is_rolled_back_with_the_numbers_in_the_message():
+    world = in_canary(installed())
+    world.error_share["2"] = 0.2
+    world.run(rolled_back)
+    rollback = world.status.last_rollback
+    assert (world.serving, verdicts(world)[0][:2]) == ("1", ("2", "Rejected"))
+    assert rollback is not None
+    assert "errors: candidate" in rollback.message
+    world.run(lambda one: one.status.last_rollback.zero_weight_at is not None)
+    world.run(lambda one: all(one.version(pod.revision) == "1" for pod in one.pods.values()))
+
+
+def test_a_shared_outage_does_not_blame_the_candidate():
+    world = in_canary(installed())
+    world.error_share.update({"1": 0.2, "2": 0.2})
+    for _ in range(12):
+        world.step()
+    assert world.status.phase is Phase.CANARY
+    assert world.condition("Ready") == ("False", "StableAlsoBreaching")
+
+
+def test_a_refused_model_never_has_a_serving_pod():
+    world = installed()
+    world.trial_result = lambda version: worlds.REJECTED
+    world.spec = worlds.spec("2")
+    world.run(rolled_back)
+    assert world.condition("Ready") == ("False", "ModelRejected")
+    assert {world.version(name) for name in world.deployments} == {"1"}
+
+
+def test_a_rejected_version_is_not_tried_again_without_a_token():
+    world = installed()
+    world.trial_result = lambda version: worlds.REJECTED
+    world.spec = worlds.spec("2")
+    world.run(rolled_back)
+    for _ in range(20):
+        world.step()
+    assert len(world.status.verdicts) == 2
+    world.trial_result = lambda version: worlds.PASSED
+    world.tokens = Commands(retry="again-1")
+    world.run(lambda one: one.serving == "2")
+    assert world.status.commands.retry == "again-1"
+
+
+def test_another_version_during_the_canary_supersedes_the_candidate_without_a_memory_against_it():
+    world = in_canary(installed())
+    world.spec = worlds.spec("3")
+    world.run(lambda one: one.serving == "3")
+    assert ("2", "Superseded", "Superseded") in verdicts(world)
+
+
+def test_going_back_to_stable_during_the_canary_is_ready_at_once():
+    world = in_canary(installed())
+    world.spec = worlds.spec("1")
+    world.step()
+    assert (world.serving, world.condition("Ready")) == ("1", ("True", "Promoted"))
+    assert world.status.candidate is None
+
+
+def test_a_return_to_a_promoted_version_skips_trial_and_canary():
+    world = installed()
+    world.spec = worlds.spec("2")
+    world.run(settled)
+    world.run(lambda one: one.serving == "2" and one.status.phase is Phase.STABLE)
+    world.weights.clear()
+    world.spec = worlds.spec("1")
+    world.run(lambda one: one.serving == "1")
+    assert set(world.weights) == {0, 100}
+
+
+def test_a_regression_during_the_soak_flips_back_to_the_warm_version():
+    world = installed()
+    world.spec = worlds.spec("2", rollout=msgspec.structs.replace(worlds.spec().rollout, soak=Duration.parse("5m")))
+    world.run(lambda one: one.serving == "2")
+    world.error_share["2"] = 0.3
+    world.run(lambda one: one.serving == "1")
+    world.run(rolled_back)
+    assert verdicts(world)[0] == ("2", "Rejected", "RegressedAfterPromotion")
+
+
+def test_pods_that_never_become_ready_are_rejected_at_the_start_timeout():
+    world = installed()
+    world.stuck.add("2")
+    world.spec = worlds.spec("2")
+    world.run(rolled_back)
+    assert verdicts(world)[0] == ("2", "Rejected", "StartTimeout")
+    assert set(world.weights) == {0, 100}
+
+
+def test_without_prometheus_the_weight_is_held_then_zero_without_a_verdict_and_resumed():
+    world = in_canary(installed())
+    world.prometheus_down = True
+    world.step()
+    assert world.status.candidate.weight == 10
+    world.run(lambda one: one.status.candidate.weight == 0)
+    assert world.condition("Ready") == ("False", "MetricsUnavailable")
+    assert len(world.status.verdicts) == 1
+    world.prometheus_down = False
+    world.run(lambda one: one.serving == "2")
+
+
+def test_without_traffic_to_judge_from_nothing_is_promoted():
+    world = installed()
+    steps = tuple(msgspec.structs.replace(step, min_requests=10**6) for step in worlds.STEPS)
+    wish = msgspec.structs.replace(worlds.spec("2").rollout, steps=steps, step_timeout=Duration.parse("1m"))
+    world.spec = worlds.spec("2", rollout=wish)
+    world.run(lambda one: one.condition("Ready")[1] == "InsufficientTraffic")
+    for _ in range(20):
+        world.step()
+    assert world.serving == "1"
+    promote = msgspec.structs.replace(wish, on_insufficient_traffic=InsufficientTraffic.PROMOTE)
+    world.spec = worlds.spec("2", rollout=promote)
+    world.run(lambda one: one.serving == "2")
+
+
+def test_a_pause_waits_for_the_promote_command():
+    world = installed()
+    steps = (msgspec.structs.replace(worlds.STEPS[0], pause=True), worlds.STEPS[1])
+    world.spec = worlds.spec("2", rollout=msgspec.structs.replace(worlds.spec().rollout, steps=steps))
+    world.run(lambda one: one.status.phase is Phase.PAUSED)
+    for _ in range(10):
+        world.step()
+    assert world.status.phase is Phase.PAUSED
+    world.tokens = Commands(promote="ok-1/full")
+    world.run(lambda one: one.serving == "2")
+    assert 50 not in world.weights
+
+
+def test_the_abort_command_ends_the_canary_and_the_version_counts_as_rejected():
+    world = in_canary(installed())
+    world.tokens = Commands(abort="stop-1")
+    world.run(rolled_back)
+    assert verdicts(world)[0] == ("2", "Rejected", "Aborted")
+
+
+def test_a_crash_looping_candidate_is_rejected_with_its_own_words():
+    world = in_canary(installed())
+    name = next(pod for pod in world.pods if world.version(world.pods[pod].revision) == "2")
+    world.pods[name] = msgspec.structs.replace(
+        world.pods[name], ready=False, crash_looping=True, trouble="server: out of memory"
+    )
+    world.step()
+    assert verdicts(world)[0] == ("2", "Rejected", "CrashLoop")
+    assert "out of memory" in world.status.verdicts[0].message
+
+
+def test_changing_replicas_alone_is_no_rollout():
+    world = installed()
+    world.spec = worlds.spec("1", replicas=4)
+    world.run(lambda one: sum(pod.ready for pod in one.pods.values()) == 4)
+    assert len(world.status.verdicts) == 1
+
+
+def test_a_clock_that_jumps_ahead_advances_no_step():
+    world = in_canary(installed())
+    step = world.status.candidate.step
+    world.now += timedelta(minutes=5)
+    plan = world.plan()
+    assert plan.status.candidate.step == step
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["healthy", "failing"])
+@settings(max_examples=15, deadline=None)
+@given(crashes=st.lists(st.integers(0, 6), min_size=1, max_size=30))
+def test_an_operator_that_dies_between_any_two_writes_comes_to_the_same_verdict(bad, crashes):
+    world = installed()
+    world.spec = worlds.spec("2")
+    world.error_share["2"] = 0.2 if bad else 0.0
+    for writes in crashes:
+        world.writes_until_crash = writes
+        world.step()
+    world.run(lambda one: any(verdict.model_version == "2" for verdict in one.status.verdicts))
+    verdict = world.status.verdicts[0]
+    assert verdict.verdict is (VerdictKind.REJECTED if bad else VerdictKind.PROMOTED)
+    assert world.serving == ("1" if bad else "2")

@@ -1,0 +1,258 @@
+"""A small world for the planner: it does what status and children ask for, as a cluster would, in steps of time.
+
+`World.run` repeats plan -> write status -> apply, lets pods become Ready, endpoints follow the Service and traffic flow;
+each single write can be the last one before a crash. Promises are checked after every write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from seatrial.analysis import counters
+from seatrial.api.spec import Analysis, Duration, Model, Rollout, Spec, Step
+from seatrial.api.status import Commands, Status
+from seatrial.control import reading
+from seatrial.rollout import children, facts, finishing, looking, names, planner, report, revision
+
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+INTERVAL = timedelta(seconds=5)
+OPERATOR = facts.Operator(serving_image="seatrial.dev/serving:1", scrape_interval=INTERVAL)
+PASSED = report.Report(outcome=report.Outcome.PASSED, served_sha256="5e", precision="fp32")
+REJECTED = report.Report(outcome=report.Outcome.REJECTED, reason="DigestMismatch", message="the bytes are others")
+
+STEPS = (
+    Step(weight=10, min_duration=Duration.parse("20s"), min_requests=50),
+    Step(weight=50, min_duration=Duration.parse("20s"), min_requests=50),
+)
+
+
+def spec(version: str = "1", **changes: object) -> Spec:
+    """A spec with quick steps; the digest follows from the version."""
+    wish = Spec(
+        model=Model(uri=f"http://store/{version}.onnx", sha256=(version * 64)[:64], version=version),
+        rollout=Rollout(steps=STEPS, soak=Duration.parse("30s")),
+        analysis=Analysis(interval=Duration.parse("5s")),
+    )
+    return msgspec.structs.replace(wish, **changes)
+
+
+class Crash(Exception):
+    """The operator dies here."""
+
+
+class World:
+    """One ModelDeployment with its children, pods, endpoints and traffic."""
+
+    def __init__(self, wish: Spec) -> None:
+        self.spec = wish
+        self.status = Status()
+        self.now = START
+        self.tokens = Commands()
+        self.records: dict[str, revision.Record] = {}
+        self.reports: dict[str, report.Report] = {}
+        self.trials: dict[str, facts.Trial] = {}
+        self.deployments: dict[str, int] = {}
+        self.pods: dict[str, facts.Pod] = {}
+        self.selector: dict[str, str] | None = None
+        self.totals: dict[str, list[tuple[float, int, int]]] = {}
+        self.trial_result: Callable[[str], report.Report] = lambda version: PASSED
+        self.error_share: dict[str, float] = {}
+        self.stuck: set[str] = set()  # versions whose pods never become Ready
+        self.prometheus_down = False
+        self.events: list[str] = []
+        self.weights: list[int] = []
+        self.writes_until_crash: int | None = None
+
+    def version(self, name: str) -> str:
+        return self.records[name].content.model_version
+
+    @property
+    def serving(self) -> str:
+        """Version that is stable."""
+        assert self.status.stable is not None
+        return self.status.stable.model_version
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        found = next(one for one in self.status.conditions if one.type == kind)
+        return found.status.value, found.reason
+
+    def snapshot(self) -> facts.Snapshot:
+        content = revision.wanted(
+            self.spec, name="churn", default_image=OPERATOR.serving_image, known=self.records.values()
+        )
+        record = children.new_record("churn", content=content, wish=self.spec, known=self.records)
+        seen = facts.Snapshot(
+            owner=facts.Owner(namespace="shop", name="churn", uid="u", generation=1),
+            spec=self.spec,
+            status=self.status,
+            commands=self.tokens,
+            wanted=record,
+            records=dict(self.records),
+            reports=dict(self.reports),
+            trials=dict(self.trials),
+            deployments={name: facts.Deployment(replicas=count) for name, count in self.deployments.items()},
+            pods=tuple(self.pods.values()),
+            endpoints=self._endpoints(),
+            observed=tuple(self._observed()),
+            operator=OPERATOR,
+        )
+        return msgspec.structs.replace(seen, sight=self._sight(seen))
+
+    def _observed(self) -> Iterator[dict]:
+        """Children as far as deletions look at them."""
+        kinds = {
+            "ControllerRevision": self.records,
+            "ConfigMap": self.reports,
+            "Deployment": self.deployments,
+            "Job": self.trials,
+        }
+        for kind, names_of_kind in kinds.items():
+            for name in names_of_kind:
+                yield {
+                    "kind": kind,
+                    "metadata": {"name": name, "uid": f"{kind}-{name}", "labels": {names.REVISION: name}},
+                }
+
+    def plan(self) -> finishing.Plan:
+        return planner.plan(self.snapshot(), self.now)
+
+    def step(self) -> None:
+        """One pass of the operator, maybe cut short, then five seconds of the world."""
+        try:
+            self._pass()
+        except Crash:
+            self.writes_until_crash = None
+        self._advance()
+
+    def run(self, until: Callable[[World], bool], *, limit: int = 200) -> World:
+        """Steps until it is so; fails when it never is."""
+        for _ in range(limit):
+            if until(self):
+                return self
+            self.step()
+        raise AssertionError(f"never reached; {self.status.phase}: {self.condition('Ready')}")
+
+    def _pass(self) -> None:
+        for _ in range(4):  # a pass that asks to be looked at again at once
+            plan = self.plan()
+            if plan.status != self.status:
+                self._wrote()
+                self.status = plan.status
+            for wanted in plan.apply:
+                self._wrote()
+                self._apply(wanted)
+                self.check_promises()
+            for gone in plan.delete:
+                self._wrote()
+                kinds = {"ControllerRevision": self.records, "ConfigMap": self.reports}
+                {**kinds, "Deployment": self.deployments, "Job": self.trials}[gone.kind].pop(gone.name, None)
+            self.events += [event.reason for event in plan.events]
+            if plan.look_again != timedelta(0):
+                return
+
+    def _wrote(self) -> None:
+        if self.writes_until_crash is None:
+            return
+        if self.writes_until_crash == 0:
+            raise Crash
+        self.writes_until_crash -= 1
+
+    def _apply(self, wanted: dict) -> None:
+        of = wanted["metadata"]["labels"].get(names.REVISION, "")
+        match wanted["kind"]:
+            case "ControllerRevision":
+                self.records[of] = reading.record(wanted)
+            case "ConfigMap":
+                self.reports[of] = PASSED
+            case "Deployment":
+                self.deployments[of] = wanted["spec"]["replicas"]
+            case "Service":
+                self.selector = wanted["spec"]["selector"]
+            case "Job":
+                self.trials.setdefault(of, facts.Trial(state=facts.JobState.RUNNING, created_at=self.now))
+
+    def _advance(self) -> None:
+        self._traffic()
+        self.now += INTERVAL
+        for name, trial in self.trials.items():
+            if trial.state is facts.JobState.RUNNING:
+                found = self.trial_result(self.version(name))
+                self.trials[name] = msgspec.structs.replace(
+                    trial, state=facts.JobState.SUCCEEDED, report=found, report_line="{}"
+                )
+        for name, count in self.deployments.items():
+            own = [pod for pod in self.pods.values() if pod.revision == name]
+            for number in range(len(own), count):
+                pod = f"{name}-{number}"
+                self.pods[pod] = facts.Pod(name=pod, revision=name, started_at=self.now)
+            for pod in own[count:]:
+                del self.pods[pod.name]
+                self.totals.pop(pod.name, None)
+            for pod in own[:count]:
+                ready = self.version(name) not in self.stuck
+                self.pods[pod.name] = msgspec.structs.replace(self.pods[pod.name], ready=ready)
+
+    def _selected(self) -> list[facts.Pod]:
+        pinned = (self.selector or {}).get(names.REVISION)
+        return [pod for pod in self.pods.values() if pod.ready and pinned in (None, pod.revision)]
+
+    def _endpoints(self) -> facts.Endpoints | None:
+        if self.selector is None:
+            return None
+        counts: dict[str, int] = {}
+        for pod in self._selected():
+            counts[pod.revision] = counts.get(pod.revision, 0) + 1
+        return facts.Endpoints(selector=self.selector, ready=counts, serving=counts)
+
+    def _traffic(self) -> None:
+        """250 requests in five seconds, spread over the selected pods; every fifth second a scrape."""
+        selected = self._selected()
+        for pod in self.pods.values():
+            _, requests, errors = self.totals.setdefault(pod.name, [(self.now.timestamp(), 0, 0)])[-1]
+            if pod in selected:
+                requests += 250 // len(selected)
+                errors += round(250 // len(selected) * self.error_share.get(self.version(pod.revision), 0.0))
+            self.totals[pod.name].append(((self.now + INTERVAL).timestamp() - 0.5, requests, errors))
+
+    def _sight(self, seen: facts.Snapshot) -> facts.Sight | None:
+        asked = looking.window(seen, self.now)
+        if asked is None:
+            return None
+        if self.prometheus_down:
+            return facts.Sight(error="connection refused")
+        arms = {asked.stable: counters.Arm.STABLE, asked.candidate: counters.Arm.CANDIDATE}
+        series = []
+        for pod in self.pods.values():
+            if pod.revision not in arms or pod.name not in self.totals:
+                continue
+            for label, place in (("ok", None), ("error", 2)):
+                samples = [
+                    (row[0], float(row[1] - row[2] if place is None else row[2])) for row in self.totals[pod.name]
+                ]
+                series.append(
+                    counters.Series(
+                        arm=arms[pod.revision],
+                        pod=pod.name,
+                        counter=counters.Counter.REQUESTS,
+                        label=label,
+                        samples=samples,
+                    )
+                )
+        return facts.Sight(series=tuple(series))
+
+    def check_promises(self) -> None:
+        """What must hold after every single write, whatever happened before."""
+        stable, candidate = self.status.stable, self.status.candidate
+        selected = self._selected()
+        for pod in selected:
+            known = pod.revision in self.reports
+            assert known, "a pod of a revision without a passed trial gets traffic"
+        if stable is not None and candidate is not None and 0 < candidate.weight < 100:
+            revisions = {pod.revision for pod in self.pods.values() if pod.ready}
+            assert revisions <= {stable.revision, candidate.revision}, "a third version gets traffic"
+        if stable is not None and any(pod.ready and pod.revision == stable.revision for pod in self.pods.values()):
+            assert selected, "the Service selects nobody although stable has ready pods"
+        self.weights.append(candidate.weight if candidate else 0)
