@@ -36,6 +36,7 @@ class Test:
         log_evidence: after each slot, [T].
         bound: what exp(log_evidence) must reach.
         limit: margin per slot and column for RELATIVE ([T, len(columns)]), the maximum share for MAXIMUM.
+        usual: place in `columns` of the one to show while none has evidence.
         excused: where stable does the same, so that reaching the bound is not the candidate's fault: [T].
     """
 
@@ -47,6 +48,12 @@ class Test:
     bound: float
     limit: Floats
     excused: Bools
+    usual: int = 0
+
+    def strongest(self, slot: int) -> int:
+        """Place in `columns` of the one with the most evidence."""
+        place = int(np.argmax(self.by_column[slot]))
+        return place if self.by_column[slot, place] > 0 else self.usual
 
     @property
     def reached(self) -> Bools:
@@ -76,17 +83,17 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
     alpha = policy.false_rollback_rate
     edges = tuple(range(table.FIRST_EDGE, table.FIRST_EDGE + len(rows.edges)))
     questions = [
-        ("errors", (table.ERRORS,)),
-        ("latency", edges),
-        ("rejections", (table.REJECTIONS,)),
-        ("degraded", (table.DEGRADED,)),
+        ("errors", (table.ERRORS,), 0),
+        ("latency", edges, (guard_edge(rows.edges, policy.latency.threshold) or table.FIRST_EDGE) - table.FIRST_EDGE),
+        ("rejections", (table.REJECTIONS,), 0),
+        ("degraded", (table.DEGRADED,), 0),
     ]
     relative = [
-        _relative(name, columns, by_column=by_column, margin=margin, bound=1 / (alpha * SHARES[name]))
-        for name, columns in questions
+        _relative(name, columns, by_column=by_column, margin=margin, bound=1 / (alpha * SHARES[name]), usual=usual)
+        for name, columns, usual in questions
         if columns
     ]
-    return Course(table=rows, phi=phi, tests=(*relative, *_guards(rows, policy, phi, tolerance)))
+    return Course(table=rows, phi=phi, tests=(*relative, *_guards(rows, policy, phi, margin)))
 
 
 SHARES = {"errors": 0.4, "latency": 0.4, "rejections": 0.1, "degraded": 0.1}
@@ -110,7 +117,9 @@ def _tolerances(rows: table.Table, policy: policies.Policy) -> Floats:
     return np.array([*first, *[policy.latency.tolerance] * len(rows.edges)])
 
 
-def _relative(name: str, columns: tuple[int, ...], *, by_column: Floats, margin: Floats, bound: float) -> Test:
+def _relative(
+    name: str, columns: tuple[int, ...], *, by_column: Floats, margin: Floats, bound: float, usual: int
+) -> Test:
     own = by_column[:, list(columns)]
     log_evidence = evidence.log_mean_exp(own)
     return Test(
@@ -122,14 +131,15 @@ def _relative(name: str, columns: tuple[int, ...], *, by_column: Floats, margin:
         bound=bound,
         limit=margin[:, list(columns)],
         excused=np.zeros(len(log_evidence), dtype=bool),
+        usual=usual,
     )
 
 
-def _guards(rows: table.Table, policy: policies.Policy, phi: Floats, tolerance: Floats) -> list[Test]:
+def _guards(rows: table.Table, policy: policies.Policy, phi: Floats, margin: Floats) -> list[Test]:
     slow = guard_edge(rows.edges, policy.latency.threshold)
     asked = [("errors", table.ERRORS, policy.errors.max), ("latency", slow, policy.latency.max)]
     return [
-        _guard(rows, name, column, most=most, phi=phi[:, column], tolerance=tolerance[column], policy=policy)
+        _guard(rows, name, column, most=most, phi=phi[:, column], margin=margin[:, column], policy=policy)
         for name, column, most in asked
         if column is not None and most < OFF
     ]
@@ -142,7 +152,7 @@ def _guard(
     *,
     most: float,
     phi: Floats,
-    tolerance: float,
+    margin: Floats,
     policy: policies.Policy,
 ) -> Test:
     requests = rows.requests_candidate * rows.known[:, column]
@@ -155,7 +165,7 @@ def _guard(
         by_column=log_evidence[:, None],
         bound=1 / (policy.false_rollback_rate * SHARES[name] * GUARD_PART),
         limit=np.full((len(log_evidence), 1), most),
-        excused=_stable_share(rows, column) * (1 + tolerance) > most,
+        excused=_stable_share(rows, column) * margin > most,
     )
 
 

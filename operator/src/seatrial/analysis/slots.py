@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Edge = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(e-?[0-9]+)?$")]
 
 
@@ -42,7 +42,7 @@ class ArmCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Both arms over the same stretch of time."""
 
-    seconds: Annotated[float, msgspec.Meta(gt=0)]
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)]
     stable: ArmCounts
     candidate: ArmCounts
 

@@ -13,7 +13,7 @@ guards, at most 0.1 for the soak; for alpha = 20 %, the highest allowed, 0.76, 0
 by hand the sum is up to 1.3 alpha.) That holds for one canary: give `judge` all slots since its first step, not those
 of each step anew.
 
-A candidate above an absolute maximum isn't to blame while stable would be above it too, within the tolerance: hold
+A candidate above an absolute maximum isn't to blame while stable times the margin in force is above it too: hold
 (StableAlsoBreaching), unless it is proven worse than stable. If it is proven better, going forward is allowed.
 """
 
@@ -135,7 +135,7 @@ class _Reader:
         return bool(test.reached[slot] and test.excused[slot] and self._high[slot, test.columns[0]] >= 1)
 
     def _metric(self, test: course.Test, slot: int) -> MetricEvidence:
-        place = int(np.argmax(test.by_column[slot]))
+        place = test.strongest(slot)
         column = test.columns[place]
         stable, candidate = (
             judgement.Counts(requests=int(requests[slot]), events=int(events[slot, column]))

@@ -11,6 +11,7 @@ import click
 
 COMMANDS = {
     "generate": "seatrial.cli.generate",
+    "replay": "seatrial.cli.replay",
 }
 
 

@@ -56,7 +56,9 @@ async def configuration() -> kube.Configuration:
         if in_cluster():
             kube_config.load_incluster_config(settings)
         else:
-            await kube_config.load_kube_config(client_configuration=settings)
+            # Named, since the library reads the variable only once, when it is imported.
+            file = os.environ.get("KUBECONFIG") or None
+            await kube_config.load_kube_config(config_file=file, client_configuration=settings)
     except (kube_config.ConfigException, OSError) as error:
         raise errors.Refused(
             0,

@@ -53,7 +53,7 @@ Build = Callable[[Parts], workers.Reconcile]
 
 
 def start(settings: settings_.Settings, build: Build) -> int:
-    """Runs the process; its exit status: 0 when it was told to stop, 1 when it can't go on and should be started anew."""
+    """Runs the process; its exit status: 0 when it was told to stop, 1 when it can't go on and should be restarted."""
     logs.configure(settings.log_level)
     try:
         asyncio.run(run(settings, build))

@@ -96,7 +96,6 @@ class Operator(Fact, frozen=True, kw_only=True):
     """Settings of the operator that decisions depend on."""
 
     serving_image: str
-    prometheus_url: str = ""
     scrape_interval: timedelta = timedelta(seconds=15)
 
 

@@ -1,0 +1,62 @@
+"""`python -m seatrial`: the operator's command line. It reads settings and runs until it is told to stop."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import click
+
+from seatrial.control import operator, reconcile, settings, workers
+from seatrial.rollout import facts
+
+
+def build(parts: operator.Parts) -> workers.Reconcile:
+    """The real reconcile, of its parts."""
+    return reconcile.Reconciler(
+        cluster=parts.gateway,
+        source=parts.prometheus,
+        events=parts.events,
+        telemetry=parts.telemetry,
+        operator=facts.Operator(
+            serving_image=parts.settings.serving_image, scrape_interval=parts.settings.scrape_interval
+        ),
+    ).reconcile
+
+
+@click.command(context_settings={"show_default": True, "max_content_width": 120})
+@click.option("--serving-image", envvar="SEATRIAL_SERVING_IMAGE", show_envvar=True, default="",
+              help="Image that fetches, tries and serves models.")  # fmt: skip
+@click.option("--prometheus-url", envvar="SEATRIAL_PROMETHEUS_URL", show_envvar=True, default="",
+              help="Prometheus for objects that name none, like http://prometheus:9090.")  # fmt: skip
+@click.option("--scrape-interval", envvar="SEATRIAL_SCRAPE_INTERVAL", show_envvar=True, default="15s",
+              help="How often that Prometheus scrapes the serving pods.")  # fmt: skip
+@click.option("--namespaces", envvar="SEATRIAL_NAMESPACES", show_envvar=True, default="",
+              help="Namespaces to serve, separated by commas; none is the whole cluster.")  # fmt: skip
+@click.option("--pod-name", envvar="POD_NAME", show_envvar=True, default=socket.gethostname,
+              help="This replica's name in the leader election.", show_default="host name")  # fmt: skip
+@click.option("--pod-namespace", envvar="POD_NAMESPACE", show_envvar=True, default="",
+              help="Namespace of the leader's lease.")  # fmt: skip
+@click.option("--workers", envvar="SEATRIAL_WORKERS", show_envvar=True, default=4, type=click.IntRange(2, 64),
+              help="ModelDeployments looked at at the same time; one worker is kept for rollouts.")  # fmt: skip
+@click.option("--probe-port", envvar="SEATRIAL_PROBE_PORT", show_envvar=True, default=8080,
+              type=click.IntRange(1, 65535), help="Port of /healthz and /readyz.")  # fmt: skip
+@click.option("--metrics-port", envvar="SEATRIAL_METRICS_PORT", show_envvar=True, default=9090,
+              type=click.IntRange(1, 65535), help="Port of /metrics.")  # fmt: skip
+@click.option("--log-level", envvar="SEATRIAL_LOG_LEVEL", show_envvar=True, default="info",
+              type=click.Choice(settings.LEVELS), help="Least severe log lines to write.")  # fmt: skip
+def main(**options: str | int) -> None:
+    """Run the Seatrial operator: progressive delivery of model versions.
+
+    The cluster is the one of the pod's service account, else of $KUBECONFIG. Ends with status 0 on SIGTERM; with 1 when
+    it lost the lease or can't go on, to be started again.
+    """
+    try:
+        chosen = settings.parse(**options)  # type: ignore[arg-type]  # click has converted each to its type
+    except settings.SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    sys.exit(operator.start(chosen, build))
+
+
+if __name__ == "__main__":
+    main()

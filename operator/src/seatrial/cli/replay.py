@@ -1,0 +1,125 @@
+"""`seatrial replay`: what the statistics would decide, slot by slot, from counts in a file.
+
+Reads and prints; all computing is in `seatrial.analysis`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import msgspec
+
+from seatrial.analysis import judgement, policy, verdict
+from seatrial.analysis import slots as slots_
+
+BAD_FILE = 2
+
+
+class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A replay file. `history`: stable's slots before the canary, for dispersion; `minRequests`: needed for Pass."""
+
+    slots: tuple[slots_.Slot, ...]
+    policy: policy.PolicyText = policy.PolicyText()
+    history: tuple[slots_.Slot, ...] = ()
+    min_requests: slots_.Count = 0
+
+
+@click.command()
+@click.argument("file")
+def command(file: str) -> None:
+    """Judge recorded counts slot by slot, as the operator would.
+
+    FILE (or - for standard input) is JSON: {"policy": {...}, "slots": [{"seconds": 15, "stable": {...}, "candidate":
+    {...}}, ...]}. An arm is {"requests": 900, "errors": 3, "rejected": 0, "degraded": 0, "slower": {"0.1": 12},
+    "pods": [...]}: increments within the slot; "slower" counts requests above a histogram edge in seconds; "pods"
+    (optional) has the same fields pod by pod. "policy" is the analysis part of the spec; "dispersion" and "spread" may
+    be given there, else they are measured from earlier slots, and from "history" (optional, slots before the canary).
+
+    Prints one JSON line per slot: slot (from 0), outcome, reason, metrics. log_evidence is the natural logarithm of the
+    evidence; the outcome is Fail from the first slot on whose log_evidence reaches log(bound), where bound = 1 / (alpha *
+    share of the metric). ratio, low and high (99 % limits) are null where the data set none.
+    """
+    source = "standard input" if file == "-" else file
+    try:
+        recording = msgspec.json.decode(_read(file), type=Recording)
+        _check(recording)
+        allowed = _policy(recording.policy)
+    except OSError as error:
+        _refuse(f"{source}: {error.strerror}")
+    except msgspec.ValidationError as error:
+        _refuse(f"{source}: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _refuse(f"{source}: not JSON: {error}")
+    except ValueError as error:
+        _refuse(f"{source}: {error}")
+    course = verdict.judge_each(
+        recording.slots, allowed, history=recording.history, min_requests=recording.min_requests
+    )
+    for line in _lines(course):
+        click.echo(line)
+
+
+def _read(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+
+def _policy(text: policy.PolicyText) -> policy.Policy:
+    try:
+        return policy.parse(text)
+    except ValueError as error:
+        raise ValueError(f"policy.{error}") from error
+
+
+def _check(recording: Recording) -> None:
+    """What the types can't say: no more events than requests.
+
+    Raises:
+        ValueError: names the slot, the arm and the field.
+    """
+    for part, recorded in (("slots", recording.slots), ("history", recording.history)):
+        for place, slot in enumerate(recorded):
+            for name, arm in (("stable", slot.stable), ("candidate", slot.candidate)):
+                _check_counts(f"{part}[{place}].{name}", arm)
+                for number, pod in enumerate(arm.pods):
+                    _check_counts(f"{part}[{place}].{name}.pods[{number}]", pod)
+
+
+def _check_counts(path: str, counts: slots_.ArmCounts | slots_.PodCounts) -> None:
+    outcomes = {"errors": counts.errors, "rejected": counts.rejected, "degraded": counts.degraded}
+    for field, events in (*outcomes.items(), *((f"slower.{edge}", count) for edge, count in counts.slower.items())):
+        if events > counts.requests:
+            raise ValueError(f"{path}.{field} must be at most {path}.requests ({counts.requests}), not {events}")
+
+
+def _refuse(message: str) -> NoReturn:
+    click.echo(f"seatrial replay: {message}", err=True)
+    raise SystemExit(BAD_FILE)
+
+
+def _lines(course: Iterator[judgement.Judgement]) -> Iterator[str]:
+    for now in course:
+        yield msgspec.json.encode(
+            {
+                "slot": now.slot,
+                "outcome": now.outcome,
+                "reason": now.reason,
+                "metrics": [_metric(metric) for metric in now.metrics],
+            }
+        ).decode()
+
+
+def _metric(metric: judgement.MetricEvidence) -> dict[str, Any]:
+    return {
+        "name": metric.name,
+        "log_evidence": metric.log_evidence,
+        "bound": metric.bound,
+        "ratio": metric.ratio,
+        "low": metric.low,
+        "high": metric.high,
+        "margin": metric.margin,
+        "dispersion": metric.dispersion,
+    }
