@@ -1,0 +1,81 @@
+"""A cluster in memory for tests of what stands on the gateway: compare-and-swap, create, get; no schema, no watch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from seatrial.cluster import errors, gateway
+
+
+class MemoryCluster:
+    """Implements `gateway.Gateway` over a dict. `before` is called first by every method: it raises to make a fault."""
+
+    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
+        self.objects: dict[tuple[str, str, str], gateway.Object] = {}
+        self.before: Callable[[str], None] = lambda method: None
+        self._now = now
+        self._version = 0
+
+    async def get(self, kind: str, namespace: str, name: str) -> gateway.Object | None:
+        self.before("get")
+        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+
+    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> gateway.Objects:
+        self.before("list")
+        return [
+            copy.deepcopy(one)
+            for (its_kind, its_namespace, _), one in self.objects.items()
+            if its_kind == kind
+            and namespace in (None, its_namespace)
+            and (labels or {}).items() <= one["metadata"].get("labels", {}).items()
+        ]
+
+    async def names(self, kind: str, namespace: str | None) -> gateway.Names:
+        return [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in await self.list(kind, namespace)]
+
+    async def apply(self, wanted: gateway.Object) -> gateway.Object:
+        self.before("apply")
+        return self._store(wanted)
+
+    async def create(self, wanted: gateway.Object) -> gateway.Object:
+        self.before("create")
+        if self._key(wanted) in self.objects:
+            raise errors.Conflict("exists already")
+        return self._store(wanted)
+
+    async def replace(self, changed: gateway.Object) -> gateway.Object:
+        self.before("replace")
+        current = self.objects.get(self._key(changed))
+        if current is None:
+            raise errors.NotFound("no such object")
+        if current["metadata"]["resourceVersion"] != changed["metadata"]["resourceVersion"]:
+            raise errors.Conflict("changed meanwhile")
+        return self._store(changed)
+
+    async def write_status(self, changed: gateway.Object) -> gateway.Object:
+        return await self.replace(changed)
+
+    async def delete(self, kind: str, namespace: str, name: str, *, uid: str, propagation: str = "Background") -> None:
+        self.before("delete")
+        self.objects.pop((kind, namespace, name), None)
+
+    async def pod_log(
+        self, namespace: str, pod: str, container: str, *, limit_bytes: int, tail_lines: int | None = None
+    ) -> str:
+        raise errors.NotFound("pods of this cluster have no logs")
+
+    def server_now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._now())
+
+    def _store(self, wanted: gateway.Object) -> gateway.Object:
+        self._version += 1
+        stored = copy.deepcopy(wanted)
+        stored["metadata"]["resourceVersion"] = str(self._version)
+        self.objects[self._key(stored)] = stored
+        return copy.deepcopy(stored)
+
+    @staticmethod
+    def _key(one: gateway.Object) -> tuple[str, str, str]:
+        return one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]
