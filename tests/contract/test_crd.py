@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from tests.cluster.harness import apiserver, errors, paths
 from tests.contract import established
 
@@ -95,8 +97,14 @@ def test_the_smallest_object_gets_the_defaults_of_the_types(api: apiserver.ApiSe
     assert stored["rollout"]["steps"][1] == {"weight": 50, "minDuration": "2m", "minRequests": 500, "pause": False}
 
 
-def test_the_sample_is_accepted(api: apiserver.ApiServer) -> None:
-    api.kubectl("create", "--dry-run=server", "-f", str(paths.REPO / "manifests" / "samples" / "churn.yaml"))
+@pytest.mark.parametrize(
+    "path", sorted((paths.REPO / "manifests" / "samples").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_the_samples_are_accepted(api: apiserver.ApiServer, path: Path) -> None:
+    for sample in yaml.safe_load_all(path.read_text()):
+        if sample["kind"] == "ModelDeployment":
+            sample["metadata"]["namespace"] = "default"
+            api.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(sample))
 
 
 def test_a_partly_written_object_keeps_what_was_written(api: apiserver.ApiServer) -> None:
