@@ -11,7 +11,7 @@ from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-_QUIET = {
+QUIET = {
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
     "kopf": logging.WARNING,
@@ -35,6 +35,6 @@ def configure(level: str, *, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # kopf's debug lines contain whole objects, hence its level never follows ours.
-    for name, quiet in _QUIET.items():
+    for name, quiet in QUIET.items():
         logging.getLogger(name).setLevel(quiet)
     logging.captureWarnings(True)

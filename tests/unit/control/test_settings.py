@@ -1,0 +1,59 @@
+"""Settings: parsed once, every mistake named with its flag and variable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from seatrial.api.values import Duration
+from seatrial.control import settings
+
+GOOD: dict[str, Any] = {
+    "serving_image": "registry.example.com/serving:1",
+    "pod_namespace": "seatrial-system",
+    "pod_name": "operator-0",
+    "prometheus_url": "http://prometheus:9090",
+    "scrape_interval": "15s",
+    "namespaces": "shop, lab",
+    "workers": 4,
+    "probe_port": 8080,
+    "metrics_port": 9090,
+    "log_level": "info",
+}
+
+
+def test_good_settings_are_typed() -> None:
+    parsed = settings.parse(**GOOD)
+    assert parsed.namespaces == ("shop", "lab")
+    assert parsed.scrape_interval == Duration(seconds=15)
+
+
+def test_no_namespaces_are_all_of_them_and_no_prometheus_is_fine() -> None:
+    parsed = settings.parse(**{**GOOD, "namespaces": "", "prometheus_url": ""})
+    assert (parsed.namespaces, parsed.prometheus_url) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"serving_image": ""}, "SEATRIAL_SERVING_IMAGE must name"),
+        ({"pod_namespace": ""}, "POD_NAMESPACE must be"),
+        ({"pod_name": ""}, "POD_NAME must be"),
+        ({"prometheus_url": "prometheus:9090"}, "SEATRIAL_PROMETHEUS_URL must be like"),
+        ({"prometheus_url": "http://["}, "SEATRIAL_PROMETHEUS_URL must be like"),
+        ({"scrape_interval": "15"}, "SEATRIAL_SCRAPE_INTERVAL must be a duration"),
+        ({"scrape_interval": "0s"}, "SEATRIAL_SCRAPE_INTERVAL must be more"),
+        ({"namespaces": "shop,Lab"}, "'Lab' is not the name of a namespace"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_mistake_is_named(change: dict[str, str], said: str) -> None:
+    with pytest.raises(settings.SettingsError, match=said):
+        settings.parse(**{**GOOD, **change})
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(settings.SettingsError) as caught:
+        settings.parse(**{**GOOD, "serving_image": "", "pod_namespace": "", "scrape_interval": "soon"})
+    assert len(str(caught.value).splitlines()) == 3

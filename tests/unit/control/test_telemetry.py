@@ -1,0 +1,99 @@
+"""The operator's metrics: names as Prometheus wants them, series bounded and removed."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from seatrial.api.status import Condition, ConditionStatus
+from seatrial.control import telemetry
+from seatrial.control.queue import Key
+
+CHURN = Key("shop", "churn")
+EXPECTED = {
+    "seatrial_reconcile_duration_seconds",
+    "seatrial_reconcile_errors",
+    "seatrial_queue_depth",
+    "seatrial_rollbacks",
+    "seatrial_promotions",
+    "seatrial_rollback_duration_seconds",
+    "seatrial_modeldeployment_condition",
+    "seatrial_modeldeployment_unmetered",
+    "seatrial_leader",
+    "seatrial_event_failures",
+}
+
+
+def condition(type_: str, status: ConditionStatus) -> Condition:
+    return Condition(
+        type=type_,
+        status=status,
+        reason="Promoted",
+        message="",
+        observed_generation=1,
+        last_transition_time=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+@pytest.fixture
+def metrics() -> telemetry.Telemetry:
+    return telemetry.Telemetry()
+
+
+def test_names_follow_the_conventions(metrics: telemetry.Telemetry) -> None:
+    families = [family for family in metrics.registry.collect() if not family.name.startswith("process_")]
+    assert {family.name for family in families} == EXPECTED
+    for family in families:
+        assert re.fullmatch(r"seatrial_[a-z]+(_[a-z]+)*", family.name)
+        assert family.documentation.endswith(".")
+        if family.type == "histogram":
+            assert family.name.endswith("_seconds")
+        if family.type == "gauge":
+            assert not family.name.endswith(("_total", "_count", "_sum", "_bucket"))
+
+
+def test_a_condition_is_one_of_three_states(metrics: telemetry.Telemetry) -> None:
+    metrics.conditions(CHURN, [condition("Ready", ConditionStatus.TRUE)])
+    assert states(metrics, CHURN, "Ready") == {"True": 1, "False": 0, "Unknown": 0}
+    metrics.conditions(CHURN, [condition("Ready", ConditionStatus.FALSE)])
+    assert states(metrics, CHURN, "Ready") == {"True": 0, "False": 1, "Unknown": 0}
+
+
+def test_a_condition_that_is_gone_and_an_object_that_is_gone_leave_no_series(metrics: telemetry.Telemetry) -> None:
+    both = [condition("Ready", ConditionStatus.TRUE), condition("Stalled", ConditionStatus.TRUE)]
+    metrics.conditions(CHURN, both)
+    metrics.conditions(CHURN, both[:1])
+    assert states(metrics, CHURN, "Stalled") == {}
+    metrics.forget(CHURN)
+    metrics.forget(CHURN)
+    assert states(metrics, CHURN, "Ready") == {}
+
+
+def test_the_number_of_metered_objects_is_bounded(
+    metrics: telemetry.Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "OBJECTS_METERED", 1)
+    for key in (CHURN, Key("shop", "fraud")):
+        metrics.conditions(key, [condition("Ready", ConditionStatus.TRUE)])
+    assert states(metrics, Key("shop", "fraud"), "Ready") == {}
+    assert metrics.registry.get_sample_value("seatrial_modeldeployment_unmetered") == 1
+
+
+def test_gauges_that_nobody_sets_are_read_at_the_scrape(metrics: telemetry.Telemetry) -> None:
+    waiting = [3]
+    metrics.watch(depth=lambda: waiting[0], leading=lambda: True)
+    waiting[0] = 4
+    assert "seatrial_queue_depth 4.0" in metrics.text().decode()
+    assert "seatrial_leader 1.0" in metrics.text().decode()
+
+
+def states(metrics: telemetry.Telemetry, key: Key, type_: str) -> dict[str, float]:
+    found = {}
+    for family in metrics.registry.collect():
+        for sample in family.samples:
+            labels = sample.labels
+            if labels.get("type") == type_ and (labels["namespace"], labels["name"]) == (key.namespace, key.name):
+                found[labels["status"]] = sample.value
+    return found
