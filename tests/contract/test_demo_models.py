@@ -5,7 +5,7 @@
 | digits-v1     | passes, nothing to quantize           | decent                              |
 | digits-v2,b,c | pass in int8                          | better                              |
 | digits-v3     | passes                                | fails on about a quarter of digits  |
-| digits-v4     | passes                                | slower than the demo's threshold    |
+| digits-v4     | passes                                | slow, whatever the batch             |
 | digits-v5     | refused when int8 is asked for        | as good as v2 in fp32               |
 | cancer-trees  | passes, nothing to quantize           |                                     |
 | digits-broken | refused                               |                                     |
@@ -161,7 +161,8 @@ def test_the_slow_version_passes_its_trial(trial):
     assert trial("digits-v4", mode="None")["outcome"] == "Passed"
 
 
-def test_the_slow_version_is_right_and_slower_than_the_demos_threshold_whatever_the_batch(models):
+def test_the_slow_version_is_right_and_slow_whatever_the_batch(models):
+    """Half the demo's threshold of 50 ms is enough: at the demo's rate most requests wait for a call before theirs."""
     slow, rows = session(models, "digits-v4"), digits.split().held_out
     np.testing.assert_array_equal(answer(slow, rows)[0], answer(session(models, "digits-v2"), rows)[0])
     for batch in (1, 32):

@@ -30,7 +30,11 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def read(path: pathlib.Path) -> Rows:
-    return msgspec.json.decode(path.read_bytes(), type=Rows)
+    return decode(path.read_bytes())
+
+
+def decode(content: bytes) -> Rows:
+    return msgspec.json.decode(content, type=Rows)
 
 
 def draw(rows: Rows, *, id: str, chance: random.Random) -> Request:

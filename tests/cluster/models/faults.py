@@ -17,7 +17,7 @@ from tests.cluster.models import digits, export
 INK_BINS = 32
 FAILING_SHARE = 0.2
 # About 0.65 us an iteration: the price is ONNX Runtime's bookkeeping, so wide vector units do not shorten it.
-LOOP_ITERATIONS = 80_000
+LOOP_ITERATIONS = 100_000
 SCALE_EXPONENTS = (-6, 7)
 
 Bools = npt.NDArray[np.bool_]

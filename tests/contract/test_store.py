@@ -1,0 +1,72 @@
+"""The demo's model store as a process: files, nothing else, and a clean end."""
+
+from __future__ import annotations
+
+import http.client
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+STORE = pathlib.Path(__file__).resolve().parents[1] / "cluster" / "store" / "store.py"
+
+
+@pytest.fixture
+def store(tmp_path: pathlib.Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "digits.onnx").write_bytes(b"bytes")
+    (tmp_path / "secret").write_bytes(b"outside")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, STORE, tmp_path / "models", str(port)], stderr=subprocess.DEVNULL)
+    try:
+        accepting(port)
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def accepting(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError("the store does not accept connections")
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", path)
+    response = connection.getresponse()
+    try:
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_a_file_is_served(store):
+    assert get(store[1], "/digits.onnx") == (200, b"bytes")
+
+
+@pytest.mark.parametrize("path", ["/", "/absent.onnx", "/../secret", "/%2e%2e/secret"])
+def test_nothing_else_is_served(store, path):
+    assert get(store[1], path)[0] == 404
+
+
+def test_the_probe_gets_an_answer(store):
+    assert get(store[1], "/healthz") == (204, b"")
+
+
+def test_sigterm_ends_it_well(store):
+    process, _ = store
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
