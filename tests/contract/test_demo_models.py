@@ -5,7 +5,7 @@
 | digits-v1     | passes, nothing to quantize           | decent                              |
 | digits-v2,b,c | pass in int8                          | better                              |
 | digits-v3     | passes                                | fails on about a quarter of digits  |
-| digits-v4     | passes                                | slow, whatever the batch             |
+| digits-v4     | passes                                | slow, whatever the batch            |
 | digits-v5     | refused when int8 is asked for        | as good as v2 in fp32               |
 | cancer-trees  | passes, nothing to quantize           |                                     |
 | digits-broken | refused                               |                                     |
