@@ -106,20 +106,28 @@ class Prometheus:
             raise errors.PrometheusRefused(
                 "no Prometheus is configured: set spec.analysis.prometheus.url or the operator's --prometheus-url"
             )
-        where = f"{base.rstrip('/')}/api/v1/query"
+        endpoint = f"{base.rstrip('/')}/api/v1/query"
+        where = shown(base)
         try:
             async with self._session.post(
-                where, data=form, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=seconds)
+                endpoint, data=form, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=seconds)
             ) as response:
                 content = await _bounded(response)
         except TimeoutError as error:
-            raise errors.PrometheusUnavailable(f"Prometheus at {base} did not answer within {seconds:g} s") from error
+            raise errors.PrometheusUnavailable(f"Prometheus at {where} did not answer within {seconds:g} s") from error
         except aiohttp.InvalidURL as error:
-            raise errors.PrometheusRefused(f"{base!r} is not a URL; set it like http://prometheus:9090") from error
+            raise errors.PrometheusRefused(f"{where!r} is not a URL; set it like http://prometheus:9090") from error
         except (aiohttp.ClientError, OSError) as error:
             said = str(error) or type(error).__name__
-            raise errors.PrometheusUnavailable(f"Prometheus at {base} can't be reached: {said}") from error
-        return _checked(response.status, content, base=base)
+            raise errors.PrometheusUnavailable(f"Prometheus at {where} can't be reached: {said}") from error
+        return _checked(response.status, content, where=where)
+
+
+def shown(url: str) -> str:
+    """The URL without a user's name and password, which may be part of it: messages end up in conditions."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -133,22 +141,22 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return bytes(content)
 
 
-def _checked(status: int, content: bytes, *, base: str) -> _Answer:
+def _checked(status: int, content: bytes, *, where: str) -> _Answer:
     """The answer if it is a success; the status alone decides whether asking again can help."""
     answer = _decoded(content)
     if status == 200 and answer is not None and answer.status == "success":
         if answer.data.result_type != "matrix":
-            raise errors.PrometheusUnavailable(f"Prometheus at {base} answered with no samples but something else")
+            raise errors.PrometheusUnavailable(f"Prometheus at {where} answered with no samples but something else")
         return answer
     if status == 200:
-        raise errors.PrometheusUnavailable(f"{base} answered, but not as Prometheus does")
+        raise errors.PrometheusUnavailable(f"{where} answered, but not as Prometheus does")
     # 422 carries run-time failures of the query engine: its own time-out is 503, a limit of samples is 422.
     said = f": {answer.error[:_MESSAGE_LIMIT]}" if answer is not None and answer.error else ""
     if status >= 500 or status in (408, 429):
-        raise errors.PrometheusUnavailable(f"Prometheus at {base} answered {status}{said}")
+        raise errors.PrometheusUnavailable(f"Prometheus at {where} answered {status}{said}")
     if 300 <= status < 400:
-        raise errors.PrometheusRefused(f"{base} answered with a redirect ({status}); set the URL it leads to")
-    raise errors.PrometheusRefused(f"Prometheus at {base} refused the query with {status}{said}")
+        raise errors.PrometheusRefused(f"{where} answered with a redirect ({status}); set the URL it leads to")
+    raise errors.PrometheusRefused(f"Prometheus at {where} refused the query with {status}{said}")
 
 
 def _decoded(content: bytes) -> _Answer | None:
