@@ -1,0 +1,178 @@
+"""`python -m tests.cluster.demo`: apply six versions one after the other and check what becomes of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+
+import rich.console
+from tests.cluster import installation
+from tests.cluster.demo import view, watching
+from tests.cluster.demo.scenarios import SCENARIOS, Scenario
+from tests.cluster.harness import errors
+
+DEADLINE = 240.0  # seconds for one version; the longest way takes about 100
+POLL = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What became of one version."""
+
+    scenario: Scenario
+    sight: watching.Sight
+    before: watching.Books
+
+    @property
+    def version(self) -> str:
+        return self.scenario.sample.removeprefix("digits-v")
+
+    @property
+    def seen(self) -> str:
+        verdict = self.sight.verdict(self.version)
+        return f"{verdict.verdict} ({verdict.reason})" if verdict else "no verdict"
+
+    @property
+    def expected(self) -> str:
+        return f"{self.scenario.verdict} ({self.scenario.reason})"
+
+    @property
+    def wrongs(self) -> list[str]:
+        """Everything that isn't as it must be."""
+        books, serving = self.sight.books, self.sight.status.stable
+        served = books.answered_by(self.version)
+        checks = {
+            f"expected {self.expected}, seen {self.seen}": self.expected != self.seen,
+            f"version {self.scenario.serving} should serve": not serving
+            or serving.model_version != self.scenario.serving,
+            f"a refused version answered {served} requests": not self.scenario.gets_traffic and served > 0,
+            "requests were lost": books.lost > self.before.lost,
+            "errors that no model made": books.not_the_models_fault > self.before.not_the_models_fault,
+        }
+        return [text for text, wrong in checks.items() if wrong]
+
+    def row(self) -> list[str]:
+        books = self.sight.books
+        own = books.versions.get(self.version, {})
+        return [
+            f"v{self.version} {self.scenario.title}",
+            self.expected,
+            self.seen + ("" if not self.wrongs else "  << WRONG"),
+            self._breach_to_zero(),
+            str(own.get("sent", 0)),
+            str(own.get("model_errors", 0)),
+            str(books.not_the_models_fault - self.before.not_the_models_fault),
+            str(books.lost - self.before.lost),
+        ]
+
+    def _breach_to_zero(self) -> str:
+        rollback, verdict = self.sight.status.last_rollback, self.sight.verdict(self.version)
+        if rollback is None or verdict is None or rollback.source != verdict.revision or not rollback.zero_weight_at:
+            return "-"
+        return f"{(rollback.zero_weight_at - rollback.breach_at).total_seconds():.1f} s"
+
+
+def main() -> int:
+    console = rich.console.Console()
+    show = view.View(console)
+    show.say("cold, the cluster's programs and images are built first: about 15 minutes on two cores; warm, 20 seconds")
+    platform = installation.install(say=show.say)
+    _clean(platform, show)
+    results = []
+    for scenario in SCENARIOS:
+        results.append(_try(platform, scenario, show))
+        if scenario is SCENARIOS[0]:
+            _start_client(platform, show)
+    show.end()
+    console.print(view.result_table([result.row() for result in results]))
+    wrongs = [f"v{result.version}: {wrong}" for result in results for wrong in result.wrongs]
+    for wrong in wrongs:
+        console.print(wrong, style="bold red")
+    _explain(results, console)
+    _goodbye(platform, console)
+    return 1 if wrongs else 0
+
+
+def _try(platform: installation.Platform, scenario: Scenario, show: view.View) -> Result:
+    show.begin(scenario)
+    before = watching.books(platform)
+    platform.apply(platform.sample(scenario.sample))
+    version = scenario.sample.removeprefix("digits-v")
+
+    def done(sight: watching.Sight) -> bool:
+        return sight.settled and sight.verdict(version) is not None
+
+    sight = _wait(platform, done, show, what=f"a verdict on {scenario.sample}")
+    show.end()
+    show.say(f"  {sight.ready[1]}: {sight.message}")
+    return Result(scenario=scenario, sight=sight, before=before)
+
+
+def _start_client(platform: installation.Platform, show: view.View) -> None:
+    show.say("traffic: 50 requests a second, every answer checked")
+    platform.cluster.kubectl("apply", "--server-side", "-f", str(installation.SAMPLES / "client.yaml"))
+    deadline = time.monotonic() + DEADLINE
+    while watching.books(platform).ok == 0:
+        if time.monotonic() > deadline:
+            raise errors.HarnessError("the traffic client got no answer: kubectl logs deployment/client")
+        time.sleep(POLL)
+
+
+def _wait(
+    platform: installation.Platform, done: Callable[[watching.Sight], bool], show: view.View, *, what: str
+) -> watching.Sight:
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        sight = watching.look(platform)
+        if sight is not None:
+            show.show(sight)
+            if done(sight):
+                return sight
+        if time.monotonic() > deadline:
+            raise errors.HarnessError(f"{what} did not come within {DEADLINE:.0f} s: {sight and sight.message}")
+        time.sleep(POLL)
+
+
+def _clean(platform: installation.Platform, show: view.View) -> None:
+    """What an earlier demo left; a client started anew has empty books."""
+    space = installation.NAMESPACE
+    if watching.look(platform) is None and not platform.list("pods", space, "app=client"):
+        return
+    show.say("removing what an earlier demo left")
+    kubectl = platform.cluster.kubectl
+    kubectl("delete", "deployment/client", "-n", space, "--ignore-not-found", "--wait")
+    kubectl("delete", "modeldeployments.seatrial.dev", watching.NAME, "-n", space, "--ignore-not-found", "--wait")
+    mine = f"seatrial.dev/modeldeployment={watching.NAME}"
+    kubectl("wait", "pods", "-n", space, "-l", mine, "--for=delete", "--timeout=90s", check=False)
+    kubectl("wait", "pods", "-n", space, "-l", "app=client", "--for=delete", "--timeout=90s", check=False)
+
+
+def _explain(results: list[Result], console: rich.console.Console) -> None:
+    for result in results:
+        verdict = result.sight.verdict(result.version)
+        if verdict is not None and verdict.verdict == "Rejected":
+            console.print(f"v{result.version}: {verdict.message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _goodbye(platform: installation.Platform, console: rich.console.Console) -> None:
+    console.print("\nThe cluster stays up. To look around:", highlight=False)
+    lines = (
+        f"  export KUBECONFIG={platform.cluster.kubeconfig}",
+        f'  alias kubectl="{" ".join(platform.cluster.kubectl_argv)}"',
+        f"  kubectl get mdeploy -n {installation.NAMESPACE} -o wide",
+        f"  kubectl describe mdeploy {watching.NAME} -n {installation.NAMESPACE}",
+        f"  Prometheus: {platform.cluster.prometheus_url}",
+        "  make cluster-down    # when done",
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except errors.HarnessError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)

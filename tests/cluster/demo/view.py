@@ -1,0 +1,99 @@
+"""The live view: one line of state while a version is on its way; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import rich.console
+import rich.live
+import rich.table
+from tests.cluster.demo import watching
+from tests.cluster.demo.scenarios import Scenario
+
+
+class View:
+    """Shows sights as they come."""
+
+    def __init__(self, console: rich.console.Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._began = clock()
+        self._live: rich.live.Live | None = None
+        self._last = ""
+
+    def say(self, text: str) -> None:
+        self._console.print(f"[{self._elapsed()}] {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def begin(self, scenario: Scenario) -> None:
+        self.end()
+        self.say(f"{scenario.sample}: {scenario.title}")
+        self._last = ""
+        if self._console.is_terminal:
+            self._live = rich.live.Live(console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def show(self, sight: watching.Sight) -> None:
+        if self._live is not None:
+            self._live.update(_panel(sight))
+        line = _line(sight)
+        if line != self._last:
+            self._last = line
+            self.say("  " + line)
+
+    def end(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _elapsed(self) -> str:
+        minutes, seconds = divmod(int(self._clock() - self._began), 60)
+        return f"{minutes:2d}:{seconds:02d}"
+
+
+def _line(sight: watching.Sight) -> str:
+    """What changes rarely: phase, weight, reason."""
+    status = sight.status
+    candidate = status.candidate
+    parts = [status.phase.value]
+    if candidate is not None:
+        parts.append(f"version {candidate.model_version}, weight {candidate.weight}%")
+    return ", ".join([*parts, sight.ready[1]])
+
+
+def _panel(sight: watching.Sight) -> rich.table.Table:
+    """What changes at every look."""
+    status, traffic = sight.status, sight.status.traffic
+    table = rich.table.Table(show_header=False, box=None, padding=(0, 2))
+    table.add_row("phase", status.phase.value)
+    table.add_row("stable", status.stable.model_version if status.stable else "-")
+    if status.candidate is not None:
+        table.add_row("candidate", f"{status.candidate.model_version}, step {status.candidate.step}")
+    if traffic is not None:
+        table.add_row("weight", f"asked {traffic.desired_weight}%, measured {traffic.measured_share or '-'}")
+    for metric in status.analysis.metrics if status.analysis and status.candidate else ():
+        figures = f"candidate {metric.candidate}, stable {metric.stable}, evidence {metric.evidence} of {metric.bound}"
+        table.add_row(metric.name, figures)
+    table.add_row("traffic", f"{sight.books.sent} sent, {sight.books.model_errors} failed, {sight.books.lost} lost")
+    table.add_row("message", sight.message)
+    return table
+
+
+def result_table(rows: Sequence[Sequence[str]]) -> rich.table.Table:
+    """The demo's outcome, a row per version."""
+    table = rich.table.Table(title="Seatrial demo")
+    headers = (
+        "version",
+        "expected",
+        "seen",
+        "breach -> zero",
+        "candidate served",
+        "its errors",
+        "other errors",
+        "lost",
+    )
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,92 @@
+"""What demo and end-to-end tests stand on: cluster, images, the operator from its chart, the model store, traffic.
+
+Idempotent: a second call changes nothing that is as it should be.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.cluster import harness
+from tests.cluster.harness import images, paths, progress
+from tests.cluster.models import samples
+
+SYSTEM = "seatrial-system"
+NAMESPACE = "seatrial-demo"
+SCRAPE_INTERVAL = "5s"
+IMAGES = ("operator", "serving", "store", "client")
+SAMPLES = paths.REPO / "manifests" / "samples"
+
+
+@dataclasses.dataclass(frozen=True)
+class Platform:
+    """A cluster with Seatrial installed, and the folder of the built models."""
+
+    cluster: harness.Cluster
+    models: Path
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """Server-side, as a GitOps tool would."""
+        text = "\n---\n".join(yaml.safe_dump(dict(one)) for one in objects)
+        self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
+
+    def get(self, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+        """The object, None when there is none."""
+        text = self.cluster.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
+        return json.loads(text) if text.strip() else None
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> list[dict[str, Any]]:
+        chosen = ["-l", selector] if selector else []
+        items: list[dict[str, Any]] = json.loads(
+            self.cluster.kubectl("get", kind, "-n", namespace, *chosen, "-o", "json")
+        )["items"]
+        return items
+
+    def sample(self, name: str) -> dict[str, Any]:
+        return samples.sample(name, models=self.models)
+
+
+def install(*, say: progress.Say) -> Platform:
+    """Cluster up, images current, operator ready, store and client running."""
+    cluster = harness.up(images=IMAGES, say=say)
+    with progress.step(say, "installing the operator with its Helm chart"):
+        _operator(cluster, say=say)
+    platform = Platform(cluster=cluster, models=images.MODELS.folder(say=say))
+    with progress.step(say, "starting the model store"):
+        namespace(platform, NAMESPACE)
+        _apply_sample(cluster, "store")
+        cluster.kubectl("rollout", "status", "deployment/store", "-n", NAMESPACE, "--timeout=120s")
+    return platform
+
+
+def namespace(platform: Platform, name: str) -> None:
+    """A namespace that admits only what Pod Security calls restricted."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    platform.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+
+
+def _operator(cluster: harness.Cluster, *, say: progress.Say) -> None:
+    tag, digest = images.identity(images.archive("operator", say=say))
+    serving, _ = images.identity(images.archive("serving", say=say))
+    values = {
+        "image": tag,
+        "servingImage": serving,
+        "prometheus": {"url": cluster.prometheus_in_cluster},
+        "scrapeInterval": SCRAPE_INTERVAL,
+        "podAnnotations": {"seatrial.dev/image-digest": digest},  # the tag stays: a new build has to restart the pod
+    }
+    file = paths.run() / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    chart = str(paths.REPO / "helm" / "seatrial")
+    cluster.helm(
+        "upgrade", "--install", "seatrial", chart, "-n", SYSTEM, "--create-namespace", "-f", str(file), "--wait"
+    )
+
+
+def _apply_sample(cluster: harness.Cluster, name: str) -> None:
+    cluster.kubectl("apply", "--server-side", "-f", str(SAMPLES / f"{name}.yaml"))
