@@ -59,4 +59,8 @@ def exclusive() -> Iterator[None]:
     paths.images().mkdir(parents=True, exist_ok=True)
     with (paths.images() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        except BaseException:
+            call("rm", "--all")  # a build that failed leaves its container, and that one a mount
+            raise

@@ -48,10 +48,10 @@ def children(pid: int) -> list[int]:
 
 
 def namespace(pid: int, kind: str) -> str:
-    """The identity of a process's namespace, such as pid:[4026531836]; empty when the process is gone."""
+    """The identity of a process's namespace, such as pid:[4026531836]; empty when the process is gone or out of our reach."""
     try:
         return os.readlink(f"/proc/{pid}/ns/{kind}")
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return ""
 
 
