@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import time
-from collections.abc import Callable
 
 import rich.console
-from tests.cluster import installation
-from tests.cluster.demo import view, watching
+from tests.cluster import installation, watching
+from tests.cluster.demo import view
 from tests.cluster.demo.scenarios import SCENARIOS, Scenario
 from tests.cluster.harness import errors
 
 DEADLINE = 240.0  # seconds for one version; the longest way takes about 100
-POLL = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +76,14 @@ def main() -> int:
     show = view.View(console)
     show.say("cold, the cluster's programs and images are built first: about 15 minutes on two cores; warm, 20 seconds")
     platform = installation.install(say=show.say)
-    _clean(platform, show)
+    subject = watching.Subject(platform)
+    _clean(subject, show)
     results = []
     for scenario in SCENARIOS:
-        results.append(_try(platform, scenario, show))
+        results.append(_try(subject, scenario, show))
         if scenario is SCENARIOS[0]:
-            _start_client(platform, show)
+            show.say("traffic: 50 requests a second, every answer checked")
+            subject.start_client()
     show.end()
     console.print(view.result_table([result.row() for result in results]))
     wrongs = [f"v{result.version}: {wrong}" for result in results for wrong in result.wrongs]
@@ -95,58 +94,31 @@ def main() -> int:
     return 1 if wrongs else 0
 
 
-def _try(platform: installation.Platform, scenario: Scenario, show: view.View) -> Result:
+def _try(subject: watching.Subject, scenario: Scenario, show: view.View) -> Result:
     show.begin(scenario)
-    before = watching.books(platform)
-    platform.apply(platform.sample(scenario.sample))
+    before = subject.books()
+    subject.apply(subject.platform.sample(scenario.sample))
     version = scenario.sample.removeprefix("digits-v")
 
     def done(sight: watching.Sight) -> bool:
         return sight.settled and sight.verdict(version) is not None
 
-    sight = _wait(platform, done, show, what=f"a verdict on {scenario.sample}")
+    sight = subject.wait(done, what=f"a verdict on {scenario.sample}", seconds=DEADLINE, show=show.show)
     show.end()
     show.say(f"  {sight.ready[1]}: {sight.message}")
     return Result(scenario=scenario, sight=sight, before=before)
 
 
-def _start_client(platform: installation.Platform, show: view.View) -> None:
-    show.say("traffic: 50 requests a second, every answer checked")
-    platform.cluster.kubectl("apply", "--server-side", "-f", str(installation.SAMPLES / "client.yaml"))
-    deadline = time.monotonic() + DEADLINE
-    while watching.books(platform).ok == 0:
-        if time.monotonic() > deadline:
-            raise errors.HarnessError("the traffic client got no answer: kubectl logs deployment/client")
-        time.sleep(POLL)
-
-
-def _wait(
-    platform: installation.Platform, done: Callable[[watching.Sight], bool], show: view.View, *, what: str
-) -> watching.Sight:
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        sight = watching.look(platform)
-        if sight is not None:
-            show.show(sight)
-            if done(sight):
-                return sight
-        if time.monotonic() > deadline:
-            raise errors.HarnessError(f"{what} did not come within {DEADLINE:.0f} s: {sight and sight.message}")
-        time.sleep(POLL)
-
-
-def _clean(platform: installation.Platform, show: view.View) -> None:
+def _clean(subject: watching.Subject, show: view.View) -> None:
     """What an earlier demo left; a client started anew has empty books."""
-    space = installation.NAMESPACE
-    if watching.look(platform) is None and not platform.list("pods", space, "app=client"):
+    space, kubectl = subject.namespace, subject.platform.cluster.kubectl
+    if subject.raw() is None and not subject.platform.list("pods", space, "app=client"):
         return
     show.say("removing what an earlier demo left")
-    kubectl = platform.cluster.kubectl
     kubectl("delete", "deployment/client", "-n", space, "--ignore-not-found", "--wait")
-    kubectl("delete", "modeldeployments.seatrial.dev", watching.NAME, "-n", space, "--ignore-not-found", "--wait")
-    mine = f"seatrial.dev/modeldeployment={watching.NAME}"
-    kubectl("wait", "pods", "-n", space, "-l", mine, "--for=delete", "--timeout=90s", check=False)
-    kubectl("wait", "pods", "-n", space, "-l", "app=client", "--for=delete", "--timeout=90s", check=False)
+    kubectl("delete", watching.RESOURCE, subject.name, "-n", space, "--ignore-not-found", "--wait")
+    for selector in (f"seatrial.dev/modeldeployment={subject.name}", "app=client"):
+        kubectl("wait", "pods", "-n", space, "-l", selector, "--for=delete", "--timeout=90s", check=False)
 
 
 def _explain(results: list[Result], console: rich.console.Console) -> None:
@@ -162,7 +134,7 @@ def _goodbye(platform: installation.Platform, console: rich.console.Console) -> 
         f"  export KUBECONFIG={platform.cluster.kubeconfig}",
         f'  alias kubectl="{" ".join(platform.cluster.kubectl_argv)}"',
         f"  kubectl get mdeploy -n {installation.NAMESPACE} -o wide",
-        f"  kubectl describe mdeploy {watching.NAME} -n {installation.NAMESPACE}",
+        f"  kubectl describe mdeploy digits -n {installation.NAMESPACE}",
         f"  Prometheus: {platform.cluster.prometheus_url}",
         "  make cluster-down    # when done",
     )

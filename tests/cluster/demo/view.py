@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import rich.console
 import rich.live
 import rich.table
-from tests.cluster.demo import watching
+from tests.cluster import watching
 from tests.cluster.demo.scenarios import Scenario
 
 

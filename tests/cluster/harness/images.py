@@ -39,13 +39,13 @@ class Image:
 
 _CLUSTER = paths.REPO / "tests" / "cluster"
 MODELS = generated.Context("models", "tests.cluster.models", _CLUSTER / "models")
-_ROWS = generated.Context("rows", "tests.cluster.models.rows", _CLUSTER / "models")
+ROWS = generated.Context("rows", "tests.cluster.models.rows", _CLUSTER / "models")
 
 IMAGES = {
     "operator": Image("seatrial.dev/operator:dev", paths.REPO / "operator" / "Containerfile"),
     "serving": Image("seatrial.dev/serving:dev", paths.REPO / "serving-image" / "Containerfile"),
     "store": Image("seatrial.dev/store:dev", _CLUSTER / "store" / "Containerfile", base="serving", extra=(MODELS,)),
-    "client": Image("seatrial.dev/client:dev", _CLUSTER / "client" / "Containerfile", base="operator", extra=(_ROWS,)),
+    "client": Image("seatrial.dev/client:dev", _CLUSTER / "client" / "Containerfile", base="operator", extra=(ROWS,)),
 }
 
 

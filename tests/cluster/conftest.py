@@ -1,0 +1,23 @@
+"""The installed cluster, once a session; a namespace of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.cluster import installation, watching
+
+
+@pytest.fixture(scope="session")
+def platform() -> installation.Platform:
+    """Stays up afterwards: `make cluster-down` ends it."""
+    return installation.install(say=print)
+
+
+@pytest.fixture
+def subject(platform: installation.Platform, request: pytest.FixtureRequest) -> Iterator[watching.Subject]:
+    """A ModelDeployment's place; deleting it must not hang, whatever the test left."""
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    installation.namespace(platform, f"e2e-{name}")
+    yield watching.Subject(platform, namespace=f"e2e-{name}")
+    platform.cluster.kubectl("delete", "namespace", f"e2e-{name}", "--wait=false")

@@ -1,0 +1,179 @@
+"""End to end on a real cluster: every way a version can go, with real traffic, and what a fault may not change.
+
+Each test has a namespace with version 1 installed and a client sending 50 requests/s, which must lose nothing and see
+no error that no model made.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.cluster import installation, watching
+from tests.cluster.models import samples
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
+
+STEPS = [{"weight": weight, "minDuration": "10s", "minRequests": 30} for weight in (10, 50)]
+LONG_STEPS = [{"weight": weight, "minDuration": "25m", "minRequests": 30} for weight in (10, 50)]
+SECONDS = 150.0
+
+
+def resource(platform: installation.Platform, package: str, **rollout: Any) -> dict[str, Any]:
+    """The first sample with another model and quicker steps; nothing is quantized, that is the demo's part."""
+    wish = copy.deepcopy(platform.sample("digits-v1"))
+    wish["spec"]["model"] = samples.version(package, models=platform.models)
+    wish["spec"]["quantization"] = {"mode": "None"}
+    wish["spec"]["rollout"] = {"steps": STEPS, "soak": "5s", "startTimeout": "2m", **rollout}
+    return wish
+
+
+@pytest.fixture
+def installed(subject: watching.Subject) -> Iterator[watching.Subject]:
+    """Version 1 serves traffic. At the end nothing may be lost."""
+    subject.apply(resource(subject.platform, "digits-v1"))
+    wait_for_verdict(subject, "1")
+    subject.start_client()
+    yield subject
+    books = subject.books()
+    assert (books.lost, books.not_the_models_fault) == (0, 0), books
+    assert books.ok > 0
+
+
+def wait_for_verdict(subject: watching.Subject, version: str) -> watching.Sight:
+    return subject.wait(
+        lambda sight: sight.current and sight.verdict(version) is not None,
+        what=f"a verdict on version {version}",
+        seconds=SECONDS,
+    )
+
+
+def wait_for_canary(subject: watching.Subject, version: str) -> watching.Sight:
+    def in_canary(sight: watching.Sight) -> bool:
+        candidate = sight.status.candidate
+        counted = sight.status.traffic.requests if sight.status.traffic else None
+        served = counted is not None and counted.candidate > 0
+        return candidate is not None and candidate.model_version == version and candidate.weight > 0 and served
+
+    return subject.wait(in_canary, what=f"a canary of version {version}", seconds=SECONDS)
+
+
+def outcome(sight: watching.Sight, version: str) -> tuple[str, str, str]:
+    """(verdict, reason, version that serves)"""
+    verdict, stable = sight.verdict(version), sight.status.stable
+    assert verdict is not None
+    assert stable is not None
+    return verdict.verdict.value, verdict.reason.value, stable.model_version
+
+
+def kill_the_operator(platform: installation.Platform) -> None:
+    """At once, without a chance to release its lease."""
+    platform.cluster.kubectl(
+        "delete",
+        "pods",
+        "-n",
+        installation.SYSTEM,
+        "-l",
+        "app.kubernetes.io/name=seatrial",
+        "--force",
+        "--grace-period=0",
+    )
+
+
+def test_a_better_version_is_promoted_and_the_old_one_leaves_after_the_soak(installed):
+    installed.apply(resource(installed.platform, "digits-v2"))
+    assert outcome(wait_for_verdict(installed, "2"), "2") == ("Promoted", "Promoted", "2")
+    sight = installed.wait(lambda one: one.settled, what="the end of the soak", seconds=60)
+    assert sight.ready == ("True", "Promoted")
+    old = "app.kubernetes.io/component=server,seatrial.dev/revision!=" + sight.status.stable.revision
+    installed.platform.cluster.kubectl(
+        "wait", "pods", "-n", installed.namespace, "-l", old, "--for=delete", "--timeout=90s"
+    )
+
+
+def test_a_version_that_fails_requests_is_rolled_back_by_errors(installed):
+    installed.apply(resource(installed.platform, "digits-v3"))
+    sight = wait_for_verdict(installed, "3")
+    assert outcome(sight, "3") == ("Rejected", "ErrorsRegressed", "1")
+    assert "errors: candidate" in sight.status.last_rollback.message
+    sight = installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=30)
+    assert sight.ready == ("False", "RolledBack")
+
+
+def test_a_slow_version_is_rolled_back_by_latency(installed):
+    installed.apply(resource(installed.platform, "digits-v4"))
+    assert outcome(wait_for_verdict(installed, "4"), "4") == ("Rejected", "LatencyRegressed", "1")
+
+
+def test_a_wrong_digest_is_refused_before_any_traffic(installed):
+    wish = resource(installed.platform, "digits-v2")
+    wish["spec"]["model"]["sha256"] = "f" * 64
+    installed.apply(wish)
+    sight = wait_for_verdict(installed, "2")
+    assert outcome(sight, "2") == ("Rejected", "ModelRejected", "1")
+    assert "DigestMismatch" in sight.message
+    assert sight.books.answered_by("2") == 0
+
+
+def test_another_version_during_the_canary_supersedes_the_candidate(installed):
+    installed.apply(resource(installed.platform, "digits-v2", steps=LONG_STEPS, stepTimeout="30m"))
+    wait_for_canary(installed, "2")
+    installed.apply(resource(installed.platform, "digits-v2b"))
+    sight = wait_for_verdict(installed, "2b")
+    assert outcome(sight, "2b") == ("Promoted", "Promoted", "2b")
+    assert sight.verdict("2").verdict.value == "Superseded"
+
+
+def test_going_back_during_the_canary_is_ready_at_once(installed):
+    installed.apply(resource(installed.platform, "digits-v2", steps=LONG_STEPS))
+    wait_for_canary(installed, "2")
+    installed.apply(resource(installed.platform, "digits-v1"))
+    sight = installed.wait(lambda one: one.current and one.ready == ("True", "Promoted"), what="Ready", seconds=15)
+    assert outcome(sight, "2") == ("Superseded", "Superseded", "1")
+
+
+def test_an_operator_killed_during_the_canary_promotes_all_the_same(installed):
+    installed.apply(resource(installed.platform, "digits-v2"))
+    wait_for_canary(installed, "2")
+    kill_the_operator(installed.platform)
+    assert outcome(wait_for_verdict(installed, "2"), "2") == ("Promoted", "Promoted", "2")
+
+
+def test_an_operator_killed_during_the_rollback_rolls_back_all_the_same(installed):
+    installed.apply(resource(installed.platform, "digits-v3"))
+    wait_for_canary(installed, "3")
+    wait_for_verdict(installed, "3")
+    kill_the_operator(installed.platform)
+    sight = installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=SECONDS)
+    assert outcome(sight, "3") == ("Rejected", "ErrorsRegressed", "1")
+    assert sight.ready == ("False", "RolledBack")
+
+
+def test_without_prometheus_the_canary_holds_and_goes_on_when_it_is_back(installed):
+    installed.apply(resource(installed.platform, "digits-v2"))
+    wait_for_canary(installed, "2")
+    prometheus = installed.platform.cluster.prometheus
+    prometheus.stop()
+    try:
+        sight = installed.wait(lambda one: one.ready[1] == "MetricsUnavailable", what="blindness", seconds=60)
+        assert sight.status.candidate.weight > 0
+        assert sight.verdict("2") is None
+    finally:
+        prometheus.start()
+    assert outcome(wait_for_verdict(installed, "2"), "2") == ("Promoted", "Promoted", "2")
+
+
+def test_deleting_during_the_canary_leaves_nothing_and_hangs_on_nothing(subject):
+    subject.apply(resource(subject.platform, "digits-v1"))
+    wait_for_verdict(subject, "1")
+    subject.start_client()
+    subject.apply(resource(subject.platform, "digits-v2", steps=LONG_STEPS))
+    wait_for_canary(subject, "2")
+    kubectl = subject.platform.cluster.kubectl
+    kubectl("delete", watching.RESOURCE, subject.name, "-n", subject.namespace, "--wait", "--timeout=20s")
+    mine = f"seatrial.dev/modeldeployment={subject.name}"
+    kinds = "deployments,services,jobs,configmaps,controllerrevisions,poddisruptionbudgets,pods"
+    kubectl("wait", kinds, "-n", subject.namespace, "-l", mine, "--for=delete", "--timeout=90s")
+    assert subject.platform.list(kinds, subject.namespace, mine) == []
