@@ -105,9 +105,10 @@ async def test_a_rollout_in_flight_gets_through_when_all_other_workers_hang(benc
     [
         (errors.Conflict("changed"), logging.WARNING),
         (errors.Unavailable("busy"), logging.WARNING),
+        (ExceptionGroup("side by side", [errors.Unavailable("busy")]), logging.WARNING),
         (ZeroDivisionError("a fault of ours"), logging.ERROR),
     ],
-    ids=["conflict", "unavailable", "fault"],
+    ids=["conflict", "unavailable", "group", "fault"],
 )
 async def test_a_failed_look_is_logged_counted_and_repeated(
     bench: Bench, error: Exception, level: int, caplog: pytest.LogCaptureFixture
@@ -126,7 +127,8 @@ async def test_a_failed_look_is_logged_counted_and_repeated(
     async with bench.running(reconcile), asyncio.timeout(5):
         bench.queue.add(A)
         await succeeded.wait()
-    assert bench.metric("seatrial_reconcile_errors_total", error=type(error).__name__) == 1
+    kind = type(error.exceptions[0] if isinstance(error, ExceptionGroup) else error).__name__
+    assert bench.metric("seatrial_reconcile_errors_total", error=kind) == 1
     [record] = [one for one in caplog.records if one.message == "reconcile failed"]
     assert record.levelno == level
     assert (record.exc_info is not None) == (level == logging.ERROR)

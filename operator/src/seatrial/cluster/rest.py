@@ -81,6 +81,8 @@ class Rest:
 
     async def close(self) -> None:
         await self._client.close()
+        # TLS connections are closed by callbacks that aiohttp doesn't wait for; a loop that ends now would leak them.
+        await asyncio.sleep(0.05)
 
     async def call(
         self,

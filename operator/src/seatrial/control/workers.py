@@ -111,6 +111,8 @@ class Workers:
         self._telemetry.reconciled(seconds=self.progress_at - began)
 
     def _failed(self, key: queue_.Key, error: Exception) -> None:
+        while isinstance(error, ExceptionGroup):  # of reads side by side; the first tells enough
+            error = error.exceptions[0]
         retry_after = error.retry_after if isinstance(error, errors.Unavailable) else None
         delay = self._queue.failed(key, at_least=retry_after or 0.0)
         self._telemetry.reconcile_failed(type(error).__name__)

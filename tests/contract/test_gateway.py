@@ -1,0 +1,216 @@
+"""The gateway against a real API server: each promise of the protocol."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.cluster.harness import apiserver
+
+from seatrial.cluster import errors, events, kinds, kubernetes, rest
+
+pytestmark = pytest.mark.apiserver
+
+Gateway = kubernetes.KubernetesGateway
+LABELS = {"app.kubernetes.io/managed-by": "seatrial"}
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"namespace": "shop", "name": name, "labels": LABELS},
+        "data": data,
+    }
+
+
+def model_deployment(name: str) -> dict[str, Any]:
+    model = {"uri": "https://models.example.com/churn/7/model.onnx", "sha256": "9f86d081" * 8}
+    return {
+        "apiVersion": "seatrial.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"namespace": "shop", "name": name},
+        "spec": {"model": model},
+    }
+
+
+@pytest.fixture(autouse=True)
+def clean(shop: apiserver.ApiServer) -> Iterator[None]:
+    yield
+    shop.kubectl("delete", "configmap", "-n", "shop", "-l", "app.kubernetes.io/managed-by=seatrial")
+    shop.kubectl("delete", "modeldeployments", "-n", "shop", "--all")
+
+
+@pytest.mark.parametrize("kind", sorted(kinds.KINDS), ids=str)
+async def test_every_kind_of_the_table_is_where_it_says(gateway: Gateway, kind: str) -> None:
+    for item in await gateway.list(kind, None):
+        assert (item["apiVersion"], item["kind"]) == (kinds.KINDS[kind].api_version, kind)
+        assert "managedFields" not in item["metadata"]
+
+
+async def test_what_is_not_there_is_none(gateway: Gateway) -> None:
+    assert await gateway.get("ConfigMap", "shop", "nothing") is None
+
+
+async def test_applying_creates_then_changes_then_changes_nothing(gateway: Gateway) -> None:
+    first = await gateway.apply(config_map("a", weight="10"))
+    second = await gateway.apply(config_map("a", weight="50"))
+    third = await gateway.apply(config_map("a", weight="50"))
+    versions = [one["metadata"]["resourceVersion"] for one in (first, second, third)]
+    assert versions[0] != versions[1] == versions[2]
+    assert third["data"] == {"weight": "50"}
+    assert third["metadata"]["managedFields"][0]["manager"] == "seatrial"
+
+
+async def test_applying_takes_over_what_somebody_changed_and_leaves_what_is_theirs(
+    gateway: Gateway, shop: apiserver.ApiServer
+) -> None:
+    await gateway.apply(config_map("a", weight="10"))
+    patch = {"metadata": {"labels": {"team": "blue"}}, "data": {"weight": "99"}}
+    shop.kubectl("patch", "configmap", "a", "-n", "shop", "-p", json.dumps(patch))
+    applied = await gateway.apply(config_map("a", weight="10"))
+    assert applied["data"] == {"weight": "10"}
+    assert applied["metadata"]["labels"] == {**LABELS, "team": "blue"}
+
+
+async def test_lists_filter_by_label_and_come_in_chunks(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes, "_CHUNK", 2)
+    for name in "abcde":
+        await gateway.apply(config_map(name))
+    assert [one["metadata"]["name"] for one in await gateway.list("ConfigMap", "shop", LABELS)] == list("abcde")
+    assert await gateway.list("ConfigMap", "shop", {"team": "red"}) == []
+    assert len(await gateway.list("ConfigMap", None, LABELS)) == 5
+
+
+async def test_names_come_without_contents(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes, "_CHUNK", 1)
+    for name in ("churn", "fraud"):
+        await gateway.apply(model_deployment(name))
+    assert await gateway.names("ModelDeployment", None) == [("shop", "churn"), ("shop", "fraud")]
+    assert await gateway.names("ModelDeployment", "default") == []
+
+
+async def test_a_status_is_written_only_over_what_was_read(gateway: Gateway) -> None:
+    await gateway.apply(model_deployment("churn"))
+    read = await gateway.get("ModelDeployment", "shop", "churn")
+    assert read is not None
+    stale = copy.deepcopy(read)
+    read["status"] = {"phase": "Trial", "observedGeneration": 1}
+    written = await gateway.write_status(read)
+    assert written["status"]["phase"] == "Trial"
+    stale["status"] = {"phase": "Canary"}
+    with pytest.raises(errors.Conflict):
+        await gateway.write_status(stale)
+
+
+async def test_writing_a_status_changes_neither_spec_nor_metadata(gateway: Gateway) -> None:
+    await gateway.apply(model_deployment("churn"))
+    read = await gateway.get("ModelDeployment", "shop", "churn")
+    assert read is not None
+    mine = copy.deepcopy(read)
+    mine["spec"]["replicas"] = 7
+    mine["metadata"]["annotations"] = {"a": "b"}
+    mine["status"] = {"phase": "Trial"}
+    written = await gateway.write_status(mine)
+    assert written["spec"] == read["spec"]
+    assert "annotations" not in written["metadata"]
+    assert written["metadata"]["generation"] == read["metadata"]["generation"]
+
+
+async def test_a_write_without_a_version_is_a_fault_of_ours(gateway: Gateway) -> None:
+    with pytest.raises(ValueError, match="resourceVersion"):
+        await gateway.write_status(model_deployment("churn"))
+
+
+async def test_a_name_that_is_taken_is_a_conflict(gateway: Gateway) -> None:
+    await gateway.create(config_map("a"))
+    with pytest.raises(errors.Conflict, match="already exists"):
+        await gateway.create(config_map("a"))
+
+
+async def test_only_the_very_object_is_deleted(gateway: Gateway) -> None:
+    created = await gateway.create(config_map("a"))
+    await gateway.delete("ConfigMap", "shop", "a", uid="00000000-0000-0000-0000-000000000000")
+    assert await gateway.get("ConfigMap", "shop", "a") is not None
+    await gateway.delete("ConfigMap", "shop", "a", uid=created["metadata"]["uid"])
+    assert await gateway.get("ConfigMap", "shop", "a") is None
+    await gateway.delete("ConfigMap", "shop", "a", uid=created["metadata"]["uid"])
+
+
+async def test_a_refusal_says_what_the_api_says(gateway: Gateway, shop: apiserver.ApiServer) -> None:
+    shop.kubectl("create", "quota", "tight", "-n", "shop", "--hard=configmaps=0")
+    try:
+        with pytest.raises(errors.Refused, match="exceeded quota: tight") as refused:
+            await gateway.apply(config_map("a"))
+        assert (refused.value.status, refused.value.reason) == (403, "Forbidden")
+    finally:
+        shop.kubectl("delete", "quota", "tight", "-n", "shop")
+    with pytest.raises(errors.Refused, match="RFC 1123"):
+        await gateway.apply(config_map("Not A Name"))
+
+
+async def test_a_namespace_that_is_missing_is_not_found(gateway: Gateway) -> None:
+    lost = config_map("a")
+    lost["metadata"]["namespace"] = "nowhere"
+    with pytest.raises(errors.NotFound, match="nowhere"):
+        await gateway.apply(lost)
+
+
+async def test_the_log_of_a_pod_that_is_missing_is_not_found(gateway: Gateway) -> None:
+    with pytest.raises(errors.NotFound):
+        await gateway.pod_log("shop", "nothing", "trial", limit_bytes=1000, tail_lines=1)
+
+
+async def test_an_event_is_shown_by_kubectl_describe(gateway: Gateway, shop: apiserver.ApiServer) -> None:
+    churn = await gateway.apply(model_deployment("churn"))
+
+    def failed() -> None:
+        raise AssertionError("not posted")
+
+    poster = events.Events(gateway, instance="operator-0", failed=failed)
+    await poster.post(churn, type="Warning", reason="RolledBack", message="errors regressed, 2.2% against 0.5%")
+    described = shop.kubectl("describe", "modeldeployment", "churn", "-n", "shop")
+    assert re.search(r"Warning +RolledBack .*errors regressed, 2\.2% against 0\.5%", described)
+
+
+async def test_the_servers_time_is_known_after_the_first_answer(gateway: Gateway) -> None:
+    with pytest.raises(errors.Unavailable):
+        gateway.server_now()
+    await gateway.get("ConfigMap", "shop", "nothing")
+    assert abs(gateway.server_now() - datetime.now(UTC)) < timedelta(seconds=2)
+
+
+async def test_a_server_that_is_frozen_or_gone_is_unavailable(
+    shop: apiserver.ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(shop.kubeconfig))
+    async with kubernetes.connected(timeout=0.5) as impatient:
+        await impatient.names("ModelDeployment", None)
+        shop.server.freeze()
+        try:
+            with pytest.raises(errors.Unavailable, match=r"no answer within 0\.5 s"):
+                await impatient.names("ModelDeployment", None)
+        finally:
+            shop.server.thaw()
+        await impatient.names("ModelDeployment", None)
+
+
+async def test_nobody_there_is_unavailable(shop: apiserver.ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(shop.kubeconfig))
+    settings = await rest.configuration()
+    settings.host = "https://127.0.0.1:1"
+    transport = rest.Rest(settings)
+    with pytest.raises(errors.Unavailable):
+        await transport.call("GET", "/version")
+    await transport.close()
+
+
+async def test_without_credentials_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent/kubeconfig")
+    with pytest.raises(errors.Refused, match="set KUBECONFIG"):
+        await rest.configuration()
