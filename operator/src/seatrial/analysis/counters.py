@@ -184,7 +184,7 @@ def _track(
     values = values.reshape(len(known), len(times))
     from_birth = started is not None and bool(len(times)) and (started >= start or times[0] - started <= stale)
     steps = _increments(values, from_zero=from_birth)
-    answered = steps[[one.counter is Counter.REQUESTS for one in known]].sum(axis=0)
+    answered = np.nan_to_num(values[[one.counter is Counter.REQUESTS for one in known]]).sum(axis=0)
     steps[:, : _warm(times, answered)] = 0
     totals: dict[tuple[Counter, str], Floats] = {}
     for one, row in zip(known, steps, strict=True):

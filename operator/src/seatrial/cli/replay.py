@@ -40,8 +40,8 @@ def command(file: str) -> None:
     be given there, else they are measured from earlier slots, and from "history" (optional, slots before the canary).
 
     Prints one JSON line per slot: slot (from 0), outcome, reason, metrics. log_evidence is the natural logarithm of the
-    evidence; the outcome is Fail from the first slot on whose log_evidence reaches log(bound), where bound = 1 / (alpha *
-    share of the metric). ratio, low and high (99 % limits) are null where the data set none.
+    evidence; the outcome is Fail from the first slot on whose log_evidence reaches log(bound), where bound = 1 / (alpha
+    * share of the metric). ratio, low and high (99 % limits) are null where the data set none.
     """
     source = "standard input" if file == "-" else file
     try:

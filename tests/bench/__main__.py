@@ -1,0 +1,23 @@
+"""`python -m tests.bench [NAME]`: one benchmark, or all. Each is a module here with a click command `command`."""
+
+import importlib
+
+import click
+
+BENCHES = ("detection",)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure what the project promises. Without a name: everything."""
+    if context.invoked_subcommand is None:
+        for bench in main.commands.values():
+            context.invoke(bench)
+
+
+for name in BENCHES:
+    main.add_command(importlib.import_module(f"tests.bench.{name}").command, name)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The cells of the detection table: scenario, what must be reached, and running them."""
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+from tests.simulation import rules, traffic
+from tests.simulation.traffic import Scenario
+
+from seatrial.analysis import table
+
+SLOW = table.FIRST_EDGE + traffic.EDGES.index(0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """`most`: highest share of runs rolled back; `least` and `median`: lowest share, and seconds until then."""
+
+    name: str
+    scenario: Scenario
+    most: float | None = None
+    least: float | None = None
+    median: float | None = None
+    column: int = table.ERRORS  # what the peers' rules look at
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Share of runs rolled back, and the median of seconds until then."""
+
+    share: float
+    median: float | None
+
+
+HEALTHY = [
+    *(Cell(f"healthy, {rate:g}/s", Scenario(rate=rate), most=0.01) for rate in (1, 5, 20, 100)),
+    Cell("shared outage 3 %, 5/s", Scenario(rate=5, outage_errors=0.03), most=0.01),
+    Cell("shared outage 3 %, 100/s", Scenario(outage_errors=0.03), most=0.01),
+    Cell("errors in bursts of 5, 1/s", Scenario(rate=1, burst=5), most=0.015),
+    Cell("errors in bursts of 5, 20/s", Scenario(rate=20, burst=5), most=0.015),
+    Cell("errors in bursts of 5, 100/s", Scenario(burst=5), most=0.015),
+    Cell("pods differing by 30 %, 20/s", Scenario(rate=20, spread=0.3), most=0.015),
+    Cell("pods differing by 30 %, 100/s", Scenario(spread=0.3), most=0.015),
+    Cell("bursts of 5 and pods by 30 %, 100/s", Scenario(burst=5, spread=0.3), most=0.015),
+    Cell("traffic x10 within the run, 10/s", Scenario(rate=10, diurnal=True), most=0.01),
+    Cell("traffic x10 within the run, 100/s", Scenario(diurnal=True), most=0.01),
+    Cell("no history, bursts of 5, 20/s", Scenario(rate=20, burst=5, with_history=False), most=0.015),
+]
+REGRESSED = [
+    Cell("5 % against .5 %, 100/s", Scenario(candidate_errors=0.05), least=0.99, median=75),
+    Cell(
+        "no history, 5 % against .5 %, 100/s",
+        Scenario(candidate_errors=0.05, with_history=False),
+        least=0.99,
+        median=75,
+    ),
+    Cell("2 % against .5 %, 100/s", Scenario(candidate_errors=0.02), least=0.99, median=300),
+    Cell("2 % against .5 %, 20/s", Scenario(rate=20, candidate_errors=0.02), least=0.90),
+    Cell("every request fails, 5/s", Scenario(rate=5, candidate_errors=1.0), least=0.99, median=30),
+    Cell("latency: body +30 %, 100/s", Scenario(candidate_median=0.026), least=0.99, median=180, column=SLOW),
+    Cell("latency: slow share 1 % -> 3 %, 100/s", Scenario(slow=0.01, candidate_slow=0.03), least=0.95, column=SLOW),
+    Cell("pods by 30 %, 5 % against .5 %, 100/s", Scenario(spread=0.3, candidate_errors=0.05), least=0.99),
+    Cell("pods by 30 %, 2 % against .5 %, 100/s", Scenario(spread=0.3, candidate_errors=0.02), least=0.80),
+]
+CELLS = [*HEALTHY, *REGRESSED]
+
+
+def run(cell: Cell, *, runs: int, seed: int, peers: bool = True) -> dict[str, Result]:
+    """Results by rule."""
+    times: dict[str, list[float | None]] = {"seatrial": [], "5 failed checks": [], "4 failed checks": []}
+    for number in range(runs):
+        rows = traffic.rollout(cell.scenario, np.random.default_rng([seed, number]))
+        times["seatrial"].append(rules.evidence(rows))
+        if peers:
+            times["5 failed checks"].append(rules.failed_checks(rows, limit=5, column=cell.column))
+            times["4 failed checks"].append(rules.failed_checks(rows, limit=4, column=cell.column))
+    return {rule: _result(found) for rule, found in times.items() if found}
+
+
+def _result(found: Sequence[float | None]) -> Result:
+    hits = [seconds for seconds in found if seconds is not None]
+    return Result(share=len(hits) / len(found), median=statistics.median(hits) if hits else None)

@@ -1,0 +1,128 @@
+"""Random traffic of one rollout as the table the statistics read: an hour of stable's record, then 25 min of canary.
+
+Poisson arrivals, five stable pods, the candidate's weight going from 10 % to 50 % in five steps. Everything a scenario
+can vary is a field of `Scenario`. Vectorised: a rollout takes a few milliseconds.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from seatrial.analysis import table
+
+INTERVAL = 15.0
+HISTORY, SLOTS = 240, 100
+STABLE_PODS = 5
+WEIGHTS = np.repeat([0.10, 0.20, 0.30, 0.40, 0.50], SLOTS // 5)
+EDGES = (0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+REJECTED, DEGRADED = 0.003, 0.001  # healthy shares
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """Shares of requests; seconds; `spread` is the standard deviation of pods' log rates."""
+
+    rate: float = 100.0
+    errors: float = 0.005
+    candidate_errors: float | None = None
+    outage_errors: float | None = None  # of both arms, from minute 5 to minute 15
+    burst: float = 1.0
+    spread: float = 0.0
+    diurnal: bool = False
+    median: float = 0.02
+    candidate_median: float | None = None
+    slow: float = 0.009  # in a tail of its own, far above the threshold of 100 ms
+    candidate_slow: float | None = None
+    with_history: bool = True
+
+
+def rollout(scenario: Scenario, rng: np.random.Generator) -> table.Table:
+    """One rollout, told apart by pods as the operator sees it."""
+    history = HISTORY if scenario.with_history else 0
+    slots = history + SLOTS
+    weight = np.concatenate([np.zeros(history), WEIGHTS])
+    rate = scenario.rate * _day(slots, history) if scenario.diurnal else np.full(slots, scenario.rate)
+    stable = _pods(np.full(slots, STABLE_PODS), STABLE_PODS)
+    wanted = np.maximum(1, np.rint(weight * STABLE_PODS / (1 - weight)))
+    candidate = _pods(np.where(weight > 0, wanted, 0), STABLE_PODS)
+    shares = np.hstack([stable * (1 - weight)[:, None], candidate * weight[:, None]])
+    requests = rng.poisson(rate[:, None] * INTERVAL * shares)
+    effect = np.exp(scenario.spread * rng.standard_normal(2 * STABLE_PODS))
+    events = _events(scenario, rng, requests=requests, effect=effect, history=history)
+    return _table(requests.astype(float), events.astype(float), history=history)
+
+
+def _pods(count: np.ndarray, most: int) -> np.ndarray:
+    """Share of the arm's traffic that each pod gets, slot by slot."""
+    present = np.arange(most)[None, :] < count[:, None]
+    return present / np.maximum(count, 1)[:, None]
+
+
+def _day(slots: int, history: int) -> np.ndarray:
+    """Traffic that rises tenfold and falls again within the canary, and had done so in the hour before."""
+    phase = 2 * math.pi * (np.arange(slots) - history) / SLOTS
+    return 10 ** (-0.5 * np.cos(phase))
+
+
+def _events(
+    scenario: Scenario, rng: np.random.Generator, *, requests: np.ndarray, effect: np.ndarray, history: int
+) -> np.ndarray:
+    """[slots, pods, columns] as in the table."""
+    mine = np.arange(2 * STABLE_PODS) >= STABLE_PODS
+    errors = np.where(mine, _or(scenario.candidate_errors, scenario.errors), scenario.errors) * effect
+    probability = np.broadcast_to(errors, requests.shape).copy()
+    if scenario.outage_errors is not None:
+        probability[history + 20 : history + 60] = scenario.outage_errors
+    first = [_bursts(rng, requests, probability, scenario.burst)]
+    first += [rng.binomial(requests, share) for share in (REJECTED, DEGRADED)]
+    slower = _slower(scenario, rng, requests=requests, effect=effect, mine=mine)
+    return np.concatenate([np.stack(first, axis=-1), slower], axis=-1)
+
+
+def _bursts(rng: np.random.Generator, requests: np.ndarray, probability: np.ndarray, size: float) -> np.ndarray:
+    if size == 1:
+        return rng.binomial(requests, np.minimum(probability, 1))
+    bursts = rng.poisson(requests * probability / size)
+    return np.minimum(requests, bursts + rng.poisson(bursts * (size - 1)))
+
+
+def _slower(
+    scenario: Scenario, rng: np.random.Generator, *, requests: np.ndarray, effect: np.ndarray, mine: np.ndarray
+) -> np.ndarray:
+    median = np.where(mine, _or(scenario.candidate_median, scenario.median), scenario.median)
+    slow = np.where(mine, _or(scenario.candidate_slow, scenario.slow), scenario.slow) * effect
+    exceeds = (1 - slow)[:, None] * _above(median[:, None], 0.5) + slow[:, None] * _above(np.array([[0.3]]), 0.2)
+    whole = np.hstack([np.ones((len(exceeds), 1)), exceeds, np.zeros((len(exceeds), 1))])
+    buckets = rng.multinomial(requests, np.broadcast_to(-np.diff(whole), (*requests.shape, len(EDGES) + 1)))
+    return requests[..., None] - np.cumsum(buckets[..., :-1], axis=-1)
+
+
+def _above(median: np.ndarray, sigma: float) -> np.ndarray:
+    """P(lognormal > edge) for each edge."""
+    scores = (np.log(np.array(EDGES))[None, :] - np.log(median)) / (sigma * math.sqrt(2))
+    return 0.5 * np.vectorize(math.erfc)(scores)
+
+
+def _or(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _table(requests: np.ndarray, events: np.ndarray, *, history: int) -> table.Table:
+    stable, candidate = slice(0, STABLE_PODS), slice(STABLE_PODS, None)
+    return table.Table(
+        edges=tuple(str(edge) for edge in EDGES),
+        seconds=np.full(SLOTS, INTERVAL),
+        requests_candidate=requests[history:, candidate].sum(axis=1),
+        requests_stable=requests[history:, stable].sum(axis=1),
+        events_candidate=events[history:, candidate].sum(axis=1),
+        events_stable=events[history:, stable].sum(axis=1),
+        known=np.ones((SLOTS, events.shape[-1])),
+        pods_candidate=np.maximum(1, (requests[history:, candidate] > 0).sum(axis=1)),
+        pods_stable=np.maximum(1, (requests[history:, stable] > 0).sum(axis=1)),
+        blocks=table.blocks([INTERVAL] * len(requests)),
+        arm_requests=requests[:, stable].sum(axis=1),
+        arm_events=events[:, stable].sum(axis=1),
+        pod_requests=requests[:, stable],
+        pod_events=events[:, stable],
+    )

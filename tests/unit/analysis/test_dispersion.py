@@ -1,0 +1,102 @@
+"""Dispersion and margin: what they measure, when, and that they never look ahead."""
+
+import math
+
+import numpy as np
+import pytest
+from tests.unit.analysis.build import arm, pods, slot
+
+from seatrial.analysis import dispersion, slots, table
+
+ALIKE = pods((250, 2), (250, 2), (250, 3), (250, 1))
+BURSTY = [pods(*[(250, 10 if pod == minute % 4 else 0) for pod in range(4)]) for minute in range(40)]
+
+
+def history(arms, seconds=60.0):
+    return [slot(arm(0), stable, seconds) for stable in arms]
+
+
+def now(candidate_pods=1, stable_pods=4):
+    return slot(pods(*[(100, 1)] * candidate_pods), pods(*[(250, 2)] * stable_pods))
+
+
+def phi_of_errors(arms):
+    return float(dispersion.phi(table.build([now()], history(arms)))[0, table.ERRORS])
+
+
+def margin_of_errors(arms, slot_=None, spread=None):
+    rows = table.build([slot_ or now()], history(arms))
+    phi = dispersion.phi(rows)
+    return float(dispersion.margin(rows, np.full(3, 0.1), dispersion=phi, spread=spread)[0, table.ERRORS])
+
+
+def test_bursts_on_single_pods_are_seen_between_pods():
+    assert phi_of_errors(BURSTY) == pytest.approx(10, rel=0.01)
+
+
+def test_without_pods_bursts_are_seen_over_time():
+    assert phi_of_errors([arm(1000, 20 if minute % 2 else 0) for minute in range(40)]) == pytest.approx(20, rel=0.05)
+
+
+def test_slow_drift_over_time_is_no_dispersion():
+    assert phi_of_errors([arm(10_000, 100 + 5 * minute) for minute in range(40)]) == dispersion.FLOOR
+
+
+def test_a_shared_outage_is_no_dispersion_between_pods():
+    arms = [pods(*[(250, 50 if minute == 20 else 1)] * 4) for minute in range(40)]
+    assert phi_of_errors(arms) == dispersion.FLOOR
+
+
+def test_too_few_events_give_the_default():
+    assert phi_of_errors([pods((250, 1), (250, 0))] * 29) == dispersion.DEFAULT
+
+
+def test_dispersion_is_capped():
+    assert (
+        phi_of_errors([pods((1000, 500 * (m % 2)), (1000, 500 * ((m + 1) % 2))) for m in range(10)]) == dispersion.CAP
+    )
+
+
+def test_a_given_dispersion_is_taken():
+    assert (dispersion.phi(table.build([now()], history(BURSTY)), 2.0) == 2.0).all()
+
+
+def test_what_happens_in_a_block_counts_only_after_it():
+    calm, wild = history([ALIKE] * 20), history([BURSTY[0]] * 20)
+    rows = [now()] * 8
+    before = dispersion.phi(table.build(rows, calm))
+    after = dispersion.phi(table.build([*rows, *wild], calm))
+    assert (after[: len(rows)] == before).all()
+    assert after[-1, table.ERRORS] > before[-1, table.ERRORS]
+
+
+def test_pods_that_differ_for_long_widen_the_margin():
+    unlike = [pods((1000, 5), (1000, 10), (1000, 15), (1000, 10))] * 60
+    rates = np.log([5, 10, 15, 10])
+    s = np.std(rates, ddof=1) * (1 + dispersion.UNSURE / 3)
+    expected = math.exp(1.64 * s * math.sqrt(1 + 1 / 4))
+    assert margin_of_errors(unlike) == pytest.approx(expected, rel=0.05)
+
+
+def test_more_candidate_pods_need_less_margin():
+    unlike = [pods((1000, 5), (1000, 10), (1000, 15), (1000, 10))] * 60
+    assert margin_of_errors(unlike, now(candidate_pods=4)) < margin_of_errors(unlike)
+
+
+def test_pods_that_differ_no_more_than_chance_leave_the_tolerance():
+    turns = [pods(*[(250, (2, 2, 3, 1)[(pod + minute) % 4]) for pod in range(4)]) for minute in range(60)]
+    assert margin_of_errors(turns) == pytest.approx(1.1)
+
+
+def test_a_given_spread_is_used_as_it_is():
+    assert margin_of_errors([ALIKE], spread=0.3) == pytest.approx(math.exp(1.64 * 0.3 * math.sqrt(1 + 1 / 4)))
+
+
+def test_pods_are_known_by_name_when_they_have_one():
+    def named(*counts):
+        return slots.total(tuple(slots.PodCounts(requests=n, errors=x, name=name) for name, n, x in counts))
+
+    swapping = [named(("a", 1000, 5), ("b", 1000, 15)), named(("b", 1000, 15), ("a", 1000, 5))] * 30
+    by_place = [pods((1000, 5), (1000, 15)), pods((1000, 15), (1000, 5))] * 30
+    assert margin_of_errors(swapping) > 2
+    assert margin_of_errors(by_place) == pytest.approx(1.1)
