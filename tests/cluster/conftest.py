@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster import installation, watching
+from tests.cluster import harness, installation, watching
+
+_SECONDS = 900
+"""Programs and images of a cold cache are built within the first test that needs the cluster."""
+
+
+@pytest.fixture(scope="session")
+def cluster() -> harness.Cluster:
+    """The bare cluster, without images: a test loads those it uses. Stays up afterwards: `make cluster-down` ends it."""
+    return harness.up(say=print)
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +30,10 @@ def subject(platform: installation.Platform, request: pytest.FixtureRequest) -> 
     installation.namespace(platform, f"e2e-{name}")
     yield watching.Subject(platform, namespace=f"e2e-{name}")
     platform.cluster.kubectl("delete", "namespace", f"e2e-{name}", "--wait=false")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        needed = {"cluster", "platform"}.intersection(getattr(item, "fixturenames", ()))
+        if needed and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_SECONDS))

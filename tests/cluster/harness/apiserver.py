@@ -71,7 +71,8 @@ def running(*, say: progress.Say = progress.silent) -> Iterator[ApiServer]:
         with kept:
             yield api
     finally:
-        shutil.rmtree(folder)
+        # The supervisor has deleted it, unless it never began.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

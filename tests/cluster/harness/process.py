@@ -48,7 +48,7 @@ def children(pid: int) -> list[int]:
 
 
 def namespace(pid: int, kind: str) -> str:
-    """The identity of a process's namespace, such as pid:[4026531836]; empty when the process is gone or out of our reach."""
+    """The identity of a process's namespace, such as pid:[4026531836]; empty when it is gone or out of reach."""
     try:
         return os.readlink(f"/proc/{pid}/ns/{kind}")
     except (FileNotFoundError, ProcessLookupError, PermissionError):

@@ -4,15 +4,16 @@ API-server-only cluster.
     python -m tests.cluster.harness.supervisor PLAN.json [--while-stdin]
 
 A program that exits is started again, with a growing pause; one that was told to stop stays stopped. One request per
-connection, one JSON line each way; `control.py` is the other side. With --while-stdin it ends, killing everything,
-when its standard input closes: a test run that is killed leaves nothing behind. Knows nothing about Kubernetes, and
-must stay so: it is what everything else rests on.
+connection, one JSON line each way; `control.py` is the other side. With --while-stdin it ends when its standard input
+closes, killing everything and deleting the plan's folder: a test run that is killed leaves nothing behind. Knows nothing
+about Kubernetes, and must stay so: it is what everything else rests on.
 """
 
 from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -206,6 +207,8 @@ def main(argv: list[str]) -> None:
     if "--while-stdin" in argv:
         supervisor.end_with(sys.stdin.fileno())
     supervisor.run()
+    if "--while-stdin" in argv:
+        shutil.rmtree(Path(argv[0]).parent)
 
 
 if __name__ == "__main__":
