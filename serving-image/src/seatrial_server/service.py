@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
-import importlib.metadata
 import logging
 import signal
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 import orjson
 import uvloop
 
+import seatrial_server
 from seatrial_server import batching, config, errors, inference, logs, telemetry, warmup
 from seatrial_server.http import monitoring, v2
 from seatrial_server.http.decode import Decoder
@@ -110,9 +110,7 @@ def _application(
 ) -> v2.V2:
     reference = served.settings.model
     return v2.V2(
-        identity=v2.Identity(
-            server_version=importlib.metadata.version("seatrial"), model=reference.name, version=reference.version
-        ),
+        identity=v2.Identity(server_version=seatrial_server.VERSION, model=reference.name, version=reference.version),
         model=served.model.schema,
         decoder=Decoder(served.model.schema, stacked=plan.batched),
         encoder=Encoder(served.model.schema, name=reference.name, version=reference.version),
