@@ -83,7 +83,7 @@ async def test_the_window_reaches_back_far_enough_for_the_first_increment() -> N
     async with source(handler) as prometheus:
         assert await look(prometheus, timeout=timedelta(seconds=5)) == ()
     assert asked["query"].endswith("[105000ms]")  # 60 s and three scrapes
-    assert (asked["time"], asked["timeout"]) == ("1767225600.000", "5.000s")
+    assert (asked["time"], asked["timeout"]) == ("1767225600.000", "5000ms")
 
 
 async def test_without_a_candidate_only_stable_is_asked_for() -> None:

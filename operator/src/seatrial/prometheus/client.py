@@ -94,7 +94,7 @@ class Prometheus:
             namespace=namespace, name=name, revisions=list(arms), window=until - since + self._run_up
         )
         seconds = timeout.total_seconds()
-        form = {"query": expression, "time": query.unix(until), "timeout": f"{seconds:.3f}s"}
+        form = {"query": expression, "time": query.unix(until), "timeout": f"{round(seconds * 1000)}ms"}
         answer = await self._ask(url or self._default_url, form, seconds=seconds)
         try:
             return tuple(one for series in answer.data.result if (one := _series(series, arms)) is not None)

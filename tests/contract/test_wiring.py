@@ -1,0 +1,247 @@
+"""The operator process against a real API server, with a reconcile that records keys: watching, leading, leaving."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.cluster.harness import apiserver, paths, waiting
+
+pytestmark = pytest.mark.apiserver
+
+OWNER = "seatrial.dev/modeldeployment"
+LABELS = {"app.kubernetes.io/managed-by": "seatrial", OWNER: "churn"}
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Replica:
+    """A running operator process and what it printed."""
+
+    def __init__(self, api: apiserver.ApiServer, name: str, **environment: str) -> None:
+        self.probe_port, self.metrics_port = free_port(), free_port()
+        ports = {"PROBE_PORT": str(self.probe_port), "METRICS_PORT": str(self.metrics_port)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.contract.recording_operator"],
+            cwd=paths.REPO,
+            env={**os.environ, "KUBECONFIG": str(api.kubeconfig), "NAME": name, **ports, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.keys: list[str] = []
+        self.logs: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stdout, self.keys)),
+            threading.Thread(target=self._read, args=(self.process.stderr, self.logs)),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @staticmethod
+    def _read(stream: Any, lines: list[str]) -> None:
+        for line in stream:
+            lines.append(line.rstrip("\n"))
+
+    def until_looked_at(self, key: str, *, after: int = 0) -> None:
+        waiting.until(lambda: key in self.keys[after:], what=f"a look at {key}", seconds=20, explain=self.explain)
+
+    def until_leading(self) -> None:
+        waiting.until(
+            lambda: any('"leading"' in line for line in self.logs), what="leading", seconds=20, explain=self.explain
+        )
+
+    def explain(self) -> str:
+        return "\n".join([*self.keys, *self.logs])
+
+    def answers(self, path: str) -> bool:
+        return waiting.answers(f"http://127.0.0.1:{self.probe_port}{path}")
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as response:
+            return str(response.read().decode())
+
+    def resident_mib(self) -> float:
+        [line] = [line for line in self.metrics().splitlines() if line.startswith("process_resident_memory_bytes")]
+        return float(line.split()[1]) / 2**20
+
+    def end(self, number: int = signal.SIGTERM, *, seconds: float = 15) -> int:
+        self.process.send_signal(number)
+        return self.wait(seconds=seconds)
+
+    def wait(self, *, seconds: float = 15) -> int:
+        try:
+            status = self.process.wait(seconds)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            for reader in self._readers:
+                reader.join()
+            for stream in (self.process.stdout, self.process.stderr):
+                if stream is not None:
+                    stream.close()
+        return status
+
+
+@contextlib.contextmanager
+def replica(api: apiserver.ApiServer, name: str, **environment: str) -> Iterator[Replica]:
+    running = Replica(api, name, **environment)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.end(signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def clean(shop: apiserver.ApiServer) -> Iterator[None]:
+    yield
+    shop.kubectl("delete", "lease", "seatrial-operator", "-n", "shop", "--ignore-not-found")
+    shop.kubectl("delete", "modeldeployments", "-A", "--all")
+    shop.kubectl("delete", "services,configmaps,pods", "-n", "shop", "-l", "app.kubernetes.io/managed-by=seatrial")
+
+
+def apply(api: apiserver.ApiServer, *objects: dict[str, Any]) -> None:
+    api.kubectl("apply", "-f", "-", input="\n---\n".join(json.dumps(one) for one in objects))
+
+
+def model_deployment(name: str = "churn", namespace: str = "shop") -> dict[str, Any]:
+    model = {"uri": "https://models.example.com/churn/7/model.onnx", "sha256": "9f86d081" * 8}
+    return {
+        "apiVersion": "seatrial.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"model": model},
+    }
+
+
+def child(kind: str, **fields: Any) -> dict[str, Any]:
+    version, *_ = {"Job": ["batch/v1"], "Deployment": ["apps/v1"], "PodDisruptionBudget": ["policy/v1"]}.get(
+        kind, ["v1"]
+    )
+    metadata = {"namespace": "shop", "name": "churn-child", "labels": LABELS}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **fields}
+
+
+CONTAINER = {"name": "server", "image": "serving:test"}
+POD = {"containers": [CONTAINER], "restartPolicy": "Never"}
+SELECTED = {
+    "selector": {"matchLabels": LABELS},
+    "template": {"metadata": {"labels": LABELS}, "spec": {"containers": [CONTAINER]}},
+}
+CHILDREN = [
+    child("ConfigMap", data={}),
+    child("Service", spec={"ports": [{"port": 80}]}),
+    child("Pod", spec=POD),
+    child("Job", spec={"template": {"spec": POD}}),
+    child("Deployment", spec={"replicas": 0, **SELECTED}),
+    child("PodDisruptionBudget", spec={"minAvailable": 1, "selector": {"matchLabels": LABELS}}),
+    {**child("EndpointSlice", addressType="IPv4", endpoints=[]), "apiVersion": "discovery.k8s.io/v1"},
+]
+
+
+def test_what_exists_what_appears_and_every_kind_of_child_lead_to_a_look(shop: apiserver.ApiServer) -> None:
+    apply(shop, model_deployment("churn"))
+    with replica(shop, "a") as running:
+        running.until_looked_at("shop/churn")
+        apply(shop, model_deployment("fraud"))
+        running.until_looked_at("shop/fraud")
+        foreign = child("ConfigMap", data={})
+        foreign["metadata"] = {"namespace": "shop", "name": "other", "labels": {OWNER: "other"}}
+        apply(shop, foreign)
+        for one in CHILDREN:
+            # The label leads to its owner even when no such object exists; one owner per kind tells them apart.
+            owner = one["kind"].lower()
+            one["metadata"] = {**one["metadata"], "labels": {**LABELS, OWNER: owner}}
+            apply(shop, one)
+            running.until_looked_at(f"shop/{owner}")
+            before = len(running.keys)
+            shop.kubectl("delete", one["kind"], "churn-child", "-n", "shop", "--wait=false", "--grace-period=0")
+            running.until_looked_at(f"shop/{owner}", after=before)
+        assert "shop/other" not in running.keys, "not managed by us"
+        assert running.end() == 0
+        assert not [line for line in running.logs if '"ERROR"' in line or '"WARNING"' in line], running.explain()
+
+
+def test_the_object_is_never_written_and_can_be_deleted_at_once(shop: apiserver.ApiServer) -> None:
+    apply(shop, model_deployment())
+    before = json.loads(shop.kubectl("get", "modeldeployment", "churn", "-n", "shop", "-o", "json"))
+    with replica(shop, "a") as running:
+        running.until_looked_at("shop/churn")
+        seen = len(running.keys)
+        shop.kubectl("annotate", "modeldeployment", "churn", "-n", "shop", "seatrial.dev/retry=1")
+        running.until_looked_at("shop/churn", after=seen)
+        after = json.loads(shop.kubectl("get", "modeldeployment", "churn", "-n", "shop", "-o", "json"))
+        assert "finalizers" not in after["metadata"]
+        assert set(after["metadata"]["annotations"]) - set(before["metadata"]["annotations"]) == {"seatrial.dev/retry"}
+        seen = len(running.keys)
+        shop.kubectl("delete", "modeldeployment", "churn", "-n", "shop", "--timeout=5s")
+        running.until_looked_at("shop/churn", after=seen)
+
+
+def test_only_the_chosen_namespaces_are_served(shop: apiserver.ApiServer) -> None:
+    apply(shop, model_deployment("churn"), model_deployment("elsewhere", namespace="default"))
+    with replica(shop, "a", NAMESPACES="shop") as running:
+        running.until_looked_at("shop/churn")
+        apply(shop, model_deployment("fraud"))
+        running.until_looked_at("shop/fraud")
+        assert "default/elsewhere" not in running.keys
+
+
+def test_sigterm_finishes_the_running_look_and_hands_over(shop: apiserver.ApiServer) -> None:
+    apply(shop, model_deployment())
+    with replica(shop, "a", LOOK_SECONDS="1") as first:
+        first.until_looked_at("shop/churn")
+        with replica(shop, "b") as second:
+            waiting.until(lambda: second.answers("/readyz"), what="standby ready", seconds=20, explain=second.explain)
+            assert "seatrial_leader 1.0" in first.metrics()
+            assert "seatrial_leader 0.0" in second.metrics()
+            print(f"resident: leading {first.resident_mib():.0f} MiB, standby {second.resident_mib():.0f} MiB")
+            assert second.keys == [], "a standby doesn't act"
+            began = time.monotonic()
+            assert first.end(seconds=10) == 0
+            assert first.keys.count("shop/churn") == first.keys.count("shop/churn finished")
+            second.until_looked_at("shop/churn")
+            assert time.monotonic() - began < 10, "sooner than the lease would have run out"
+            assert second.answers("/healthz")
+            assert second.end() == 0
+
+
+def test_a_standby_ends_quickly(shop: apiserver.ApiServer) -> None:
+    with replica(shop, "a") as first:
+        first.until_leading()
+        with replica(shop, "b") as second:
+            waiting.until(lambda: second.answers("/healthz"), what="standby", seconds=20, explain=second.explain)
+            assert second.end(seconds=5) == 0
+
+
+def test_a_leader_that_loses_its_lease_ends_with_an_error(shop: apiserver.ApiServer) -> None:
+    with replica(shop, "a") as running:
+        running.until_leading()
+        patch = {"spec": {"holderIdentity": "somebody"}}
+        shop.kubectl("patch", "lease", "seatrial-operator", "-n", "shop", "--type=merge", "-p", json.dumps(patch))
+        assert running.wait(seconds=15) == 1
+        assert any("LeadershipLost" in line for line in running.logs)
+
+
+def test_without_the_kind_the_operator_says_what_is_missing(shop: apiserver.ApiServer) -> None:
+    with apiserver.running() as bare:
+        bare.kubectl("create", "namespace", "shop")
+        with replica(bare, "a") as running:
+            assert running.wait(seconds=20) == 1
+            assert any("modeldeployments" in line for line in running.logs), running.explain()
