@@ -13,7 +13,7 @@ _SECONDS = 900
 
 @pytest.fixture(scope="session")
 def cluster() -> harness.Cluster:
-    """The bare cluster, without images: a test loads those it uses. Stays up afterwards: `make cluster-down` ends it."""
+    """The bare cluster, without images: a test loads those it uses. Stays up: `make cluster-down` ends it."""
     return harness.up(say=print)
 
 

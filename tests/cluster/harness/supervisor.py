@@ -5,8 +5,8 @@ API-server-only cluster.
 
 A program that exits is started again, with a growing pause; one that was told to stop stays stopped. One request per
 connection, one JSON line each way; `control.py` is the other side. With --while-stdin it ends when its standard input
-closes, killing everything and deleting the plan's folder: a test run that is killed leaves nothing behind. Knows nothing
-about Kubernetes, and must stay so: it is what everything else rests on.
+closes, killing everything and deleting the plan's folder: a killed test run leaves nothing behind. Knows nothing about
+Kubernetes, and must stay so: it is what everything else rests on.
 """
 
 from __future__ import annotations

@@ -1,0 +1,74 @@
+"""The supervisor with real processes: it restarts, stops, freezes, refuses and ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.cluster.harness import control, errors, paths, supervisor, waiting
+
+
+@pytest.fixture
+def folder() -> Path:
+    """Short, since a socket lies in it; deleted by the supervisor itself."""
+    return Path(tempfile.mkdtemp(prefix="seatrial-"))
+
+
+@pytest.fixture
+def socket(folder: Path) -> Iterator[Path]:
+    """A supervisor with a program that runs, and one that waits to be started."""
+    path = folder / "control"
+    sleeper = ("sleep", "60")
+    programs = (
+        supervisor.Program(name="first", argv=sleeper, log=str(folder / "first")),
+        supervisor.Program(name="second", argv=sleeper, log=str(folder / "second"), autostart=False),
+    )
+    plan = folder / "plan.json"
+    plan.write_bytes(msgspec.json.encode(supervisor.Plan(control=str(path), programs=programs)))
+    command = [sys.executable, "-m", supervisor.__name__, str(plan), "--while-stdin"]
+    with subprocess.Popen(command, cwd=paths.REPO, stdin=subprocess.PIPE):
+        waiting.until(path.exists, what="supervisor", seconds=10)
+        waiting.until(lambda: control.Switch(path, "first").running, what="first program", seconds=10)
+        yield path
+
+
+def test_a_killed_program_is_started_again(socket: Path) -> None:
+    control.Switch(socket, "first").kill()
+    waiting.until(lambda: control.status(socket)["first"].starts == 2, what="restart", seconds=10)
+
+
+def test_a_stopped_program_stays_stopped_until_started(socket: Path) -> None:
+    switch = control.Switch(socket, "first")
+    switch.stop()
+    assert control.status(socket)["first"] == supervisor.State(pid=0, wanted=False, starts=1)
+    switch.start()
+    assert switch.running
+
+
+def test_a_frozen_program_can_be_stopped(socket: Path) -> None:
+    switch = control.Switch(socket, "first")
+    switch.freeze()
+    switch.stop()
+    assert not switch.running
+
+
+def test_a_program_may_wait_for_its_start(socket: Path) -> None:
+    switch = control.Switch(socket, "second")
+    assert not switch.running
+    switch.start()
+    assert switch.running
+
+
+def test_an_unknown_program_is_refused_by_name(socket: Path) -> None:
+    with pytest.raises(errors.HarnessError, match="no program 'third'; there are first, second"):
+        control.ask(socket, supervisor.Request(verb="start", program="third"))
+
+
+def test_without_a_supervisor_the_error_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(errors.NotReady, match="make cluster-up"):
+        control.status(tmp_path / "none")
