@@ -39,7 +39,7 @@ def _median_seconds(model: session.Session, *, rows: int) -> float:
     feeds = model.schema.example(rows)
     seconds: list[float] = []
     started = time.perf_counter()
-    while len(seconds) < 3 or (len(seconds) < _CALLS and time.perf_counter() - started < _WARM_SECONDS):
+    while not seconds or (len(seconds) < _CALLS and time.perf_counter() - started < _WARM_SECONDS):
         before = time.perf_counter()
         model.run(feeds)
         seconds.append(time.perf_counter() - before)

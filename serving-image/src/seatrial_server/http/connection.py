@@ -12,7 +12,7 @@ import collections
 import enum
 import select
 import time
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 import httptools
 import msgspec
@@ -22,6 +22,8 @@ from seatrial_server.http import rules
 from seatrial_server.http.exchange import Application, Exchange
 
 _MAX_PIPELINED = 64
+_ANNOUNCE_SECONDS = 5.0
+"""An old connection that is in use ends with an announced last answer; one that is idle for so long just ends."""
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -91,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._retire_at = self._host.opened(self)
         self._wait_for(Phase.IDLE, self._host.timeouts.idle)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._ended = True
         self._pending.clear()
         self._host.closed(self)
@@ -117,7 +119,7 @@ class Connection(asyncio.Protocol):
             pass  # the refusal is the answer of the last exchange
         except httptools.HttpParserError as error:
             if not self._ended:
-                self._refuse(errors.RequestError(400, f"malformed HTTP: {error}", code="BadRequest"))
+                self._end_with(errors.RequestError(400, f"malformed HTTP: {error}", code="BadRequest"))
         finally:
             self._feeding = False
         self._flush()
@@ -221,10 +223,10 @@ class Connection(asyncio.Protocol):
     def sweep(self) -> None:
         """Act when the deadline of the phase has passed, or when the connection is idle and too old."""
         now = self._host.now
-        if self.phase is Phase.IDLE and (now > self.deadline or (self.served and now > self._retire_at)):
+        if self.phase is Phase.IDLE and (now > self.deadline or now > self._retire_at + _ANNOUNCE_SECONDS):
             self.close_if_idle()
         elif self.phase in (Phase.HEAD, Phase.BODY) and now > self.deadline:
-            self._refuse_late(f"the request did not arrive in time: waited for {self.phase.value}")
+            self._end_with(errors.RequestError(408, f"waited too long for {self.phase.value}", code="Timeout"))
         elif self.phase in (Phase.WRITING, Phase.LINGER) and now > self.deadline:
             self._transport.abort()
 
@@ -252,22 +254,18 @@ class Connection(asyncio.Protocol):
         if self._head_bytes > rules.MAX_HEADER_BYTES + rules.MAX_TARGET:
             self._refuse(rules.headers_too_large())
 
-    def _refuse(self, error: errors.RequestError) -> None:
-        """Answer the current request with an error and read nothing more."""
+    def _refuse(self, error: errors.RequestError) -> NoReturn:
+        """From a parser callback: answer the current request with an error and stop parsing."""
+        self._end_with(error)
+        raise _Refused
+
+    def _end_with(self, error: errors.RequestError) -> None:
+        """Make an error the last answer of the connection."""
         exchange = self._current or Exchange(self, target=b"")
         self._current, self._continue_for, self._ended = None, None, True
         exchange.keep_alive = False
         self._pending.append(exchange)
-        feeding, self._feeding = self._feeding, True
         exchange.fail(error)
-        self._feeding = feeding
-        raise _Refused
-
-    def _refuse_late(self, message: str) -> None:
-        try:
-            self._refuse(errors.RequestError(408, message, code="Timeout"))
-        except _Refused:
-            self._flush()
 
     def _flush(self) -> None:
         """Write every answer whose turn has come."""

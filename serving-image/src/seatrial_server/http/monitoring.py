@@ -7,7 +7,6 @@ import prometheus_client
 from seatrial_server import errors, telemetry
 from seatrial_server.http.exchange import Exchange
 
-
 _TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -1,0 +1,110 @@
+"""The queue in front of the model: what runs together, what is shed, who is told in time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from tests.unit.server import graphs, test_telemetry
+
+from seatrial_server import batching, config, errors, inference, jobs, telemetry, warmup
+from seatrial_server.model import session
+
+INLINE = batching.Plan(in_thread=False, batched=True, row_seconds=0.0001)
+THREAD = batching.Plan(in_thread=True, batched=True, row_seconds=0.01)
+
+
+class Client:
+    """Makes jobs for a four-column graph and keeps their results."""
+
+    def __init__(self, graph: bytes, plan: batching.Plan, **limits: Any) -> None:
+        engine = inference.Engine(session.load(graph), {})
+        self.counters: telemetry.Telemetry = test_telemetry.counters()
+        self.batcher = batching.Batcher(engine, plan, limits=config.Limits(**limits), counters=self.counters)
+        self.results: list[Any] = []
+        self._answered = asyncio.Event()
+
+    def send(self, rows: int = 1) -> None:
+        self.batcher.submit(
+            jobs.Job(
+                id=str(len(self.results)),
+                values=[[1.0] * 4 * rows],
+                shapes=[(rows, 4)],
+                rows=rows,
+                reply=None,
+                started=time.perf_counter(),
+                done=self._done,
+            )
+        )
+
+    async def all(self, count: int) -> list[Any]:
+        async with asyncio.timeout(10):
+            while len(self.results) < count:
+                self._answered.clear()
+                await self._answered.wait()
+        return self.results
+
+    def _done(self, _: jobs.Job, result: jobs.Outputs | errors.RequestError) -> None:
+        self.results.append(result)
+        self._answered.set()
+
+
+async def test_what_arrives_in_one_turn_runs_together() -> None:
+    client = Client(graphs.linear(), INLINE)
+    for _ in range(5):
+        client.send()
+    await client.all(5)
+    assert (sum(client.counters.batch_rows.counts), client.counters.batch_rows.total) == (1, 5)
+
+
+async def test_a_full_batch_does_not_wait_for_the_end_of_the_turn() -> None:
+    client = Client(graphs.linear(), INLINE, max_queue_rows=64)
+    for _ in range(200):
+        client.send()
+    assert len(client.results) >= 192
+    await client.all(200)
+
+
+async def test_the_queue_is_bounded_in_rows() -> None:
+    client = Client(graphs.slow(50_000), THREAD, max_queue_rows=4)
+    client.send(rows=3)
+    with pytest.raises(errors.RequestError) as caught:
+        client.send(rows=2)
+    assert (caught.value.status, caught.value.outcome) == (429, "shed")
+    assert caught.value.headers.startswith(b"Retry-After: ")
+    await client.all(1)
+
+
+async def test_a_request_that_can_never_fit_is_refused_for_good() -> None:
+    with pytest.raises(errors.RequestError) as caught:
+        Client(graphs.linear(), INLINE, max_queue_rows=4).send(rows=5)
+    assert (caught.value.status, caught.value.outcome) == (413, "rejected")
+
+
+async def test_a_model_that_takes_too_long_is_an_error_and_its_queue_is_shed_in_time() -> None:
+    client = Client(graphs.slow(700_000), THREAD, timeout_seconds=0.05)
+    client.send(rows=batching.MAX_ROWS)
+    await asyncio.sleep(0)
+    client.send()
+    before = time.perf_counter()
+    running, queued = await client.all(2)
+    assert (running.status, running.outcome) == (504, "error")
+    assert (queued.status, queued.outcome) == (503, "shed")
+    assert time.perf_counter() - before < 1
+
+
+@pytest.mark.parametrize(
+    ("graph", "in_thread", "batched"),
+    [
+        (graphs.linear(), False, True),
+        (graphs.slow(5000), True, True),
+        (graphs.mean_removed(), False, False),
+        (graphs.echo(8), False, True),
+    ],
+    ids=["quick", "slow", "rows that depend on each other", "strings"],
+)
+def test_the_plan_is_chosen_by_measurement(graph: bytes, in_thread: bool, batched: bool) -> None:
+    plan = warmup.plan(session.load(graph))
+    assert (plan.in_thread, plan.batched) == (in_thread, batched)

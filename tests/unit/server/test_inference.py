@@ -1,0 +1,82 @@
+"""The engine: validation, isolation of a guilty job, outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.server import graphs
+
+from seatrial_server import errors, inference, jobs
+from seatrial_server.model import schema, session
+
+
+def engine(graph: bytes, **bounds: schema.Bounds) -> inference.Engine:
+    return inference.Engine(session.load(graph), bounds)
+
+
+def job(*values: Any, shapes: list[tuple[int, ...]]) -> jobs.Job:
+    return jobs.Job(
+        id="test",
+        values=list(values),
+        shapes=shapes,
+        rows=shapes[0][0],
+        reply=None,
+        started=0.0,
+        done=lambda _job, _result: None,
+    )
+
+
+def rows(*values: Any) -> jobs.Job:
+    """One row for the linear graph."""
+    return job(list(values), shapes=[(1, 4)])
+
+
+def refusals(results: list[inference.Result]) -> list[str]:
+    return [result.code if isinstance(result, errors.RequestError) else "" for result in results]
+
+
+def test_jobs_of_different_forms_share_a_batch() -> None:
+    binary = job(np.full(8, 2, np.float32), shapes=[(2, 4)])
+    results = engine(graphs.linear()).execute([rows(1, 1, 1, 1), binary, rows(0, 0, 0, 5)])
+    sums = [result[0][:, 0].tolist() for result in results if isinstance(result, list)]
+    assert sums == [[4.0], [8.0, 8.0], [5.0]]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e39], ids=str)
+def test_a_value_that_is_not_finite_is_refused_and_its_neighbours_are_answered(bad: float) -> None:
+    results = engine(graphs.linear()).execute([rows(1, 2, 3, 4), rows(1, 1, bad, 1), rows(0, 0, 0, 1)])
+    assert refusals(results) == ["", "NotFinite", ""]
+    error = results[1]
+    assert isinstance(error, errors.RequestError)
+    assert (error.status, error.outcome) == (400, "rejected")
+    assert error.details == {"input": "x", "row": 0, "feature": "2", "reason": "must be a finite number"}
+
+
+def test_a_value_out_of_range_names_row_and_feature() -> None:
+    bounds = schema.Bounds(features=("age", "b", "c", "d"), low=(0.0, None, None, None), high=(120.0, None, None, None))
+    batch = [rows(30, 1, 1, 1), job([1.0] * 4 + [130, 1, 1, 1], shapes=[(2, 4)])]
+    error = engine(graphs.linear(), x=bounds).execute(batch)[1]
+    assert isinstance(error, errors.RequestError)
+    assert str(error) == "input 'x', row 1, feature 'age': must be in [0.0, 120.0]"
+
+
+def test_a_failing_model_call_hurts_only_the_guilty_job() -> None:
+    batch = [job([index], shapes=[(1,)]) for index in (1, 99, 3)]
+    results = engine(graphs.lookup()).execute(batch)
+    assert refusals(results) == ["", "ModelFailed", ""]
+    error = results[1]
+    assert isinstance(error, errors.RequestError)
+    assert (error.status, error.outcome, str(error)) == (500, "error", "the model failed on this request")
+
+
+def test_an_answer_of_nan_is_an_error_of_the_model() -> None:
+    batch = [job([value], shapes=[(1, 1)]) for value in (1.0, -1.0)]
+    assert refusals(engine(graphs.logarithm()).execute(batch)) == ["", "NotFinite"]
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**80], ids=str)
+def test_an_integer_outside_the_datatype_is_refused_not_wrapped(value: int) -> None:
+    batch = [job([1], shapes=[(1,)]), job([value], shapes=[(1,)])]
+    assert refusals(engine(graphs.lookup()).execute(batch)) == ["", "OutOfDatatype"]
