@@ -239,6 +239,27 @@ def test_a_leader_that_loses_its_lease_ends_with_an_error(shop: apiserver.ApiSer
         assert any("LeadershipLost" in line for line in running.logs)
 
 
+def test_an_api_server_that_is_away_ends_the_leader_and_is_waited_for_by_the_next(shop: apiserver.ApiServer) -> None:
+    apply(shop, model_deployment())
+    with replica(shop, "a") as leader:
+        leader.until_looked_at("shop/churn")
+        shop.server.stop()
+        try:
+            assert leader.wait(seconds=25) == 1
+            with replica(shop, "a") as restarted:
+                waiting.until(
+                    lambda: any("lease not reached" in line for line in restarted.logs),
+                    what="an attempt",
+                    seconds=20,
+                    explain=restarted.explain,
+                )
+                assert restarted.answers("/healthz"), "restarting it again would not help"
+                shop.server.start()
+                restarted.until_looked_at("shop/churn")
+        finally:
+            shop.server.start()
+
+
 def test_without_the_kind_the_operator_says_what_is_missing(shop: apiserver.ApiServer) -> None:
     with apiserver.running() as bare:
         bare.kubectl("create", "namespace", "shop")

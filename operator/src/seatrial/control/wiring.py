@@ -11,6 +11,7 @@ So it gets a thread and a loop of its own, and hands keys over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import threading
@@ -152,7 +153,9 @@ class Watch:
             asyncio.run(self._operate())
         except BaseException as error:  # it is raised again by wait()
             self._failure = error
-        self._caller.call_soon_threadsafe(self._finished.set)
+        # stop() waits for so long only; the caller's loop may be closed by now.
+        with contextlib.suppress(RuntimeError):
+            self._caller.call_soon_threadsafe(self._finished.set)
 
     async def _operate(self) -> None:
         stop = asyncio.Event()
