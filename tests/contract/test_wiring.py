@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,13 +34,13 @@ def free_port() -> int:
 class Replica:
     """A running operator process and what it printed."""
 
-    def __init__(self, api: apiserver.ApiServer, name: str, **environment: str) -> None:
+    def __init__(self, kubeconfig: Path, name: str, **environment: str) -> None:
         self.probe_port, self.metrics_port = free_port(), free_port()
         ports = {"PROBE_PORT": str(self.probe_port), "METRICS_PORT": str(self.metrics_port)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.contract.recording_operator"],
             cwd=paths.REPO,
-            env={**os.environ, "KUBECONFIG": str(api.kubeconfig), "NAME": name, **ports, **environment},
+            env={**os.environ, "KUBECONFIG": str(kubeconfig), "NAME": name, **ports, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -99,8 +100,10 @@ class Replica:
 
 
 @contextlib.contextmanager
-def replica(api: apiserver.ApiServer, name: str, **environment: str) -> Iterator[Replica]:
-    running = Replica(api, name, **environment)
+def replica(
+    api: apiserver.ApiServer, name: str, *, kubeconfig: Path | None = None, **environment: str
+) -> Iterator[Replica]:
+    running = Replica(kubeconfig or api.kubeconfig, name, **environment)
     try:
         yield running
     finally:
@@ -266,3 +269,42 @@ def test_without_the_kind_the_operator_says_what_is_missing(shop: apiserver.ApiS
         with replica(bare, "a") as running:
             assert running.wait(seconds=20) == 1
             assert any("modeldeployments" in line for line in running.logs), running.explain()
+
+
+WATCHED = {
+    "seatrial.dev": ["modeldeployments"],
+    "apps": ["deployments"],
+    "batch": ["jobs"],
+    "": ["pods", "services", "configmaps"],
+    "discovery.k8s.io": ["endpointslices"],
+    "policy": ["poddisruptionbudgets"],
+}
+
+
+def test_a_service_accounts_token_and_the_right_to_watch_our_kinds_are_enough(
+    shop: apiserver.ApiServer, tmp_path: Path
+) -> None:
+    """No right on namespaces or CRDs: the watch needs neither."""
+    verbs = ["get", "list", "watch"]
+    watch = [{"apiGroups": [group], "resources": kinds, "verbs": verbs} for group, kinds in WATCHED.items()]
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
+    rbac = "rbac.authorization.k8s.io"
+    named = {"metadata": {"namespace": "shop", "name": "watcher"}}
+    subjects = [{"kind": "ServiceAccount", "namespace": "shop", "name": "watcher"}]
+    for kind, rules in (("ClusterRole", watch), ("Role", [leases])):
+        role = {"apiVersion": f"{rbac}/v1", "kind": kind, **named}
+        reference = {"apiGroup": rbac, "kind": kind, "name": "watcher"}
+        binding = {**role, "kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects}
+        apply(shop, {**role, "rules": rules}, binding)
+    apply(shop, {"apiVersion": "v1", "kind": "ServiceAccount", **named}, model_deployment())
+    kubeconfig = json.loads(shop.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    kubeconfig["users"][0]["user"] = {"token": shop.kubectl("create", "token", "watcher", "-n", "shop").strip()}
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    with replica(shop, "a", kubeconfig=tmp_path / "kubeconfig") as running:
+        running.until_looked_at("shop/churn")
+        labelled = child("ConfigMap", data={})
+        labelled["metadata"]["labels"] = {**LABELS, OWNER: "token"}
+        apply(shop, labelled)
+        running.until_looked_at("shop/token")
+        assert running.end() == 0
+        assert not [line for line in running.logs if '"ERROR"' in line or '"WARNING"' in line], running.explain()
