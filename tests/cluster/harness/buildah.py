@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.cluster.harness import paths, shell
 
 _ENV = {"BUILDAH_ISOLATION": "chroot"}
+_KEPT_STEPS = 8
 _MOUNTED = ("/etc/ssl/certs", "/etc/pip.conf")
 
 
@@ -51,6 +52,15 @@ def export(name: str, *, target: Path, tag: str) -> None:
     scratch.unlink(missing_ok=True)
     call("push", "--quiet", name, f"oci-archive:{scratch}:{tag}")
     os.replace(scratch, target)
+
+
+def forget_old(name: str, *, kept: int) -> None:
+    """Deletes all but the latest images of this name, and steps of builds that are too old to be continued."""
+    tagged = call("images", "--format", "{{.Name}}:{{.Tag}}", "--filter", f"reference={name}").split()
+    # Not `rmi --prune`: the last step of a first stage looks unused, and is what the next build starts from.
+    steps = call("images", "--quiet", "--no-trunc", "--filter", "dangling=true").split()
+    for old in tagged[kept:] + steps[_KEPT_STEPS:]:
+        call("rmi", old, check=False)  # one that another image stands on stays
 
 
 @contextlib.contextmanager

@@ -84,9 +84,10 @@ def pause(*, say: progress.Say) -> Path:
 
 
 def _exported(image: Image, *, say: progress.Say) -> Path:
-    target = paths.images() / f"{image.short}-{_key(image)}.tar"
+    target = _archive_of(_name(image))
     if not target.exists():
         built = _built(image, say=say)
+        target = _archive_of(built)
         with progress.step(say, f"writing the archive of {image.tag}"):
             buildah.export(built, target=target, tag=image.tag)
         _forget_old(image)
@@ -95,16 +96,28 @@ def _exported(image: Image, *, say: progress.Say) -> Path:
 
 
 def _built(image: Image, *, say: progress.Say) -> str:
-    """The image's name in buildah's storage, where it is after this call. The key is in the name: an older build
-    can't be taken for it.
-    """
-    name = f"localhost/{image.short}:{_key(image)}"
-    if not buildah.has(name):
-        base = _built(lookup(image.base), say=say) if image.base else base_image.ensure(say=say)
-        extra = {context.name: context.folder(say=say) for context in image.extra}
-        with progress.step(say, f"building {image.tag}"):
-            buildah.build(image.containerfile, context=paths.REPO, name=name, base=base, extra=extra)
+    """The image's name in buildah's storage, where it is after this call."""
+    name = _name(image)
+    if buildah.has(name):
+        return name
+    base = _built(lookup(image.base), say=say) if image.base else base_image.ensure(say=say)
+    extra = {context.name: context.folder(say=say) for context in image.extra}
+    with progress.step(say, f"building {image.tag}"):
+        buildah.build(image.containerfile, context=paths.REPO, name=name, base=base, extra=extra)
+    if name != _name(image):
+        # Somebody edited a source during the build: what was built is neither the old nor surely the new state.
+        buildah.call("rmi", name)
+        return _built(image, say=say)
     return name
+
+
+def _name(image: Image) -> str:
+    """With the key in the name, a build of other inputs can't be taken for this one."""
+    return f"localhost/{image.short}:{_key(image)}"
+
+
+def _archive_of(name: str) -> Path:
+    return paths.images() / f"{name.rpartition('/')[2].replace(':', '-')}.tar"
 
 
 def _key(image: Image) -> str:
@@ -116,11 +129,11 @@ def _key(image: Image) -> str:
 
 
 def _forget_old(image: Image) -> None:
-    """Keeps the latest archives: each is hundreds of megabytes, and going back one change should stay quick."""
+    """Keeps the latest archives: each is a hundred megabytes, and going back one change should stay quick."""
     archives = sorted(paths.images().glob(f"{image.short}-*.tar"), key=lambda path: path.stat().st_mtime)
     for old in archives[:-_KEPT]:
         old.unlink()
-        buildah.call("rmi", f"localhost/{image.short}:{old.stem.removeprefix(f'{image.short}-')}", check=False)
+    buildah.forget_old(f"localhost/{image.short}", kept=_KEPT)
 
 
 def identity(archive: Path) -> tuple[str, str]:
