@@ -1,0 +1,262 @@
+"""Trial, fetch, prepare and serve as the operator runs them: one process each, files and exit codes between them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+from tests.contract.server import process
+from tests.contract.server.process import tensor
+from tests.unit.server import graphs
+
+from seatrial_server import errors, sandbox
+
+ROWS = np.random.default_rng(1).standard_normal((300, 64)).astype(np.float32)
+ANY_SPEED = {"mode": "Auto", "minSpeedup": -0.99, "maxDisagreement": 0.2}
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Bench:
+    """A model store and a work folder; `configuration` is rewritten for each command."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        self.work = folder / "work"
+        self.config = folder / "config.json"
+        self.termination = folder / "termination"
+        self.document: dict[str, Any] = {}
+
+    def publish(self, content: bytes) -> None:
+        (self.folder / "artifact").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        self.document = {
+            "deployment": "churn",
+            "namespace": "shop",
+            "revision": "abc",
+            "model": {"name": "churn", "version": "7", "uri": f"{self.url}/artifact", "sha256": digest},
+            "quantization": ANY_SPEED,
+        }
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        self.config.write_text(json.dumps(self.document))
+        return subprocess.run(
+            [sys.executable, "-m", "seatrial_server", command, "--config", self.config, "--work", self.work],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+            env={**os.environ, "SEATRIAL_TERMINATION_LOG": str(self.termination), "TMPDIR": str(self.folder)},
+        )
+
+    def trial(self) -> dict[str, Any]:
+        finished = self.run("trial")
+        assert finished.returncode == 0, finished.stderr
+        line = finished.stdout.splitlines()[-1]
+        assert self.told() == {"sha256": hashlib.sha256(line.encode()).hexdigest()}
+        assert all(json.loads(entry) for entry in finished.stdout.splitlines())
+        report: dict[str, Any] = json.loads(line)
+        return report
+
+    def told(self) -> dict[str, str]:
+        message: dict[str, str] = json.loads(self.termination.read_text())
+        return message
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield Bench(tmp_path, f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+
+
+def package(model: bytes, **files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in {
+            "model.onnx": model,
+            **{key.replace("__", "."): value for key, value in files.items()},
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def calibrated(model: bytes | None = None, **files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, x=ROWS)
+    return package(model or graphs.perceptron(), calibration__npz=buffer.getvalue(), **files)
+
+
+def labels(model: bytes, rows: np.ndarray[Any, Any]) -> list[int]:
+    scores = onnxruntime.InferenceSession(model).run(None, {"x": rows})[0]
+    return [int(label) for label in scores.argmax(axis=1)]
+
+
+def test_a_quantized_model_is_derived_again_by_a_pod_and_served(bench: Bench) -> None:
+    bench.publish(calibrated())
+    report = bench.trial()
+    assert (report["outcome"], report["precision"]) == ("Passed", "int8-static"), report
+    assert report["quantization"]["outcome"] == "Applied"
+    assert report["quantization"]["rows"] == 300
+    assert report["servedSha256"] != report["sha256"] == bench.document["model"]["sha256"]
+    bench.document["expected"] = {key: report[key] for key in ("servedSha256", "precision", "calibration")}
+    for step in ("fetch", "prepare"):
+        finished = bench.run(step)
+        assert finished.returncode == 0, finished.stderr
+    served = (bench.work / "prepared" / "model.onnx").read_bytes()
+    assert hashlib.sha256(served).hexdigest() == report["servedSha256"]
+    assert b"QuantizeLinear" in served
+    with process.serving("--config", bench.config, "--work", bench.work) as server:
+        status, document = server.infer(tensor(ROWS[:2].tolist()), model="churn")
+        assert (status, document["model_version"], document["outputs"][0]["shape"]) == (200, "7", [2, 10])
+        labelled = {"deployment": "churn", "deployment_namespace": "shop", "revision": "abc"}
+        assert server.metric("seatrial_requests_total", outcome="ok", **labelled) == 1
+        assert server.metric("seatrial_model_info", precision="int8-static", **labelled) == 1
+
+
+def test_a_pod_that_derives_other_bytes_fails_and_says_so(bench: Bench) -> None:
+    bench.publish(calibrated())
+    report = bench.trial()
+    bench.document["expected"] = {
+        **{key: report[key] for key in ("precision", "calibration")},
+        "servedSha256": "0" * 64,
+    }
+    assert bench.run("fetch").returncode == 0
+    assert bench.run("prepare").returncode == 1
+    assert "the trial recorded 0000" in bench.told()["error"]
+
+
+def test_a_graph_with_nothing_to_quantize_is_served_as_it_is(bench: Bench) -> None:
+    bench.publish(graphs.lookup())
+    report = bench.trial()
+    assert (report["outcome"], report["precision"]) == ("Passed", "fp32")
+    assert report["quantization"]["outcome"] == "NotApplicable"
+    assert report["servedSha256"] == report["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "outcome", "quantization", "reason"),
+    [("ServeOriginal", "Passed", "ServedOriginal", ""), ("Reject", "Rejected", "Rejected", "QuantizationRejected")],
+)
+def test_what_happens_to_a_quantized_model_below_the_bar_is_the_users_choice(
+    bench: Bench, on_failure: str, outcome: str, quantization: str, reason: str
+) -> None:
+    bench.publish(calibrated())
+    bench.document["quantization"] = {
+        "mode": "Static",
+        "minSpeedup": 1000.0,
+        "maxDisagreement": 0.2,
+        "onFailure": on_failure,
+    }
+    report = bench.trial()
+    assert (report["outcome"], report["reason"], report["quantization"]["outcome"]) == (outcome, reason, quantization)
+    assert "minSpeedup" in report["quantization"]["reason"]
+
+
+def test_declared_tests_decide(bench: Bench) -> None:
+    model, rows = graphs.perceptron(), ROWS[:4]
+    right = labels(model, rows)
+    test = {"name": "known rows", "rows": {"x": rows.tolist()}, "expect": {"labels": right}}
+    bench.publish(package(model, tests__yaml=json.dumps({"functional": [test]}).encode()))
+    report = bench.trial()
+    assert report["tests"] == [
+        {"name": "known rows", "outcome": "Pass", "observed": 1.0, "bound": 1.0, "rows": 4, "message": ""}
+    ]
+    test["expect"] = {"labels": [*right[:3], right[3] + 1], "minAccuracy": 0.9}
+    bench.publish(package(model, tests__yaml=json.dumps({"functional": [test]}).encode()))
+    report = bench.trial()
+    assert (report["outcome"], report["reason"]) == ("Rejected", "TestFailed")
+    assert report["tests"][0]["observed"] == 0.75
+    assert "wrong label in rows 3" in report["message"]
+
+
+def evil() -> bytes:
+    model = onnx.load_from_string(graphs.linear())
+    model.graph.node.append(helper.make_node("Evil", ["y"], ["z"], domain="evil.example"))
+    return model.SerializeToString()
+
+
+def broken() -> bytes:
+    return graphs.model(
+        [helper.make_node("MatMul", ["x", "x"], ["y"])],
+        inputs={"x": (TensorProto.FLOAT, ["N", 3])},
+        outputs={"y": (TensorProto.STRING, ["N"])},
+    ).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<html>", "not an ONNX file"),
+        (evil(), "custom domain"),
+        (broken(), "cannot load the model"),
+        (calibrated(graphs.linear()), "has shape"),
+        (package(graphs.linear(), model__yaml=b"task: classification\nfeatures: {"), "model.yaml is not YAML"),
+        (package(graphs.linear(), model__yaml=b"colour: blue"), "unknown field `colour`"),
+        (package(graphs.linear(), tests__yaml=b"functional: 3"), "tests.yaml"),
+        (package(graphs.linear(), **{"../escape": b""}), "only plain relative paths"),
+    ],
+    ids=["html", "custom operator", "type error", "calibration", "bad yaml", "unknown field", "tests", "traversal"],
+)
+def test_an_invalid_model_is_rejected_with_its_reason(bench: Bench, content: bytes, words: str) -> None:
+    bench.publish(content)
+    report = bench.trial()
+    assert (report["outcome"], report["reason"]) == ("Rejected", "InvalidModel")
+    assert words in report["message"]
+
+
+def test_other_bytes_than_promised_are_rejected(bench: Bench) -> None:
+    bench.publish(graphs.linear())
+    bench.document["model"]["sha256"] = "0" * 64
+    assert bench.trial()["reason"] == "DigestMismatch"
+    bench.document["model"]["uri"] += "-missing"
+    assert bench.trial()["reason"] == "FetchRefused"
+
+
+def test_a_broken_trial_is_no_verdict(bench: Bench) -> None:
+    bench.publish(graphs.linear())
+    bench.document["model"]["name"] = 5
+    finished = bench.run("trial")
+    assert finished.returncode == 1
+    assert "$.model.name" in bench.told()["error"]
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "words"),
+    [
+        ("os:abort", {}, "SIGABRT"),
+        ("numpy:zeros", {"shape": 10**12}, "more memory than is allowed"),
+        ("signal:pause", {}, "longer than 2 s"),
+    ],
+    ids=["crash", "memory", "time"],
+)
+def test_whatever_a_model_does_to_the_examining_process_is_a_verdict(
+    function: str, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(errors.Rejected, match=words):
+        sandbox.call(function, arguments, limits=sandbox.Limits(seconds=2))
