@@ -7,7 +7,7 @@ phi tempers evidence (see `evidence`). It is the variance of the split of events
 would show:
 - between stable pods (A/A), each pod against all of them, block by block;
 - with one stable pod (or pods not told apart), over time: each block against the one before, so slow drift cancels;
-- below 30 events: `DEFAULT`.
+- below 30 events: `DEFAULT`; above, the default fades as comparisons grow in number.
 Squares and expected squares are summed over blocks before dividing (a mean of per-block quotients would be drowned by
 blocks with a single event, whose quotient is 1 whatever the bursts).
 
@@ -21,6 +21,8 @@ margin.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from seatrial.analysis.evidence import Floats
@@ -30,6 +32,7 @@ DEFAULT = (
     4.0  # simulated without any history, errors in bursts of five: 2 rolls back 6 % of healthy candidates, 3 1.3 %,
 )
 # 4 0.7 %. The price: a candidate that fails every request is found after a dozen failures instead of four or five
+DEFAULT_WEIGHT = 5.0  # comparisons: a few blocks can look calm by luck; without it, bursts of five roll back 4 %
 FLOOR = 1.1
 CAP = 50.0
 FEW_EVENTS = 30
@@ -38,14 +41,24 @@ ONE_SIDED = 1.64  # normal quantile, 95 %
 UNSURE = 1.2  # 1 + 1.2 / (pods - 1) is Student's 95 % quantile in units of the normal one, within 3 % from four pods on
 
 
+@dataclasses.dataclass(frozen=True)
+class _Sums:
+    """Over all blocks before each block; `freedom` counts independent comparisons."""
+
+    squares: Floats
+    expected: Floats
+    events: Floats
+    freedom: Floats
+
+
 def phi(table: Table, given: float | None = None) -> Floats:
     """Dispersion in force in each slot, for each column: [T, C]."""
     if given is not None:
         return np.full(table.events_stable.shape, float(given))
     between = _between_pods(table)
     over_time = _over_time(table)
-    measured = np.where(between[2] >= FEW_EVENTS, _quotient(between), _quotient(over_time))
-    events = np.maximum(between[2], over_time[2])
+    measured = np.where(between.events >= FEW_EVENTS, _estimate(between), _estimate(over_time))
+    events = np.maximum(between.events, over_time.events)
     by_block = np.where(events >= FEW_EVENTS, np.clip(measured, FLOOR, CAP), DEFAULT)
     return by_block[table.slot_blocks]
 
@@ -60,20 +73,22 @@ def margin(table: Table, tolerance: Floats, *, dispersion: Floats, spread: float
     return np.maximum(1 + tolerance, np.exp(ONE_SIDED * s * pods[:, None]))
 
 
-def _between_pods(table: Table) -> tuple[Floats, Floats, Floats]:
-    """Sums up to each block: squares, expected squares, events; over blocks in which at least two pods answered."""
+def _between_pods(table: Table) -> _Sums:
+    """Each pod against all, over blocks in which at least two pods answered."""
     requests, events = _sum_blocks(table, table.pod_requests), _sum_blocks(table, table.pod_events)
     total = requests.sum(axis=1)
     share = np.divide(requests, total[:, None], out=np.zeros_like(requests), where=total[:, None] > 0)
-    comparable = ((requests > 0).sum(axis=1) >= 2)[:, None]
+    answering = (requests > 0).sum(axis=1)[:, None]
+    comparable = answering >= 2
     seen = events.sum(axis=1) * comparable
     squares = ((events - seen[:, None] * share[..., None]) ** 2).sum(axis=1) * comparable
     expected = seen * (share * (1 - share)).sum(axis=1)[:, None]
-    return _before(squares), _before(expected), _before(seen)
+    freedom = (answering - 1) * comparable * (seen > 0)
+    return _Sums(_before(squares), _before(expected), _before(seen), _before(freedom))
 
 
-def _over_time(table: Table) -> tuple[Floats, Floats, Floats]:
-    """The same sums with each block of the whole arm compared with the block before it."""
+def _over_time(table: Table) -> _Sums:
+    """Each block of the whole arm against the block before it."""
     requests, events = _sum_blocks(table, table.arm_requests), _sum_blocks(table, table.arm_events)
     pair = requests[1:] + requests[:-1]
     share = np.divide(requests[1:], pair, out=np.zeros_like(pair), where=pair > 0)[:, None]
@@ -81,7 +96,8 @@ def _over_time(table: Table) -> tuple[Floats, Floats, Floats]:
     first = np.zeros_like(events[:1])
     squares = np.concatenate([first, (events[1:] - both * share) ** 2])
     expected = np.concatenate([first, both * share * (1 - share)])
-    return _before(squares), _before(expected), _before(events)
+    freedom = np.concatenate([first, both > 0])
+    return _Sums(_before(squares), _before(expected), _before(events), _before(freedom))
 
 
 def _spread(table: Table, dispersion: Floats) -> Floats:
@@ -114,5 +130,7 @@ def _before(rows: Floats) -> Floats:
     return np.cumsum(rows, axis=0) - rows
 
 
-def _quotient(sums: tuple[Floats, Floats, Floats]) -> Floats:
-    return np.divide(sums[0], sums[1], out=np.ones_like(sums[0]), where=sums[1] > 0)
+def _estimate(sums: _Sums) -> Floats:
+    """Squares / expected squares, drawn to the default by as much as that says little."""
+    quotient = np.divide(sums.squares, sums.expected, out=np.ones_like(sums.squares), where=sums.expected > 0)
+    return (sums.freedom * quotient + DEFAULT_WEIGHT * DEFAULT) / (sums.freedom + DEFAULT_WEIGHT)

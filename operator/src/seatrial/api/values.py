@@ -27,6 +27,11 @@ class Duration(timedelta):
             raise ValueError(f"must be a duration like 30s, 5m or 1h30m, not {text!r}")
         return cls(milliseconds=sum(int(count) * _MILLISECONDS[unit] for count, unit in _PART.findall(text)))
 
+    @classmethod
+    def of(cls, span: timedelta) -> Duration:
+        """The same span, to be written in this form."""
+        return cls(seconds=span.total_seconds())
+
     def __str__(self) -> str:
         rest, parts = round(self.total_seconds() * 1000), []
         for unit, size in _MILLISECONDS.items():

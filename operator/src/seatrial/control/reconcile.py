@@ -140,10 +140,13 @@ class Reconciler:
 
 
 def contains(existing: Any, wanted: Any) -> bool:
-    """Whether everything wanted is there already; what others added doesn't matter. Lists are compared in order."""
+    """Whether everything wanted is there already; what others added doesn't matter, except in selectors, where a label
+    more means other pods. Lists are compared in order.
+    """
     if isinstance(wanted, Mapping):
         return isinstance(existing, Mapping) and all(
-            key in existing and contains(existing[key], value) for key, value in wanted.items()
+            key in existing and (existing[key] == value if key == "selector" else contains(existing[key], value))
+            for key, value in wanted.items()
         )
     if isinstance(wanted, list | tuple):
         return (

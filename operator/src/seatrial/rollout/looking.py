@@ -163,7 +163,7 @@ def analysis_status(seen: Look) -> status.AnalysisStatus:
     return status.AnalysisStatus(
         outcome=seen.outcome,
         at=seen.at,
-        window=str(Duration(seconds=round(seen.window.total_seconds()))),
+        window=str(Duration.of(seen.window)),
         message=seen.message[:2000],
         metrics=tuple(_metric(metric) for metric in seen.metrics),
     )

@@ -7,7 +7,7 @@ import msgspec
 
 from seatrial.api import spec, status
 from seatrial.api.status import Phase, Reason, VerdictKind
-from seatrial.api.values import whole_seconds
+from seatrial.api.values import Duration, whole_seconds
 
 from . import facts, looking, report, traffic
 from .decision import NOW, Case, Decision, Situation, decide, reject, verdict_on
@@ -202,7 +202,7 @@ def _judge_step(case: Case, candidate: status.Candidate, step: spec.Step, look: 
             candidate,
             Reason.INSUFFICIENT_TRAFFIC if overdue else Reason.CANARY_PROGRESSING,
             f"step {candidate.step} at {candidate.weight}%: {look.candidate_requests} of {step.min_requests} requests, "
-            f"{spec.seconds('0s') + look.observed!s} of {step.min_duration!s} observed",
+            f"{Duration.of(look.observed)} of {step.min_duration} observed",
         )
     if not look.passed:
         return _hold(case, candidate, Reason(look.reason), look.message)
