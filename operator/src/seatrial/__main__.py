@@ -48,8 +48,8 @@ def build(parts: operator.Parts) -> workers.Reconcile:
 def main(**options: str | int) -> None:
     """Run the Seatrial operator: progressive delivery of model versions.
 
-    The cluster is the one of the pod's service account, else of $KUBECONFIG. Ends with status 0 on SIGTERM; with 1 when
-    it lost the lease or can't go on, to be started again.
+    The cluster is that of $KUBECONFIG if set, else of the pod's service account, else of ~/.kube/config. Ends with
+    status 0 on SIGTERM; with 1 when it lost the lease or can't go on, to be started again.
     """
     try:
         chosen = settings.parse(**options)  # type: ignore[arg-type]  # click has converted each to its type

@@ -5,7 +5,7 @@
        +------ SIGTERM -------+--> no further look, the running ones finish, lease released, exit 0
                               +--> lease lost or watch dead: everything is cancelled, exit 1, Kubernetes starts it anew
 
-The watch runs on the leader only; a standby costs two requests every two seconds. Everything here is I/O and order;
+The watch runs on the leader only; a standby costs one request every two seconds. Everything here is I/O and order;
 decisions are made behind `reconcile`.
 """
 
