@@ -22,6 +22,9 @@ from tests.cluster.harness.apiserver import ApiServer
 def namespace(cluster: harness.Cluster) -> Iterator[str]:
     name = f"harness-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
+    # Pods are refused until the controller manager has made it.
+    account = ("get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name")
+    waiting.until(lambda: bool(cluster.kubectl(*account)), what="default service account", seconds=30)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
