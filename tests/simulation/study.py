@@ -33,6 +33,8 @@ class Result:
     median: float | None
 
 
+BARE = Scenario(with_history=False, told_apart=False)  # as a replay file without history and pods
+
 HEALTHY = [
     *(Cell(f"healthy, {rate:g}/s", Scenario(rate=rate), most=0.01) for rate in (1, 5, 20, 100)),
     Cell("shared outage 3 %, 5/s", Scenario(rate=5, outage_errors=0.03), most=0.01),
@@ -45,21 +47,25 @@ HEALTHY = [
     Cell("bursts of 5 and pods by 30 %, 100/s", Scenario(burst=5, spread=0.3), most=0.015),
     Cell("traffic x10 within the run, 10/s", Scenario(rate=10, diurnal=True), most=0.01),
     Cell("traffic x10 within the run, 100/s", Scenario(diurnal=True), most=0.01),
-    Cell("no history, bursts of 5, 20/s", Scenario(rate=20, burst=5, with_history=False), most=0.015),
+    Cell("bare: bursts of 5, 20/s", dataclasses.replace(BARE, rate=20, burst=5), most=0.015),
+    Cell("bare: bursts of 5, 100/s", dataclasses.replace(BARE, burst=5), most=0.015),
 ]
 REGRESSED = [
     Cell("5 % against .5 %, 100/s", Scenario(candidate_errors=0.05), least=0.99, median=75),
-    Cell(
-        "no history, 5 % against .5 %, 100/s",
-        Scenario(candidate_errors=0.05, with_history=False),
-        least=0.99,
-        median=75,
-    ),
     Cell("2 % against .5 %, 100/s", Scenario(candidate_errors=0.02), least=0.99, median=300),
     Cell("2 % against .5 %, 20/s", Scenario(rate=20, candidate_errors=0.02), least=0.90),
     Cell("every request fails, 5/s", Scenario(rate=5, candidate_errors=1.0), least=0.99, median=30),
     Cell("latency: body +30 %, 100/s", Scenario(candidate_median=0.026), least=0.99, median=180, column=SLOW),
     Cell("latency: slow share 1 % -> 3 %, 100/s", Scenario(slow=0.01, candidate_slow=0.03), least=0.95, column=SLOW),
+    Cell("bare: 5 % against .5 %, 100/s", dataclasses.replace(BARE, candidate_errors=0.05), least=0.99, median=75),
+    Cell("bare: 2 % against .5 %, 20/s", dataclasses.replace(BARE, rate=20, candidate_errors=0.02), least=0.90),
+    Cell(
+        "bare: body +30 %, 100/s",
+        dataclasses.replace(BARE, candidate_median=0.026),
+        least=0.99,
+        median=180,
+        column=SLOW,
+    ),
     Cell("pods by 30 %, 5 % against .5 %, 100/s", Scenario(spread=0.3, candidate_errors=0.05), least=0.99),
     Cell("pods by 30 %, 2 % against .5 %, 100/s", Scenario(spread=0.3, candidate_errors=0.02), least=0.80),
 ]

