@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import orjson
 
 from seatrial_server.http import binary
@@ -26,7 +28,7 @@ class Encoder:
         documents, tail = [], []
         for index, as_binary in reply.outputs:
             array = outputs[index]
-            shape = b",".join(b"%d" % size for size in array.shape)
+            shape = _dimensions(array.shape)
             if as_binary:
                 part = binary.encoded(array, self._datatypes[index])
                 tail.append(part)
@@ -41,6 +43,11 @@ class Encoder:
         if self._datatypes[index] == "BYTES":
             return orjson.dumps([_text(value) for value in array.reshape(-1)])
         return orjson.dumps(array.reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+@functools.lru_cache(maxsize=1024)
+def _dimensions(shape: tuple[int, ...]) -> bytes:
+    return ",".join(map(str, shape)).encode()
 
 
 def _text(value: object) -> str:

@@ -53,7 +53,8 @@ class V2:
         self._identity = identity
         self._schema = model
         self._decoder, self._encoder, self._batcher, self._counters = decoder, encoder, batcher, counters
-        self._ids = (f"{secrets.token_hex(4)}-{number:x}" for number in itertools.count(1))
+        prefix = secrets.token_hex(4)
+        self._ids = (f"{prefix}-{number:x}" for number in itertools.count(1))
         model_path = f"/v2/models/{urllib.parse.quote(identity.model, safe='')}"
         version_path = f"{model_path}/versions/{urllib.parse.quote(identity.version, safe='')}"
         self._infer_targets = frozenset(f"{path}/infer".encode() for path in (model_path, version_path))

@@ -69,6 +69,7 @@ def build(
     prepared = Path(prepared_folder)
     prepared.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=prepared.parent) as scratch:
+        tempfile.tempdir = scratch  # the quantizer makes temporary folders of its own, and /tmp may be read-only
         opened = _open(Path(package_folder), Path(scratch))
         choice = _reproduce(opened, recorded) if recorded else _choose(opened, wanted)
         served = choice.path.read_bytes()
