@@ -28,7 +28,7 @@ import numpy as np
 from seatrial.analysis.evidence import Floats
 from seatrial.analysis.table import Table
 
-# Simulated without history, errors in bursts of five: 2 rolls back 6 % of healthy candidates, 3 1.3 %, 4 less than 1 %.
+# Simulated without history, errors in bursts of five: 2 rolls back 6 % of healthy candidates, 3 1.3 %, 4 about 1 %.
 # The price: a candidate that fails every request is found after a dozen failures instead of four or five.
 DEFAULT = 4.0
 DEFAULT_WEIGHT = 5.0  # comparisons: a few blocks can look calm by luck; without it, bursts of five roll back 4 %
