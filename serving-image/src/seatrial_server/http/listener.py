@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from seatrial_server.http.connection import Connection, Phase, Timeouts
+from seatrial_server.http.connection import Connection, Timeouts
 from seatrial_server.http.exchange import Application
 
 _SWEEP_SECONDS = 0.25
@@ -93,10 +93,6 @@ class Listener:
     def closed(self, connection: Connection) -> None:
         """See `connection.Host`."""
         self._connections.discard(connection)
-
-    def waiting(self) -> int:
-        """Connections with a request that is not answered."""
-        return sum(connection.phase is Phase.BUSY for connection in self._connections)
 
     async def _sweep(self) -> None:
         while True:
