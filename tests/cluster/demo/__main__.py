@@ -73,6 +73,8 @@ class Result:
 
 def main() -> int:
     console = rich.console.Console()
+    if not console.is_terminal:
+        console.width = 160
     show = view.View(console)
     show.say("cold, the cluster's programs and images are built first: about 15 minutes on two cores; warm, 20 seconds")
     platform = installation.install(say=show.say)

@@ -161,6 +161,11 @@ class Candidate(Base, frozen=True, kw_only=True):
         bool, Meta(description="All steps passed; full capacity is being made, then all traffic moves.")
     ] = False
 
+    @property
+    def wants_sight(self) -> bool:
+        """It has traffic, or needs only metrics to get some."""
+        return bool(self.step) or (self.started_at is not None and not self.promoting)
+
 
 class Share(Base, frozen=True, kw_only=True):
     """Requests answered, by arm, in the current step."""

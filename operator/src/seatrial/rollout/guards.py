@@ -22,7 +22,7 @@ def candidate_regressed(case: Case) -> Decision | None:
 def promoted_regressed(case: Case) -> Decision | None:
     """During the soak the way back is one flip: the old version is warm and takes all traffic again."""
     look, candidate = case.look, case.candidate
-    if (candidate is not None and candidate.step) or look is None or look.outcome is not looking.Outcome.FAIL:
+    if (candidate is not None and candidate.wants_sight) or look is None or look.outcome is not looking.Outcome.FAIL:
         return None
     return _flip_back(case, Reason.REGRESSED_AFTER_PROMOTION, look.message)
 

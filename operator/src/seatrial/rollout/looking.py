@@ -61,7 +61,7 @@ def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
     stable, candidate, previous = now_status.stable, now_status.candidate, now_status.previous
     if stable is None:
         return None
-    if candidate is not None and candidate.step:
+    if candidate is not None and candidate.wants_sight:
         since = candidate.weight_since or now - snapshot.spec.analysis.interval
         return Window(stable=stable.revision, candidate=candidate.revision, since=since)
     if previous is not None and now < previous.warm_until:

@@ -142,7 +142,9 @@ def on_trial(case: Case) -> Decision | None:
 
 
 def starting(case: Case) -> Decision | None:
-    """No weight before readiness, and none while a third version has pods that the shared selector would catch."""
+    """No weight before readiness, none before its metrics arrive, and none while a third version has pods that the
+    shared selector would catch.
+    """
     candidate = case.candidate
     if candidate is None or candidate.promoting or candidate.step:
         return None
@@ -159,6 +161,8 @@ def starting(case: Case) -> Decision | None:
             previous=None,
             look_again=case.snapshot.spec.analysis.interval,
         )
+    if case.look is None or case.look.blind:
+        return _unseen(case, candidate)
     return _give_weight(case, candidate, step=1, weight=step.weight)
 
 
@@ -386,6 +390,19 @@ def _blind(case: Case, candidate: status.Candidate, why: str) -> Decision:
         phase=Phase.CANARY,
         candidate=blind,
         look_again=analysis.interval,
+    )
+
+
+def _unseen(case: Case, candidate: status.Candidate) -> Decision:
+    """A new pod is scraped some seconds after it is Ready; a Prometheus that fails is worth another word."""
+    failing = case.look is not None and case.look.outcome is looking.Outcome.ERROR
+    return decide(
+        case,
+        Reason.METRICS_UNAVAILABLE if failing else Reason.STARTING,
+        f"{_who(case)}: pods Ready, waits for their metrics: {case.look.message if case.look else 'no look yet'}",
+        phase=Phase.STARTING,
+        candidate=msgspec.structs.replace(candidate, started_at=case.now),
+        look_again=case.snapshot.spec.analysis.interval,
     )
 
 
