@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.unit.rollout import world as worlds
+
 from seatrial.api.spec import Duration, InsufficientTraffic
 from seatrial.api.status import Commands, Phase, VerdictKind
 

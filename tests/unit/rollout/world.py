@@ -1,6 +1,6 @@
 """A small world for the planner: it does what status and children ask for, as a cluster would, in steps of time.
 
-`World.run` repeats plan -> write status -> apply, lets pods become Ready, endpoints follow the Service and traffic flow;
+`World.run` repeats plan -> write status -> apply, lets pods become Ready, endpoints follow the Service, traffic flow;
 each single write can be the last one before a crash. Promises are checked after every write.
 """
 
