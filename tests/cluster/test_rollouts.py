@@ -1,6 +1,6 @@
 """End to end on a real cluster: every way a version can go, with real traffic, and what a fault may not change.
 
-Each test has a namespace with version 1 installed and a client sending 50 requests/s, which must lose nothing and see
+Each test has a namespace with version 2 installed and a client sending 50 requests/s, which must lose nothing and see
 no error that no model made.
 """
 
@@ -32,9 +32,9 @@ def resource(platform: installation.Platform, package: str, **rollout: Any) -> d
 
 @pytest.fixture
 def installed(subject: watching.Subject) -> Iterator[watching.Subject]:
-    """Version 1 serves traffic. At the end nothing may be lost."""
-    subject.apply(resource(subject.platform, "digits-v1"))
-    wait_for_verdict(subject, "1")
+    """Version 2 serves traffic. At the end nothing may be lost."""
+    subject.apply(resource(subject.platform, "digits-v2"))
+    wait_for_verdict(subject, "2")
     subject.start_client()
     yield subject
     books = subject.books()
@@ -68,6 +68,12 @@ def outcome(sight: watching.Sight, version: str) -> tuple[str, str, str]:
     return verdict.verdict.value, verdict.reason.value, stable.model_version
 
 
+def rolled_back(sight: watching.Sight, version: str, *, by: str) -> bool:
+    """Whether version 2 serves because of this metric; comparison and absolute guard may be first, as traffic falls."""
+    verdict, reason, serving = outcome(sight, version)
+    return (verdict, serving) == ("Rejected", "2") and reason in (f"{by}Regressed", f"{by}AboveMaximum")
+
+
 def kill_the_operator(platform: installation.Platform) -> None:
     """At once, without a chance to release its lease."""
     platform.cluster.kubectl(
@@ -83,8 +89,8 @@ def kill_the_operator(platform: installation.Platform) -> None:
 
 
 def test_a_better_version_is_promoted_and_the_old_one_leaves_after_the_soak(installed):
-    installed.apply(resource(installed.platform, "digits-v2"))
-    assert outcome(wait_for_verdict(installed, "2"), "2") == ("Promoted", "Promoted", "2")
+    installed.apply(resource(installed.platform, "digits-v2b"))
+    assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
     sight = installed.wait(lambda one: one.settled, what="the end of the soak", seconds=60)
     assert sight.ready == ("True", "Promoted")
     old = "app.kubernetes.io/component=server,seatrial.dev/revision!=" + sight.status.stable.revision
@@ -96,49 +102,49 @@ def test_a_better_version_is_promoted_and_the_old_one_leaves_after_the_soak(inst
 def test_a_version_that_fails_requests_is_rolled_back_by_errors(installed):
     installed.apply(resource(installed.platform, "digits-v3"))
     sight = wait_for_verdict(installed, "3")
-    assert outcome(sight, "3") == ("Rejected", "ErrorsRegressed", "1")
-    assert "errors: candidate" in sight.status.last_rollback.message
+    assert rolled_back(sight, "3", by="Errors")
+    assert "candidate" in sight.status.last_rollback.message
     sight = installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=30)
     assert sight.ready == ("False", "RolledBack")
 
 
 def test_a_slow_version_is_rolled_back_by_latency(installed):
     installed.apply(resource(installed.platform, "digits-v4"))
-    assert outcome(wait_for_verdict(installed, "4"), "4") == ("Rejected", "LatencyRegressed", "1")
+    assert rolled_back(wait_for_verdict(installed, "4"), "4", by="Latency")
 
 
 def test_a_wrong_digest_is_refused_before_any_traffic(installed):
-    wish = resource(installed.platform, "digits-v2")
+    wish = resource(installed.platform, "digits-v2b")
     wish["spec"]["model"]["sha256"] = "f" * 64
     installed.apply(wish)
-    sight = wait_for_verdict(installed, "2")
-    assert outcome(sight, "2") == ("Rejected", "ModelRejected", "1")
+    sight = wait_for_verdict(installed, "2b")
+    assert outcome(sight, "2b") == ("Rejected", "ModelRejected", "2")
     assert "DigestMismatch" in sight.message
-    assert sight.books.answered_by("2") == 0
+    assert sight.books.answered_by("2b") == 0
 
 
 def test_another_version_during_the_canary_supersedes_the_candidate(installed):
-    installed.apply(resource(installed.platform, "digits-v2", steps=LONG_STEPS, stepTimeout="30m"))
-    wait_for_canary(installed, "2")
-    installed.apply(resource(installed.platform, "digits-v2b"))
-    sight = wait_for_verdict(installed, "2b")
-    assert outcome(sight, "2b") == ("Promoted", "Promoted", "2b")
-    assert sight.verdict("2").verdict.value == "Superseded"
+    installed.apply(resource(installed.platform, "digits-v2b", steps=LONG_STEPS, stepTimeout="30m"))
+    wait_for_canary(installed, "2b")
+    installed.apply(resource(installed.platform, "digits-v2c"))
+    sight = wait_for_verdict(installed, "2c")
+    assert outcome(sight, "2c") == ("Promoted", "Promoted", "2c")
+    assert sight.verdict("2b").verdict.value == "Superseded"
 
 
 def test_going_back_during_the_canary_is_ready_at_once(installed):
-    installed.apply(resource(installed.platform, "digits-v2", steps=LONG_STEPS))
-    wait_for_canary(installed, "2")
-    installed.apply(resource(installed.platform, "digits-v1"))
+    installed.apply(resource(installed.platform, "digits-v2b", steps=LONG_STEPS))
+    wait_for_canary(installed, "2b")
+    installed.apply(resource(installed.platform, "digits-v2"))
     sight = installed.wait(lambda one: one.current and one.ready == ("True", "Promoted"), what="Ready", seconds=15)
-    assert outcome(sight, "2") == ("Superseded", "Superseded", "1")
+    assert outcome(sight, "2b") == ("Superseded", "Superseded", "2")
 
 
 def test_an_operator_killed_during_the_canary_promotes_all_the_same(installed):
-    installed.apply(resource(installed.platform, "digits-v2"))
-    wait_for_canary(installed, "2")
+    installed.apply(resource(installed.platform, "digits-v2b"))
+    wait_for_canary(installed, "2b")
     kill_the_operator(installed.platform)
-    assert outcome(wait_for_verdict(installed, "2"), "2") == ("Promoted", "Promoted", "2")
+    assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
 
 
 def test_an_operator_killed_during_the_rollback_rolls_back_all_the_same(installed):
@@ -147,30 +153,30 @@ def test_an_operator_killed_during_the_rollback_rolls_back_all_the_same(installe
     wait_for_verdict(installed, "3")
     kill_the_operator(installed.platform)
     sight = installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=SECONDS)
-    assert outcome(sight, "3") == ("Rejected", "ErrorsRegressed", "1")
+    assert rolled_back(sight, "3", by="Errors")
     assert sight.ready == ("False", "RolledBack")
 
 
 def test_without_prometheus_the_canary_holds_and_goes_on_when_it_is_back(installed):
-    installed.apply(resource(installed.platform, "digits-v2"))
-    wait_for_canary(installed, "2")
+    installed.apply(resource(installed.platform, "digits-v2b"))
+    wait_for_canary(installed, "2b")
     prometheus = installed.platform.cluster.prometheus
     prometheus.stop()
     try:
         sight = installed.wait(lambda one: one.ready[1] == "MetricsUnavailable", what="blindness", seconds=60)
         assert sight.status.candidate.weight > 0
-        assert sight.verdict("2") is None
+        assert sight.verdict("2b") is None
     finally:
         prometheus.start()
-    assert outcome(wait_for_verdict(installed, "2"), "2") == ("Promoted", "Promoted", "2")
+    assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
 
 
 def test_deleting_during_the_canary_leaves_nothing_and_hangs_on_nothing(subject):
-    subject.apply(resource(subject.platform, "digits-v1"))
-    wait_for_verdict(subject, "1")
+    subject.apply(resource(subject.platform, "digits-v2"))
+    wait_for_verdict(subject, "2")
     subject.start_client()
-    subject.apply(resource(subject.platform, "digits-v2", steps=LONG_STEPS))
-    wait_for_canary(subject, "2")
+    subject.apply(resource(subject.platform, "digits-v2b", steps=LONG_STEPS))
+    wait_for_canary(subject, "2b")
     kubectl = subject.platform.cluster.kubectl
     kubectl("delete", watching.RESOURCE, subject.name, "-n", subject.namespace, "--wait", "--timeout=20s")
     mine = f"seatrial.dev/modeldeployment={subject.name}"

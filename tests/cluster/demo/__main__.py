@@ -33,7 +33,14 @@ class Result:
 
     @property
     def expected(self) -> str:
-        return f"{self.scenario.verdict} ({self.scenario.reason})"
+        return f"{self.scenario.verdict} ({' or '.join(self.scenario.reasons)})"
+
+    @property
+    def as_expected(self) -> bool:
+        verdict = self.sight.verdict(self.version)
+        return (
+            verdict is not None and verdict.verdict == self.scenario.verdict and verdict.reason in self.scenario.reasons
+        )
 
     @property
     def wrongs(self) -> list[str]:
@@ -41,7 +48,7 @@ class Result:
         books, serving = self.sight.books, self.sight.status.stable
         served = books.answered_by(self.version)
         checks = {
-            f"expected {self.expected}, seen {self.seen}": self.expected != self.seen,
+            f"expected {self.expected}, seen {self.seen}": not self.as_expected,
             f"version {self.scenario.serving} should serve": not serving
             or serving.model_version != self.scenario.serving,
             f"a refused version answered {served} requests": not self.scenario.gets_traffic and served > 0,

@@ -12,7 +12,8 @@ class Scenario:
     sample: str
     title: str
     verdict: str
-    reason: str
+    reasons: tuple[str, ...]
+    """Any of these: the comparison and the absolute guard may be first, as the traffic falls."""
     serving: str
     """Model version that has the traffic afterwards."""
     gets_traffic: bool = True
@@ -23,35 +24,35 @@ SCENARIOS = (
         sample="digits-v1",
         title="first install",
         verdict="Promoted",
-        reason="Promoted",
+        reasons=("Promoted",),
         serving="1",
     ),
     Scenario(
         sample="digits-v2",
         title="better model, int8",
         verdict="Promoted",
-        reason="Promoted",
+        reasons=("Promoted",),
         serving="2",
     ),
     Scenario(
         sample="digits-v3",
         title="fails on some inputs",
         verdict="Rejected",
-        reason="ErrorsRegressed",
+        reasons=("ErrorsRegressed", "ErrorsAboveMaximum"),
         serving="2",
     ),
     Scenario(
         sample="digits-v4",
         title="right but slow",
         verdict="Rejected",
-        reason="LatencyRegressed",
+        reasons=("LatencyRegressed", "LatencyAboveMaximum"),
         serving="2",
     ),
     Scenario(
         sample="digits-v5",
         title="bad once quantized",
         verdict="Rejected",
-        reason="ModelRejected",
+        reasons=("ModelRejected",),
         serving="2",
         gets_traffic=False,
     ),
@@ -59,7 +60,7 @@ SCENARIOS = (
         sample="digits-v6",
         title="wrong sha256",
         verdict="Rejected",
-        reason="ModelRejected",
+        reasons=("ModelRejected",),
         serving="2",
         gets_traffic=False,
     ),
