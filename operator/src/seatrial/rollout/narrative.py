@@ -33,7 +33,7 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
         rolled_back = decision.rollback is not None
         yield Event(
             reason=Reason.ROLLED_BACK if rolled_back else verdict.reason,
-            message=f"version {verdict.model_version} ({verdict.revision}): {verdict.message}",
+            message=_about(verdict),
             warning=verdict.verdict is VerdictKind.REJECTED,
         )
     if after.last_rollback is not None and _just_drained(before.last_rollback, after.last_rollback):
@@ -54,6 +54,13 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
             "were asked for: with provider Service the share follows the number of pods; more replicas make it finer",
             warning=True,
         )
+
+
+def _about(verdict: status.Verdict) -> str:
+    """Why a version was rejected doesn't name it; the other verdicts' messages do."""
+    if verdict.verdict is not VerdictKind.REJECTED:
+        return verdict.message
+    return f"version {verdict.model_version} ({verdict.revision}): {verdict.message}"
 
 
 def promoted(before: status.Status, after: status.Status) -> bool:
