@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from seatrial.analysis import policy
+from seatrial.api import values
 
 
 def decode(**fields):
-    return policy.decode(json.dumps(fields).encode())
+    return policy.of(msgspec.json.decode(json.dumps(fields), type=policy.Tolerances, dec_hook=values.decode_hook))
 
 
 def test_an_empty_policy_has_the_defaults_of_the_resource():
@@ -28,14 +29,18 @@ def test_texts_become_fractions_and_seconds():
 
 
 def test_where_samples_come_from_is_not_the_statistics_business():
-    assert decode(prometheus={"url": "http://example.com"}, blindTimeout="2m", metrics=[]) == policy.Policy()
+    assert decode(prometheus={"url": "http://example.com"}, blindTimeout="2m") == policy.Policy()
+
+
+def test_steps_share_the_rate_of_false_rollbacks():
+    assert policy.of(policy.Tolerances(), steps=2).false_rollback_rate == pytest.approx(0.005)
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        pytest.param({"errors": {"max": "5"}}, "errors.max must be a percentage", id="no percent sign"),
-        pytest.param({"interval": "15"}, "interval must be a duration", id="no unit"),
+        pytest.param({"errors": {"max": "5"}}, r"percentage like .* at `\$.errors.max`", id="no percent sign"),
+        pytest.param({"interval": "15"}, r"duration like .* at `\$.interval`", id="no unit"),
         pytest.param({"interval": "0s"}, "interval must be longer than zero", id="zero"),
         pytest.param({"falseRollbackRate": "0%"}, "falseRollbackRate must be above 0%", id="no alpha"),
         pytest.param({"falseRollbackRate": "50%"}, "at most 20%", id="alpha too large"),

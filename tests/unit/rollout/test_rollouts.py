@@ -5,16 +5,22 @@ The world (world.py) gives every pod five seconds to become Ready and 50 request
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 from datetime import timedelta
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import Duration, InsufficientTraffic
 from seatrial.api.status import Commands, Phase, VerdictKind
+from seatrial.cli import replay
+from seatrial.rollout import recording
 
 
 def settled(world: worlds.World) -> bool:
@@ -76,6 +82,17 @@ def test_a_version_that_fails_requests_is_rolled_back_with_the_numbers_in_the_me
     assert "errors: candidate" in rollback.message
     world.run(lambda one: one.status.last_rollback.zero_weight_at is not None)
     world.run(lambda one: all(one.version(pod.revision) == "1" for pod in one.pods.values()))
+
+
+def test_the_evidence_kept_with_a_rollback_replays_to_the_same_verdict():
+    world = in_canary(installed())
+    world.error_share["2"] = 0.2
+    world.run(rolled_back)
+    kept = gzip.decompress(base64.b64decode(world.evidence["binaryData"][recording.FILE]))
+    replayed = CliRunner().invoke(replay.command, ["-"], input=kept)
+    assert replayed.exit_code == 0, replayed.output
+    last = json.loads(replayed.output.splitlines()[-1])
+    assert (last["outcome"], last["reason"]) == ("Fail", world.status.verdicts[0].reason.value)
 
 
 def test_a_shared_outage_does_not_blame_the_candidate():

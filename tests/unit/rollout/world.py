@@ -63,6 +63,7 @@ class World:
         self.stuck: set[str] = set()  # versions whose pods never become Ready
         self.prometheus_down = False
         self.events: list[str] = []
+        self.evidence: dict | None = None
         self.weights: list[int] = []
         self.writes_until_crash: int | None = None
 
@@ -113,7 +114,7 @@ class World:
             for name in names_of_kind:
                 yield {
                     "kind": kind,
-                    "metadata": {"name": name, "uid": f"{kind}-{name}", "labels": {names.REVISION: name}},
+                    "metadata": {"name": f"churn-{name}", "uid": f"{kind}-{name}", "labels": {names.REVISION: name}},
                 }
 
     def plan(self) -> finishing.Plan:
@@ -138,6 +139,7 @@ class World:
     def _pass(self) -> None:
         for _ in range(4):  # a pass that asks to be looked at again at once
             plan = self.plan()
+            self.evidence = plan.evidence or self.evidence
             if plan.status != self.status:
                 self._wrote()
                 self.status = plan.status
@@ -148,7 +150,9 @@ class World:
             for gone in plan.delete:
                 self._wrote()
                 kinds = {"ControllerRevision": self.records, "ConfigMap": self.reports}
-                {**kinds, "Deployment": self.deployments, "Job": self.trials}[gone.kind].pop(gone.name, None)
+                {**kinds, "Deployment": self.deployments, "Job": self.trials}[gone.kind].pop(
+                    gone.name.removeprefix("churn-"), None
+                )
             self.events += [event.reason for event in plan.events]
             if plan.look_again != timedelta(0):
                 return

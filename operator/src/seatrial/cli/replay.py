@@ -15,6 +15,7 @@ import msgspec
 
 from seatrial.analysis import judgement, policy, verdict
 from seatrial.analysis import slots as slots_
+from seatrial.api import values
 
 BAD_FILE = 2
 
@@ -23,7 +24,7 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """A replay file. `history`: stable's slots before the canary, for dispersion; `minRequests`: needed for Pass."""
 
     slots: tuple[slots_.Slot, ...]
-    policy: policy.PolicyText = policy.PolicyText()
+    policy: policy.Tolerances = policy.Tolerances()
     history: tuple[slots_.Slot, ...] = ()
     min_requests: slots_.Count = 0
 
@@ -45,7 +46,7 @@ def command(file: str) -> None:
     """
     source = "standard input" if file == "-" else file
     try:
-        recording = msgspec.json.decode(_read(file), type=Recording)
+        recording = msgspec.json.decode(_read(file), type=Recording, dec_hook=values.decode_hook)
         _check(recording)
         allowed = _policy(recording.policy)
     except OSError as error:
@@ -67,9 +68,9 @@ def _read(file: str) -> bytes:
     return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
 
 
-def _policy(text: policy.PolicyText) -> policy.Policy:
+def _policy(text: policy.Tolerances) -> policy.Policy:
     try:
-        return policy.parse(text)
+        return policy.of(text)
     except ValueError as error:
         raise ValueError(f"policy.{error}") from error
 

@@ -63,6 +63,7 @@ class Reconciler:
     async def _carry_out(self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot) -> Result:
         snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key))
         plan = planner.plan(snapshot, self._cluster.server_now())
+        await self._keep(key, plan.evidence)
         raw = await self._write(key, raw, snapshot.status, plan.status)
         await self._tell(raw, snapshot.status, plan)
         try:
@@ -72,6 +73,15 @@ class Reconciler:
         self._refusals.pop(key, None)
         again = plan.look_again.total_seconds() if plan.look_again is not None else None
         return Result(look_again_in=again, in_flight=plan.in_flight)
+
+    async def _keep(self, key: Key, evidence: gateway.Object | None) -> None:
+        """Before the verdict, so that one is rarely without it; but nothing may delay a rollback."""
+        if evidence is None:
+            return
+        try:
+            await self._cluster.apply(evidence)
+        except errors.ClusterError as error:
+            _LOG.warning("evidence not kept", extra={"key": str(key), "error": str(error)})
 
     async def _write(self, key: Key, raw: gateway.Object, before: Status, after: Status) -> gateway.Object:
         """The status, when it differs; somebody else's write in between ends the pass with Conflict."""

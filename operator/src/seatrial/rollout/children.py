@@ -15,7 +15,7 @@ import msgspec
 from seatrial.api import API_VERSION, KIND, spec, status, values
 from seatrial.api.values import whole_seconds
 
-from . import config, facts, names, revision, templates, traffic
+from . import config, facts, looking, names, recording, revision, templates, traffic
 from .decision import Case
 from .guards import pods_asked_for
 
@@ -215,6 +215,30 @@ def _budget(owner: facts.Owner, stable: str) -> Object:
         "kind": "PodDisruptionBudget",
         "metadata": _meta(owner, owner.name),
         "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
+    }
+
+
+def evidence(snapshot: facts.Snapshot, of: str, seen: looking.Look) -> Object:
+    """What a verdict rests on, for `seatrial replay`. It belongs to its revision's record and goes with it.
+
+    Without the label that the operator lists children by: nobody needs it in every pass.
+    """
+    name = names.of_revision(snapshot.owner.name, of)
+    uid = next(
+        one["metadata"]["uid"]
+        for one in snapshot.observed
+        if (one["kind"], one["metadata"]["name"]) == ("ControllerRevision", name)
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": names.of_evidence(snapshot.owner.name, of),
+            "namespace": snapshot.owner.namespace,
+            "labels": {names.MANAGED_BY: names.MANAGER, names.REVISION: of},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ControllerRevision", "name": name, "uid": uid}],
+        },
+        "binaryData": {recording.FILE: recording.render(seen, snapshot.spec)},
     }
 
 

@@ -16,8 +16,9 @@ from .decision import NOW, Case, Decision, Situation
 
 
 class Plan(facts.Fact, frozen=True, kw_only=True):
-    """What a pass does, in this order: write status, apply, delete, tell."""
+    """What a pass does, in this order: keep the evidence of a verdict, write status, apply, delete, tell."""
 
+    evidence: dict[str, Any] | None = None
     status: Status
     apply: tuple[dict[str, Any], ...] = ()
     delete: tuple[children.Deletion, ...] = ()
@@ -39,6 +40,7 @@ def finish(case: Case, decision: Decision) -> Plan:
         )
     after = _status(case, decision)
     return Plan(
+        evidence=_evidence(case, decision),
         status=after,
         apply=children.wanted(snapshot, after, case.now),
         delete=children.unwanted(snapshot, after),
@@ -46,6 +48,14 @@ def finish(case: Case, decision: Decision) -> Plan:
         look_again=_look_again(case, after, decision),
         in_flight=after.candidate is not None or after.previous is not None or _draining(after),
     )
+
+
+def _evidence(case: Case, decision: Decision) -> dict[str, Any] | None:
+    """Of a candidate that evidence against stable has rolled back."""
+    look, candidate = case.look, case.candidate
+    if candidate is None or look is None or look.outcome is not looking.Outcome.FAIL or decision.rollback is None:
+        return None
+    return children.evidence(case.snapshot, candidate.revision, look)
 
 
 def invalid(before: Status, *, generation: int, message: str, now: datetime) -> Status:

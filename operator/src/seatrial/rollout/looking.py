@@ -11,8 +11,11 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from seatrial.analysis import counters, explain, judgement, policy, slots, soak, verdict
-from seatrial.api import spec, status
+import msgspec
+
+from seatrial.analysis import counters, explain, judgement, policy, soak, verdict
+from seatrial.analysis.slots import Slot
+from seatrial.api import status
 from seatrial.api.values import Duration
 
 from . import facts, report
@@ -36,6 +39,8 @@ class Look(facts.Fact, frozen=True, kw_only=True):
     first_request_at: datetime | None = None
     breach_at: datetime | None = None
     metrics: tuple[judgement.MetricEvidence, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    history: tuple[Slot, ...] = ()
 
     @property
     def blind(self) -> bool:
@@ -79,29 +84,14 @@ def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:
     reading = _read(snapshot, asked, sight.series, start=asked.since, end=now)
     if reading.blind:
         return Look(outcome=Outcome.NO_DATA, reason=status.Reason.METRICS_UNAVAILABLE, message=reading.blind, at=now)
-    limits = policy_of(snapshot.spec)
+    limits = policy.of(snapshot.spec.analysis, steps=len(snapshot.spec.rollout.steps))
     history = _read(snapshot, asked, sight.history, start=asked.since - HISTORY, end=asked.since).slots
     if asked.soak:
         judged = soak.judge_alone(reading.slots, limits, reference=history)
     else:
         judged = verdict.judge(reading.slots, limits, history=history)
-    return _summary(judged, reading.slots, asked, now)
-
-
-def policy_of(wish: spec.Spec) -> policy.Policy:
-    """What is tolerated in one step, as numbers."""
-    analysis = wish.analysis
-    return policy.Policy(
-        false_rollback_rate=analysis.false_rollback_rate / len(wish.rollout.steps),
-        interval=analysis.interval.total_seconds(),
-        errors=policy.Errors(max=analysis.errors.max, tolerance=analysis.errors.tolerance),
-        latency=policy.Latency(
-            threshold=analysis.latency.threshold.total_seconds(),
-            max=analysis.latency.max,
-            tolerance=analysis.latency.tolerance,
-        ),
-        rejections=policy.Rejections(tolerance=analysis.rejections.tolerance),
-    )
+    summary = _summary(judged, reading.slots, asked, now)
+    return msgspec.structs.replace(summary, slots=reading.slots, history=tuple(history))
 
 
 def _read(
@@ -134,7 +124,7 @@ def _read(
     )
 
 
-def _summary(judged: judgement.Judgement, seen: Sequence[slots.Slot], asked: Window, now: datetime) -> Look:
+def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Window, now: datetime) -> Look:
     first = next((place for place, slot in enumerate(seen) if slot.candidate.requests), None)
     answered = [slot for slot in seen[first:] if slot.candidate.requests or slot.stable.requests] if seen else []
 

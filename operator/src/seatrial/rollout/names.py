@@ -24,6 +24,10 @@ def of_trial(name: str, revision: str) -> str:
     return f"{name}-{revision}-trial"
 
 
+def of_evidence(name: str, revision: str) -> str:
+    return f"{name}-{revision}-evidence"
+
+
 def labels(name: str, revision: str | None = None) -> dict[str, str]:
     """Labels that every child carries."""
     common = {MANAGED_BY: MANAGER, DEPLOYMENT: name}
