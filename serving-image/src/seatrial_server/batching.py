@@ -49,7 +49,10 @@ class Batcher:
         rows = job.rows
         if self._rows + rows > self._limits.max_queue_rows:
             raise self._overload(rows)
-        job.deadline = job.started + self._limits.timeout_seconds
+        timeout = min(job.timeout or self._limits.timeout_seconds, self._limits.timeout_seconds)
+        if self._rows * self._plan.row_seconds > timeout:
+            raise self._overload(rows)  # it would be dropped unanswered when its turn came
+        job.deadline = job.started + timeout
         self._queue.append(job)
         self._rows += rows
         self._counters.queue_rows = self._rows
@@ -57,8 +60,8 @@ class Batcher:
             if self._rows >= self._max_rows:
                 self._run_queue()  # a full batch gains nothing by waiting for the end of the turn
                 return
-        elif self._watch is None:
-            self._watch = self._loop.call_later(self._limits.timeout_seconds, self._expire)
+        elif self._watch is None or self._watch.when() > self._loop.time() + timeout:
+            self._watch_from_now(timeout)
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._turn)
@@ -72,7 +75,7 @@ class Batcher:
         wait = max(1, math.ceil(self._rows * self._plan.row_seconds))
         return errors.RequestError(
             429,
-            f"{self._rows} rows are waiting, at most {bound} may: try again later",
+            f"{self._rows} rows are waiting, which is as much as can be answered in time: try again later",
             code="Overloaded",
             outcome="shed",
             headers=b"Retry-After: %d\r\n" % wait,
@@ -137,14 +140,21 @@ class Batcher:
         for job in self._running:
             if now >= job.deadline:
                 job.finish(_too_slow())
-        while self._queue and now >= self._queue[0].deadline:
-            job = self._queue.popleft()
-            self._rows -= job.rows
-            job.finish(_too_late())
-        self._counters.queue_rows = self._rows
+        late = [job for job in self._queue if now >= job.deadline]
+        if late:
+            self._queue = collections.deque(job for job in self._queue if now < job.deadline)
+            self._rows -= sum(job.rows for job in late)
+            self._counters.queue_rows = self._rows
+            for job in late:
+                job.finish(_too_late())
         waiting = [job.deadline for job in (*self._running, *self._queue) if not job.finished]
         if waiting:
-            self._watch = self._loop.call_later(max(0.001, min(waiting) - now), self._expire)
+            self._watch_from_now(max(0.001, min(waiting) - now))
+
+    def _watch_from_now(self, seconds: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._loop.call_later(seconds, self._expire)
 
     def close(self) -> None:
         """Let the worker thread go."""
@@ -155,7 +165,7 @@ class Batcher:
 def _too_late() -> errors.RequestError:
     return errors.RequestError(
         503,
-        "dropped after waiting for limits.timeoutSeconds: the server is overloaded",
+        "dropped after waiting until its deadline: the server is overloaded",
         code="Overloaded",
         outcome="shed",
         headers=b"Retry-After: 1\r\n",
@@ -164,5 +174,5 @@ def _too_late() -> errors.RequestError:
 
 def _too_slow() -> errors.RequestError:
     return errors.RequestError(
-        504, "the model took longer than limits.timeoutSeconds", code="DeadlineExceeded", outcome="error"
+        504, "the model took longer than the request's deadline", code="DeadlineExceeded", outcome="error"
     )

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from seatrial_server import datatypes, errors, jobs
+from seatrial_server import datatypes, errors, jobs, validation
 from seatrial_server.model import schema, session
 
 log = logging.getLogger(__name__)
@@ -23,13 +23,12 @@ Result = jobs.Outputs | errors.RequestError
 class Engine:
     """A loaded model with the checks that its requests must pass."""
 
-    def __init__(self, model: session.Session, bounds: Mapping[str, schema.Bounds]) -> None:
+    def __init__(self, model: session.Session, guards: Sequence[validation.Guard | None]) -> None:
         self.model = model
         self.schema = model.schema
         self._dtypes = [datatypes.BY_NAME[spec.datatype].dtype for spec in self.schema.inputs]
-        self._floating = [datatypes.BY_NAME[spec.datatype].floating for spec in self.schema.inputs]
         self._output_floating = [datatypes.BY_NAME[spec.datatype].floating for spec in self.schema.outputs]
-        self._bounds = [_Range(bounds[spec.name]) if spec.name in bounds else None for spec in self.schema.inputs]
+        self._guards = guards
 
     def execute(self, batch: Sequence[jobs.Job]) -> list[Result]:
         """One result per job, in order. Several jobs need equal keys and a model with a free first dimension."""
@@ -77,33 +76,25 @@ class Engine:
         return joined.reshape(shape)
 
     def _refused(self, feeds: list[session.Array], batch: Sequence[jobs.Job]) -> dict[int, errors.RequestError]:
-        """Jobs (by position) with values that the model must not see, each with the first such value."""
+        """Jobs (by position) with values that the model must not see; what a policy repairs is repaired in `feeds`."""
         result: dict[int, errors.RequestError] = {}
-        for index, feed in enumerate(feeds):
-            limits = self._bounds[index]
-            if self._floating[index] and not np.isfinite(feed).all():
-                self._blame(result, index, ~np.isfinite(feed), "NotFinite", batch)
-            if limits is not None and not (inside := limits.inside(feed)).all():
-                self._blame(result, index, ~inside, "OutOfRange", batch)
+        changes: dict[int, list[str]] = {}
+        for index, guard in enumerate(self._guards):
+            verdict = guard.examine(feeds[index]) if guard is not None else None
+            if verdict is None:
+                continue
+            feeds[index] = verdict.feed
+            end = 0
+            for position, job in enumerate(batch):
+                start, end = end, end + verdict.rows(job.shapes[index])
+                refusal = verdict.refusal(start, end)
+                if refusal is not None:
+                    result.setdefault(position, refusal)
+                elif changed := verdict.changes(start, end):
+                    changes.setdefault(position, []).append(changed)
+        for position, parts in changes.items():
+            batch[position].degraded = "; ".join(parts)
         return result
-
-    def _blame(
-        self,
-        result: dict[int, errors.RequestError],
-        index: int,
-        bad: session.Array,
-        code: str,
-        batch: Sequence[jobs.Job],
-    ) -> None:
-        name, limits = self.schema.inputs[index].name, self._bounds[index]
-        start, flat = 0, bad.reshape(-1)
-        for position, job in enumerate(batch):
-            size = int(np.prod(job.shapes[index], dtype=np.int64))
-            places = np.flatnonzero(flat[start : start + size])
-            start += size
-            if len(places) and position not in result:
-                row, column = divmod(int(places[0]), max(1, size // max(1, job.rows)))
-                result[position] = _violation(name, row, column, code, limits)
 
     def _check_outputs(self, outputs: list[session.Array]) -> None:
         for spec, array, floating in zip(self.schema.outputs, outputs, self._output_floating, strict=True):
@@ -128,20 +119,6 @@ class Engine:
         return result
 
 
-class _Range:
-    """Inclusive ranges of an input's columns; a column without one passes everything."""
-
-    def __init__(self, bounds: schema.Bounds) -> None:
-        self.features = bounds.features
-        self._low = np.array([-np.inf if low is None else low for low in bounds.low])
-        self._high = np.array([np.inf if high is None else high for high in bounds.high])
-        self.texts = [f"[{low}, {high}]" for low, high in zip(bounds.low, bounds.high, strict=True)]
-
-    def inside(self, feed: session.Array) -> session.Array:
-        rows = feed.reshape(-1, len(self.features))
-        return np.asarray((rows >= self._low) & (rows <= self._high)).reshape(feed.shape)
-
-
 def _converted(values: list[object], dtype: np.dtype[np.generic], spec: schema.TensorSpec) -> session.Array:
     try:
         return np.array(values, dtype)
@@ -152,14 +129,3 @@ def _converted(values: list[object], dtype: np.dtype[np.generic], spec: schema.T
             code="OutOfDatatype",
             details={"input": spec.name, "reason": f"does not fit {spec.datatype}"},
         ) from None
-
-
-def _violation(name: str, row: int, column: int, code: str, limits: _Range | None) -> errors.RequestError:
-    feature = limits.features[column] if limits else str(column)
-    reason = "must be a finite number" if code == "NotFinite" or not limits else f"must be in {limits.texts[column]}"
-    return errors.RequestError(
-        400,
-        f"input {name!r}, row {row}, feature {feature!r}: {reason}",
-        code=code,
-        details={"input": name, "row": row, "feature": feature, "reason": reason},
-    )

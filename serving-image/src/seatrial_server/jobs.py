@@ -20,7 +20,10 @@ Outputs = list[session.Array]
 class Job:
     """`shapes` and `values` run parallel to the schema's inputs. `done` is called exactly once, on the event loop."""
 
-    __slots__ = ("deadline", "done", "finished", "id", "key", "reply", "rows", "shapes", "started", "values")
+    __slots__ = (
+        *("deadline", "degraded", "done", "finished", "id", "key", "reply", "rows", "shapes", "started", "timeout"),
+        "values",
+    )
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class Job:
         rows: int,
         reply: Any,
         started: float,
+        timeout: float = 0.0,
         done: Callable[[Job, Outputs | errors.RequestError], None],
     ) -> None:
         self.id = id
@@ -39,7 +43,9 @@ class Job:
         self.rows = rows
         self.reply = reply  # what the transport wants back at the end
         self.started = started
+        self.timeout = timeout  # seconds, as the client wishes; 0: none of its own
         self.done = done
+        self.degraded = ""  # why the answer is not the model's own on the given values
         self.deadline = 0.0
         self.finished = False
         self.key = tuple(shape[1:] for shape in shapes)

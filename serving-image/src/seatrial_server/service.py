@@ -18,12 +18,12 @@ import orjson
 import uvloop
 
 import seatrial_server
-from seatrial_server import batching, config, errors, inference, logs, telemetry, warmup
+from seatrial_server import batching, config, errors, inference, logs, telemetry, validation, warmup
 from seatrial_server.http import monitoring, v2
 from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
 from seatrial_server.http.listener import Listener
-from seatrial_server.model import manifest, schema, session
+from seatrial_server.model import features, manifest, schema, session
 
 log = logging.getLogger(__name__)
 Ports = tuple[int, int]
@@ -79,7 +79,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    engine = inference.Engine(served.model, schema.bounds(served.card, served.model.schema))
+    described = features.by_input(served.card.features, served.model.schema)
+    engine = inference.Engine(served.model, validation.guards(served.model.schema, described))
     plan = warmup.plan(served.model)
     counters = _counters(served, plan)
     batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters)
@@ -112,7 +113,11 @@ def _application(
     return v2.V2(
         identity=v2.Identity(server_version=seatrial_server.VERSION, model=reference.name, version=reference.version),
         model=served.model.schema,
-        decoder=Decoder(served.model.schema, stacked=plan.batched),
+        decoder=Decoder(
+            served.model.schema,
+            stacked=plan.batched,
+            nullable=features.nullable(served.card.features, served.model.schema),
+        ),
         encoder=Encoder(served.model.schema, name=reference.name, version=reference.version),
         batcher=batcher,
         counters=counters,

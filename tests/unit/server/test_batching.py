@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.server import graphs, test_telemetry
 
-from seatrial_server import batching, config, errors, inference, jobs, telemetry, warmup
+from seatrial_server import batching, config, errors, inference, jobs, telemetry, validation, warmup
 from seatrial_server.model import session
 
 INLINE = batching.Plan(in_thread=False, batched=True, row_seconds=0.0001)
@@ -20,13 +20,14 @@ class Client:
     """Makes jobs for a four-column graph and keeps their results."""
 
     def __init__(self, graph: bytes, plan: batching.Plan, **limits: Any) -> None:
-        engine = inference.Engine(session.load(graph), {})
+        model = session.load(graph)
+        engine = inference.Engine(model, validation.guards(model.schema, {}))
         self.counters: telemetry.Telemetry = test_telemetry.counters()
         self.batcher = batching.Batcher(engine, plan, limits=config.Limits(**limits), counters=self.counters)
         self.results: list[Any] = []
         self._answered = asyncio.Event()
 
-    def send(self, rows: int = 1) -> None:
+    def send(self, rows: int = 1, *, timeout: float = 0.0) -> None:
         self.batcher.submit(
             jobs.Job(
                 id=str(len(self.results)),
@@ -35,6 +36,7 @@ class Client:
                 rows=rows,
                 reply=None,
                 started=time.perf_counter(),
+                timeout=timeout,
                 done=self._done,
             )
         )
@@ -93,6 +95,29 @@ async def test_a_model_that_takes_too_long_is_an_error_and_its_queue_is_shed_in_
     assert (running.status, running.outcome) == (504, "error")
     assert (queued.status, queued.outcome) == (503, "shed")
     assert time.perf_counter() - before < 1
+
+
+async def test_a_request_may_shorten_its_own_deadline_but_not_lengthen_it() -> None:
+    client = Client(graphs.slow(700_000), THREAD, timeout_seconds=0.2)
+    client.send(rows=batching.MAX_ROWS, timeout=60)
+    await asyncio.sleep(0)
+    client.send()
+    client.send(timeout=0.02)
+    before = time.perf_counter()
+    hasty = (await client.all(1))[0]
+    assert (hasty.status, hasty.outcome) == (503, "shed")
+    assert time.perf_counter() - before < 0.15
+    assert [result.status for result in await client.all(3)] == [503, 504, 503]
+
+
+async def test_what_cannot_be_answered_in_time_is_shed_before_it_waits() -> None:
+    plan = batching.Plan(in_thread=True, batched=True, row_seconds=0.5)
+    client = Client(graphs.linear(), plan, timeout_seconds=1)
+    client.send(rows=3)
+    with pytest.raises(errors.RequestError) as caught:
+        client.send()
+    assert (caught.value.status, caught.value.headers) == (429, b"Retry-After: 2\r\n")
+    await client.all(1)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from tests.unit.server import graphs
 
-from seatrial_server import errors, inference, jobs
-from seatrial_server.model import schema, session
+from seatrial_server import errors, inference, jobs, validation
+from seatrial_server.model import features, schema, session
 
 
-def engine(graph: bytes, **bounds: schema.Bounds) -> inference.Engine:
-    return inference.Engine(session.load(graph), bounds)
+def engine(graph: bytes, *columns: schema.Feature) -> inference.Engine:
+    model = session.load(graph)
+    return inference.Engine(model, validation.guards(model.schema, features.by_input(columns, model.schema)))
 
 
 def job(*values: Any, shapes: list[tuple[int, ...]]) -> jobs.Job:
@@ -51,15 +52,34 @@ def test_a_value_that_is_not_finite_is_refused_and_its_neighbours_are_answered(b
     error = results[1]
     assert isinstance(error, errors.RequestError)
     assert (error.status, error.outcome) == (400, "rejected")
-    assert error.details == {"input": "x", "row": 0, "feature": "2", "reason": "must be a finite number"}
+    assert error.details == {
+        "input": "x",
+        "row": 0,
+        "feature": "2",
+        "reason": "must be a finite number",
+        "bound": "a finite number",
+    }
 
 
 def test_a_value_out_of_range_names_row_and_feature() -> None:
-    bounds = schema.Bounds(features=("age", "b", "c", "d"), low=(0.0, None, None, None), high=(120.0, None, None, None))
+    columns = [schema.Feature("age", range=(0, 120)), *(schema.Feature(name) for name in "bcd")]
     batch = [rows(30, 1, 1, 1), job([1.0] * 4 + [130, 1, 1, 1], shapes=[(2, 4)])]
-    error = engine(graphs.linear(), x=bounds).execute(batch)[1]
+    error = engine(graphs.linear(), *columns).execute(batch)[1]
     assert isinstance(error, errors.RequestError)
-    assert str(error) == "input 'x', row 1, feature 'age': must be in [0.0, 120.0]"
+    assert str(error) == "input 'x', row 1, feature 'age': must be in [0, 120]"
+
+
+def test_repaired_values_are_marked_and_neighbours_are_not_touched() -> None:
+    columns = [
+        schema.Feature("age", range=(0, 120), policy="clip"),
+        schema.Feature("income", missing="impute", default=7),
+        *(schema.Feature(name, range=(0, 9)) for name in "cd"),
+    ]
+    batch = [rows(200, None, 1, 1), rows(1, 1, 1, 1), rows(1, 1, 1, 10), rows(float("inf"), 1, 1, 1)]
+    results = engine(graphs.linear(), *columns).execute(batch)
+    assert refusals(results) == ["", "", "OutOfRange", "NotFinite"]
+    assert [result[0][0, 0] for result in results if isinstance(result, list)] == [129.0, 4.0]
+    assert [job.degraded for job in batch] == ["clipped: age; imputed: income", "", "", ""]
 
 
 def test_a_failing_model_call_hurts_only_the_guilty_job() -> None:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from tests.unit.server import graphs
 
 from seatrial_server import config, errors
-from seatrial_server.model import answers, gate, quantize, schema, verify
+from seatrial_server.model import answers, features, gate, quantize, schema, verify
 
 GOOD = gate.Measurement(disagreement=0.0, rows=100, speedup1=1.5, speedup32=2.0)
 MODEL = schema.Schema(
@@ -80,9 +80,12 @@ def test_only_products_with_constant_weights_can_be_quantized(graph: bytes, expe
     ],
 )
 def test_a_card_that_does_not_fit_the_graph_is_refused(card: schema.Card, words: str) -> None:
-    check = schema.bounds if card.features else schema.check_outputs
+    def check() -> None:
+        features.by_input(card.features, MODEL)
+        schema.check_outputs(card, MODEL)
+
     with pytest.raises(errors.Rejected, match=words):
-        check(card, MODEL)
+        check()
 
 
 def test_the_label_output_is_the_answer() -> None:

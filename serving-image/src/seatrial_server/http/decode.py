@@ -49,19 +49,24 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Decoded(msgspec.Struct):
-    """A request that fits the schema; `id` is empty when the client gave none."""
+    """A request that fits the schema; `id` is empty when the client gave none, `timeout` (seconds) zero."""
 
     id: str
     values: list[jobs.Values]
     shapes: list[tuple[int, ...]]
     rows: int
     reply: Reply
+    timeout: float = 0.0
 
 
 class Decoder:
-    """Decodes for one model. `stacked`: the first dimension of all inputs counts rows."""
+    """Decodes for one model. `stacked`: the first dimension of all inputs counts rows.
 
-    def __init__(self, model: schema.Schema, *, stacked: bool) -> None:
+    `nullable` names the inputs in which null says that a value is missing; such a body takes the general way.
+    """
+
+    def __init__(self, model: schema.Schema, *, stacked: bool, nullable: frozenset[str] = frozenset()) -> None:
+        self._nullable = nullable
         self._schema = model
         self._stacked = stacked
         self._positions = {spec.name: index for index, spec in enumerate(model.inputs)}
@@ -108,7 +113,7 @@ class Decoder:
                 raise _bad_input(tensor.name, "is given twice")
             spec = self._schema.inputs[index]
             shapes[index] = _checked_shape(spec, tensor.shape)
-            values[index] = _values(tensor, spec, cursor, flat=flat)
+            values[index] = _values(tensor, spec, cursor, flat=flat, nullable=tensor.name in self._nullable)
         if len(given) != count:
             missing = [spec.name for spec, value in zip(self._schema.inputs, values, strict=True) if value is None]
             raise bad_request(f"inputs {missing} are missing")
@@ -120,6 +125,7 @@ class Decoder:
             shapes=shapes,
             rows=self._rows(shapes),
             reply=self._reply(request),
+            timeout=_timeout(request.parameters) if request.parameters else 0.0,
         )
 
     def _position(self, tensor: _Input[Any]) -> int:
@@ -195,7 +201,17 @@ def _checked_shape(spec: schema.TensorSpec, given: list[int]) -> tuple[int, ...]
     return tuple(given)
 
 
-def _values(tensor: _Input[Any], spec: schema.TensorSpec, cursor: binary.Cursor | None, *, flat: bool) -> jobs.Values:
+def _timeout(parameters: dict[str, Any]) -> float:
+    """The request's own deadline; V2 clients give it in microseconds."""
+    microseconds = parameters.get("timeout", 0)
+    if type(microseconds) is not int or microseconds < 0:
+        raise bad_request("parameters.timeout must be a whole number of microseconds")
+    return min(microseconds, 10**12) / 1e6
+
+
+def _values(
+    tensor: _Input[Any], spec: schema.TensorSpec, cursor: binary.Cursor | None, *, flat: bool, nullable: bool
+) -> jobs.Values:
     size = math.prod(tensor.shape)
     parameters = tensor.parameters
     if parameters and "shared_memory_region" in parameters:
@@ -216,7 +232,7 @@ def _values(tensor: _Input[Any], spec: schema.TensorSpec, cursor: binary.Cursor 
     if len(data) != size:
         raise _bad_input(tensor.name, f"has {len(data)} elements, its shape {tensor.shape} has {size}")
     if not flat:
-        _check_elements(tensor.name, data, spec)
+        _check_elements(tensor.name, data, spec, nullable=nullable)
     return data
 
 
@@ -243,11 +259,12 @@ _ELEMENTS: dict[type, frozenset[type]] = {
 }
 
 
-def _check_elements(name: str, data: list[Any], spec: schema.TensorSpec) -> None:
+def _check_elements(name: str, data: list[Any], spec: schema.TensorSpec, *, nullable: bool) -> None:
     element = datatypes.BY_NAME[spec.datatype].element
     if element is None:
         raise _bad_input(name, f"is {spec.datatype}, which JSON cannot carry: send it as a binary tensor")
-    if not set(map(type, data)) <= _ELEMENTS[element]:
-        place = next(index for index, value in enumerate(data) if type(value) not in _ELEMENTS[element])
+    allowed = _ELEMENTS[element] | {type(None)} if nullable else _ELEMENTS[element]
+    if not set(map(type, data)) <= allowed:
+        place = next(index for index, value in enumerate(data) if type(value) not in allowed)
         found = "null" if data[place] is None else type(data[place]).__name__
         raise _bad_input(name, f"has a {found} at position {place}, every element must be {spec.datatype}")

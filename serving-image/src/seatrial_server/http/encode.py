@@ -23,8 +23,10 @@ class Encoder:
         ]
         self._datatypes = [spec.datatype for spec in model.outputs]
 
-    def encode(self, request_id: str, outputs: Outputs, reply: Reply) -> tuple[bytes, int | None]:
-        """The body, and the length of its JSON part when a binary part follows."""
+    def encode(
+        self, request_id: str, outputs: Outputs, reply: Reply, *, degraded: str = ""
+    ) -> tuple[bytes, int | None]:
+        """The body, and the length of its JSON part when a binary part follows. `degraded` marks the answer."""
         documents, tail = [], []
         for index, as_binary in reply.outputs:
             array = outputs[index]
@@ -36,7 +38,8 @@ class Encoder:
             else:
                 rest = b'],"data":%s}' % self._json(array, index)
             documents.append(b"%s%s%s" % (self._heads[index], shape, rest))
-        head = b'%s%s,"outputs":[%s]}' % (self._start, orjson.dumps(request_id), b",".join(documents))
+        mark = b',"parameters":{"degraded":%s}' % orjson.dumps(degraded) if degraded else b""
+        head = b'%s%s%s,"outputs":[%s]}' % (self._start, orjson.dumps(request_id), mark, b",".join(documents))
         return (head + b"".join(tail), len(head)) if tail else (head, None)
 
     def _json(self, array: session.Array, index: int) -> bytes:

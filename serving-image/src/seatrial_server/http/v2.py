@@ -89,6 +89,7 @@ class V2:
                     rows=decoded.rows,
                     reply=(exchange, decoded.reply),
                     started=exchange.started,
+                    timeout=decoded.timeout,
                     done=self._done,
                 )
             )
@@ -104,8 +105,8 @@ class V2:
             result.details.setdefault("id", job.id)
             self._finish(exchange, result)
             return
-        body, header_length = self._encoder.encode(job.id, result, reply)
-        self._count("ok", exchange)
+        body, header_length = self._encoder.encode(job.id, result, reply, degraded=job.degraded)
+        self._count("degraded" if job.degraded else "ok", exchange)
         if header_length is None:
             exchange.answer(200, body)
         else:

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from seatrial_server import config, errors, sandbox
-from seatrial_server.model import gate, manifest, package, quantize, schema, session, verify
+from seatrial_server.model import features, gate, manifest, package, quantize, schema, session, verify
 
 
 def run(settings: config.Config, work: Path) -> manifest.Manifest:
@@ -103,7 +103,7 @@ def _open(folder: Path, scratch: Path) -> _Build:
         source.write_bytes(quantize.serialize(graph.proto))
     loaded = session.load(source)
     card = package.card(folder)
-    schema.bounds(card, loaded.schema)
+    features.by_input(card.features, loaded.schema)
     schema.check_outputs(card, loaded.schema)
     return _Build(folder=folder, original=source, scratch=scratch, graph=graph.proto, loaded=loaded, card=card)
 

@@ -14,6 +14,8 @@ from seatrial_server import datatypes, errors
 
 FREE = -1
 """A dimension whose size the request chooses."""
+Value = int | float | str
+_NAMED = 10
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
@@ -51,12 +53,27 @@ class Schema(msgspec.Struct, frozen=True):
 
 
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One column of an input. `range` is inclusive; `input` may be left out when the model has one input."""
+    """One column of an input, which may be left out when the model has only one.
+
+    `range` is inclusive; an open end is -.inf or .inf. `policy` is for a value outside of `range` or `categories`,
+    `missing` for NaN, null and (in BYTES) the empty string. `default` is the value that impute puts in their place.
+    """
 
     name: str
     input: str = ""
     range: tuple[float, float] | None = None
-    policy: Literal["reject"] = "reject"
+    categories: tuple[Value, ...] = ()
+    policy: Literal["reject", "clip", "impute"] = "reject"
+    missing: Literal["reject", "impute"] = "reject"
+    default: Value | None = None
+
+    @property
+    def bound(self) -> str:
+        """What a value must be, for messages."""
+        if self.categories:
+            more = ", ..." if len(self.categories) > _NAMED else ""
+            return f"one of {', '.join(map(repr, self.categories[:_NAMED]))}{more}"
+        return f"in [{self.range[0]:g}, {self.range[1]:g}]" if self.range else "a finite number"
 
 
 class OutputNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,32 +94,6 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
     intended_use: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
 
 
-class Bounds(msgspec.Struct, frozen=True):
-    """Inclusive ranges of the columns of one input, and the columns' names for messages."""
-
-    features: tuple[str, ...]
-    low: tuple[float | None, ...]
-    high: tuple[float | None, ...]
-
-
-def bounds(card: Card, schema: Schema) -> dict[str, Bounds]:
-    """Per input, the ranges that `model.yaml` declares; refuses features that do not fit the graph."""
-    by_input: dict[str, list[Feature]] = {}
-    for feature in card.features:
-        by_input.setdefault(feature.input or _only_input(schema), []).append(feature)
-    specs = {spec.name: spec for spec in schema.inputs}
-    result = {}
-    for name, features in by_input.items():
-        _check_columns(specs.get(name), name, features)
-        ranges = [feature.range or (None, None) for feature in features]
-        result[name] = Bounds(
-            features=tuple(feature.name for feature in features),
-            low=tuple(low for low, _ in ranges),
-            high=tuple(high for _, high in ranges),
-        )
-    return result
-
-
 def check_outputs(card: Card, schema: Schema) -> None:
     """Refuse output names in `model.yaml` that the graph does not have."""
     known = {spec.name for spec in schema.outputs}
@@ -111,23 +102,3 @@ def check_outputs(card: Card, schema: Schema) -> None:
             raise errors.Rejected(
                 "InvalidModel", f"model.yaml: outputs.{field} must be one of {sorted(known)}, not {name!r}"
             )
-
-
-def _only_input(schema: Schema) -> str:
-    if len(schema.inputs) == 1:
-        return schema.inputs[0].name
-    raise errors.Rejected("InvalidModel", "model.yaml: each feature must name its input, because the model has several")
-
-
-def _check_columns(spec: TensorSpec | None, name: str, features: list[Feature]) -> None:
-    if spec is None:
-        raise errors.Rejected("InvalidModel", f"model.yaml: the model has no input {name!r}")
-    columns = int(np.prod(spec.row_shape)) if spec.row_shape else 1
-    if FREE in spec.row_shape or columns != len(features):
-        raise errors.Rejected(
-            "InvalidModel",
-            f"model.yaml: input {name!r} has shape {list(spec.shape)}; features must list every column once, "
-            f"but lists {len(features)}",
-        )
-    if spec.datatype in ("BYTES", "BOOL") and any(feature.range for feature in features):
-        raise errors.Rejected("InvalidModel", f"model.yaml: a range needs a numeric input, {name!r} is {spec.datatype}")

@@ -1,0 +1,134 @@
+"""Policies of columns: what passes, what is repaired, what is refused, in every datatype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seatrial_server import errors, validation
+from seatrial_server.model import features, schema
+
+F = schema.Feature
+
+
+def guard(datatype: str, *columns: schema.Feature) -> validation.Guard:
+    model = schema.Schema(inputs=(schema.TensorSpec("x", datatype, (-1, len(columns))),), outputs=())
+    (result,) = validation.guards(model, features.by_input(columns, model))
+    assert result is not None
+    return result
+
+
+def code(verdict: validation.Verdict | None) -> str:
+    refusal = verdict.refusal(0, 1) if verdict else None
+    return refusal.code if refusal else ""
+
+
+RANGE = F("a", range=(0, 10))
+ONE_SIDED = F("a", range=(0, float("inf")))
+
+
+@pytest.mark.parametrize(
+    ("column", "datatype", "value", "wanted"),
+    [
+        (RANGE, "FP32", 10, ""),
+        (RANGE, "FP32", 10.1, "OutOfRange"),
+        (RANGE, "FP32", np.nan, "Missing"),
+        (RANGE, "FP64", np.inf, "NotFinite"),
+        (F("a", range=(0, 0.1)), "FP32", 0.1, ""),
+        (ONE_SIDED, "FP32", 3e38, ""),
+        (ONE_SIDED, "FP32", np.inf, "NotFinite"),
+        (ONE_SIDED, "FP16", 60000, ""),
+        (F("a"), "FP32", np.nan, "NotFinite"),
+        (F("a", range=(0.5, 2.5)), "INT64", 0, "OutOfRange"),
+        (F("a", range=(0.5, 2.5)), "INT64", 2, ""),
+        (F("a", range=(-1e30, 1e30)), "INT8", 127, ""),
+        (F("a", range=(0, 2**53)), "INT64", 2**53 + 1, "OutOfRange"),
+        (F("a", categories=(1, 2)), "INT32", 2, ""),
+        (F("a", categories=(1, 2)), "INT32", 3, "UnknownCategory"),
+        (F("a", categories=(0.5,)), "FP32", np.nan, "Missing"),
+        (F("a", categories=("red", "blue")), "BYTES", "red", ""),
+        (F("a", categories=("red", "blue")), "BYTES", "green", "UnknownCategory"),
+        (F("a", categories=("red", "blue")), "BYTES", "", "Missing"),
+    ],
+)
+def test_a_value_is_taken_or_refused(column: schema.Feature, datatype: str, value: Any, wanted: str) -> None:
+    dtype = {"FP16": "f2", "FP32": "f4", "FP64": "f8", "INT8": "i1", "INT32": "i4", "INT64": "i8", "BYTES": "O"}
+    assert code(guard(datatype, column).examine(np.array([[value]], dtype[datatype]))) == wanted
+
+
+@pytest.mark.parametrize(
+    ("column", "datatype", "value", "repaired", "changes"),
+    [
+        (F("a", range=(0, 10), policy="clip"), "f4", -3, 0, "clipped: a"),
+        (F("a", range=(0, 10), policy="clip"), "i8", 2**62, 10, "clipped: a"),
+        (F("a", range=(0, 10), policy="impute", default=5), "f4", 11, 5, "imputed: a"),
+        (F("a", range=(0, 10), policy="impute", default=5), "f4", np.inf, 5, "imputed: a"),
+        (F("a", missing="impute", default=5), "f4", np.nan, 5, "imputed: a"),
+        (F("a", categories=("b", "c"), policy="impute", default="c"), "O", "x", "c", "imputed: a"),
+        (F("a", missing="impute", default="c"), "O", "", "c", "imputed: a"),
+        (F("a", missing="impute", default="c"), "O", None, "c", "imputed: a"),
+    ],
+)
+def test_a_value_is_repaired_and_the_answer_says_so(
+    column: schema.Feature, datatype: str, value: Any, repaired: Any, changes: str
+) -> None:
+    name = {"f4": "FP32", "i8": "INT64", "O": "BYTES"}[datatype]
+    feed = np.array([[value]], datatype)
+    verdict = guard(name, column).examine(feed)
+    assert verdict is not None
+    assert (verdict.refusal(0, 1), verdict.changes(0, 1)) == (None, changes)
+    assert verdict.feed.tolist() == [[repaired]]
+    assert verdict.feed.dtype == feed.dtype
+
+
+def test_clip_does_not_repair_what_is_missing() -> None:
+    assert code(guard("FP32", F("a", range=(0, 10), policy="clip")).examine(np.array([[np.nan]], "f4"))) == "Missing"
+
+
+def test_a_refusal_names_input_row_feature_and_bound_for_machines() -> None:
+    checks = guard("FP32", F("age", range=(18, 99)), F("region", categories=(1, 2)))
+    verdict = checks.examine(np.array([[20, 1], [30, 7]], "f4"))
+    assert verdict is not None
+    refusal = verdict.refusal(0, 2)
+    assert isinstance(refusal, errors.RequestError)
+    assert (refusal.status, refusal.code, refusal.outcome) == (400, "UnknownCategory", "rejected")
+    assert refusal.details == {
+        "input": "x",
+        "row": 1,
+        "feature": "region",
+        "reason": "must be one of 1, 2",
+        "bound": "one of 1, 2",
+    }
+
+
+def test_many_changed_features_are_not_all_listed() -> None:
+    columns = [F(f"f{index}", missing="impute", default=0) for index in range(8)]
+    verdict = guard("FP32", *columns).examine(np.full((1, 8), np.nan, "f4"))
+    assert verdict is not None
+    assert verdict.changes(0, 1) == "imputed: f0, f1, f2, f3, f4 and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("column", "datatype", "message"),
+    [
+        (F("a", range=(2, 1)), "FP32", "lowest, highest"),
+        (F("a", range=(0, 1), categories=(1,)), "FP32", "not both"),
+        (F("a", range=(0, 1)), "BYTES", "numeric input"),
+        (F("a", categories=("x",)), "FP32", "categories must be FP32"),
+        (F("a", categories=(1.5,)), "INT8", "categories must be INT8"),
+        (F("a", policy="clip"), "FP32", "clip needs a range"),
+        (F("a", range=(0, 1), policy="impute"), "FP32", "needs a default"),
+        (F("a", range=(0, 1), policy="impute", default=3), "FP32", "default must be in [0, 1]"),
+        (F("a", missing="impute", default=1), "INT64", "only floats and BYTES"),
+    ],
+)
+def test_a_policy_that_cannot_work_is_refused_in_the_trial(column: schema.Feature, datatype: str, message: str) -> None:
+    with pytest.raises(errors.Rejected, match=message.replace("[", r"\[")):
+        guard(datatype, column)
+
+
+def test_two_features_of_one_name_are_refused() -> None:
+    with pytest.raises(errors.Rejected, match="two features 'a'"):
+        guard("FP32", F("a"), F("a"))
