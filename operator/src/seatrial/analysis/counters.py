@@ -95,12 +95,8 @@ def read(
     candidate = [track for track in tracks if track.arm is Arm.CANDIDATE]
     seen = _seen(stable, bounds, stale=stale)
     slots = tuple(
-        slots_.Slot(
-            seconds=interval,
-            stable=_arm(stable, bounds[k], bounds[k + 1]),
-            candidate=_arm(candidate, seen[k], seen[k + 1]),
-        )
-        for k in range(len(bounds) - 1)
+        slots_.Slot(seconds=interval, stable=one, candidate=other)
+        for one, other in zip(_arm(stable, bounds), _arm(candidate, seen), strict=True)
     )
     return Reading(slots=slots, blind=_blind(tracks, pods, arms, end=end, stale=stale))
 
@@ -114,33 +110,35 @@ class _Track:
     times: Floats
     totals: dict[tuple[Counter, str], Floats]
 
-    def between(self, begin: float, end: float) -> slots_.PodCounts:
-        outcomes = {outcome: self._count((Counter.REQUESTS, outcome), begin, end) for outcome in COUNTED}
-        return slots_.PodCounts(
-            requests=sum(outcomes.values()),
-            errors=outcomes["error"],
-            rejected=outcomes["rejected"],
-            degraded=outcomes["degraded"],
-            slower=self._slower(begin, end),
-            name=self.pod,
-        )
+    def between(self, bounds: Sequence[float]) -> list[slots_.PodCounts]:
+        """What the pod counted between each two neighbouring bounds."""
+        counts = {key: self._counts(totals, bounds) for key, totals in self.totals.items()}
+        nothing = [0] * (len(bounds) - 1)
+        outcomes = [counts.get((Counter.REQUESTS, outcome), nothing) for outcome in COUNTED]
+        everything = counts.get((Counter.LATENCY, "+Inf"), nothing)
+        edges = sorted(label for counter, label in counts if counter is Counter.LATENCY and label != "+Inf")
+        buckets = [counts[(Counter.LATENCY, edge)] for edge in edges]
+        return [
+            slots_.PodCounts(
+                requests=ok + degraded + rejected + error,
+                errors=error,
+                rejected=rejected,
+                degraded=degraded,
+                slower={edge: max(0, everything[k] - bucket[k]) for edge, bucket in zip(edges, buckets, strict=True)},
+                name=self.pod,
+            )
+            for k, (ok, degraded, rejected, error) in enumerate(zip(*outcomes, strict=True))
+        ]
 
     def last(self, moment: float) -> float:
         """Time of the latest snapshot up to then; minus infinity without one."""
         place = int(np.searchsorted(self.times, moment, side="right"))
         return float(self.times[place - 1]) if place else -math.inf
 
-    def _slower(self, begin: float, end: float) -> dict[str, int]:
-        everything = self._count((Counter.LATENCY, "+Inf"), begin, end)
-        edges = sorted(label for counter, label in self.totals if counter is Counter.LATENCY and label != "+Inf")
-        return {edge: max(0, everything - self._count((Counter.LATENCY, edge), begin, end)) for edge in edges}
-
-    def _count(self, key: tuple[Counter, str], begin: float, end: float) -> int:
-        totals = self.totals.get(key)
-        if totals is None:
-            return 0
-        upto = np.concatenate([[0.0], totals])[np.searchsorted(self.times, [begin, end], side="right")]
-        return round(float(upto[1])) - round(float(upto[0]))
+    def _counts(self, totals: Floats, bounds: Sequence[float]) -> list[int]:
+        upto = np.concatenate([[0.0], totals])[np.searchsorted(self.times, bounds, side="right")]
+        counts: list[int] = np.diff(np.rint(upto).astype(np.int64)).tolist()
+        return counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,10 +233,10 @@ def _seen(stable: Sequence[_Track], bounds: Sequence[float], *, stale: float) ->
     return seen
 
 
-def _arm(tracks: Sequence[_Track], begin: float, end: float) -> slots_.ArmCounts:
-    """Pods without an answer in the slot say nothing and are left out."""
-    counts = [track.between(begin, end) for track in tracks]
-    return slots_.total(tuple(pod for pod in counts if pod.requests))
+def _arm(tracks: Sequence[_Track], bounds: Sequence[float]) -> list[slots_.ArmCounts]:
+    """Slot by slot; pods without an answer in the slot say nothing and are left out."""
+    pods = [track.between(bounds) for track in tracks]
+    return [slots_.total(tuple(own[k] for own in pods if own[k].requests)) for k in range(len(bounds) - 1)]
 
 
 def _blind(tracks: Sequence[_Track], pods: Sequence[Pod], arms: Sequence[Arm], *, end: float, stale: float) -> str:

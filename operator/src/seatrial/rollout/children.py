@@ -37,10 +37,10 @@ def wanted(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> tup
 
 def _objects(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> Iterator[Object]:
     owner, candidate = snapshot.owner, after.candidate
-    if candidate is not None and candidate.revision not in snapshot.records:
+    wished = snapshot.wanted.revision
+    if wished not in snapshot.records and wished in _in_use(after):
         yield _record(owner, snapshot.wanted)
-    asked = traffic.selector(owner.name, stable=after.stable, candidate=candidate, wanted=snapshot.wanted.revision)
-    yield _service(owner, asked)
+    yield _service(owner, traffic.selector(owner.name, stable=after.stable, candidate=candidate))
     known = {**snapshot.records, snapshot.wanted.revision: snapshot.wanted}
     replicas = _replicas(snapshot, after, now)
     for name, count in replicas.items():
@@ -53,7 +53,7 @@ def _objects(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> I
         yield _deployment(owner, record, count)
     if candidate is not None and candidate.started_at is None and candidate.trial_started_at is not None:
         trial = snapshot.trials.get(candidate.revision)
-        if trial is None:
+        if trial is None and candidate.revision in known:
             yield _trial(snapshot, known[candidate.revision])
     if after.stable is not None and snapshot.spec.replicas > 1:
         yield _budget(owner, after.stable.revision)
@@ -91,7 +91,8 @@ def _replicas(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> 
         case = Case(snapshot=msgspec.structs.replace(snapshot, status=after), now=now)
         asked = pods_asked_for(case, after.candidate)
         have = snapshot.deployments.get(after.candidate.revision)
-        in_use = have.replicas if have is not None and after.candidate.weight else 0
+        has_traffic = after.candidate.weight or snapshot.serving(after.candidate.revision)
+        in_use = have.replicas if have is not None and has_traffic else 0
         counts[after.candidate.revision] = max(asked, min(in_use, full))
     if after.stable is not None:
         counts[after.stable.revision] = full
@@ -99,12 +100,15 @@ def _replicas(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> 
 
 
 def _kept_revisions(snapshot: facts.Snapshot, after: status.Status) -> set[str]:
-    in_use = {one.revision for one in (after.stable, after.previous, after.candidate) if one is not None}
-    in_use.add(snapshot.wanted.revision)
+    in_use = _in_use(after) | {snapshot.wanted.revision}
     old = sorted(
         (record for name, record in snapshot.records.items() if name not in in_use), key=lambda one: -one.number
     )
     return in_use | {record.revision for record in old[: snapshot.spec.revision_history_limit]}
+
+
+def _in_use(after: status.Status) -> set[str]:
+    return {one.revision for one in (after.stable, after.previous, after.candidate) if one is not None}
 
 
 def _trial_is_stale(snapshot: facts.Snapshot, after: status.Status, of: str) -> bool:
@@ -245,9 +249,12 @@ def evidence(snapshot: facts.Snapshot, of: str, seen: looking.Look) -> Object:
 def new_record(
     name: str, *, content: revision.Content, wish: spec.Spec, known: Mapping[str, revision.Record]
 ) -> revision.Record:
-    """The record of the wanted content: the one on file, else a new one with the next number."""
+    """The record of the wanted content: the one on file, else a new one with the next number.
+
+    Its uri is the spec's, so that a trial that failed for a wrong address can be tried again from the right one.
+    """
     if content.revision in known:
-        return known[content.revision]
+        return msgspec.structs.replace(known[content.revision], uri=wish.model.uri)
     number = 1 + max((record.number for record in known.values()), default=0)
     return revision.Record(
         content=content, uri=wish.model.uri, pod_template=templates.server(name, content), number=number

@@ -11,6 +11,7 @@ from datetime import datetime
 from seatrial.api.status import Condition, ConditionStatus, Reason
 from seatrial.api.values import whole_seconds
 
+from . import bounds
 from .decision import Situation
 
 READY, AVAILABLE, RECONCILING, STALLED = "Ready", "Available", "Reconciling", "Stalled"
@@ -55,7 +56,7 @@ def merge(
                 type=kind,
                 status=state,
                 reason=reason,
-                message=message[:2000],
+                message=bounds.cut(message),
                 observed_generation=generation,
                 last_transition_time=whole_seconds(now) if flipped or old is None else old.last_transition_time,
             )

@@ -21,6 +21,7 @@ from seatrial.api.status import (
     VerdictKind,
 )
 
+from . import bounds
 from .facts import Fact, Snapshot
 from .looking import Look
 
@@ -113,7 +114,7 @@ def verdict_on(case: Case, who: Candidate | Stable, kind: VerdictKind, *, reason
         sha256=who.sha256,
         verdict=kind,
         reason=reason,
-        message=message[:2000],
+        message=bounds.cut(message),
         at=case.now,
     )
 
@@ -124,7 +125,11 @@ def reject(case: Case, candidate: Candidate, reason: Reason, message: str, **cha
     rollback = None
     if candidate.weight and case.stable:
         rollback = Rollback(
-            source=candidate.revision, target=case.stable.revision, reason=reason, message=message, breach_at=breach
+            source=candidate.revision,
+            target=case.stable.revision,
+            reason=reason,
+            message=bounds.cut(message),
+            breach_at=breach,
         )
     return decide(
         case,

@@ -131,7 +131,8 @@ class Snapshot(Fact, frozen=True, kw_only=True):
 
     def trouble(self, revision: str) -> str:
         """Why a revision's pods aren't ready, in the API's or the pod's own words."""
-        said = [pod.trouble for pod in self.pods if pod.revision == revision and pod.trouble and not pod.ready]
+        own = (pod for pod in self.pods if pod.revision == revision and not pod.ready and not pod.leaving)
+        said = [pod.trouble for pod in own if pod.trouble]
         return self.refusal(revision) or (said[0] if said else "")
 
     def serving(self, revision: str) -> int:

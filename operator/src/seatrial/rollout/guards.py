@@ -7,22 +7,24 @@ import msgspec
 from seatrial.api import status
 from seatrial.api.status import Phase, Reason
 
-from . import looking, traffic
+from . import bounds, looking, traffic
 from .decision import NOW, Case, Decision, Situation, decide, reject, verdict_on
 
 
 def candidate_regressed(case: Case) -> Decision | None:
     """A candidate proven worse than stable, or too bad in itself, loses its traffic before anything else happens."""
     candidate, look = case.candidate, case.look
-    if candidate is None or candidate.weight == 0 or look is None or look.outcome is not looking.Outcome.FAIL:
+    if candidate is None or candidate.weight == 0 or look is None or look.soak:
+        return None
+    if look.outcome is not looking.Outcome.FAIL:
         return None
     return reject(case, candidate, Reason(look.reason), look.message)
 
 
 def promoted_regressed(case: Case) -> Decision | None:
     """During the soak the way back is one flip: the old version is warm and takes all traffic again."""
-    look, candidate = case.look, case.candidate
-    if (candidate is not None and candidate.wants_sight) or look is None or look.outcome is not looking.Outcome.FAIL:
+    look = case.look
+    if look is None or not look.soak or look.outcome is not looking.Outcome.FAIL:
         return None
     return _flip_back(case, Reason.REGRESSED_AFTER_PROMOTION, look.message)
 
@@ -46,19 +48,23 @@ def candidate_crash_looping(case: Case) -> Decision | None:
     candidate = case.candidate
     if candidate is None:
         return None
-    said = [pod.trouble for pod in case.snapshot.pods if pod.revision == candidate.revision and pod.crash_looping]
+    own = (pod for pod in case.snapshot.pods if pod.revision == candidate.revision and not pod.leaving)
+    said = [pod.trouble for pod in own if pod.crash_looping]
     if not said:
         return None
     return reject(case, candidate, Reason.CRASH_LOOP, f"a candidate pod keeps crashing: {said[0]}")
 
 
 def candidate_never_became_ready(case: Case) -> Decision | None:
-    """Pods asked for must be Ready by startTimeout, whatever keeps them: image, scheduling, quota, the model."""
+    """Pods asked for must be Ready by startTimeout, whatever keeps them: image, scheduling, quota, the model.
+
+    Pods that were Ready and only waited for their metrics have kept it; the clock begins anew when they vanish.
+    """
     candidate, limit = case.candidate, case.snapshot.spec.rollout.start_timeout
     if candidate is None or candidate.started_at is None or case.now - candidate.started_at < limit:
         return None
     ready, needed = case.snapshot.ready(candidate.revision), pods_asked_for(case, candidate)
-    if ready >= needed:
+    if ready >= needed or (candidate.blind_since is not None and not candidate.step):
         return None
     trouble = case.snapshot.trouble(candidate.revision) or "the pods give no reason"
     return reject(case, candidate, Reason.START_TIMEOUT, f"{ready} of {needed} pods Ready after {limit}: {trouble}")
@@ -111,10 +117,15 @@ def _flip_back(case: Case, reason: Reason, message: str, *, commands: status.Com
             since=case.now,
         ),
         previous=None,
+        candidate=None if case.candidate and case.candidate.revision == previous.revision else case.candidate,
         commands=commands or case.status.commands,
         verdict=verdict_on(case, stable, status.VerdictKind.REJECTED, reason=reason, message=message),
         rollback=status.Rollback(
-            source=stable.revision, target=previous.revision, reason=reason, message=message, breach_at=breach
+            source=stable.revision,
+            target=previous.revision,
+            reason=reason,
+            message=bounds.cut(message),
+            breach_at=breach,
         ),
         look_again=NOW,
     )

@@ -18,7 +18,7 @@ from seatrial.analysis.slots import Slot
 from seatrial.api import status
 from seatrial.api.values import Duration
 
-from . import facts, report
+from . import bounds, facts, report
 
 Outcome = judgement.Outcome
 
@@ -32,6 +32,7 @@ class Look(facts.Fact, frozen=True, kw_only=True):
     reason: str
     message: str
     at: datetime
+    soak: bool = False  # about stable after its promotion, not about a candidate
     window: timedelta = timedelta(0)
     observed: timedelta = timedelta(0)
     stable_requests: int = 0
@@ -52,25 +53,34 @@ class Look(facts.Fact, frozen=True, kw_only=True):
 
 
 class Window(facts.Fact, frozen=True, kw_only=True):
-    """What to ask Prometheus for: which revisions, from when on."""
+    """What to ask Prometheus for: which revisions, from when on. `alone`: nothing runs beside the candidate, whether
+    it has all the traffic already or is stable in its soak.
+    """
 
     stable: str
     candidate: str
     since: datetime
+    alone: bool = False
     soak: bool = False
 
 
 def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
-    """The window that needs judging now; None while no traffic is being judged."""
+    """The window that needs judging now; None while no traffic is being judged.
+
+    A soak goes on until the next candidate's pods are Ready and the warm version is given up for them.
+    """
     now_status = snapshot.status
     stable, candidate, previous = now_status.stable, now_status.candidate, now_status.previous
     if stable is None:
         return None
-    if candidate is not None and candidate.wants_sight:
+    soaking = previous is not None and now < previous.warm_until
+    if candidate is not None and candidate.wants_sight and (candidate.step or not soaking):
         since = candidate.weight_since or now - snapshot.spec.analysis.interval
-        return Window(stable=stable.revision, candidate=candidate.revision, since=since)
-    if previous is not None and now < previous.warm_until:
-        return Window(stable=previous.revision, candidate=stable.revision, since=stable.since, soak=True)
+        return Window(
+            stable=stable.revision, candidate=candidate.revision, since=since, alone=candidate.weight == 100
+        )
+    if previous is not None and soaking:
+        return Window(stable=previous.revision, candidate=stable.revision, since=stable.since, alone=True, soak=True)
     return None
 
 
@@ -79,14 +89,15 @@ def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:
     asked, sight = window(snapshot, now), snapshot.sight
     if asked is None or sight is None:
         return None
+    unseen = status.Reason.METRICS_UNAVAILABLE
     if sight.error:
-        return Look(outcome=Outcome.ERROR, reason=status.Reason.METRICS_UNAVAILABLE, message=sight.error, at=now)
+        return Look(outcome=Outcome.ERROR, reason=unseen, message=sight.error, at=now, soak=asked.soak)
     reading = _read(snapshot, asked, sight.series, start=asked.since, end=now)
     if reading.blind:
-        return Look(outcome=Outcome.NO_DATA, reason=status.Reason.METRICS_UNAVAILABLE, message=reading.blind, at=now)
+        return Look(outcome=Outcome.NO_DATA, reason=unseen, message=reading.blind, at=now, soak=asked.soak)
     limits = policy.of(snapshot.spec.analysis, steps=len(snapshot.spec.rollout.steps))
     history = _read(snapshot, asked, sight.history, start=asked.since - HISTORY, end=asked.since).slots
-    if asked.soak:
+    if asked.alone:
         judged = soak.judge_alone(reading.slots, limits, reference=history)
     else:
         judged = verdict.judge(reading.slots, limits, history=history)
@@ -120,7 +131,7 @@ def _read(
         end=end.timestamp(),
         interval=snapshot.spec.analysis.interval.total_seconds(),
         scrape_interval=snapshot.operator.scrape_interval.total_seconds(),
-        arms=(counters.Arm.CANDIDATE,) if asked.soak else tuple(counters.Arm),
+        arms=(counters.Arm.CANDIDATE,) if asked.alone else tuple(counters.Arm),
     )
 
 
@@ -138,6 +149,7 @@ def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Window, n
         reason=status.Reason.INSUFFICIENT_TRAFFIC if nothing_yet else judged.reason,
         message=explain.sentence(judged),
         at=now,
+        soak=asked.soak,
         window=timedelta(seconds=judged.seconds),
         observed=timedelta(seconds=sum(slot.seconds for slot in answered)) if first is not None else timedelta(0),
         stable_requests=sum(slot.stable.requests for slot in seen),
@@ -154,7 +166,7 @@ def analysis_status(seen: Look) -> status.AnalysisStatus:
         outcome=seen.outcome,
         at=seen.at,
         window=str(Duration.of(seen.window)),
-        message=seen.message[:2000],
+        message=bounds.cut(seen.message),
         metrics=tuple(_metric(metric) for metric in seen.metrics),
     )
 
@@ -179,13 +191,13 @@ def trial_status(revision: str, seen: report.Report) -> status.TrialStatus:
     return status.TrialStatus(
         revision=revision,
         outcome=seen.outcome,
-        message=seen.message[:2000],
+        message=bounds.cut(seen.message),
         quantization=None
         if quantized is None
         else status.QuantizationStatus(
-            mode=quantized.mode,
-            outcome=quantized.outcome[:200],
-            reason=quantized.reason[:2000],
+            mode=bounds.cut(quantized.mode, bounds.SHORT),
+            outcome=bounds.cut(quantized.outcome, bounds.SHORT),
+            reason=bounds.cut(quantized.reason),
             disagreement=_percent(quantized.disagreement),
             bound=_percent(quantized.bound),
             rows=quantized.rows,
@@ -194,8 +206,8 @@ def trial_status(revision: str, seen: report.Report) -> status.TrialStatus:
         ),
         tests=tuple(
             status.TestStatus(
-                name=test.name[:200],
-                outcome=test.outcome[:200],
+                name=bounds.cut(test.name, bounds.SHORT),
+                outcome=bounds.cut(test.outcome, bounds.SHORT),
                 observed=_figure(test.observed),
                 bound=_figure(test.bound),
                 rows=test.rows,

@@ -12,6 +12,8 @@ from msgspec import Meta
 MAX_BYTES = 256 * 1024
 
 Text = Annotated[str, Meta(max_length=4096)]
+Word = Annotated[str, Meta(max_length=128)]
+Rows = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class Outcome(enum.StrEnum):
@@ -27,7 +29,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reason: Text = ""
     disagreement: float | None = None
     bound: float | None = None
-    rows: int = 0
+    rows: Rows = 0
     speedup1: float | None = None
     speedup32: float | None = None
 
@@ -39,7 +41,7 @@ class ModelTest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     outcome: Text
     observed: float | None = None
     bound: float | None = None
-    rows: int = 0
+    rows: Rows = 0
     message: Text = ""
 
 
@@ -49,13 +51,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     outcome: Outcome
     reason: Text = ""
     message: Text = ""
-    sha256: Text = ""
-    served_sha256: Text = ""
-    precision: Text = ""
+    sha256: Word = ""
+    served_sha256: Word = ""
+    precision: Word = ""
     quantization: Quantization | None = None
     tests: Annotated[tuple[ModelTest, ...], Meta(max_length=1000)] = ()
     calibration: dict[str, Any] | None = None
-    digest: Text = ""  # of the report's own line; set by `read`
+    digest: Word = ""  # of the report's own line; set by `read`
 
 
 class ReportError(ValueError):
@@ -68,10 +70,9 @@ def read(log: str, digest: str) -> Report:
     Raises:
         ReportError: no line, too long, another digest, not a report.
     """
-    lines = log.strip().splitlines()
-    if not lines:
+    line = log.strip().rpartition("\n")[2].strip()  # not splitlines: JSON may hold U+2028 as it is
+    if not line:
         raise ReportError("the trial's log is empty")
-    line = lines[-1].strip()
     actual = digest_of(line)
     if actual != digest:
         raise ReportError("the trial's log doesn't end with the report that its termination message names")
@@ -79,7 +80,7 @@ def read(log: str, digest: str) -> Report:
 
 
 def digest_of(line: str) -> str:
-    return hashlib.sha256(line.encode()).hexdigest()
+    return hashlib.sha256(line.encode(errors="replace")).hexdigest()
 
 
 def decode(line: str, digest: str) -> Report:
@@ -88,10 +89,10 @@ def decode(line: str, digest: str) -> Report:
     Raises:
         ReportError: too long, or not a report.
     """
-    if len(line) > MAX_BYTES:
+    if len(line.encode(errors="replace")) > MAX_BYTES:
         raise ReportError(f"the trial's report is longer than {MAX_BYTES} bytes")
     try:
         report = msgspec.json.decode(line, type=Report)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ReportError(f"the trial's report can't be read: {error}") from error
     return msgspec.structs.replace(report, digest=digest)

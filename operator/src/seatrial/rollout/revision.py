@@ -2,6 +2,10 @@
 
 The same content has the same name on every cluster and under every release of the operator: verdicts, pods and metrics
 are keyed by it. Not part of it: uri (the same bytes elsewhere are the same model), replicas, rollout, analysis, trial.
+
+A changed uri alone therefore changes nothing that runs: pods of a revision fetch from where its passed trial did, since
+that address is in its immutable ConfigMap. When a store moves for good, give the model another `version` as well: that
+is a rollout, and its pods fetch from the new place.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from seatrial.api import status
 
 from . import facts, names
 
+NOBODY = "none"  # has a vowel, so no revision is called that
+
 
 def pods_needed(weight: int, replicas: int) -> int:
     """Candidate pods beside `replicas` stable ones for a share of `weight` percent; all replicas at 100."""
@@ -21,12 +23,15 @@ def pods_needed(weight: int, replicas: int) -> int:
 
 
 def selector(
-    name: str, *, stable: status.Stable | None, candidate: status.Candidate | None, wanted: str
+    name: str, *, stable: status.Stable | None, candidate: status.Candidate | None
 ) -> Mapping[str, str]:
-    """Pod labels the Service selects: one revision, or all of this deployment's while the traffic is shared."""
+    """Pod labels the Service selects: one revision, or all of this deployment's while the traffic is shared.
+
+    A first version that was rejected leaves nobody to send requests to.
+    """
     everyone = {names.DEPLOYMENT: name, names.COMPONENT: names.SERVER}
     if stable is None:
-        return {**everyone, names.REVISION: candidate.revision if candidate else wanted}
+        return {**everyone, names.REVISION: candidate.revision if candidate else NOBODY}
     if candidate is None or candidate.weight == 0:
         return {**everyone, names.REVISION: stable.revision}
     if candidate.weight == 100:
