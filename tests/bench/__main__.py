@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-BENCHES = ("detection",)
+BENCHES = ("detection", "rollbacks")
 
 
 @click.group(invoke_without_command=True)

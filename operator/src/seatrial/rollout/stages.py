@@ -162,7 +162,7 @@ def starting(case: Case) -> Decision | None:
             look_again=case.snapshot.spec.analysis.interval,
         )
     if case.look is None or case.look.blind:
-        return _unseen(case, candidate)
+        return _unseen(case)
     return _give_weight(case, candidate, step=1, weight=step.weight)
 
 
@@ -393,7 +393,7 @@ def _blind(case: Case, candidate: status.Candidate, why: str) -> Decision:
     )
 
 
-def _unseen(case: Case, candidate: status.Candidate) -> Decision:
+def _unseen(case: Case) -> Decision:
     """A new pod is scraped some seconds after it is Ready; a Prometheus that fails is worth another word."""
     failing = case.look is not None and case.look.outcome is looking.Outcome.ERROR
     return decide(
@@ -401,7 +401,6 @@ def _unseen(case: Case, candidate: status.Candidate) -> Decision:
         Reason.METRICS_UNAVAILABLE if failing else Reason.STARTING,
         f"{_who(case)}: pods Ready, waits for their metrics: {case.look.message if case.look else 'no look yet'}",
         phase=Phase.STARTING,
-        candidate=msgspec.structs.replace(candidate, started_at=case.now),
         look_again=case.snapshot.spec.analysis.interval,
     )
 
