@@ -128,6 +128,7 @@ class Batcher:
 
     def _finish(self, batch: list[jobs.Job], results: list[inference.Result], started: float) -> None:
         now = time.perf_counter()
+        self._counters.last_call = now
         self._counters.model_durations.observe(now - started)
         self._counters.batch_rows.observe(sum(job.rows for job in batch))
         for job, result in zip(batch, results, strict=True):

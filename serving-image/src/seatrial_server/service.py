@@ -18,7 +18,7 @@ import orjson
 import uvloop
 
 import seatrial_server
-from seatrial_server import batching, config, errors, inference, logs, telemetry, validation, warmup
+from seatrial_server import batching, config, documents, errors, inference, logs, telemetry, validation, warmup
 from seatrial_server.http import monitoring, v2
 from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
@@ -84,8 +84,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     plan = warmup.plan(served.model)
     counters = _counters(served, plan)
     batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters)
-    application = _application(served, plan, batcher, counters)
-    front, metrics = Listener(application), Listener(monitoring.Monitoring(counters))
+    about = _documents(served, plan, counters)
+    front, metrics = Listener(_rest(served, about, batcher, counters)), Listener(monitoring.Monitoring(counters))
     try:
         metrics_port = await metrics.open(host=host, port=ports[1])
         port = await front.open(host=host, port=ports[0])
@@ -100,25 +100,35 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         logs.info(log, "ready", port=port, metrics_port=metrics_port, **msgspec.structs.asdict(plan))
     await stopped.wait()
     logs.info(log, "draining")
-    application.ready = False
+    about.ready = False
     await front.drain()
     await metrics.close()
     batcher.close()
 
 
-def _application(
-    served: Served, plan: batching.Plan, batcher: batching.Batcher, counters: telemetry.Telemetry
-) -> v2.V2:
+def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetry) -> documents.Documents:
     reference = served.settings.model
+    identity = documents.Identity(
+        server_version=seatrial_server.VERSION,
+        model=reference.name,
+        version=reference.version,
+        max_batch_size=batching.MAX_ROWS if plan.batched else 0,
+    )
+    return documents.Documents(identity, served.model.schema, counters)
+
+
+def _rest(
+    served: Served, about: documents.Documents, batcher: batching.Batcher, counters: telemetry.Telemetry
+) -> v2.V2:
+    own = about.identity
     return v2.V2(
-        identity=v2.Identity(server_version=seatrial_server.VERSION, model=reference.name, version=reference.version),
-        model=served.model.schema,
+        about=about,
         decoder=Decoder(
             served.model.schema,
-            stacked=plan.batched,
+            stacked=bool(own.max_batch_size),
             nullable=features.nullable(served.card.features, served.model.schema),
         ),
-        encoder=Encoder(served.model.schema, name=reference.name, version=reference.version),
+        encoder=Encoder(served.model.schema, name=own.model, version=own.version),
         batcher=batcher,
         counters=counters,
         max_body_bytes=served.settings.limits.max_body_bytes,

@@ -23,7 +23,7 @@ LATENCY_EDGES = (
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
 _ROW_EDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
-TRANSPORTS = ("rest",)
+TRANSPORTS = ("rest", "grpc")
 
 
 class Histogram:
@@ -49,6 +49,11 @@ class Histogram:
             running += count
             result.append((_edge(edge), running))
         return result
+
+
+def totals(telemetry: Telemetry) -> dict[errors.Outcome, int]:
+    """Answered requests by outcome, over all transports."""
+    return {outcome: sum(one[outcome] for one in telemetry.requests.values()) for outcome in OUTCOMES}
 
 
 def _edge(value: float) -> str:
@@ -83,6 +88,8 @@ class Telemetry:
         self.durations = Histogram(tuple(sorted({*LATENCY_EDGES, latency_threshold})))
         self.model_durations = Histogram(LATENCY_EDGES)
         self.batch_rows = Histogram(_ROW_EDGES)
+        self.failed_seconds = 0.0  # the part of `durations` that belongs to rejected requests and errors
+        self.last_call = 0.0  # performance counter at the end of the last model call
         self.in_flight = 0
         self.queue_rows = 0
         self.plan = {"threads": "1", "batching": "", "execution": ""}
@@ -92,6 +99,8 @@ class Telemetry:
         self.requests[transport][outcome] += 1
         if outcome != "shed":
             self.durations.observe(seconds)
+            if outcome == "rejected" or outcome == "error":
+                self.failed_seconds += seconds
 
 
 class Collector(registry.Collector):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seatrial_server import errors
+from seatrial_server import errors, signature
 from seatrial_server.http import decode
 from seatrial_server.model import schema
 
@@ -28,7 +28,7 @@ def body(data: Any, *, shape: list[int] | None = None, datatype: str = "FP32", *
     return json.dumps({"inputs": [tensor], **extra}).encode()
 
 
-def decoded(content: bytes, *, model: schema.Schema = FLOATS, header: bytes | None = None) -> decode.Decoded:
+def decoded(content: bytes, *, model: schema.Schema = FLOATS, header: bytes | None = None) -> signature.Decoded:
     return decode.Decoder(model, stacked=True).decode(content, header)
 
 
@@ -114,7 +114,7 @@ def test_a_binary_tensor_arrives_unchanged() -> None:
     content, header = binary(values.tobytes())
     result = decoded(content, header=header)
     assert np.array_equal(result.values[0], values)
-    assert result.reply == decode.Reply(((0, True),))
+    assert result.reply == signature.Reply(((0, True),))
 
 
 def test_a_raw_body_is_the_tensor_of_a_single_input_model() -> None:

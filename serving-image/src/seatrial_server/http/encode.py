@@ -6,10 +6,10 @@ import functools
 
 import orjson
 
-from seatrial_server.http import binary
-from seatrial_server.http.decode import Reply
+from seatrial_server import binary
 from seatrial_server.jobs import Outputs
 from seatrial_server.model import schema, session
+from seatrial_server.signature import Reply
 
 
 class Encoder:

@@ -13,35 +13,22 @@ import time
 import urllib.parse
 from typing import Any
 
-import msgspec
-
-from seatrial_server import batching, errors, jobs, telemetry
+from seatrial_server import batching, documents, errors, jobs, telemetry
 from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
 from seatrial_server.http.exchange import Exchange
-from seatrial_server.model import schema
 
 log = logging.getLogger(__name__)
-EXTENSIONS = ("binary_tensor_data", "model_repository")
 _MAX_ID = 256
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """What the server says about itself and its model."""
-
-    server_version: str
-    model: str
-    version: str
-
-
 class V2:
-    """`exchange.Application` for one model. `ready` is cleared when the server begins to drain."""
+    """`exchange.Application` for one model."""
 
     def __init__(
         self,
         *,
-        identity: Identity,
-        model: schema.Schema,
+        about: documents.Documents,
         decoder: Decoder,
         encoder: Encoder,
         batcher: batching.Batcher,
@@ -49,14 +36,12 @@ class V2:
         max_body_bytes: int,
     ) -> None:
         self.max_body_bytes = max_body_bytes
-        self.ready = True
-        self._identity = identity
-        self._schema = model
+        self._about = about
         self._decoder, self._encoder, self._batcher, self._counters = decoder, encoder, batcher, counters
         prefix = secrets.token_hex(4)
         self._ids = (f"{prefix}-{number:x}" for number in itertools.count(1))
-        model_path = f"/v2/models/{urllib.parse.quote(identity.model, safe='')}"
-        version_path = f"{model_path}/versions/{urllib.parse.quote(identity.version, safe='')}"
+        model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
+        version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
         self._infer_targets = frozenset(f"{path}/infer".encode() for path in (model_path, version_path))
 
     def handle(self, exchange: Exchange) -> None:
@@ -140,41 +125,44 @@ class V2:
         segments = [urllib.parse.unquote(part) for part in target.decode("latin-1").strip("/").split("/")]
         match segments:
             case ["v2"]:
-                self._get(exchange, self._server_metadata())
+                self._get(exchange, self._about.server())
             case ["v2", "health", "live"]:
                 self._get(exchange, {"live": True})
             case ["v2", "health", "ready"]:
                 self._readiness(exchange, {"ready": True, "live": True})
             case ["v2", "repository", "index"]:
-                self._post(exchange, self._index())
+                self._post(exchange, self._about.index())
             case ["v2", "repository", "models", str(), "load" | "unload"]:
-                self._refuse_load(exchange)
+                _allow(exchange, b"POST")
+                raise documents.refused_load()
+            case ["v2", "models", "stats"]:
+                self._get(exchange, self._about.statistics())
             case ["v2", "models", name, "versions", version, *rest]:
                 self._model(exchange, name, version, rest)
             case ["v2", "models", name, *rest]:
                 self._model(exchange, name, None, rest)
             case _:
-                raise _not_found("there is nothing at this path; the protocol starts at /v2")
+                raise documents.not_found("there is nothing at this path; the protocol starts at /v2")
 
     def _model(self, exchange: Exchange, name: str, version: str | None, rest: list[str]) -> None:
-        if name != self._identity.model:
-            raise _not_found(f"unknown model {name[:200]!r}; this server has {self._identity.model!r}")
-        if version is not None and version != self._identity.version:
-            raise _not_found(f"unknown version {version[:200]!r}; this server has {self._identity.version!r}")
+        self._about.check_model(name, version)
         match rest:
             case []:
-                self._get(exchange, self._model_metadata())
+                self._get(exchange, self._about.model())
             case ["ready"]:
                 self._readiness(exchange, {"name": name, "ready": True})
+            case ["config"]:
+                self._get(exchange, self._about.config())
+            case ["stats"]:
+                self._get(exchange, self._about.statistics())
             case ["infer"]:
                 _allow(exchange, b"POST")
                 self._infer(exchange)
             case _:
-                raise _not_found("there is nothing at this path of the model")
+                raise documents.not_found("there is nothing at this path of the model")
 
     def _readiness(self, exchange: Exchange, document: dict[str, Any]) -> None:
-        if not self.ready:
-            raise errors.RequestError(503, "the server is shutting down", code="NotReady", outcome="shed")
+        self._about.check_ready()
         self._get(exchange, document)
 
     def _get(self, exchange: Exchange, document: Any) -> None:
@@ -185,28 +173,6 @@ class V2:
         _allow(exchange, b"POST")
         exchange.answer_json(document)
 
-    def _refuse_load(self, exchange: Exchange) -> None:
-        _allow(exchange, b"POST")
-        raise errors.RequestError(
-            409, "versions are managed by the ModelDeployment: change spec.model there", code="ManagedElsewhere"
-        )
-
-    def _server_metadata(self) -> dict[str, Any]:
-        return {"name": "seatrial-server", "version": self._identity.server_version, "extensions": EXTENSIONS}
-
-    def _model_metadata(self) -> dict[str, Any]:
-        return {
-            "name": self._identity.model,
-            "versions": [self._identity.version],
-            "platform": "onnx_onnxv1",
-            "inputs": [msgspec.structs.asdict(spec) for spec in self._schema.inputs],
-            "outputs": [msgspec.structs.asdict(spec) for spec in self._schema.outputs],
-        }
-
-    def _index(self) -> list[dict[str, str]]:
-        state, reason = ("READY", "") if self.ready else ("UNAVAILABLE", "the server is shutting down")
-        return [{"name": self._identity.model, "version": self._identity.version, "state": state, "reason": reason}]
-
 
 def _allow(exchange: Exchange, *methods: bytes) -> None:
     if exchange.method not in methods:
@@ -214,7 +180,3 @@ def _allow(exchange: Exchange, *methods: bytes) -> None:
         raise errors.RequestError(
             405, f"this path takes {allowed.decode()}", code="MethodNotAllowed", headers=b"Allow: %s\r\n" % allowed
         )
-
-
-def _not_found(message: str) -> errors.RequestError:
-    return errors.RequestError(404, message, code="NotFound")
