@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "rollbacks")
+BENCHES = ("detection", "rollbacks", "serving")
 
 
 @click.group(invoke_without_command=True)

@@ -20,6 +20,7 @@ import msgspec
 from seatrial_server import errors
 from seatrial_server.http import rules
 from seatrial_server.http.exchange import Application, Exchange
+from seatrial_server.http.heads import Head, Heads
 
 _MAX_PIPELINED = 64
 _ANNOUNCE_SECONDS = 5.0
@@ -56,6 +57,7 @@ class Host(Protocol):
     now: float
     retiring: bool
     date: bytes
+    heads: Heads
 
     def opened(self, connection: Connection) -> float:
         """Register; returns the time at which the connection is too old."""
@@ -80,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._feeding = False
         self._ended = False  # no further request is read
         self._write_paused = self._read_paused = self._client_ended = False
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self._body_bytes = self._arrived = 0
         self._continue_for: Exchange | None = None
         self.phase = Phase.IDLE
         self.deadline = 0.0
@@ -101,15 +103,23 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        if self.phase is Phase.IDLE:
+        begins = self.phase is Phase.IDLE
+        if begins:
+            end = data.find(b"\r\n\r\n") + 4
+            head = self._host.heads.find(data[:end])
+            if head is not None and head.length == len(data) - end:
+                self._known(head, data[end:])
+                return
             self._wait_for(Phase.HEAD, self._host.timeouts.head)
         elif self.phase is Phase.BODY:
             self.deadline += len(data) / self._host.timeouts.slowest
-        self._feeding = True
+        self._feeding, self._arrived = True, 0
         try:
             self._parser.feed_data(data)
             if self.phase is Phase.HEAD:
                 self._count_head(len(data))
+            elif begins and self._arrived == 1 and self._current is None:
+                self._host.heads.learn(data, self._pending[-1])
         except httptools.HttpParserUpgrade:
             self._ended = True  # the exchange that asked for it is answered as plain HTTP and is the last
         except httptools.HttpParserCallbackError as error:
@@ -204,11 +214,26 @@ class Connection(asyncio.Protocol):
         exchange.started = time.perf_counter()
         self._current, self._continue_for, self._parts = None, None, []
         self._pending.append(exchange)
+        self._arrived += 1
         self.phase = Phase.BUSY
         if not exchange.keep_alive:
             self._ended = True
         if len(self._pending) >= _MAX_PIPELINED:
             self._pause_reading()
+        self._host.application.handle(exchange)
+
+    def _known(self, head: Head, body: bytes) -> None:
+        """A whole request with a head that the parser knows; it stands between two messages and stays there."""
+        exchange = Exchange(
+            self,
+            target=head.target,
+            method=head.method,
+            headers=head.headers,
+            body=body,
+            started=time.perf_counter(),
+        )
+        self._pending.append(exchange)
+        self.phase = Phase.BUSY
         self._host.application.handle(exchange)
 
     # The application's side

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 
 from seatrial_server import errors
@@ -41,20 +42,20 @@ class Sink(Protocol):
         """Some exchange of this connection has its answer now."""
 
 
-class Exchange:
-    """`target` is the raw request target; `headers` has lower-case names; `response` is None until answered."""
+class Exchange(msgspec.Struct, eq=False):
+    """`target` is the raw request target; `headers` has lower-case names; `response` is None until answered.
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "response", "sink", "started", "target")
+    A Struct because it is made for every request, and a Struct's constructor is C.
+    """
 
-    def __init__(self, sink: Sink, *, target: bytes) -> None:
-        self.sink = sink
-        self.target = target
-        self.method = b""
-        self.headers: dict[bytes, bytes] = {}
-        self.body = b""
-        self.keep_alive = True
-        self.started = 0.0
-        self.response: tuple[bytes, bytes] | None = None
+    sink: Sink
+    target: bytes = b""
+    method: bytes = b""
+    headers: dict[bytes, bytes] = {}
+    body: bytes = b""
+    keep_alive: bool = True
+    started: float = 0.0
+    response: tuple[bytes, bytes] | None = None
 
     def answer(self, status: int, body: bytes, *, content_type: bytes = JSON, headers: bytes = b"") -> None:
         """Give the answer; `headers` are complete lines, each with its line end."""

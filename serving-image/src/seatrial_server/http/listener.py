@@ -16,6 +16,7 @@ import msgspec
 
 from seatrial_server.http.connection import Connection, Timeouts
 from seatrial_server.http.exchange import Application
+from seatrial_server.http.heads import Heads
 
 _SWEEP_SECONDS = 0.25
 _BACKLOG = 1024
@@ -45,6 +46,7 @@ class Listener:
         self.now = time.monotonic()
         self.retiring = False
         self.date = b""
+        self.heads = Heads()
         self._ages = ages or Ages()
         self._jitter = jitter
         self._connections: set[Connection] = set()

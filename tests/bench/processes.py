@@ -1,0 +1,171 @@
+"""The measured processes of the server's benchmark, each started on one core: raw ONNX Runtime, echo, the server.
+
+Also the child's side: `python -m tests.bench.processes raw|echo|unobserved ...`. All have the same CPU from their first
+instruction on, because ONNX Runtime chooses its int8 kernels by the affinity that the process starts with.
+"""
+
+import asyncio
+import contextlib
+import gc
+import hashlib
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+import numpy as np
+import uvloop
+from tests.bench import models
+
+from seatrial_server import config
+from seatrial_server.model import manifest, schema, session
+
+_START_SECONDS = 20.0
+_RANGE = (-50.0, 50.0)
+_ECHO = b'{"model_name":"echo","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[0.25,0.75]}]}'
+
+
+class Child:
+    """A process on its own core; `cpu()` is the CPU time it has used, which other load on the machine hardly moves."""
+
+    def __init__(self, core: int, *command: str) -> None:
+        started = time.perf_counter()
+        self.process = subprocess.Popen(
+            ["taskset", "-c", str(core), sys.executable, "-m", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "SEATRIAL_TERMINATION_LOG": "/dev/null"},
+        )
+        self.first_line = self.line(seconds=_START_SECONDS)
+        self.start_seconds = time.perf_counter() - started
+        found = re.search(r'"port":\s*(\d+)', self.first_line)
+        self.port = int(found[1]) if found else 0
+
+    def line(self, *, seconds: float) -> str:
+        """The next line on its standard output."""
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            raise TimeoutError(f"{self.process.args}: silent for {seconds} s")
+        return self.process.stdout.readline().decode()
+
+    def cpu(self) -> float:
+        """Seconds, user and system, of all its threads (the kernel's clock of another process)."""
+        return time.clock_gettime((~self.process.pid << 3) | 2)
+
+    def pss(self) -> int:
+        """Bytes of memory, pages shared with other processes counted by share."""
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        return 1024 * sum(int(size) for size in re.findall(r"^Pss:\s+(\d+) kB", text, re.MULTILINE))
+
+    def raw_rate(self, seconds: float) -> tuple[float, float]:
+        """Of the `raw` child: calls per second of wall time, and of CPU time."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"%f\n" % seconds)
+        self.process.stdin.flush()
+        wall, cpu = self.line(seconds=seconds + _START_SECONDS).split()
+        return float(wall), float(cpu)
+
+
+@contextlib.contextmanager
+def child(core: int, *command: str) -> Iterator[Child]:
+    """Run it until the end of the block."""
+    running = Child(core, *command)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.communicate()
+
+
+def prepare(model: models.Model, folder: Path) -> list[str]:
+    """What `seatrial-server serve` needs in a pod, with a range for every feature; returns its arguments."""
+    prepared = folder / "prepared"
+    prepared.mkdir(parents=True)
+    (prepared / manifest.MODEL).write_bytes(model.content)
+    digest = hashlib.sha256(model.content).hexdigest()
+    features = tuple(schema.Feature(name=f"f{column}", range=_RANGE) for column in range(model.columns))
+    written = manifest.Manifest(
+        sha256=digest,
+        served_sha256=digest,
+        precision="int8-static" if model.precision == "int8-static" else "fp32",
+        quantization=manifest.QuantizationResult(mode="None", outcome="Off"),
+        environment=manifest.Environment(onnxruntime=session.VERSION, cpu_flags=()),
+        card=schema.Card(features=features),
+    )
+    (prepared / manifest.FILE).write_bytes(msgspec.json.encode(written))
+    reference = config.ModelRef(name=model.name, version="1", uri="bench:", sha256=digest)
+    (folder / "config.json").write_bytes(msgspec.json.encode(config.Config(model=reference)))
+    np.save(folder / "rows.npy", model.rows)
+    return ["--config", str(folder / "config.json"), "--work", str(folder)]
+
+
+def serve_arguments(arguments: list[str]) -> list[str]:
+    """The command line behind the module's name."""
+    return ["serve", *arguments, "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0"]
+
+
+@click.group()
+def main() -> None:
+    """The children of the benchmark; not for people."""
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def raw(folder: Path) -> None:
+    """Tight loop over rotating rows; each line on standard input asks for so many seconds."""
+    model = session.load(folder / "prepared" / manifest.MODEL)
+    rows = [row.reshape(1, -1) for row in np.load(folder / "rows.npy")]
+    name, run = model.schema.inputs[0].name, model.run
+    gc.freeze()
+    click.echo("ready")
+    for line in sys.stdin:
+        stop = time.perf_counter() + float(line)
+        calls, wall, cpu = 0, time.perf_counter(), time.process_time()
+        while time.perf_counter() < stop:
+            for row in rows:
+                run({name: row})
+            calls += len(rows)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        click.echo(f"{calls / wall} {calls / cpu}")
+
+
+@main.command()
+def echo() -> None:
+    """The same HTTP stack with an application that answers a constant."""
+    from seatrial_server.http import exchange, listener
+
+    class Echo:
+        max_body_bytes = 1 << 20
+
+        def handle(self, request: exchange.Exchange) -> None:
+            request.answer(200, _ECHO)
+
+    async def run() -> None:
+        port = await listener.Listener(Echo()).open(host="127.0.0.1", port=0)
+        gc.freeze()
+        click.echo(f'"port": {port}')
+        await asyncio.Event().wait()
+
+    uvloop.run(run())
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1)
+def unobserved(arguments: tuple[str, ...]) -> None:
+    """The server without its counters: what observability costs is the difference."""
+    from seatrial_server import __main__ as server
+    from seatrial_server import telemetry
+
+    telemetry.Histogram.observe = lambda *_, **__: None  # type: ignore[method-assign]
+    telemetry.Telemetry.finished = lambda *_, **__: None  # type: ignore[method-assign]
+    server.main(list(arguments), standalone_mode=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""The model server against raw ONNX Runtime and against its own HTTP stack with nothing behind it.
+
+Everything in interleaved rounds of one run: the server's core is one, the load's another; 512 distinct bodies in turn,
+one row each, answers checked against ONNX Runtime, not one error allowed. Rates are per second of CPU time that the
+measured process used, because the machine may have other work; on a quiet machine that is the rate per second, as
+one core is full. Ratios travel between machines, rates do not.
+"""
+
+import contextlib
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import msgspec
+import numpy as np
+import onnxruntime as ort
+import rich.console
+import rich.table
+from tests.bench import load, models, processes
+
+from seatrial_server.model import session
+
+REQUIRED = {"linear": (0.35, 0.43), "trees": (0.60, 0.74), "mlp": (0.50, 0.60)}
+"""Share of raw ONNX Runtime calls: what must be reached, and the aim."""
+BINARY_GAIN, OBSERVABILITY, TAIL, SINGLE, START, MEMORY = 1.15, 0.08, 3.0, 1.2, 1.0, 100
+_SERVER_CORE, _LOAD_CORE = 0, 1
+_WARM_SECONDS = 0.3
+
+
+class Sample(msgspec.Struct):
+    """One run against one process: requests per second of wall and CPU time, latencies in microseconds."""
+
+    wall: float
+    cpu: float
+    p50: float
+    p99: float
+
+
+class Rounds(msgspec.Struct):
+    """All rounds of one model."""
+
+    raw: list[tuple[float, float]] = []
+    runs: dict[str, list[Sample]] = {}
+    start: float = 0.0
+    pss: int = 0
+
+    def rate(self, name: str) -> float:
+        """Median requests per second of CPU time."""
+        return statistics.median(sample.cpu for sample in self.runs[name])
+
+    def wall(self, name: str) -> float:
+        """Median requests per second."""
+        return statistics.median(sample.wall for sample in self.runs[name])
+
+    def p50(self, name: str) -> float:
+        """The quietest round's median latency."""
+        return min(sample.p50 for sample in self.runs[name])
+
+    def tail(self, name: str) -> float:
+        """p99 over p50 of the quietest round."""
+        return min(sample.p99 / sample.p50 for sample in self.runs[name])
+
+    @property
+    def raw_rate(self) -> float:
+        """Median calls per second of CPU time."""
+        return statistics.median(cpu for _, cpu in self.raw)
+
+    def ratio(self, name: str) -> float:
+        """Median over the rounds of this run's rate to raw calls in the same round."""
+        return statistics.median(s.cpu / raw[1] for s, raw in zip(self.runs[name], self.raw, strict=True))
+
+    def gain(self, name: str, over: str) -> float:
+        """Median over the rounds of one run's rate to another's."""
+        return statistics.median(a.cpu / b.cpu for a, b in zip(self.runs[name], self.runs[over], strict=True))
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, help="Interleaved rounds per model.")
+@click.option("--seconds", default=2.0, show_default=True, help="Seconds of each run in a round.")
+@click.option("--only", default="", help="One model: linear, trees or mlp.")
+@click.option("--write", type=click.Path(path_type=Path), help="Write the Markdown table here.")
+def command(rounds: int, seconds: float, only: str, write: Path | None) -> None:
+    """Requests per second of the server, as a share of raw ONNX Runtime on the same core."""
+    if len(os.sched_getaffinity(0)) < 2:
+        sys.exit("serving: needs two CPUs, one for the server and one for the load")
+    os.sched_setaffinity(0, {_LOAD_CORE})
+    results = {}
+    for model in models.build():
+        if only in ("", model.name):
+            click.echo(f"{model.title} ...", err=True)
+            results[model.title] = (model.name, measure(model, rounds=rounds, seconds=seconds))
+    findings = [finding for name, result in results.values() for finding in judge(name, result)]
+    console = rich.console.Console(width=150)
+    console.print(_sheet(results))
+    for text, held in findings:
+        console.print(f"{'ok    ' if held else 'MISSED'}  {text}")
+    if write:
+        write.write_text(_document(results, findings, rounds=rounds, seconds=seconds))
+    if not all(held for _, held in findings):
+        sys.exit("serving: a requirement was missed")
+
+
+def measure(model: models.Model, *, rounds: int, seconds: float) -> Rounds:
+    """Start everything once, then measure in turns."""
+    result = Rounds(raw=[], runs={})
+    expected = _expected(model)
+    json = [models.json_request(model, row) for row in range(models.BODIES)]
+    binary = [models.binary_request(model, row) for row in range(models.BODIES)]
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        arguments = processes.serve_arguments(processes.prepare(model, folder))
+
+        def start(*command: str) -> processes.Child:
+            return stack.enter_context(processes.child(_SERVER_CORE, *command))
+
+        raw = start("tests.bench.processes", "raw", str(folder))
+        echo = start("tests.bench.processes", "echo")
+        unobserved = start("tests.bench.processes", "unobserved", *arguments)
+        began = time.perf_counter()
+        server = start("seatrial_server", *arguments)
+        _check(load.drive(server.port, json[:1], connections=1, seconds=0.0).kept, expected)
+        result.start = time.perf_counter() - began
+        runs = {
+            "json 32": (server, json, 32),
+            "unobserved 32": (unobserved, json, 32),
+            "binary 32": (server, binary, 32),
+            "echo 32": (echo, json, 32),
+            "json 1": (server, json, 1),
+            "binary 1": (server, binary, 1),
+            "echo 1": (echo, json, 1),
+        }
+        for process, requests, connections in runs.values():
+            load.drive(process.port, requests, connections=connections, seconds=_WARM_SECONDS)
+        for _ in range(rounds):
+            result.raw.append(raw.raw_rate(seconds))
+            for name, (process, requests, connections) in runs.items():
+                sample = _sample(process, requests, connections, seconds, None if process is echo else expected)
+                result.runs.setdefault(name, []).append(sample)
+        result.pss = server.pss()
+    return result
+
+
+def _sample(
+    process: processes.Child,
+    requests: list[bytes],
+    connections: int,
+    seconds: float,
+    expected: list[models.Array] | None,
+) -> Sample:
+    before = process.cpu()
+    driven = load.drive(process.port, requests, connections=connections, seconds=seconds)
+    used = process.cpu() - before
+    if expected is not None:
+        _check(driven.kept, expected)
+    return Sample(
+        wall=driven.count / driven.seconds,
+        cpu=driven.count / used,
+        p50=driven.quantile(0.5) * 1e6,
+        p99=driven.quantile(0.99) * 1e6,
+    )
+
+
+def _expected(model: models.Model) -> list[models.Array]:
+    reference = ort.InferenceSession(model.content, session.options(), providers=["CPUExecutionProvider"])
+    return [reference.run(None, {"x": row.reshape(1, -1)})[0].reshape(-1) for row in model.rows]
+
+
+def _check(kept: list[tuple[int, bytes]], expected: list[models.Array]) -> None:
+    for place, answer in kept:
+        np.testing.assert_allclose(models.values(answer), expected[place], rtol=1e-4, atol=1e-5)
+
+
+def judge(name: str, result: Rounds) -> list[tuple[str, bool]]:
+    """Every requirement with what was measured."""
+    least, aim = REQUIRED[name]
+    single = result.p50("json 1") / (result.p50("echo 1") + 1e6 / result.raw_rate)
+    cost = 1 - result.gain("json 32", "unobserved 32")
+    found = [
+        (f"{name}: {result.ratio('json 32'):.2f} of raw calls, at least {least} (aim {aim})", least),
+    ]
+    checks = [(text, result.ratio("json 32") >= bound) for text, bound in found]
+    checks += [
+        (f"{name}: p50 at one connection {single:.2f} of echo + raw call, at most {SINGLE}", single <= SINGLE),
+        (f"{name}: observability costs {100 * cost:.1f} %, at most {100 * OBSERVABILITY:.0f} %", cost <= OBSERVABILITY),
+        (f"{name}: p99 is {result.tail('json 32'):.2f} of p50, at most {TAIL:g}", result.tail("json 32") <= TAIL),
+        (f"{name}: first answer after {result.start:.2f} s, at most {START:g} s", result.start <= START),
+        (f"{name}: {result.pss / 2**20:.0f} MiB PSS, at most {MEMORY}", result.pss <= MEMORY * 2**20),
+    ]
+    if name == "mlp":
+        gain = result.gain("binary 32", "json 32")
+        checks.append((f"{name}: binary is {gain:.2f} of JSON, at least {BINARY_GAIN}", gain >= BINARY_GAIN))
+    return checks
+
+
+_HEADINGS = ("model", "raw calls/s", "run", "requests/s", "wall", "of raw", "p50 us", "p99 us")
+
+
+def _lines(results: dict[str, tuple[str, Rounds]]) -> list[tuple[str, ...]]:
+    lines = []
+    for title, (_, result) in results.items():
+        for position, name in enumerate(result.runs):
+            best = min(result.runs[name], key=lambda sample: sample.p50)
+            lines.append(
+                (
+                    "" if position else title,
+                    "" if position else f"{result.raw_rate:,.0f}",
+                    name,
+                    f"{result.rate(name):,.0f}",
+                    f"{result.wall(name):,.0f}",
+                    f"{result.ratio(name):.2f}",
+                    f"{best.p50:.0f}",
+                    f"{best.p99:.0f}",
+                )
+            )
+    return lines
+
+
+def _sheet(results: dict[str, tuple[str, Rounds]]) -> rich.table.Table:
+    sheet = rich.table.Table()
+    for position, heading in enumerate(_HEADINGS):
+        sheet.add_column(heading, justify="left" if position in (0, 2) else "right")
+    for line in _lines(results):
+        sheet.add_row(*line)
+    return sheet
+
+
+def _document(
+    results: dict[str, tuple[str, Rounds]], findings: list[tuple[str, bool]], *, rounds: int, seconds: float
+) -> str:
+    machine = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    table = [_HEADINGS, ("---",) * len(_HEADINGS), *_lines(results)]
+    options = f"--rounds {rounds} --seconds {seconds:g} --write docs/reference/benchmarks.md"
+    return _PAGE.format(
+        command=f"python -m tests.bench serving {options}",
+        machine=f"{machine}, {os.cpu_count()} CPUs, Linux {platform.release()}",
+        versions=f"ONNX Runtime {ort.__version__}, Python {platform.python_version()}",
+        bodies=models.BODIES,
+        table="\n".join(f"| {' | '.join(line)} |" for line in table),
+        findings="\n".join(f"- {'' if held else '**missed** '}{text}" for text, held in findings),
+    )
+
+
+_PAGE = """# Benchmarks of the model server
+
+Made by `make bench`, or alone: `{command}`
+on {machine}, {versions}.
+
+The server has one core, the load generator another. Requests have one row each, {bodies} distinct bodies in turn;
+validation with a range for every feature and all metrics are on. Answers are checked against ONNX Runtime, and not one
+error is allowed.
+
+*requests/s* is per second of CPU time of the measured process, *wall* per second on the clock (the machine has other
+work); *of raw* compares with batch-1 calls of ONNX Runtime in a tight loop in the same round. *echo* is the same HTTP
+stack with nothing behind it, *unobserved* the server without its counters. The number after a run is its connections.
+
+{table}
+
+{findings}
+"""
