@@ -1,5 +1,6 @@
-"""`python -m tests.bench rollbacks`: the same bad version again and again on the test cluster, and how long each rollback
-took from the visible breach to no traffic."""
+"""`python -m tests.bench rollbacks`: the same bad version again and again on the test cluster, and how long each
+rollback took from the visible breach to no traffic.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ import copy
 import statistics
 
 import click
-
 from tests.cluster import installation, watching
 
 NAMESPACE = "seatrial-bench"

@@ -74,9 +74,7 @@ def test_a_file_is_read_by_name(tmp_path):
         pytest.param(
             {"slots": [slot(x_s=901)]}, "slots[0].stable.errors must be at most", id="more errors than requests"
         ),
-        pytest.param(
-            {"slots": [slot()], "policy": {"errors": {"max": "5"}}}, "`$.policy.errors.max`", id="percent"
-        ),
+        pytest.param({"slots": [slot()], "policy": {"errors": {"max": "5"}}}, "`$.policy.errors.max`", id="percent"),
         pytest.param({"slots": [slot()], "policy": {"dispersion": 0}}, "$.policy.dispersion", id="dispersion"),
         pytest.param({"slots": [{**slot(), "canary": {}}]}, "unknown field `canary`", id="unknown field"),
     ],
