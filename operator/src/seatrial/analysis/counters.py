@@ -17,6 +17,7 @@ import dataclasses
 import enum
 import math
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
@@ -249,7 +250,9 @@ def _blind(tracks: Sequence[_Track], pods: Sequence[Pod], arms: Sequence[Arm], *
         fresh = sum(1 for age in ages.values() if age < stale)
         if fresh < FRESH_PART * len(ages):
             oldest = max(ages, key=lambda name: ages[name])
-            age = f"{ages[oldest]:.0f} s old" if math.isfinite(ages[oldest]) else "missing"
+            age = "missing"
+            if math.isfinite(ages[oldest]):  # when, not how long ago: the same words at every look
+                age = f"older than that, the last of {datetime.fromtimestamp(end - ages[oldest], UTC):%H:%M:%S} UTC"
             return (
                 f"{arm}: {fresh} of {len(ages)} ready pods have samples younger than {stale:g} s; "
                 f"those of {oldest} are {age}"

@@ -21,7 +21,7 @@ ModelVersion = Annotated[Short, Meta(description="The model version's label, as 
 Digest = Annotated[Short, Meta(description="SHA-256 of the model's bytes as fetched.")]
 ServedDigest = Annotated[Short, Meta(description="SHA-256 of the bytes served; differs from sha256 when quantized.")]
 Precision = Annotated[Short, Meta(description="Precision served: fp32 or int8-static.")]
-Image = Annotated[Short, Meta(description="Serving image, recorded when the revision was first seen.")]
+Image = Annotated[str, Meta(description="Serving image, recorded when the revision was first seen.", max_length=512)]
 ReadyReplicas = Annotated[Count, Meta(description="Pods that are Ready.")]
 
 VERDICTS_KEPT = 20
@@ -314,5 +314,7 @@ class Status(Base, frozen=True, kw_only=True):
     last_rollback: Rollback | None = None
     commands: Commands = Commands()
     endpoint: Annotated[Text, Meta(description="URL of the V2 model endpoint inside the cluster.")] = ""
-    replicas: Annotated[Count, Meta(description="Pods of the stable version, for the scale subresource.")] = 0
-    selector: Annotated[Text, Meta(description="Label selector of those pods, for the scale subresource.")] = ""
+    replicas: Annotated[Count, Meta(description="Pods that the selector finds, for the scale subresource.")] = 0
+    selector: Annotated[
+        Text, Meta(description="Selects stable's pods, or the candidate's once it has all traffic.")
+    ] = ""

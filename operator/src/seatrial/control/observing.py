@@ -15,6 +15,7 @@ from seatrial.analysis import counters
 from seatrial.api import values
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Status
+from seatrial.cluster import errors
 from seatrial.cluster import gateway as gateways
 from seatrial.control import queue, reading
 from seatrial.prometheus import errors as prometheus_errors
@@ -67,7 +68,7 @@ class Observer:
             InvalidSpec: the spec can't be read.
             ClusterError: a read failed; nothing was decided.
         """
-        wish, owner = _spec(raw), owner_of(raw)
+        wish, owner, status = _spec(raw), owner_of(raw), status_of(raw)
         observed, pods, slices = await self._world(owner)
         of_kind = {kind: [one for one in observed if one["kind"] == kind] for kind in CHILDREN}
         records = {one.revision: one for one in map(reading.record, of_kind["ControllerRevision"])}
@@ -76,15 +77,20 @@ class Observer:
         )
         servers = tuple(reading.pod(one) for one in pods if reading.component_of(one) == names.SERVER)
         service = next(iter(of_kind["Service"]), None)
+        reports = _reports(of_kind["ConfigMap"])
+        unread = {one.revision for one in (status.candidate, status.stable) if one is not None} - reports.keys()
         seen = facts.Snapshot(
             owner=owner,
             spec=wish,
-            status=status_of(raw),
+            status=status,
             commands=_commands(raw),
             wanted=children.new_record(owner.name, content=content, wish=wish, known=records),
             records=records,
-            reports={reading.revision_of(one): reading.known_report(one) for one in of_kind["ConfigMap"]},
-            trials={reading.revision_of(one): await self._trial(one, pods) for one in of_kind["Job"]},
+            reports=reports,
+            trials={
+                reading.revision_of(one): await self._trial(one, pods, unread=reading.revision_of(one) in unread)
+                for one in of_kind["Job"]
+            },
             deployments={reading.revision_of(one): reading.deployment(one) for one in of_kind["Deployment"]},
             pods=servers,
             endpoints=reading.endpoints(service, slices, servers),
@@ -105,7 +111,12 @@ class Observer:
         ours = [one for some in lists for one in some if controlled_by(one, owner.uid)]
         return ours, pods, slices
 
-    async def _trial(self, job: Mapping[str, Any], pods: list[gateways.Object]) -> facts.Trial:
+    async def _trial(self, job: Mapping[str, Any], pods: list[gateways.Object], *, unread: bool) -> facts.Trial:
+        """A trial as its Job and pod tell it. `unread`: its report is needed and not on file yet.
+
+        A log that can't be had now (its node is away) must not keep anything else from being decided, so the trial
+        counts as running until its time-out.
+        """
         state, words = reading.job(job)
         created = reading.created(job)
         own = [one for one in pods if controlled_by(one, job["metadata"]["uid"])]
@@ -113,6 +124,8 @@ class Observer:
         digest, error = reading.termination(newest) if newest is not None else ("", "")
         if state is not facts.JobState.SUCCEEDED:
             return facts.Trial(state=state, created_at=created, trouble=error or words)
+        if not unread:
+            return facts.Trial(state=state, created_at=created)
         if newest is None:
             gone = "its pod is gone, and with it the report; annotate seatrial.dev/retry to run it again"
             return facts.Trial(state=facts.JobState.FAILED, created_at=created, trouble=gone)
@@ -120,6 +133,9 @@ class Observer:
             line, passed = await self._report(newest, digest)
         except report.ReportError as unreadable:
             return facts.Trial(state=facts.JobState.FAILED, created_at=created, trouble=str(unreadable))
+        except errors.ClusterError as away:
+            trouble = f"its log can't be read: {away}"
+            return facts.Trial(state=facts.JobState.RUNNING, created_at=created, trouble=trouble)
         return facts.Trial(state=state, created_at=created, report=passed, report_line=line)
 
     async def _report(self, pod: gateways.Object, digest: str) -> tuple[str, report.Report]:
@@ -153,6 +169,17 @@ class Observer:
         except prometheus_errors.PrometheusUnavailable as error:
             return facts.Sight(error=str(error))
         return facts.Sight(series=series, history=history)
+
+
+def _reports(config_maps: list[gateways.Object]) -> dict[str, report.Report]:
+    """One that can't be read counts as missing: its revision needs another trial, others are not concerned."""
+    found = {}
+    for one in config_maps:
+        try:
+            found[reading.revision_of(one)] = reading.known_report(one)
+        except report.ReportError as error:
+            _LOG.warning("report unreadable", extra={"configmap": one["metadata"]["name"], "error": str(error)})
+    return found
 
 
 def owner_of(raw: Mapping[str, Any]) -> facts.Owner:

@@ -68,7 +68,7 @@ def _error(message: str) -> str:
     """Our containers end with {"error": ...}; others with anything."""
     try:
         said = msgspec.json.decode(message, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return message.strip()
     return str(said.get("error", message)).strip()
 
@@ -115,7 +115,7 @@ def termination(raw: Object) -> tuple[str, str]:
         if message:
             try:
                 said = msgspec.json.decode(message, type=dict[str, Any])
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, RecursionError):
                 return "", message.strip()
             return str(said.get("sha256", "")), str(said.get("error", ""))
     return "", _trouble(raw, raw.get("status", {}).get("containerStatuses", ()))

@@ -70,8 +70,9 @@ class Reconciler:
             await self._apply(snapshot, plan)
         except errors.Refused as refusal:
             return await self._refused(key, raw, snapshot, refusal, plan)
-        self._refusals.pop(key, None)
         again = plan.look_again.total_seconds() if plan.look_again is not None else None
+        if self._refusals.pop(key, None) is not None:
+            again = 0.0  # the status still says that it was refused
         return Result(look_again_in=again, in_flight=plan.in_flight)
 
     async def _keep(self, key: Key, evidence: gateway.Object | None) -> None:
@@ -120,8 +121,7 @@ class Reconciler:
             return again
         self._refusals[key] = known
         _LOG.warning("child refused", extra={"key": str(key), "reason": refusal.reason, "error": refusal.message})
-        now = self._cluster.server_now()
-        after = planner.plan(msgspec.structs.replace(snapshot, status=plan.status, refused=known), now).status
+        after = finishing.refused(snapshot, plan.status, known, now=self._cluster.server_now())
         await self._write(key, raw, plan.status, after)
         await self._events.post(raw, type="Warning", reason=reason, message=refusal.message)
         return again

@@ -107,6 +107,11 @@ def decide(case: Case, reason: Reason, message: str, *, phase: Phase, **changes:
     )
 
 
+def who(case: Case) -> str:
+    """The wanted version, as messages call it."""
+    return f"version {case.snapshot.wanted.content.model_version} ({case.wanted})"
+
+
 def verdict_on(case: Case, who: Candidate | Stable, kind: VerdictKind, *, reason: Reason, message: str) -> Verdict:
     return Verdict(
         revision=who.revision,

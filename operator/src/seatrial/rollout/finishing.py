@@ -11,7 +11,7 @@ from seatrial.api import status
 from seatrial.api.status import Reason, Status, VerdictKind
 from seatrial.api.values import milliseconds
 
-from . import children, conditions, facts, looking, names, narrative, traffic
+from . import bounds, children, conditions, facts, looking, names, narrative, traffic
 from .decision import NOW, Case, Decision, Situation
 
 
@@ -64,11 +64,31 @@ def invalid(before: Status, *, generation: int, message: str, now: datetime) -> 
     rows = conditions.always(
         Situation.FAILED, reason=Reason.INVALID_SPEC, message=message, ready_pods=ready, pods=ready
     )
+    return _stalled(before, rows, generation=generation, now=now)
+
+
+def refused(snapshot: facts.Snapshot, before: Status, refusal: facts.Refusal, *, now: datetime) -> Status:
+    """The status just written, after one of its children was refused: the facts stay, the conditions say why."""
+    stable = before.stable
+    rows = conditions.always(
+        Situation.FAILED,
+        reason=refusal.reason,
+        message=refusal.message,
+        ready_pods=snapshot.ready(stable.revision) if stable else 0,
+        pods=snapshot.spec.replicas if stable else 0,
+    )
+    return _stalled(before, rows, generation=snapshot.owner.generation, now=now)
+
+
+def _stalled(before: Status, rows: list[conditions.Fact], *, generation: int, now: datetime) -> Status:
+    """Other conditions stay as they are."""
+    replaced = {kind for kind, *_ in rows}
+    others = (one for one in before.conditions if one.type not in replaced)
     return msgspec.structs.replace(
         before,
         observed_generation=generation,
         phase=status.Phase.STALLED,
-        conditions=conditions.merge(before.conditions, rows, generation=generation, now=now),
+        conditions=(*conditions.merge(before.conditions, rows, generation=generation, now=now), *others),
     )
 
 
@@ -95,14 +115,16 @@ def _status(case: Case, decision: Decision) -> status.Status:
         analysis=_analysis(case),
         last_rollback=_last_rollback(case, decision),
         endpoint=_endpoint(snapshot),
-        replicas=sum(pod.ready for pod in snapshot.pods if stable and pod.revision == stable.revision),
-        selector=_selector(snapshot, stable),
+        replicas=sum(pod.revision == _scaled(stable, candidate) and not pod.leaving for pod in snapshot.pods),
+        selector=_selector(snapshot, _scaled(stable, candidate)),
     )
     message = decision.message
-    return msgspec.structs.replace(
-        after,
-        traffic=_traffic(case, after),
-        conditions=_conditions(snapshot, after, decision.situation, decision.reason, message, case.look, case.now),
+    return bounds.fitting(
+        msgspec.structs.replace(
+            after,
+            traffic=_traffic(case, after),
+            conditions=_conditions(snapshot, after, decision.situation, decision.reason, message, case.look, case.now),
+        )
     )
 
 
@@ -111,12 +133,14 @@ def _forgiven(verdict: status.Verdict, revision: str) -> bool:
 
 
 def _commands(case: Case, decision: Decision) -> status.Commands:
-    """Tokens that can't mean anything later are handled now; promote waits for a step to use it on."""
+    """Tokens that can't mean anything later are handled now. Promote waits for a step to use it on, abort for the pods
+    of the version that it brings back.
+    """
     asked, handled = case.snapshot.commands, decision.commands
     idle = decision.candidate is None
     return status.Commands(
         promote=asked.promote if idle and asked.promote else handled.promote,
-        abort=asked.abort or handled.abort,
+        abort=handled.abort if decision.previous is not None else asked.abort or handled.abort,
         retry=asked.retry or handled.retry,
     )
 
@@ -175,17 +199,23 @@ def _conditions(
         passed = after.trial.outcome == "Passed"
         why = Reason.TRIAL_PASSED if passed else Reason.MODEL_REJECTED
         rows.append((conditions.VERIFIED, conditions.truth(passed), why, after.trial.message))
-    if look is not None:
-        sees = not look.blind
-        why = Reason.METRICS_AVAILABLE if sees else Reason.METRICS_UNAVAILABLE
-        rows.append((conditions.ANALYZED, conditions.truth(sees), why, look.message))
+    rows.append(_analyzed(look))
     if snapshot.endpoints is not None:
-        asked = traffic.selector(
-            snapshot.owner.name, stable=stable, candidate=after.candidate, wanted=snapshot.wanted.revision
-        )
+        asked = traffic.selector(snapshot.owner.name, stable=stable, candidate=after.candidate)
         routed = dict(snapshot.endpoints.selector) == dict(asked)
-        rows.append((conditions.ROUTED, conditions.truth(routed), "Service", "the selector is as asked"))
+        words = "the selector is as asked" if routed else "the selector is being changed"
+        rows.append((conditions.ROUTED, conditions.truth(routed), "Service", words))
     return conditions.merge(snapshot.status.conditions, rows, generation=snapshot.owner.generation, now=now)
+
+
+def _analyzed(look: looking.Look | None) -> conditions.Fact:
+    """Prometheus is asked only while something is judged, so that its outage costs an idle object nothing."""
+    if look is None:
+        words = "no version is being judged, metrics are not asked for"
+        return conditions.ANALYZED, status.ConditionStatus.UNKNOWN, Reason.NOTHING_ROLLING, words
+    if look.blind:
+        return conditions.ANALYZED, status.ConditionStatus.FALSE, Reason.METRICS_UNAVAILABLE, look.message
+    return conditions.ANALYZED, status.ConditionStatus.TRUE, Reason.METRICS_AVAILABLE, look.message
 
 
 def _endpoint(snapshot: facts.Snapshot) -> str:
@@ -194,12 +224,19 @@ def _endpoint(snapshot: facts.Snapshot) -> str:
     return f"http://{host}/v2/models/{snapshot.wanted.content.model_name}"
 
 
-def _selector(snapshot: facts.Snapshot, stable: status.Stable | None) -> str:
-    if stable is None:
+def _scaled(stable: status.Stable | None, candidate: status.Candidate | None) -> str:
+    """Whose pods an autoscaler counts: `spec.replicas` is about stable, and about who takes its place from then on."""
+    if candidate is not None and (stable is None or candidate.weight == 100):
+        return candidate.revision
+    return stable.revision if stable is not None else ""
+
+
+def _selector(snapshot: facts.Snapshot, revision: str) -> str:
+    if not revision:
         return ""
     labels = {
         names.DEPLOYMENT: snapshot.owner.name,
-        names.REVISION: stable.revision,
+        names.REVISION: revision,
         names.COMPONENT: names.SERVER,
     }
     return ",".join(f"{key}={value}" for key, value in labels.items())

@@ -76,9 +76,7 @@ def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
     soaking = previous is not None and now < previous.warm_until
     if candidate is not None and candidate.wants_sight and (candidate.step or not soaking):
         since = candidate.weight_since or now - snapshot.spec.analysis.interval
-        return Window(
-            stable=stable.revision, candidate=candidate.revision, since=since, alone=candidate.weight == 100
-        )
+        return Window(stable=stable.revision, candidate=candidate.revision, since=since, alone=candidate.weight == 100)
     if previous is not None and soaking:
         return Window(stable=previous.revision, candidate=stable.revision, since=stable.since, alone=True, soak=True)
     return None

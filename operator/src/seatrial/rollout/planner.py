@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from . import finishing, guards, looking, stages
+from . import finishing, guards, looking, stages, takeover
 from .decision import Case, Decision, Rule
 from .facts import Snapshot
 from .finishing import Plan
@@ -45,9 +45,9 @@ RULES: Sequence[Rule] = (
     stages.wanted_was_rejected,
     stages.new_candidate,
     stages.on_trial,
-    stages.starting,
-    stages.canary,
-    stages.promoting,
+    takeover.starting,
+    takeover.canary,
+    takeover.promoting,
 )
 
 

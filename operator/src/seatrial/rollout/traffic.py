@@ -22,9 +22,7 @@ def pods_needed(weight: int, replicas: int) -> int:
     return min(replicas, max(1, round(weight * replicas / (100 - weight))))
 
 
-def selector(
-    name: str, *, stable: status.Stable | None, candidate: status.Candidate | None
-) -> Mapping[str, str]:
+def selector(name: str, *, stable: status.Stable | None, candidate: status.Candidate | None) -> Mapping[str, str]:
     """Pod labels the Service selects: one revision, or all of this deployment's while the traffic is shared.
 
     A first version that was rejected leaves nobody to send requests to.
