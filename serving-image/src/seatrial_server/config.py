@@ -43,6 +43,19 @@ class Limits(msgspec.Struct, frozen=True, rename="camel"):
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024 * 1024
 
 
+class Cache(msgspec.Struct, frozen=True, rename="camel"):
+    """How much to remember, for how long."""
+
+    max_bytes: Annotated[int, msgspec.Meta(ge=1)]
+    ttl_seconds: Positive = 60.0
+
+
+class Fallback(msgspec.Struct, frozen=True):
+    """What a client gets when the model fails or cannot keep up: an error, or the answer in `model.yaml`."""
+
+    mode: Literal["None", "Static"] = "None"
+
+
 class Expected(msgspec.Struct, frozen=True, rename="camel"):
     """What the trial recorded; a pod must arrive at the same bytes. Only `model.quantize` looks into `calibration`."""
 
@@ -60,6 +73,8 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     revision: str = ""
     quantization: Quantization = Quantization()
     limits: Limits = Limits()
+    cache: Cache | None = None
+    fallback: Fallback = Fallback()
     latency_threshold_seconds: Positive = 0.1
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1)] = 2 * 1024**3
     expected: Expected | None = None

@@ -7,7 +7,7 @@ or an array from a binary body. Conversion waits for the batch, where one call d
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from seatrial_server import errors
 from seatrial_server.model import session
@@ -56,3 +56,10 @@ class Job:
         if not self.finished:
             self.finished = True
             self.done(self, result)
+
+
+class Queue(Protocol):
+    """Where a transport hands in its jobs."""
+
+    def submit(self, job: Job) -> None:
+        """Finish the job now or later; raises `RequestError` when it cannot be taken."""

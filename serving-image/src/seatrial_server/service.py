@@ -18,7 +18,19 @@ import orjson
 import uvloop
 
 import seatrial_server
-from seatrial_server import batching, config, documents, errors, inference, logs, telemetry, validation, warmup
+from seatrial_server import (
+    batching,
+    chain,
+    config,
+    documents,
+    errors,
+    inference,
+    jobs,
+    logs,
+    telemetry,
+    validation,
+    warmup,
+)
 from seatrial_server.http import monitoring, v2
 from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
@@ -84,8 +96,16 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     plan = warmup.plan(served.model)
     counters = _counters(served, plan)
     batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters)
+    queue = chain.build(
+        batcher,
+        engine,
+        settings=served.settings,
+        card=served.card,
+        served_sha256=served.served_sha256,
+        counters=counters,
+    )
     about = _documents(served, plan, counters)
-    front, metrics = Listener(_rest(served, about, batcher, counters)), Listener(monitoring.Monitoring(counters))
+    front, metrics = Listener(_rest(served, about, queue, counters)), Listener(monitoring.Monitoring(counters))
     try:
         metrics_port = await metrics.open(host=host, port=ports[1])
         port = await front.open(host=host, port=ports[0])
@@ -117,9 +137,7 @@ def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetr
     return documents.Documents(identity, served.model.schema, counters)
 
 
-def _rest(
-    served: Served, about: documents.Documents, batcher: batching.Batcher, counters: telemetry.Telemetry
-) -> v2.V2:
+def _rest(served: Served, about: documents.Documents, queue: jobs.Queue, counters: telemetry.Telemetry) -> v2.V2:
     own = about.identity
     return v2.V2(
         about=about,
@@ -129,7 +147,7 @@ def _rest(
             nullable=features.nullable(served.card.features, served.model.schema),
         ),
         encoder=Encoder(served.model.schema, name=own.model, version=own.version),
-        batcher=batcher,
+        queue=queue,
         counters=counters,
         max_body_bytes=served.settings.limits.max_body_bytes,
     )

@@ -8,8 +8,8 @@ One event loop writes, so there are no locks.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
-from typing import get_args
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
 
 import msgspec
 import prometheus_client
@@ -24,6 +24,7 @@ LATENCY_EDGES = (
 )
 _ROW_EDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 TRANSPORTS = ("rest", "grpc")
+CACHE_RESULTS = ("hit", "miss", "shared")
 
 
 class Histogram:
@@ -92,6 +93,9 @@ class Telemetry:
         self.last_call = 0.0  # performance counter at the end of the last model call
         self.in_flight = 0
         self.queue_rows = 0
+        self.cache = dict.fromkeys(CACHE_RESULTS, 0)
+        self.cache_bytes = 0
+        self.fallbacks: dict[errors.Outcome, int] = {"error": 0, "shed": 0}
         self.plan = {"threads": "1", "batching": "", "execution": ""}
 
     def finished(self, outcome: errors.Outcome, seconds: float, *, transport: str = "rest") -> None:
@@ -123,10 +127,21 @@ class Collector(registry.Collector):
         yield self._histogram("request_duration_seconds", "Time from a whole request to its answer.", state.durations)
         yield self._histogram("model_duration_seconds", "Time of one model call.", state.model_durations)
         yield self._histogram("batch_rows", "Rows of one model call.", state.batch_rows)
+        yield self._counter(
+            "cache_requests", "Look-ups in the cache; shared ones waited for an equal request.", "result", state.cache
+        )
+        yield self._gauge("cache_bytes", "Size of the kept answers.", state.cache_bytes)
+        yield self._counter("fallbacks", "Static answers given in place of an outcome.", "instead_of", state.fallbacks)
         yield self._gauge("in_flight_requests", "Inference requests without an answer yet.", state.in_flight)
         yield self._gauge("queue_rows", "Rows that wait for the model.", state.queue_rows)
         yield self._gauge("model_info", "The model that is served.", 1, msgspec.structs.asdict(state.model))
         yield self._gauge("plan_info", "How the model is run.", 1, state.plan)
+
+    def _counter(self, name: str, text: str, label: str, counts: Mapping[Any, int]) -> core.Metric:
+        family = core.CounterMetricFamily(f"seatrial_{name}", text, labels=[*self._labels, label])
+        for value, count in counts.items():
+            family.add_metric([*self._labels.values(), value], count)
+        return family
 
     def _gauge(self, name: str, text: str, value: float, extra: dict[str, str] | None = None) -> core.Metric:
         labels = {**self._labels, **(extra or {})}

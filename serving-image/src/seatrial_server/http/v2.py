@@ -13,7 +13,7 @@ import time
 import urllib.parse
 from typing import Any
 
-from seatrial_server import batching, documents, errors, jobs, telemetry
+from seatrial_server import documents, errors, jobs, telemetry
 from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
 from seatrial_server.http.exchange import Exchange
@@ -31,13 +31,13 @@ class V2:
         about: documents.Documents,
         decoder: Decoder,
         encoder: Encoder,
-        batcher: batching.Batcher,
+        queue: jobs.Queue,
         counters: telemetry.Telemetry,
         max_body_bytes: int,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._about = about
-        self._decoder, self._encoder, self._batcher, self._counters = decoder, encoder, batcher, counters
+        self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         prefix = secrets.token_hex(4)
         self._ids = (f"{prefix}-{number:x}" for number in itertools.count(1))
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
@@ -66,7 +66,7 @@ class V2:
             if b"content-length" not in headers and b"transfer-encoding" not in headers:
                 raise errors.RequestError(411, "the body needs a Content-Length or chunks", code="LengthRequired")
             decoded = self._decoder.decode(exchange.body, headers.get(b"inference-header-content-length"))
-            self._batcher.submit(
+            self._queue.submit(
                 jobs.Job(
                     id=decoded.id or self._request_id(headers),
                     values=decoded.values,

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from seatrial_server import config, errors, sandbox
-from seatrial_server.model import features, gate, manifest, package, quantize, schema, session, verify
+from seatrial_server.model import fallback_rows, features, gate, manifest, package, quantize, schema, session, verify
 
 
 def run(settings: config.Config, work: Path) -> manifest.Manifest:
@@ -32,7 +32,10 @@ def run(settings: config.Config, work: Path) -> manifest.Manifest:
             "expected": msgspec.to_builtins(settings.expected),
         },
     )
-    return msgspec.convert(result, manifest.Manifest)
+    prepared = msgspec.convert(result, manifest.Manifest)
+    if settings.fallback.mode == "Static" and not prepared.card.fallback:
+        raise errors.Rejected("InvalidModel", "fallback.mode is Static, but model.yaml of the package has no fallback")
+    return prepared
 
 
 class _Build(msgspec.Struct, frozen=True):
@@ -105,6 +108,8 @@ def _open(folder: Path, scratch: Path) -> _Build:
     card = package.card(folder)
     features.by_input(card.features, loaded.schema)
     schema.check_outputs(card, loaded.schema)
+    if card.fallback:
+        fallback_rows.read(card, loaded.schema)
     return _Build(folder=folder, original=source, scratch=scratch, graph=graph.proto, loaded=loaded, card=card)
 
 

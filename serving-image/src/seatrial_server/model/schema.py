@@ -84,12 +84,16 @@ class OutputNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """`model.yaml`: what the graph cannot say. `provenance` and `intendedUse` are for people."""
+    """`model.yaml`: what the graph cannot say.
+
+    `fallback` is one row for each output. `provenance` and `intendedUse` are for people.
+    """
 
     task: Literal["classification", "regression"] | None = None
     features: tuple[Feature, ...] = ()
     outputs: OutputNames = OutputNames()
     labels: tuple[str | int, ...] = ()
+    fallback: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
     intended_use: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
 
