@@ -82,6 +82,21 @@ PROMETHEUS = Program(
     package="./cmd/prometheus",
 )
 PAUSE = Program("pause", "the pause program", "-s -w", folder=paths.HARNESS / "pause")
+# The stores that the contract tests of model artifacts talk to; no part of a cluster.
+S3_SERVER = Program(
+    "versitygw",
+    "the S3 server versitygw 1.8.0",
+    "-s -w -X main.Version=v1.8.0",
+    module="github.com/versity/versitygw@v1.8.0",
+    package="./cmd/versitygw",
+)
+OCI_REGISTRY = Program(
+    "registry",
+    "the OCI registry distribution 3.1.2",
+    "-s -w",
+    module="github.com/distribution/distribution/v3@v3.1.2",
+    package="./cmd/registry",
+)
 
 
 def ensure(*programs: Program, say: progress.Say) -> None:

@@ -1,20 +1,16 @@
-"""Bring the artifact to disk: bounded in size, time, redirects and retries, and hashed while it streams.
+"""Bring the artifact to disk: bounded in size, time, speed and retries, and hashed while it streams.
 
-Stands alone: knows neither archives nor ONNX. Nothing is left behind under the target's name unless the digest fits.
-Other stores (s3, oci) become further functions beside `_stream`.
+Stands alone: knows neither archives nor ONNX, and of the stores only `sources.source`. Nothing is left behind under the
+target's name unless the digest fits. An attempt goes on where the former one ended if the store still has the same
+version.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import http.client
 import logging
 import random
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -22,23 +18,23 @@ from typing import IO
 import msgspec
 
 from seatrial_server import errors, logs
+from seatrial_server.model import sources
+from seatrial_server.model.sources import source
 
 log = logging.getLogger(__name__)
-_CHUNK = 1024 * 1024
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Patience(msgspec.Struct, frozen=True):
-    """How long a store may take. `total` bounds one download as a whole, all attempts together."""
+    """How long a store may take. `total` bounds one download as a whole, all attempts together.
+
+    A store that sends less than `slowest` bytes in `connect_and_read` seconds is as good as stalled.
+    """
 
     attempts: int = 5
     connect_and_read: float = 20.0
     total: float = 1800.0
     first_pause: float = 0.5
-
-
-class _Transient(Exception):
-    """A failure worth another attempt."""
+    slowest: int = 64 * 1024
 
 
 def download(
@@ -51,45 +47,22 @@ def download(
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Write the artifact to `target`; `Rejected`: these bytes cannot be had; `Unavailable`: the store cannot."""
+    patience = patience or Patience()
+    ask = source.Ask(uri=uri, sha256=sha256, max_bytes=max_bytes, timeout=patience.connect_and_read)
     partial = target.with_name(target.name + ".partial")
     try:
-        digest = _persist(uri, partial, max_bytes=max_bytes, patience=patience or Patience(), sleep=sleep)
+        with _local(partial) as file:
+            digest = _persist(_Download(ask, file, patience), sleep=sleep)
         if digest != sha256:
             raise errors.Rejected(
                 "DigestMismatch",
-                f"{redact(uri)} has sha256 {digest}, but spec.model.sha256 says {sha256}: correct one of the two",
+                f"{source.redact(uri)} has sha256 {digest}, but spec.model.sha256 says {sha256}: correct one of "
+                "the two",
             )
         partial.rename(target)
     finally:
         partial.unlink(missing_ok=True)
-    logs.info(log, "artifact fetched", uri=redact(uri), sha256=digest, bytes=target.stat().st_size)
-
-
-def _persist(uri: str, path: Path, *, max_bytes: int, patience: Patience, sleep: Callable[[float], None]) -> str:
-    """Stream with retries; the digest of what arrived."""
-    give_up = time.monotonic() + patience.total
-    attempt = 1
-    while True:
-        try:
-            return _stream(uri, path, max_bytes=max_bytes, timeout=patience.connect_and_read, give_up=give_up)
-        except _Transient as error:
-            pause = patience.first_pause * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311
-            if attempt == patience.attempts or time.monotonic() + pause > give_up:
-                raise errors.Unavailable(f"{redact(uri)}: {error} (attempt {attempt})") from error
-            logs.warning(log, "fetch failed, trying again", uri=redact(uri), attempt=attempt, cause=str(error))
-            sleep(pause)
-            attempt += 1
-
-
-def redact(uri: str) -> str:
-    """The address without user, password and query, which may hold secrets."""
-    parts = urllib.parse.urlsplit(uri)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _stream(uri: str, path: Path, *, max_bytes: int, timeout: float, give_up: float) -> str:
-    with _local(path) as file:
-        return _receive(uri, file, max_bytes=max_bytes, timeout=timeout, give_up=give_up)
+    logs.info(log, "artifact fetched", uri=source.redact(uri), sha256=digest, bytes=target.stat().st_size)
 
 
 def _local(path: Path) -> IO[bytes]:
@@ -99,104 +72,106 @@ def _local(path: Path) -> IO[bytes]:
         raise errors.Unavailable(f"cannot write {path}: {error.strerror}") from error
 
 
-def _receive(uri: str, file: IO[bytes], *, max_bytes: int, timeout: float, give_up: float) -> str:
-    try:
-        with _opener().open(_request(uri), timeout=timeout) as response:
-            expected = response.headers.get("Content-Length")
-            if expected is not None and expected.isdecimal() and int(expected) > max_bytes:
-                raise _too_big(uri, max_bytes)
-            digest, received = _copy(response, file, uri=uri, max_bytes=max_bytes, give_up=give_up)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code in _RETRIED:
-                raise _Transient(f"the store answered {error.code}") from error
-            raise errors.Rejected(
-                "FetchRefused", f"{redact(uri)}: the store answered {error.code}{_hint(error.code)}"
-            ) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise _Transient(f"{type(error).__name__}: {error}"[:300]) from error
-    if expected is not None and expected.isdecimal() and received != int(expected):
-        raise _Transient(f"the connection ended after {received} of {expected} bytes")
-    return digest
-
-
-def _copy(source: IO[bytes], file: IO[bytes], *, uri: str, max_bytes: int, give_up: float) -> tuple[str, int]:
-    digest, received = hashlib.sha256(), 0
-    while chunk := source.read(_CHUNK):
-        received += len(chunk)
-        if received > max_bytes:
-            raise _too_big(uri, max_bytes)
-        if time.monotonic() > give_up:
-            raise errors.Unavailable(f"{redact(uri)}: the download took too long")
-        digest.update(chunk)
+def _persist(download: _Download, *, sleep: Callable[[float], None]) -> str:
+    """Attempts until one reaches the end; the digest of what arrived."""
+    patience, uri = download.patience, source.redact(download.ask.uri)
+    attempt = 1
+    while True:
         try:
-            file.write(chunk)
+            return download.attempt()
+        except source.Transient as error:
+            pause = patience.first_pause * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311
+            if attempt == patience.attempts or time.monotonic() + pause > download.give_up:
+                raise errors.Unavailable(
+                    f"{uri}: {error} (attempt {attempt}): check that the store answers and can be reached from the pods"
+                ) from error
+            if error.restart:
+                download.restart()
+            logs.warning(log, "fetch failed, trying again", uri=uri, attempt=attempt, cause=str(error))
+            sleep(pause)
+            attempt += 1
+
+
+class _Download:
+    """What has arrived so far, across attempts."""
+
+    def __init__(self, ask: source.Ask, file: IO[bytes], patience: Patience) -> None:
+        self.ask = ask
+        self.patience = patience
+        self.give_up = time.monotonic() + patience.total
+        self._file = file
+        self._open = sources.find(ask.uri)
+        self._digest = hashlib.sha256()
+        self._received = 0
+        self._version = ""
+
+    def restart(self) -> None:
+        """Forget what arrived."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
+        self._received = 0
+
+    def attempt(self) -> str:
+        """Read to the end; the digest of the whole."""
+        if not self._version:
+            self.restart()
+        with self._open(msgspec.structs.replace(self.ask, offset=self._received, version=self._version)) as body:
+            self._place(body)
+            self._copy(body)
+        if body.total is not None and self._received != body.total:
+            raise source.Transient(f"the connection ended after {self._received} of {body.total} bytes")
+        self._file.flush()
+        return self._digest.hexdigest()
+
+    def _place(self, body: source.Body) -> None:
+        """Line up with where the store starts, which is what was asked for or the first byte."""
+        if body.total is not None and body.total > self.ask.max_bytes:
+            raise self._too_big(f"has {body.total} bytes, more")
+        if body.start == 0:
+            self.restart()
+        elif body.start != self._received:
+            raise source.Transient(f"the store went on at byte {body.start}, not {self._received}", restart=True)
+        self._version = body.version
+
+    def _copy(self, body: source.Body) -> None:
+        pace = _Pace(self.patience)
+        for chunk in body.chunks:
+            self._received += len(chunk)
+            if self._received > self.ask.max_bytes:
+                raise self._too_big("is larger")
+            if time.monotonic() > self.give_up:
+                raise errors.Unavailable(
+                    f"{source.redact(self.ask.uri)}: the download took longer than {self.patience.total:g} s: "
+                    "use a store that is nearer, or a smaller artifact"
+                )
+            self._digest.update(chunk)
+            self._write(chunk)
+            pace.check(len(chunk))
+
+    def _write(self, chunk: bytes) -> None:
+        try:
+            self._file.write(chunk)
         except OSError as error:
             raise errors.Unavailable(f"cannot write the artifact: {error.strerror}") from error
-    return digest.hexdigest(), received
+
+    def _too_big(self, words: str) -> errors.Rejected:
+        return source.refused(self.ask.uri, f"it {words} than the allowed {self.ask.max_bytes} bytes")
 
 
-def _too_big(uri: str, max_bytes: int) -> errors.Rejected:
-    return errors.Rejected("FetchRefused", f"{redact(uri)} is larger than the allowed {max_bytes} bytes")
+class _Pace:
+    """Tells a trickle from a download: so many bytes in each window of time."""
 
+    def __init__(self, patience: Patience) -> None:
+        self._seconds, self._least = patience.connect_and_read, patience.slowest
+        self._since, self._arrived = time.monotonic(), 0
 
-def _hint(status: int) -> str:
-    if status in (401, 403):
-        return ": the credentials do not allow reading it"
-    return ": check spec.model.uri" if status in (404, 410) else ""
-
-
-def _request(uri: str) -> urllib.request.Request:
-    parts = urllib.parse.urlsplit(uri)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise errors.Rejected(
-            "FetchRefused", f"spec.model.uri must start with http:// or https://, not {parts.scheme}://"
-        )
-    credentials, _, host = parts.netloc.rpartition("@")
-    # Lower case "identity": a compressed transfer would be hashed compressed.
-    request = urllib.request.Request(  # noqa: S310
-        urllib.parse.urlunsplit(
-            (parts.scheme, host, urllib.parse.quote(parts.path, safe="/%:@!$&'()*+,;=~-._"), parts.query, "")
-        ),
-        headers={"Accept-Encoding": "identity", "User-Agent": "seatrial-server"},
-    )
-    if credentials:
-        token = base64.b64encode(urllib.parse.unquote(credentials).encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {token}")
-    return request
-
-
-class _BoundedRedirects(urllib.request.HTTPRedirectHandler):
-    max_redirections = 5
-    max_repeats = 2
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        scheme = urllib.parse.urlsplit(newurl).scheme
-        if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
-            raise errors.Rejected(
-                "FetchRefused", f"{redact(req.full_url)} redirects to {scheme}://, which is not followed"
-            )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Only HTTP: urllib's default opener would follow file:// and ftp:// as well."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _BoundedRedirects(),
-    ):
-        opener.add_handler(handler)
-    return opener
+    def check(self, size: int) -> None:
+        """Count what arrived; raises Transient at the end of a window with too little."""
+        self._arrived += size
+        now = time.monotonic()
+        if now - self._since < self._seconds:
+            return
+        if self._arrived < self._least:
+            raise source.Transient(f"only {self._arrived} bytes in {now - self._since:.0f} s, the store is too slow")
+        self._since, self._arrived = now, 0
