@@ -114,7 +114,7 @@ class Batcher:
         rows, now, queue = 0, time.perf_counter(), self._queue
         while queue:
             job = queue[0]
-            if batch and (rows + job.rows > self._max_rows or job.key != batch[0].key):
+            if batch and (rows + job.rows > self._max_rows or not job.fits(batch[0])):
                 break
             queue.popleft()
             self._rows -= job.rows

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import struct
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,11 +49,10 @@ class Engine:
 
     def convert(self, job: jobs.Job) -> None:
         """Turn lists from JSON into arrays of the inputs' types; equal values have equal bytes afterwards."""
-        with np.errstate(over="ignore"):
-            job.values = [
-                _converted(values, dtype, spec) if isinstance(values, list) else values
-                for values, dtype, spec in zip(job.values, self._dtypes, self.schema.inputs, strict=True)
-            ]
+        job.values = [
+            _converted(values, dtype, spec) if isinstance(values, list) else values
+            for values, dtype, spec in zip(job.values, self._dtypes, self.schema.inputs, strict=True)
+        ]
 
     def _together(self, batch: Sequence[jobs.Job]) -> list[Result]:
         feeds = [self._gather(index, batch) for index in range(len(self._dtypes))]
@@ -66,22 +67,18 @@ class Engine:
 
     def _gather(self, index: int, batch: Sequence[jobs.Job]) -> session.Array:
         """Input `index` of all jobs as one array."""
+        spec, dtype, shape = self.schema.inputs[index], self._dtypes[index], batch[0].shapes[index]
+        if len(batch) == 1:
+            only = batch[0].values[index]
+            return (_converted(only, dtype, spec) if isinstance(only, list) else only).reshape(shape)
         parts = [job.values[index] for job in batch]
-        dtype = self._dtypes[index]
-        shape = batch[0].shapes[index]
-        if len(batch) > 1:
-            shape = (sum(job.rows for job in batch), *shape[1:])
-        with np.errstate(over="ignore"):  # a number beyond the float type becomes infinite and is refused as such
-            lists = [part for part in parts if isinstance(part, list)]
-            if len(lists) == len(parts):
-                flat = lists[0] if len(lists) == 1 else list(itertools.chain.from_iterable(lists))
-                return _converted(flat, dtype, self.schema.inputs[index]).reshape(shape)
-            arrays = [
-                _converted(part, dtype, self.schema.inputs[index]) if isinstance(part, list) else part.reshape(-1)
-                for part in parts
-            ]
-        joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        return joined.reshape(shape)
+        if all(isinstance(part, list) for part in parts):
+            joined = _converted(list(itertools.chain.from_iterable(parts)), dtype, spec)
+        else:
+            joined = np.concatenate(
+                [_converted(part, dtype, spec) if isinstance(part, list) else part.reshape(-1) for part in parts]
+            )
+        return joined.reshape((-1, *shape[1:]) if joined.size else (sum(job.rows for job in batch), *shape[1:]))
 
     def _refused(self, feeds: list[session.Array], batch: Sequence[jobs.Job]) -> dict[int, errors.RequestError]:
         """Jobs (by position) with values that the model must not see; what a policy repairs is repaired in `feeds`."""
@@ -115,21 +112,34 @@ class Engine:
                 )
 
     def _split(self, outputs: list[session.Array], batch: Sequence[jobs.Job]) -> list[Result]:
-        rows = sum(job.rows for job in batch)
-        if any(len(array) != rows for array in outputs):
-            raise ValueError("the model does not give one output row for each input row")
+        together = jobs.Batch(list(outputs))
         result: list[Result] = []
         start = 0
         for job in batch:
             end = start + job.rows
-            result.append([array[start:end] for array in outputs])
+            result.append(jobs.Share(together, start, end))
             start = end
+        if any(len(array) != start for array in outputs):
+            raise ValueError("the model does not give one output row for each input row")
         return result
 
 
-def _converted(values: list[object], dtype: np.dtype[np.generic], spec: schema.TensorSpec) -> session.Array:
+_PACKED = {np.dtype(np.float32): "f", np.dtype(np.float64): "d"}
+
+
+def _converted(values: list[Any], dtype: np.dtype[Any], spec: schema.TensorSpec) -> session.Array:
+    code = _PACKED.get(dtype)
+    if code is not None:
+        result = np.empty(len(values), dtype)
+        try:
+            struct.pack_into(f"{len(values)}{code}", result.data, 0, *values)  # a third of what np.array takes
+        except (struct.error, OverflowError):
+            pass  # null for a missing value, or a number beyond the type: numpy has an answer for both
+        else:
+            return result
     try:
-        return np.array(values, dtype)
+        with np.errstate(over="ignore"):  # a number beyond the float type becomes infinite and is refused as such
+            return np.array(values, dtype)
     except OverflowError:
         raise errors.RequestError(
             400,

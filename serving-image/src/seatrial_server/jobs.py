@@ -6,50 +6,66 @@ or an array from a binary body. Conversion waits for the batch, where one call d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+
+import msgspec
 
 from seatrial_server import errors
 from seatrial_server.model import session
 
 Values = list[Any] | session.Array
-Outputs = list[session.Array]
+Outputs = Sequence[session.Array]
 """One array per output of the schema, with the rows of one job."""
 
 
-class Job:
-    """`shapes` and `values` run parallel to the schema's inputs. `done` is called exactly once, on the event loop."""
+class Batch(msgspec.Struct, eq=False):
+    """The outputs of one run for several jobs. `rendered` is for an encoder: what it made of all rows at once."""
 
-    __slots__ = (
-        *("deadline", "degraded", "done", "finished", "id", "key", "reply", "rows", "shapes", "started", "timeout"),
-        "values",
-    )
+    arrays: list[session.Array]
+    rendered: dict[int, list[bytes]] = {}
 
-    def __init__(
-        self,
-        *,
-        id: str,
-        values: list[Values],
-        shapes: list[tuple[int, ...]],
-        rows: int,
-        reply: Any,
-        started: float,
-        timeout: float = 0.0,
-        done: Callable[[Job, Outputs | errors.RequestError], None],
-    ) -> None:
-        self.id = id
-        self.values = values
-        self.shapes = shapes
-        self.rows = rows
-        self.reply = reply  # what the transport wants back at the end
-        self.started = started
-        self.timeout = timeout  # seconds, as the client wishes; 0: none of its own
-        self.done = done
-        self.degraded = ""  # why the answer is not the model's own on the given values
-        self.deadline = 0.0
-        self.finished = False
-        self.key = tuple(shape[1:] for shape in shapes)
-        """Jobs with equal keys fit in one batch."""
+
+class Share(Sequence[session.Array]):
+    """One job's rows of a batch; slices are made when they are asked for."""
+
+    __slots__ = ("batch", "end", "start")
+
+    def __init__(self, batch: Batch, start: int, end: int) -> None:
+        self.batch, self.start, self.end = batch, start, end
+
+    def __len__(self) -> int:
+        return len(self.batch.arrays)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.batch.arrays[index][self.start : self.end]
+
+
+class Job(msgspec.Struct, eq=False, kw_only=True):
+    """`shapes` and `values` run parallel to the schema's inputs. `done` is called exactly once, on the event loop.
+
+    A Struct because one is made for every request, and a Struct's constructor is C.
+    """
+
+    id: str
+    values: list[Values]
+    shapes: list[tuple[int, ...]]
+    rows: int
+    reply: Any
+    """What the transport wants back at the end."""
+    started: float
+    done: Callable[[Job, Outputs | errors.RequestError], None]
+    timeout: float = 0.0
+    """Seconds, as the client wishes; 0: none of its own."""
+    degraded: str = ""
+    """Why the answer is not the model's own on the given values."""
+    deadline: float = 0.0
+    finished: bool = False
+
+    def fits(self, other: Job) -> bool:
+        """Whether both can be in one batch: all dimensions but the first are equal."""
+        mine, others = self.shapes, other.shapes
+        return mine is others or all(one[1:] == two[1:] for one, two in zip(mine, others, strict=True))
 
     def finish(self, result: Outputs | errors.RequestError) -> None:
         """Answer once; a later result (of a run that took too long) is dropped."""

@@ -20,6 +20,11 @@ class Reply(msgspec.Struct, frozen=True):
 
     outputs: tuple[tuple[int, bool], ...]
 
+    @property
+    def plain(self) -> bool:
+        """Whether all of them are JSON."""
+        return not any(as_binary for _, as_binary in self.outputs)
+
 
 class Decoded(msgspec.Struct):
     """A request that fits the schema; `id` is empty when the client gave none, `timeout` (seconds) zero."""

@@ -20,11 +20,12 @@ from seatrial_server.signature import Decoded, Reply, Signature
 
 _Data = TypeVar("_Data")
 Parameters = dict[str, Any] | None
+_MAX_KNOWN = 256
 
 
 class _Input(msgspec.Struct, Generic[_Data]):
     name: str
-    shape: list[int]
+    shape: tuple[int, ...]
     datatype: str
     data: _Data | msgspec.UnsetType = msgspec.UNSET
     parameters: Parameters = None
@@ -42,6 +43,15 @@ class _Request(msgspec.Struct, Generic[_Data]):
     outputs: list[_Output] | None = None
 
 
+class _Plain(msgspec.Struct, frozen=True):
+    """What follows from the name, datatype and shape of the only input: checked once, true for every such request."""
+
+    shapes: list[tuple[int, ...]]
+    rows: int
+    size: int
+    reply: Reply
+
+
 class Decoder:
     """Decodes for one model. `stacked`: the first dimension of all inputs counts rows.
 
@@ -50,6 +60,7 @@ class Decoder:
 
     def __init__(self, model: schema.Schema, *, stacked: bool, nullable: frozenset[str] = frozenset()) -> None:
         self._nullable = nullable
+        self._known: dict[tuple[str, str, tuple[int, ...]], _Plain] = {}
         self._schema = model
         self._signature = Signature(model, stacked=stacked)
         self._general = msgspec.json.Decoder(_Request[Any])
@@ -67,14 +78,36 @@ class Decoder:
                 return self._decode_binary(body, header_length)
             if self._typed:
                 try:
-                    return self._assemble(self._flat.decode(body), None, flat=True)
+                    request = self._flat.decode(body)
                 except msgspec.ValidationError:
                     pass  # nested data, or a mistake that the general way names better
+                else:
+                    return self._plain(request) or self._assemble(request, None, flat=True)
             return self._assemble(self._general.decode(body), None, flat=False)
         except msgspec.MsgspecError as error:
             raise signature.bad_request(f"the body is no V2 inference request: {error}") from None
         except RecursionError:
             raise signature.bad_request("the body is nested too deeply") from None
+
+    def _plain(self, request: _Request[Any]) -> Decoded | None:
+        """The request of a client that wants nothing special, in a shape seen before; None for any other."""
+        if len(request.inputs) != 1 or request.outputs or request.parameters:
+            return None
+        tensor = request.inputs[0]
+        known = self._known.get((tensor.name, tensor.datatype, tensor.shape))
+        data = tensor.data
+        if known is None or tensor.parameters or type(data) is not list or len(data) != known.size:
+            return None
+        return Decoded(request.id or "", [data], known.shapes, known.rows, known.reply)
+
+    def _learn(self, request: _Request[Any], decoded: Decoded) -> None:
+        if len(request.inputs) == 1 and not request.outputs and not request.parameters:
+            tensor = request.inputs[0]
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[tensor.name, tensor.datatype, tensor.shape] = _Plain(
+                shapes=decoded.shapes, rows=decoded.rows, size=math.prod(tensor.shape), reply=decoded.reply
+            )
 
     def _decode_binary(self, body: bytes, header_length: bytes) -> Decoded:
         length = binary.header_length(header_length, len(body))
@@ -98,7 +131,7 @@ class Decoder:
             raise self._signature.missing(values)
         if cursor is not None:
             cursor.finish()
-        return Decoded(
+        decoded = Decoded(
             id=request.id or "",
             values=[value for value in values if value is not None],
             shapes=shapes,
@@ -106,6 +139,9 @@ class Decoder:
             reply=self._reply(request),
             timeout=signature.timeout(request.parameters),
         )
+        if flat:
+            self._learn(request, decoded)
+        return decoded
 
     def _reply(self, request: _Request[Any]) -> Reply:
         default = bool((request.parameters or {}).get("binary_data_output", False))
@@ -176,7 +212,7 @@ def _flattened(tensor: _Input[Any]) -> list[Any]:
     for axis, size in enumerate(tensor.shape):
         parts = [level] if axis == 0 else level
         if any(not isinstance(part, list) or len(part) != size for part in parts):
-            raise signature.bad_input(tensor.name, f"has nested data that does not fit its shape {tensor.shape}")
+            raise signature.bad_input(tensor.name, f"has nested data that does not fit its shape {list(tensor.shape)}")
         level = parts[0] if axis == 0 else list(itertools.chain.from_iterable(parts))
     return level
 
