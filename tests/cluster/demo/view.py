@@ -11,6 +11,10 @@ import rich.table
 from tests.cluster import watching
 from tests.cluster.demo.scenarios import Scenario
 
+from seatrial.api.status import MetricStatus
+
+SHOWN = ("errors", "latency")
+
 
 class View:
     """Shows sights as they come."""
@@ -36,7 +40,7 @@ class View:
     def show(self, sight: watching.Sight) -> None:
         if self._live is not None:
             self._live.update(_panel(sight))
-        line = _line(sight)
+        line = _line(sight, figures=self._live is None)
         if line != self._last:
             self._last = line
             self.say("  " + line)
@@ -51,14 +55,25 @@ class View:
         return f"{minutes:2d}:{seconds:02d}"
 
 
-def _line(sight: watching.Sight) -> str:
-    """What changes rarely: phase, weight, reason."""
+def _line(sight: watching.Sight, *, figures: bool) -> str:
+    """Phase, weight and reason; with `figures` what changes at every look as well, for those without a live view."""
     status = sight.status
     candidate = status.candidate
     parts = [status.phase.value]
     if candidate is not None:
         parts.append(f"version {candidate.model_version}, weight {candidate.weight}%")
-    return ", ".join([*parts, sight.ready[1]])
+    parts.append(sight.ready[1])
+    if figures and candidate is not None and candidate.weight:
+        if status.traffic is not None and status.traffic.measured_share:
+            parts.append(f"measured {status.traffic.measured_share}")
+        parts += (
+            [_figures(metric) for metric in status.analysis.metrics if metric.name in SHOWN] if status.analysis else []
+        )
+    return ", ".join(parts)
+
+
+def _figures(metric: MetricStatus) -> str:
+    return f"{metric.name} {metric.candidate} against {metric.stable}, evidence {metric.evidence} of {metric.bound}"
 
 
 def _panel(sight: watching.Sight) -> rich.table.Table:
@@ -72,8 +87,7 @@ def _panel(sight: watching.Sight) -> rich.table.Table:
     if traffic is not None:
         table.add_row("weight", f"asked {traffic.desired_weight}%, measured {traffic.measured_share or '-'}")
     for metric in status.analysis.metrics if status.analysis and status.candidate else ():
-        figures = f"candidate {metric.candidate}, stable {metric.stable}, evidence {metric.evidence} of {metric.bound}"
-        table.add_row(metric.name, figures)
+        table.add_row(metric.name, _figures(metric).removeprefix(metric.name))
     table.add_row("traffic", f"{sight.books.sent} sent, {sight.books.model_errors} failed, {sight.books.lost} lost")
     table.add_row("message", sight.message)
     return table
