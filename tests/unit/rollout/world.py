@@ -15,7 +15,7 @@ from seatrial.analysis import counters
 from seatrial.api.spec import Analysis, Duration, Model, Rollout, Spec, Step
 from seatrial.api.status import Commands, Status
 from seatrial.control import reading
-from seatrial.rollout import children, facts, finishing, looking, names, planner, report, revision
+from seatrial.rollout import bounds, children, facts, finishing, looking, names, planner, report, revision, traffic
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 INTERVAL = timedelta(seconds=5)
@@ -57,6 +57,7 @@ class World:
         self.deployments: dict[str, int] = {}
         self.pods: dict[str, facts.Pod] = {}
         self.selector: dict[str, str] | None = None
+        self.routed: dict[str, str] | None = None  # what endpoints follow: the Service, a moment later
         self.totals: dict[str, list[tuple[float, int, int]]] = {}
         self.trial_result: Callable[[str], report.Report] = lambda version: PASSED
         self.error_share: dict[str, float] = {}
@@ -142,7 +143,9 @@ class World:
             self.evidence = plan.evidence or self.evidence
             if plan.status != self.status:
                 self._wrote()
+                self.check_weight(self.status, plan.status)
                 self.status = plan.status
+                self.check_promises()
             for wanted in plan.apply:
                 self._wrote()
                 self._apply(wanted)
@@ -170,15 +173,20 @@ class World:
             case "ControllerRevision":
                 self.records[of] = reading.record(wanted)
             case "ConfigMap":
-                self.reports[of] = PASSED
+                self.reports[of] = self.trials[of].report or PASSED
             case "Deployment":
-                self.deployments[of] = wanted["spec"]["replicas"]
+                count = wanted["spec"]["replicas"]
+                routed = [pod for pod in self._selected() if pod.revision == of]
+                assert count >= min(len(routed), self.spec.replicas), "pods that endpoints hold are taken away"
+                self.deployments[of] = count
             case "Service":
                 self.selector = wanted["spec"]["selector"]
             case "Job":
                 self.trials.setdefault(of, facts.Trial(state=facts.JobState.RUNNING, created_at=self.now))
 
     def _advance(self) -> None:
+        self.routed = self.selector
+        self.check_promises()
         self._traffic()
         self.now += INTERVAL
         for name, trial in self.trials.items():
@@ -200,7 +208,10 @@ class World:
                 self.pods[pod.name] = msgspec.structs.replace(self.pods[pod.name], ready=ready)
 
     def _selected(self) -> list[facts.Pod]:
-        pinned = (self.selector or {}).get(names.REVISION)
+        """Pods that endpoints hold."""
+        if self.routed is None:
+            return []
+        pinned = self.routed.get(names.REVISION)
         return [pod for pod in self.pods.values() if pod.ready and pinned in (None, pod.revision)]
 
     def _endpoints(self) -> facts.Endpoints | None:
@@ -247,16 +258,30 @@ class World:
                 )
         return facts.Sight(series=tuple(series))
 
+    def check_weight(self, before: Status, after: Status) -> None:
+        """Weight grows only within the capacity that is ready, and only beside a stable version that is whole."""
+        old, new = before.candidate, after.candidate
+        if new is None or new.weight <= (old.weight if old is not None else 0):
+            return
+        ready = sum(pod.ready for pod in self.pods.values() if pod.revision == new.revision)
+        assert ready >= traffic.pods_needed(new.weight, self.spec.replicas), "more weight than ready pods"
+        if before.stable is not None and new.weight < 100:
+            whole = sum(pod.ready for pod in self.pods.values() if pod.revision == before.stable.revision)
+            assert whole >= self.spec.replicas, "the weight grows while stable is short of pods"
+
     def check_promises(self) -> None:
         """What must hold after every single write, whatever happened before."""
         stable, candidate = self.status.stable, self.status.candidate
         selected = self._selected()
         for pod in selected:
-            known = pod.revision in self.reports
-            assert known, "a pod of a revision without a passed trial gets traffic"
+            known = self.reports.get(pod.revision)
+            passed = known is not None and known.outcome is report.Outcome.PASSED
+            assert passed, "a pod of a revision without a passed trial gets traffic"
         if stable is not None and candidate is not None and 0 < candidate.weight < 100:
             revisions = {pod.revision for pod in self.pods.values() if pod.ready}
             assert revisions <= {stable.revision, candidate.revision}, "a third version gets traffic"
         if stable is not None and any(pod.ready and pod.revision == stable.revision for pod in self.pods.values()):
             assert selected, "the Service selects nobody although stable has ready pods"
+        size = len(msgspec.json.encode(self.status))
+        assert size <= bounds.LIMIT, f"the status has {size} bytes"
         self.weights.append(candidate.weight if candidate else 0)

@@ -53,7 +53,9 @@ def finish(case: Case, decision: Decision) -> Plan:
 def _evidence(case: Case, decision: Decision) -> dict[str, Any] | None:
     """Of a candidate that evidence against stable has rolled back."""
     look, candidate = case.look, case.candidate
-    if candidate is None or look is None or look.outcome is not looking.Outcome.FAIL or decision.rollback is None:
+    if candidate is None or look is None or look.alone or decision.rollback is None:
+        return None
+    if look.outcome is not looking.Outcome.FAIL:
         return None
     return children.evidence(case.snapshot, candidate.revision, look)
 

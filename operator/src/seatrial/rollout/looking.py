@@ -32,6 +32,7 @@ class Look(facts.Fact, frozen=True, kw_only=True):
     reason: str
     message: str
     at: datetime
+    alone: bool = False  # judged by itself, not against stable
     soak: bool = False  # about stable after its promotion, not about a candidate
     window: timedelta = timedelta(0)
     observed: timedelta = timedelta(0)
@@ -89,10 +90,14 @@ def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:
         return None
     unseen = status.Reason.METRICS_UNAVAILABLE
     if sight.error:
-        return Look(outcome=Outcome.ERROR, reason=unseen, message=sight.error, at=now, soak=asked.soak)
+        return Look(
+            outcome=Outcome.ERROR, reason=unseen, message=sight.error, at=now, alone=asked.alone, soak=asked.soak
+        )
     reading = _read(snapshot, asked, sight.series, start=asked.since, end=now)
     if reading.blind:
-        return Look(outcome=Outcome.NO_DATA, reason=unseen, message=reading.blind, at=now, soak=asked.soak)
+        return Look(
+            outcome=Outcome.NO_DATA, reason=unseen, message=reading.blind, at=now, alone=asked.alone, soak=asked.soak
+        )
     limits = policy.of(snapshot.spec.analysis, steps=len(snapshot.spec.rollout.steps))
     history = _read(snapshot, asked, sight.history, start=asked.since - HISTORY, end=asked.since).slots
     if asked.alone:
@@ -147,6 +152,7 @@ def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Window, n
         reason=status.Reason.INSUFFICIENT_TRAFFIC if nothing_yet else judged.reason,
         message=explain.sentence(judged),
         at=now,
+        alone=asked.alone,
         soak=asked.soak,
         window=timedelta(seconds=judged.seconds),
         observed=timedelta(seconds=sum(slot.seconds for slot in answered)) if first is not None else timedelta(0),

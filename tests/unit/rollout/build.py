@@ -1,0 +1,155 @@
+"""One moment of a rollout for tests of single rules: stable is version 1; a candidate, where asked for, version 2.
+
+Times are seconds after START; everything that isn't named is as in a healthy rollout.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+from tests.unit.rollout import world as worlds
+
+from seatrial.api.spec import Duration, Rollout, Spec, Step
+from seatrial.api.status import Candidate, Commands, Previous, Reason, Stable, Status, Verdict, VerdictKind
+from seatrial.rollout import children, decision, facts, looking, names, revision
+
+START = worlds.START
+OPERATOR = worlds.OPERATOR
+OWNER = facts.Owner(namespace="shop", name="churn", uid="u", generation=1)
+STEPS = (Step(weight=10, min_duration=Duration.parse("20s"), min_requests=50), Step(weight=50))
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+NO_COMMANDS = Commands()
+NO_STATUS = Status()
+
+
+def spec(version: str = "2", *, replicas: int = 2, **rollout: object) -> Spec:
+    """Wants this version; keywords change spec.rollout."""
+    return worlds.spec(version, replicas=replicas, rollout=Rollout(**{"steps": STEPS, **rollout}))
+
+
+def record(version: str, *, number: int | None = None) -> revision.Record:
+    content = revision.wanted(spec(version), name="churn", default_image=OPERATOR.serving_image, known=())
+    made = children.new_record("churn", content=content, wish=spec(version), known={})
+    return msgspec.structs.replace(made, number=int(version) if number is None else number)
+
+
+def name_of(version: str) -> str:
+    return record(version).revision
+
+
+def stable(version: str = "1", **changes: object) -> Stable:
+    own = {"revision": name_of(version), "model_version": version, "sha256": version, "since": START}
+    return Stable(**{**own, **changes})
+
+
+STABLE = stable()
+
+
+def previous(version: str = "1", *, warm_until: datetime) -> Previous:
+    kept = stable(version)
+    return Previous(revision=kept.revision, model_version=version, sha256=version, since=START, warm_until=warm_until)
+
+
+def candidate(version: str = "2", **changes: object) -> Candidate:
+    return Candidate(**{"revision": name_of(version), "model_version": version, "sha256": version, **changes})
+
+
+def on_trial(**changes: object) -> Candidate:
+    return candidate(**{"trial_started_at": START, **changes})
+
+
+def starting(**changes: object) -> Candidate:
+    return on_trial(**{"started_at": START, **changes})
+
+
+def in_step(step: int = 1, *, weight: int = 10, **changes: object) -> Candidate:
+    return on_trial(**{"step": step, "weight": weight, "weight_since": START, **changes})
+
+
+def promoting(**changes: object) -> Candidate:
+    return on_trial(
+        **{"step": 2, "weight": 50, "weight_since": START, "started_at": START, "promoting": True, **changes}
+    )
+
+
+def pods(version: str, *readiness: bool, **changes: object) -> tuple[facts.Pod, ...]:
+    """One pod for each flag."""
+    return tuple(
+        facts.Pod(**{"name": f"v{version}-{number}", "revision": name_of(version), "ready": ready, **changes})
+        for number, ready in enumerate(readiness)
+    )
+
+
+def look(outcome: str = "Pass", **changes: object) -> looking.Look:
+    usual = {
+        "outcome": looking.Outcome(outcome),
+        "reason": "NoRegression",
+        "message": "errors: as before",
+        "at": START,
+        "observed": timedelta(seconds=60),
+        "stable_requests": 900,
+        "candidate_requests": 100,
+    }
+    return looking.Look(**{**usual, **changes})
+
+
+FAILING = look("Fail", reason=Reason.ERRORS_REGRESSED, message="errors: 20% against 0.5%")
+BLIND = look("NoData", reason=Reason.METRICS_UNAVAILABLE, message="candidate: no samples")
+
+
+def verdict(version: str, kind: VerdictKind, reason: Reason = Reason.ERRORS_REGRESSED) -> Verdict:
+    return Verdict(
+        revision=name_of(version), model_version=version, sha256=version, verdict=kind, reason=reason, at=START
+    )
+
+
+def snapshot(
+    wish: Spec | None = None, *, status: Status = NO_STATUS, commands: Commands = NO_COMMANDS, **changes: object
+) -> facts.Snapshot:
+    """Stable 1 and candidate 2 have two ready pods each unless said otherwise."""
+    wanted = wish or spec()
+    known = {one.revision: one for one in (record("1"), record("2"), record("3"))}
+    content = revision.wanted(wanted, name="churn", default_image=OPERATOR.serving_image, known=known.values())
+    usual = {
+        "owner": OWNER,
+        "spec": wanted,
+        "status": status,
+        "commands": commands,
+        "wanted": children.new_record("churn", content=content, wish=wanted, known=known),
+        "records": known,
+        "pods": (*pods("1", True, True), *pods("2", True, True)),
+        "operator": OPERATOR,
+    }
+    return facts.Snapshot(**{**usual, **changes})
+
+
+def case(
+    wish: Spec | None = None,
+    *,
+    now: float = 10,
+    look: looking.Look | None = None,
+    commands: Commands = NO_COMMANDS,
+    handled: Commands = NO_COMMANDS,
+    verdicts: tuple[Verdict, ...] = (),
+    stable: Stable | None = STABLE,
+    candidate: Candidate | None = None,
+    previous: Previous | None = None,
+    **changes: object,
+) -> decision.Case:
+    status = Status(stable=stable, candidate=candidate, previous=previous, commands=handled, verdicts=verdicts)
+    return decision.Case(snapshot=snapshot(wish, status=status, commands=commands, **changes), now=at(now), look=look)
+
+
+def endpoints(selected: str | None, **ready: int) -> facts.Endpoints:
+    """Endpoints by version, written v1=2; `selected`: version that the selector names, None for all."""
+    labels = {names.DEPLOYMENT: "churn", names.COMPONENT: names.SERVER}
+    if selected is not None:
+        labels[names.REVISION] = name_of(selected)
+    counts = {name_of(version[1:]): count for version, count in ready.items()}
+    return facts.Endpoints(selector=labels, ready=counts, serving=counts)

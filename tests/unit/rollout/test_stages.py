@@ -1,0 +1,447 @@
+"""Rules of the way a version goes, one by one: trial, start, canary, promotion, soak."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+from tests.unit.rollout import build
+
+from seatrial.api.spec import Duration, InsufficientTraffic, Step
+from seatrial.api.status import Commands, Phase, Reason, VerdictKind
+from seatrial.rollout import decision, facts, report, stages, takeover
+
+PASSED = report.Report(outcome=report.Outcome.PASSED, served_sha256="5e", precision="fp32")
+BOTH = (*build.pods("1", True, True), *build.pods("2", True, True))
+PASS, BLIND = build.look("Pass"), build.BLIND
+
+
+def reported(*versions: str) -> dict[str, report.Report]:
+    return {build.name_of(version): PASSED for version in versions}
+
+
+def trial(outcome: str = "Passed", *, at: float = 0, **changes: object) -> dict[str, facts.Trial]:
+    made = report.Report(outcome=report.Outcome(outcome), reason="DigestMismatch", message="the bytes are others")
+    usual = {"state": facts.JobState.SUCCEEDED, "created_at": build.at(at), "report": made}
+    return {build.name_of("2"): facts.Trial(**{**usual, **changes})}
+
+
+def answer(found: decision.Decision | None) -> decision.Decision:
+    assert found is not None
+    return found
+
+
+def weight(found: decision.Decision | None) -> int:
+    candidate = answer(found).candidate
+    assert candidate is not None
+    return candidate.weight
+
+
+# what is wanted
+
+
+def test_another_wanted_version_supersedes_the_candidate_without_a_memory_against_it():
+    found = answer(stages.candidate_superseded(build.case(build.spec("3"), candidate=build.in_step())))
+    assert found.verdict is not None
+    assert (found.verdict.verdict, found.candidate) == (VerdictKind.SUPERSEDED, None)
+    case = build.case(build.spec("2"), verdicts=(found.verdict,))
+    assert case.snapshot.verdict(build.name_of("2")) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase", "situation"),
+    [
+        pytest.param({}, Phase.STABLE, decision.Situation.READY, id="done"),
+        pytest.param(
+            {"previous": build.previous("2", warm_until=build.at(60))},
+            Phase.SOAKING,
+            decision.Situation.READY,
+            id="soaking",
+        ),
+        pytest.param(
+            {"previous": build.previous("2", warm_until=build.at(10))},
+            Phase.STABLE,
+            decision.Situation.READY,
+            id="soaked",
+        ),
+        pytest.param(
+            {"pods": build.pods("1", False)}, Phase.STARTING, decision.Situation.PROGRESSING, id="no pod is ready"
+        ),
+    ],
+)
+def test_the_wanted_version_serves(changes, phase, situation):
+    found = answer(stages.wanted_is_stable(build.case(build.spec("1"), **changes)))
+    assert (found.phase, found.situation) == (phase, situation)
+
+
+def test_the_end_of_the_soak_forgets_the_old_version():
+    case = build.case(build.spec("1"), previous=build.previous("2", warm_until=build.at(10)), now=10)
+    assert answer(stages.wanted_is_stable(case)).previous is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "stable", "said"),
+    [
+        pytest.param(Reason.ERRORS_REGRESSED, build.STABLE, (Reason.ROLLED_BACK, Phase.ROLLED_BACK), id="canary"),
+        pytest.param(Reason.MODEL_REJECTED, build.STABLE, (Reason.MODEL_REJECTED, Phase.STALLED), id="model"),
+        pytest.param(Reason.TRIAL_TIMEOUT, build.STABLE, (Reason.TRIAL_TIMEOUT, Phase.STALLED), id="trial"),
+        pytest.param(Reason.START_TIMEOUT, None, (Reason.START_TIMEOUT, Phase.ROLLED_BACK), id="first install"),
+    ],
+)
+def test_a_rejected_version_waits_for_a_change_or_a_token(reason, stable, said):
+    verdict = build.verdict("2", VerdictKind.REJECTED, reason)
+    found = answer(stages.wanted_was_rejected(build.case(verdicts=(verdict,), stable=stable)))
+    assert (found.reason, found.phase) == said
+    assert "seatrial.dev/retry" in found.message
+
+
+AGAIN = Commands(retry="again-1")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "handled", "tried"),
+    [
+        pytest.param((build.verdict("2", VerdictKind.REJECTED),), Commands(), True, id="new token"),
+        pytest.param((build.verdict("2", VerdictKind.REJECTED),), AGAIN, False, id="handled token"),
+        pytest.param((build.verdict("3", VerdictKind.REJECTED),), Commands(), False, id="another revision's rejection"),
+        pytest.param((build.verdict("2", VerdictKind.PROMOTED),), Commands(), False, id="not rejected"),
+    ],
+)
+def test_retry_forgets_a_rejection_once_a_token(verdicts, handled, tried):
+    found = stages.retry_requested(build.case(commands=AGAIN, handled=handled, verdicts=verdicts))
+    assert (found is not None) is tried
+    assert found is None or (found.forgiven, found.commands.retry) == (build.name_of("2"), "again-1")
+
+
+# trial
+
+
+def test_an_unknown_version_goes_on_trial():
+    found = answer(stages.new_candidate(build.case()))
+    assert found.candidate == build.candidate(
+        trial_started_at=build.at(10), sha256="2" * 64, image=build.OPERATOR.serving_image
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "stable", "straight"),
+    [
+        pytest.param((), build.STABLE, False, id="known trial"),
+        pytest.param((build.verdict("2", VerdictKind.PROMOTED),), build.STABLE, True, id="promoted before"),
+        pytest.param((), None, True, id="first install"),
+    ],
+)
+def test_only_a_first_or_a_promoted_version_skips_the_canary(verdicts, stable, straight):
+    found = answer(stages.new_candidate(build.case(reports=reported("2"), verdicts=verdicts, stable=stable)))
+    assert found.candidate is not None
+    assert (found.candidate.started_at, found.candidate.promoting) == (build.at(10), straight)
+
+
+@pytest.mark.parametrize(
+    ("trials", "reason", "words"),
+    [
+        pytest.param(trial("Rejected"), "ModelRejected", "DigestMismatch: the bytes are others", id="model"),
+        pytest.param(
+            trial(state=facts.JobState.FAILED, report=None, trouble="store unreachable"),
+            "TrialFailed",
+            "the trial failed: store unreachable",
+            id="trial",
+        ),
+    ],
+)
+def test_a_failed_trial_rejects(trials, reason, words):
+    found = answer(stages.on_trial(build.case(candidate=build.on_trial(), trials=trials)))
+    assert found.verdict is not None
+    assert (found.verdict.reason, found.verdict.message, found.rollback) == (reason, words, None)
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        pytest.param({}, id="no Job yet"),
+        pytest.param(trial(state=facts.JobState.RUNNING, report=None), id="running"),
+        pytest.param(trial("Rejected", at=-60), id="a Job from an earlier try"),
+    ],
+)
+def test_a_trial_without_a_result_goes_on_until_its_timeout(trials):
+    found = answer(stages.on_trial(build.case(candidate=build.on_trial(), trials=trials)))
+    assert (found.phase, found.look_again) == (Phase.TRIAL, timedelta(seconds=590))
+
+
+# first weight
+
+
+@pytest.mark.parametrize(
+    ("changes", "given"),
+    [
+        pytest.param({}, 10, id="ready and seen"),
+        pytest.param({"pods": (*build.pods("1", True, True), *build.pods("2", False))}, 0, id="not ready"),
+        pytest.param({"look": BLIND}, 0, id="no samples yet"),
+        pytest.param({"look": None}, 0, id="not looked yet"),
+        pytest.param({"pods": (*BOTH, *build.pods("3", True))}, 0, id="a third version has pods"),
+        pytest.param({"previous": build.previous("3", warm_until=build.at(60))}, 0, id="a warm version"),
+    ],
+)
+def test_the_first_weight_waits_for_pods_metrics_and_third_versions(changes, given):
+    usual = {"candidate": build.starting(), "pods": BOTH, "look": PASS}
+    assert weight(takeover.starting(build.case(**{**usual, **changes}))) == given
+
+
+def test_a_leaving_pod_of_a_third_version_is_not_waited_for():
+    pods = (*BOTH, *build.pods("3", True, leaving=True))
+    assert weight(takeover.starting(build.case(candidate=build.starting(), pods=pods, look=PASS))) == 10
+
+
+def test_waiting_for_metrics_moves_nothing_in_status():
+    first = answer(takeover.starting(build.case(candidate=build.starting(), look=BLIND, now=20)))
+    later = answer(takeover.starting(build.case(candidate=first.candidate, look=BLIND, now=35)))
+    assert (later.candidate, later.reason, later.message) == (first.candidate, first.reason, first.message)
+
+
+@pytest.mark.parametrize(
+    ("look", "after", "reason"),
+    [
+        pytest.param(BLIND, 20, Reason.STARTING, id="soon after the start"),
+        pytest.param(BLIND, 200, Reason.METRICS_UNAVAILABLE, id="for long"),
+        pytest.param(build.look("Error"), 20, Reason.METRICS_UNAVAILABLE, id="prometheus down"),
+    ],
+)
+def test_metrics_that_never_come_have_a_name(look, after, reason):
+    candidate = build.starting(blind_since=build.at(10))
+    assert answer(takeover.starting(build.case(candidate=candidate, look=look, now=after))).reason is reason
+
+
+def test_pods_that_vanish_while_waiting_for_metrics_get_a_new_start_timeout():
+    candidate = build.starting(blind_since=build.at(10))
+    case = build.case(candidate=candidate, look=BLIND, now=900, pods=build.pods("1", True, True))
+    found = answer(takeover.starting(case)).candidate
+    assert found is not None
+    assert (found.started_at, found.blind_since) == (build.at(900), None)
+
+
+# canary
+
+
+def step(**changes: object) -> Step:
+    return msgspec.structs.replace(build.STEPS[0], **changes)
+
+
+def judged(look: object = PASS, *, wish: object = None, **changes: object) -> decision.Decision:
+    usual = {"candidate": build.in_step(), "now": 60, "look": look}
+    return answer(takeover.canary(build.case(wish, **{**usual, **changes})))  # type: ignore[arg-type]
+
+
+def place(found: decision.Decision) -> tuple[int, int, bool]:
+    assert found.candidate is not None
+    return found.candidate.step, found.candidate.weight, found.candidate.promoting
+
+
+@pytest.mark.parametrize(
+    ("look", "reason", "where"),
+    [
+        pytest.param(PASS, Reason.CANARY_PROGRESSING, (2, 10, False), id="passed"),
+        pytest.param(build.look(candidate_requests=49), Reason.CANARY_PROGRESSING, (1, 10, False), id="too few"),
+        pytest.param(
+            build.look(observed=timedelta(seconds=19)), Reason.CANARY_PROGRESSING, (1, 10, False), id="too short"
+        ),
+        pytest.param(
+            build.look("Inconclusive", reason="InsufficientTraffic"),
+            Reason.INSUFFICIENT_TRAFFIC,
+            (1, 10, False),
+            id="inconclusive",
+        ),
+        pytest.param(
+            build.look("Inconclusive", reason="StableAlsoBreaching"),
+            Reason.STABLE_ALSO_BREACHING,
+            (1, 10, False),
+            id="stable breaches too",
+        ),
+        pytest.param(BLIND, Reason.METRICS_UNAVAILABLE, (1, 10, False), id="blind"),
+        pytest.param(None, Reason.METRICS_UNAVAILABLE, (1, 10, False), id="not looked"),
+    ],
+)
+def test_only_evidence_and_the_clock_move_a_step_on(look, reason, where):
+    found = judged(look)
+    assert (found.reason, place(found)) == (reason, where)
+
+
+def test_the_last_step_leads_to_the_promotion():
+    long = build.look(observed=timedelta(minutes=2))
+    assert place(judged(long, candidate=build.in_step(2, weight=50))) == (2, 50, True)
+
+
+def test_the_next_step_gets_its_weight_only_with_its_pods():
+    wish = build.spec(replicas=4)
+    at_two = build.in_step(2, weight=10)
+    four = build.pods("1", *[True] * 4)
+    short = judged(wish=wish, candidate=at_two, pods=(*four, *build.pods("2", True)))
+    assert (short.reason, place(short)) == (Reason.STARTING, (2, 10, False))
+    enough = judged(wish=wish, candidate=at_two, pods=(*four, *build.pods("2", *[True] * 4)))
+    assert place(enough) == (2, 50, False)
+
+
+@pytest.mark.parametrize("candidate", [build.in_step(2, weight=10), build.in_step()], ids=["weight", "step"])
+def test_the_weight_does_not_grow_while_stable_is_short_of_pods(candidate):
+    found = judged(candidate=candidate, pods=(*build.pods("1", True, False), *build.pods("2", True, True)))
+    assert (found.reason, found.candidate) == (Reason.STARTING, candidate)
+
+
+@pytest.mark.parametrize(
+    ("policy", "look", "after", "reason", "promoting"),
+    [
+        pytest.param("Hold", build.look(candidate_requests=1), 1799, Reason.CANARY_PROGRESSING, False, id="in time"),
+        pytest.param("Hold", build.look(candidate_requests=1), 1800, Reason.INSUFFICIENT_TRAFFIC, False, id="hold"),
+        pytest.param("Promote", build.look(candidate_requests=1), 1800, Reason.PROMOTING, True, id="promote"),
+        pytest.param(
+            "Promote",
+            build.look("Inconclusive", reason="InsufficientTraffic", candidate_requests=0),
+            1800,
+            Reason.INSUFFICIENT_TRAFFIC,
+            False,
+            id="nothing seen",
+        ),
+        pytest.param("Promote", BLIND, 1800, Reason.METRICS_UNAVAILABLE, False, id="blind is never promoted"),
+        pytest.param("Promote", build.look("Error"), 1800, Reason.METRICS_UNAVAILABLE, False, id="nor is an error"),
+    ],
+)
+def test_too_little_traffic_ends_as_the_spec_says(policy, look, after, reason, promoting):
+    wish = build.spec(on_insufficient_traffic=InsufficientTraffic(policy))
+    found = judged(look, wish=wish, now=after, candidate=build.in_step(2, weight=50))
+    assert (found.reason, place(found)[2]) == (reason, promoting)
+
+
+def test_a_pause_waits_at_the_end_of_its_step():
+    found = judged(wish=build.spec(steps=(step(pause=True), build.STEPS[1])))
+    assert found.candidate is not None
+    assert (found.phase, found.candidate.waiting_for_approval, found.candidate.step) == (Phase.PAUSED, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("token", "handled", "where"),
+    [
+        pytest.param("ok", "", (2, 10, False), id="next step"),
+        pytest.param("ok/full", "", (1, 10, True), id="all the rest"),
+        pytest.param("ok", "ok", (1, 10, False), id="handled before"),
+        pytest.param("", "", (1, 10, False), id="no token"),
+    ],
+)
+def test_the_promote_command_ends_the_step_once_a_token(token, handled, where):
+    wish = build.spec(steps=(step(pause=True), build.STEPS[1]))
+    found = judged(wish=wish, commands=Commands(promote=token), handled=Commands(promote=handled))
+    assert place(found) == where
+    assert found.commands.promote == token
+
+
+def test_a_blind_candidate_keeps_its_weight_for_a_while_then_loses_it_without_a_verdict():
+    held = judged(BLIND, now=60)
+    assert held.candidate == build.in_step(blind_since=build.at(60))
+    gone = judged(BLIND, now=180, candidate=held.candidate)
+    assert (place(gone), gone.verdict) == ((1, 0, False), None)
+    back = judged(PASS, now=200, candidate=gone.candidate)
+    assert back.candidate == build.in_step(weight_since=build.at(200))
+
+
+def test_sight_in_between_starts_the_blind_clock_anew():
+    seen = judged(build.look(candidate_requests=1), candidate=build.in_step(blind_since=build.START))
+    assert seen.candidate == build.in_step()
+
+
+def test_vanished_pods_start_the_clock_of_the_start_timeout_even_though_nothing_is_seen_of_them():
+    found = judged(BLIND, pods=(*build.pods("1", True, True), *build.pods("2", False, trouble="node is gone")))
+    assert found.candidate == build.in_step(started_at=build.at(60), blind_since=build.at(60))
+    assert "node is gone" in found.message
+
+
+def test_pods_that_come_back_stop_that_clock():
+    found = judged(build.look(candidate_requests=1), candidate=build.in_step(started_at=build.at(10)))
+    assert found.candidate == build.in_step()
+
+
+@pytest.mark.parametrize(
+    ("steps", "present", "where"),
+    [
+        pytest.param((step(),), (3, 50), (3, 10, False), id="shortened"),
+        pytest.param((step(weight=5), step(weight=10), step(weight=40)), (3, 50), (3, 40, False), id="another weight"),
+        pytest.param((step(), step(weight=50), step(weight=60)), (2, 50), (3, 50, False), id="lengthened"),
+    ],
+)
+def test_steps_may_change_under_way(steps, present, where):
+    number, weight = present
+    assert place(judged(wish=build.spec(steps=steps), candidate=build.in_step(number, weight=weight))) == where
+
+
+def test_steps_shortened_to_what_was_reached_are_all_passed():
+    found = judged(wish=build.spec(steps=(step(),)), candidate=build.in_step(3, weight=10))
+    assert place(found) == (3, 10, True)
+
+
+def test_more_replicas_in_the_canary_wait_for_pods_before_the_step_goes_on():
+    wish = build.spec(replicas=18)
+    pods = (*build.pods("1", *[True] * 18), *build.pods("2", True))
+    found = judged(wish=wish, pods=pods)
+    assert (found.reason, place(found)) == (Reason.STARTING, (1, 10, False))
+
+
+# promotion
+
+
+def promoted(**changes: object) -> decision.Decision:
+    usual = {"candidate": build.promoting(), "look": PASS, "pods": BOTH}
+    return answer(takeover.promoting(build.case(**{**usual, **changes})))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "reason"),
+    [
+        pytest.param({}, 100, Reason.PROMOTING, id="full capacity"),
+        pytest.param({"pods": (*BOTH[:2], *build.pods("2", True))}, 50, Reason.STARTING, id="half of it"),
+        pytest.param({"look": BLIND}, 50, Reason.METRICS_UNAVAILABLE, id="blind"),
+        pytest.param({"look": None, "candidate": build.starting(promoting=True)}, 100, Reason.PROMOTING, id="return"),
+        pytest.param(
+            {"look": BLIND, "candidate": build.promoting(blind_since=build.START), "now": 120},
+            0,
+            Reason.METRICS_UNAVAILABLE,
+            id="blind for long",
+        ),
+    ],
+)
+def test_all_traffic_needs_full_capacity_and_sight(changes, given, reason):
+    found = promoted(**changes)
+    assert (weight(found), found.reason) == (given, reason)
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "done"),
+    [
+        pytest.param(build.endpoints("2", v2=2), True, id="in force"),
+        pytest.param(build.endpoints("2", v1=1, v2=2), False, id="an old endpoint is left"),
+        pytest.param(build.endpoints(None, v1=2, v2=2), False, id="selector not changed yet"),
+        pytest.param(build.endpoints("2"), False, id="no endpoint at all"),
+        pytest.param(None, False, id="no Service"),
+    ],
+)
+def test_the_name_follows_the_traffic(endpoints, done):
+    found = promoted(candidate=build.promoting(weight=100), endpoints=endpoints)
+    assert found.stable is not None
+    assert (found.stable.model_version == "2") is done
+    assert (found.candidate is None) is done
+
+
+@pytest.mark.parametrize(
+    ("soak", "stable", "warm"),
+    [
+        pytest.param("10m", build.STABLE, "1", id="soak"),
+        pytest.param("0s", build.STABLE, None, id="no soak"),
+        pytest.param("10m", None, None, id="first install"),
+    ],
+)
+def test_the_old_version_stays_warm_for_the_soak(soak, stable, warm):
+    found = promoted(
+        wish=build.spec(soak=Duration.parse(soak)),
+        candidate=build.promoting(weight=100),
+        endpoints=build.endpoints("2", v2=2),
+        stable=stable,
+    )
+    assert (found.previous.model_version if found.previous else None) == warm
+    assert found.previous is None or found.previous.warm_until == build.at(610)
