@@ -5,7 +5,8 @@ BF16 is missing on purpose: numpy has no such type, and a cast would not be the 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -38,3 +39,16 @@ _ALL = (
 )
 BY_NAME = {datatype.name: datatype for datatype in _ALL}
 BY_ONNX = {datatype.onnx: datatype for datatype in _ALL}
+
+
+class Typed(Protocol):
+    """Anything with a V2 datatype."""
+
+    @property
+    def datatype(self) -> str:
+        """Its name."""
+
+
+def dtypes(specs: Iterable[Typed]) -> list[np.dtype[Any]]:
+    """The numpy types of tensors."""
+    return [BY_NAME[spec.datatype].dtype for spec in specs]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from seatrial_server import datatypes, errors, jobs, validation
+from seatrial_server import datatypes, drift, errors, jobs, validation
 from seatrial_server.model import schema, session
 
 log = logging.getLogger(__name__)
@@ -25,12 +25,14 @@ Result = jobs.Outputs | errors.RequestError
 class Engine:
     """A loaded model with the checks that its requests must pass."""
 
-    def __init__(self, model: session.Session, guards: Sequence[validation.Guard | None]) -> None:
+    def __init__(
+        self, model: session.Session, guards: Sequence[validation.Guard | None], *, observer: drift.Drift | None = None
+    ) -> None:
         self.model = model
         self.schema = model.schema
         self._dtypes = [datatypes.BY_NAME[spec.datatype].dtype for spec in self.schema.inputs]
         self._output_floating = [datatypes.BY_NAME[spec.datatype].floating for spec in self.schema.outputs]
-        self._guards = guards
+        self._guards, self._drift = guards, observer
 
     def execute(self, batch: Sequence[jobs.Job]) -> list[Result]:
         """One result per job, in order. Several jobs need equal keys and a model with a free first dimension."""
@@ -56,6 +58,7 @@ class Engine:
 
     def _together(self, batch: Sequence[jobs.Job]) -> list[Result]:
         feeds = [self._gather(index, batch) for index in range(len(self._dtypes))]
+        given = feeds if self._drift is None else feeds.copy()
         refused = self._refused(feeds, batch)
         if refused:
             kept = [job for position, job in enumerate(batch) if position not in refused]
@@ -63,6 +66,8 @@ class Engine:
             return [refused[position] if position in refused else next(rest) for position in range(len(batch))]
         outputs = self.model.run({spec.name: feed for spec, feed in zip(self.schema.inputs, feeds, strict=True)})
         self._check_outputs(outputs)
+        if self._drift is not None:
+            self._drift.observe(given, outputs)
         return [outputs] if len(batch) == 1 else self._split(outputs, batch)
 
     def _gather(self, index: int, batch: Sequence[jobs.Job]) -> session.Array:

@@ -22,7 +22,9 @@ from seatrial_server import (
     batching,
     chain,
     config,
+    datatypes,
     documents,
+    drift,
     errors,
     inference,
     jobs,
@@ -35,7 +37,7 @@ from seatrial_server.http import monitoring, v2
 from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
 from seatrial_server.http.listener import Listener
-from seatrial_server.model import features, manifest, schema, session
+from seatrial_server.model import features, manifest, profile, schema, session
 
 log = logging.getLogger(__name__)
 Ports = tuple[int, int]
@@ -49,6 +51,7 @@ class Served(msgspec.Struct, frozen=True):
     served_sha256: str
     model: session.Session
     card: schema.Card
+    profile: profile.Profile = profile.Profile()
 
 
 def serve_prepared(settings: config.Config, work: Path, *, host: str | None, ports: Ports) -> None:
@@ -66,6 +69,7 @@ def serve_prepared(settings: config.Config, work: Path, *, host: str | None, por
         served_sha256=digest,
         model=session.load(model_bytes),
         card=prepared.card,
+        profile=prepared.profile,
     )
     del model_bytes
     uvloop.run(_run(served, host=host, ports=ports, announce=False))
@@ -92,9 +96,10 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     described = features.by_input(served.card.features, served.model.schema)
-    engine = inference.Engine(served.model, validation.guards(served.model.schema, described))
     plan = warmup.plan(served.model)
     counters = _counters(served, plan)
+    observer = _observer(served, counters)
+    engine = inference.Engine(served.model, validation.guards(served.model.schema, described), observer=observer)
     batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters)
     queue = chain.build(
         batcher,
@@ -105,7 +110,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         counters=counters,
     )
     about = _documents(served, plan, counters)
-    front, metrics = Listener(_rest(served, about, queue, counters)), Listener(monitoring.Monitoring(counters))
+    front = Listener(_rest(served, about, queue, counters))
+    metrics = Listener(monitoring.Monitoring(counters, observer))
     try:
         metrics_port = await metrics.open(host=host, port=ports[1])
         port = await front.open(host=host, port=ports[0])
@@ -124,6 +130,19 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     await front.drain()
     await metrics.close()
     batcher.close()
+
+
+def _observer(served: Served, counters: telemetry.Telemetry) -> drift.Drift | None:
+    """Counters of drift, when the package has rows to drift away from."""
+    if not served.profile.features:
+        return None
+    model = served.model.schema
+    return drift.Drift(
+        served.profile,
+        inputs=datatypes.dtypes(model.inputs),
+        outputs=datatypes.dtypes(model.outputs),
+        labels=msgspec.structs.asdict(counters.labels),
+    )
 
 
 def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetry) -> documents.Documents:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import prometheus_client
 
-from seatrial_server import errors, telemetry
+from seatrial_server import drift, errors, telemetry
 from seatrial_server.http.exchange import Exchange
 
 _TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"
@@ -15,8 +15,8 @@ class Monitoring:
 
     max_body_bytes = 64 * 1024
 
-    def __init__(self, counters: telemetry.Telemetry) -> None:
-        self._registry = telemetry.exposition(counters)
+    def __init__(self, counters: telemetry.Telemetry, observer: drift.Drift | None = None) -> None:
+        self._registry, self._drift = telemetry.exposition(counters), observer
 
     def handle(self, exchange: Exchange) -> None:
         """See `exchange.Application`."""
@@ -30,6 +30,9 @@ class Monitoring:
         elif path == b"/healthz":
             exchange.answer(200, b"ok\n", content_type=b"text/plain; charset=utf-8")
         elif path == b"/metrics":
-            exchange.answer(200, prometheus_client.generate_latest(self._registry), content_type=_TEXT_FORMAT)
+            text = prometheus_client.generate_latest(self._registry)
+            if self._drift is not None:
+                text += self._drift.exposition().encode()
+            exchange.answer(200, text, content_type=_TEXT_FORMAT)
         else:
             exchange.fail(errors.RequestError(404, "this port has /metrics and /healthz", code="NotFound"))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from seatrial_server import config, errors
-from seatrial_server.model import schema
+from seatrial_server.model import profile, schema
 
 FILE = "manifest.json"
 MODEL = "model.onnx"
@@ -44,6 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     environment: Environment
     calibration: dict[str, Any] | None = None
     card: schema.Card = schema.Card()
+    profile: profile.Profile = profile.Profile()
 
 
 def read(folder: Path) -> Manifest:

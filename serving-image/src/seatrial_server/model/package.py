@@ -1,4 +1,4 @@
-"""The files of a model package beside the graph: `model.yaml`, `calibration.npz`, `tests.yaml`. Runs in the sandbox.
+"""The files of a model package beside the graph: `model.yaml`, two files of rows, `tests.yaml`. Runs in the sandbox.
 
 Decodes and checks them against the graph; decides nothing.
 """
@@ -52,15 +52,24 @@ def tests(folder: Path) -> Tests:
 
 def calibration(folder: Path, model: schema.Schema) -> dict[str, session.Array] | None:
     """Calibration rows by input name, all with the same number of rows; None when the package has none."""
-    path = folder / "calibration.npz"
+    return _rows(folder / "calibration.npz", model)
+
+
+def reference(folder: Path, model: schema.Schema) -> dict[str, session.Array] | None:
+    """Rows like those the model was made for; the calibration rows when the package has no others."""
+    rows = _rows(folder / "reference.npz", model)
+    return calibration(folder, model) if rows is None else rows
+
+
+def _rows(path: Path, model: schema.Schema) -> dict[str, session.Array] | None:
     if not path.exists():
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise errors.Rejected("InvalidModel", f"calibration.npz cannot be read: {error}") from error
-    return as_feeds(arrays, model, source="calibration.npz")
+        raise errors.Rejected("InvalidModel", f"{path.name} cannot be read: {error}") from error
+    return as_feeds(arrays, model, source=path.name)
 
 
 def as_feeds(arrays: dict[str, Any], model: schema.Schema, *, source: str) -> dict[str, session.Array]:

@@ -17,7 +17,18 @@ import numpy as np
 import onnx
 
 from seatrial_server import config, errors, sandbox
-from seatrial_server.model import fallback_rows, features, gate, manifest, package, quantize, schema, session, verify
+from seatrial_server.model import (
+    fallback_rows,
+    features,
+    gate,
+    manifest,
+    package,
+    quantize,
+    reference,
+    schema,
+    session,
+    verify,
+)
 
 
 def run(settings: config.Config, work: Path) -> manifest.Manifest:
@@ -84,6 +95,7 @@ def build(
                 "serve with the image of the trial, or run the trial again",
             )
         (prepared / manifest.MODEL).write_bytes(served)
+        profile = reference.read(opened.folder, opened.card, session.load(choice.path))
     written = manifest.Manifest(
         sha256=sha256,
         served_sha256=digest,
@@ -92,6 +104,7 @@ def build(
         environment=manifest.Environment(onnxruntime=session.VERSION, cpu_flags=manifest.cpu_flags()),
         calibration=choice.calibration,
         card=opened.card,
+        profile=profile,
     )
     (prepared / manifest.FILE).write_bytes(msgspec.json.encode(written))
     plain: dict[str, Any] = msgspec.to_builtins(written)

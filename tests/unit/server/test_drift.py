@@ -1,0 +1,109 @@
+"""Frozen bins: how they are chosen, and that every row lands in the right one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client import parser
+
+from seatrial_server import drift
+from seatrial_server.model import profile, schema
+
+LABELS = {"deployment": "churn", "deployment_namespace": "shop", "revision": "abc"}
+OUTSIDE = ("missing", "below", "above", "unseen", "other")
+RANDOM = np.random.default_rng(0)
+
+
+def model(datatype: str, columns: int = 1, *, answers: str = "FP32", scores: int = 1) -> schema.Schema:
+    answer = schema.TensorSpec("y", answers, (-1, scores))
+    return schema.Schema(inputs=(schema.TensorSpec("x", datatype, (-1, columns)),), outputs=(answer,))
+
+
+def counted(bins: tuple[profile.Bins, ...], rows: np.ndarray[Any, Any]) -> dict[str, int]:
+    """Rows in the bins of the first column, without empty ones."""
+    counts = drift.Counts(bins, [rows.dtype])
+    counts.add({0: rows})
+    return {label: int(count) for label, count in zip(bins[0].labels, counts.parts()[0], strict=True) if count}
+
+
+def test_numbers_get_deciles_of_the_reference_and_bins_for_everything_else() -> None:
+    reference = np.arange(1000, dtype=np.float32).reshape(-1, 1)
+    bins = profile.features(schema.Card(), model("FP32"), [reference])
+    assert counted(bins, reference) == {str(number): 100 for number in range(1, 11)}
+    odd = np.array([[np.nan], [-0.5], [0], [999], [999.001], [np.inf]], np.float32)
+    assert counted(bins, odd) == {"missing": 1, "below": 1, "1": 1, "10": 1, "above": 2}
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8"])
+def test_the_reference_itself_is_never_outside(dtype: str) -> None:
+    reference = (RANDOM.standard_normal((500, 1)) * 1000).astype(dtype)
+    name = {"f4": "FP32", "f8": "FP64", "i8": "INT64"}[dtype]
+    found = counted(profile.features(schema.Card(), model(name), [reference]), reference)
+    assert set(found) == {str(number) for number in range(1, 11)}
+
+
+def test_few_values_get_a_bin_each() -> None:
+    bins = profile.features(schema.Card(), model("FP32"), [np.array([[0], [1], [1]], np.float32)])
+    assert counted(bins, np.array([[1], [1], [0], [0.5]], np.float32)) == {"1": 2, "0": 1, "unseen": 1}
+
+
+def test_strings_get_their_commonest_values_and_labels_never_clash() -> None:
+    texts = np.array([[text] for text in ["missing", *(f"v{number}" for number in range(30)), "v3"]], np.object_)
+    bins = profile.features(schema.Card(), model("BYTES"), [texts])
+    assert len(set(bins[0].labels)) == len(bins[0].labels) == 23
+    found = counted(bins, np.array([["v3"], [""], [None], ["new"], ["v29"], ["missing"]], np.object_))
+    assert found == {"v3": 1, "missing": 2, "unseen": 1, "other": 1, "=missing": 1}
+
+
+def test_features_are_bounded() -> None:
+    rows = RANDOM.standard_normal((50, 200)).astype(np.float32)
+    assert len(profile.features(schema.Card(), model("FP32", columns=200), [rows])) == profile.MAX_FEATURES
+
+
+@pytest.mark.parametrize(
+    ("datatype", "card", "answers", "labels"),
+    [
+        ("INT64", schema.Card(), [[2], [0]], ("0", "2")),
+        ("INT64", schema.Card(labels=(0, 1, 2), outputs=schema.OutputNames(label="y")), [[2], [0]], ("0", "1", "2")),
+        ("FP32", schema.Card(), [[0.2, 0.8], [0.5, 0.5]], tuple(str(number) for number in range(1, 11))),
+    ],
+    ids=["classes seen", "classes declared", "scores"],
+)
+def test_predictions_get_bins_by_their_kind(
+    datatype: str, card: schema.Card, answers: list[list[float]], labels: tuple[str, ...]
+) -> None:
+    array = np.array(answers, {"INT64": "i8", "FP32": "f4"}[datatype])
+    (bins,) = profile.outputs(card, model("FP32", answers=datatype, scores=array.shape[1]), [array])
+    assert tuple(label for label in bins.labels if label not in OUTSIDE) == labels
+    assert sum(counted((bins,), array).values()) == 2
+
+
+def test_what_was_observed_is_in_the_text_that_prometheus_parses() -> None:
+    spec = model("FP32", columns=2)
+    rows = RANDOM.standard_normal((400, 2)).astype(np.float32)
+    card = schema.Card(features=(schema.Feature('a "quoted" name'), schema.Feature("b")))
+    features = profile.features(card, spec, [rows])
+    outputs = profile.outputs(card, spec, [rows[:, :1]])
+    reference = profile.Profile(
+        features=features,
+        outputs=outputs,
+        feature_shares=drift.shares(features, [rows.dtype], [rows]),
+        output_shares=drift.shares(outputs, [rows.dtype], [rows[:, :1]]),
+    )
+    observer = drift.Drift(reference, inputs=[rows.dtype], outputs=[rows.dtype], labels=LABELS)
+    before = {family.name: family for family in parser.text_string_to_metric_families(observer.exposition())}
+    assert all(sample.value == 0 for sample in before["seatrial_feature_rows"].samples)
+    for start in range(0, 400, 10):
+        observer.observe([rows[start : start + 10]], [rows[start : start + 10, :1]])
+    after = {family.name: family for family in parser.text_string_to_metric_families(observer.exposition())}
+    assert len(after["seatrial_feature_rows"].samples) == len(before["seatrial_feature_rows"].samples) == 2 * 13
+    for family, ratio, columns in (
+        ("seatrial_feature_rows", "seatrial_feature_reference_ratio", 2),
+        ("seatrial_prediction_rows", "seatrial_prediction_reference_ratio", 1),
+    ):
+        assert sum(sample.value for sample in after[family].samples) == 400 * columns
+        shares = {tuple(sample.labels.items()): sample.value for sample in after[ratio].samples}
+        assert {tuple(s.labels.items()): s.value / 400 for s in after[family].samples} == pytest.approx(shares)
+        assert all(LABELS.items() <= sample.labels.items() for sample in after[family].samples)
