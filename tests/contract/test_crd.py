@@ -19,7 +19,19 @@ pytestmark = pytest.mark.apiserver
 
 MODEL = {"uri": "https://models.example.com/churn/7/model.onnx", "sha256": "9f86d081" * 8}
 
+ACCEPTED = (
+    "s3://models/churn/7.onnx",
+    "gs://models/churn/7.onnx",
+    "az://models/churn/7.onnx",
+    "oci://registry.example.com:5000/models/churn:v7",
+    "oci://registry.example.com/models/churn@sha256:" + "9f86d081" * 8,
+    "pvc://shared-models/churn/7.onnx",
+)
+
 REFUSED = {
+    "must be oci://registry/repository": {"model": {**MODEL, "uri": "oci://registry.example.com/models/churn"}},
+    "must be pvc://claim/path": {"model": {**MODEL, "uri": "pvc://shared-models/../other.onnx"}},
+    "must be s3://bucket/key": {"model": {**MODEL, "uri": "s3://models"}},
     "maxDisagreement must be between": {"quantization": {"maxDisagreement": "100.5%"}},
     "requests.cpu must be at most": {"serving": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}},
     "requests.memory must be at most": {"serving": {"resources": {"requests": {"memory": "2Gi"}}}},
@@ -43,6 +55,7 @@ REFUSED = {
 
 BOUNDS = {
     "spec.model.sha256": {"model": {**MODEL, "sha256": "9F" * 32}},
+    "spec.model.secretRef.name": {"model": {**MODEL, "secretRef": {"name": "Store"}}},
     "spec.model.uri": {"model": {**MODEL, "uri": "ftp://models.example.com/model.onnx"}},
     "spec.replicas": {"replicas": 0},
     "spec.quantization.mode": {"quantization": {"mode": "auto"}},
@@ -95,6 +108,12 @@ def test_the_smallest_object_gets_the_defaults_of_the_types(api: apiserver.ApiSe
     decoded = msgspec.convert(stored, spec.Spec, dec_hook=values.decode_hook)
     assert decoded == spec.Spec(model=spec.Model(**MODEL))
     assert stored["rollout"]["steps"][1] == {"weight": 50, "minDuration": "2m", "minRequests": 500, "pause": False}
+
+
+@pytest.mark.parametrize("uri", ACCEPTED)
+def test_every_kind_of_store_is_accepted(api: apiserver.ApiServer, uri: str) -> None:
+    text = manifest("stored", model={**MODEL, "uri": uri, "secretRef": {"name": "store"}})
+    api.kubectl("create", "--dry-run=server", "-f", "-", input=text)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ import orjson
 
 from seatrial_server import errors, logs
 
+_PASSED_ON = ("PATH", "PYTHON", "LD_LIBRARY_PATH", "LANG", "LC_", "HOME", "TMPDIR", "ORT_", "SEATRIAL_")
+
 
 class Limits(msgspec.Struct, frozen=True):
     """Address space includes mapped libraries and arenas, so it is generous: a bound on runaways, not a budget."""
@@ -33,7 +35,7 @@ def call(function: str, arguments: dict[str, Any], *, limits: Limits | None = No
     limits = limits or Limits()
     request = orjson.dumps({"function": function, "arguments": arguments, "address_space": limits.address_space})
     # A fixed hash seed: sets inside the quantizer would otherwise order the served bytes differently in every process.
-    environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**_harmless(), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         child = subprocess.run(
             [sys.executable, "-m", "seatrial_server.sandbox"],
@@ -60,6 +62,11 @@ def call(function: str, arguments: dict[str, Any], *, limits: Limits | None = No
         raise errors.Unavailable(answer["unavailable"])
     result: dict[str, Any] = answer["result"]
     return result
+
+
+def _harmless() -> dict[str, str]:
+    """The environment without what the fetch stage got from a Secret, whatever its names are."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -260,3 +260,11 @@ def test_whatever_a_model_does_to_the_examining_process_is_a_verdict(
 ) -> None:
     with pytest.raises(errors.Rejected, match=words):
         sandbox.call(function, arguments, limits=sandbox.Limits(seconds=2))
+
+
+def test_the_examining_process_does_not_inherit_the_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-to-be-seen")
+    monkeypatch.setenv("ANY_KEY_OF_A_SECRET", "not-to-be-seen")
+    seen = sandbox.call("subprocess:getoutput", {"cmd": "env"})
+    assert "PATH=" in str(seen)
+    assert "not-to-be-seen" not in str(seen)

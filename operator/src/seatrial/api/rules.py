@@ -56,6 +56,23 @@ RULES = (
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must be lower-case letters, digits and hyphens, starting with a letter: a Service gets it",
     ),
+    Rule(
+        "spec.model.uri",
+        "!self.startsWith('oci://') || "
+        "self.matches('^oci://[^/@]+/[^@]+(@sha256:[0-9a-f]{64}|:[A-Za-z0-9_][-A-Za-z0-9_.]*)$')",
+        "spec.model.uri must be oci://registry/repository@sha256:<64 hex digits> or oci://registry/repository:<tag>",
+    ),
+    Rule(
+        "spec.model.uri",
+        "!self.startsWith('pvc://') || "
+        "self.matches('^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/[^/]') && !self.contains('/../')",
+        "spec.model.uri must be pvc://claim/path, with the name of a PersistentVolumeClaim and without ..",
+    ),
+    Rule(
+        "spec.model.uri",
+        "!self.matches('^(s3|gs|az)://') || self.matches('^(s3|gs|az)://[^/]+/[^/]')",
+        "spec.model.uri must be s3://bucket/key, gs://bucket/key or az://container/path",
+    ),
     _percentage("spec.quantization.maxDisagreement", at_most=100),
     _requests_fit("cpu"),
     _requests_fit("memory"),

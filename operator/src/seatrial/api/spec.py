@@ -32,6 +32,19 @@ class Base(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Immutable, keyword-only, camelCase on the wire."""
 
 
+class SecretReference(Base, frozen=True, kw_only=True):
+    """A Secret in the namespace of the object."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="metadata.name of the Secret.",
+            pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+            max_length=253,
+        ),
+    ]
+
+
 class Model(Base, frozen=True, kw_only=True):
     """The model version to serve, named by the digest of its bytes."""
 
@@ -39,9 +52,11 @@ class Model(Base, frozen=True, kw_only=True):
         str,
         Meta(
             description=(
-                "Where the bytes are: one .onnx file or a model package (.tar, .tar.gz, .zip). http:// or https://."
+                "Where the bytes are: one .onnx file or a model package (.tar, .tar.gz, .zip). http://, https://, "
+                "s3://bucket/key, gs://bucket/key, az://container/path, oci://registry/repository@sha256:... or :tag, "
+                "pvc://claim/path."
             ),
-            pattern="^https?://[^ ]+$",
+            pattern="^(https?|s3|gs|az|oci|pvc)://[^ ]+$",
             max_length=2048,
         ),
     ]
@@ -60,6 +75,23 @@ class Model(Base, frozen=True, kw_only=True):
         | None
     ) = None
     name: Annotated[Name, Meta(description="V2 model name. Default: metadata.name.")] | None = None
+    secret_ref: (
+        Annotated[
+            SecretReference,
+            Meta(
+                description=(
+                    "Secret with the store's credentials. Its keys are environment variables (AWS_*, GOOGLE_*, "
+                    "AZURE_*, OCI_*) of the containers that fetch, never of the server. Not part of the revision."
+                )
+            ),
+        ]
+        | None
+    ) = None
+
+    @property
+    def secret(self) -> str | None:
+        """Name of the Secret with the credentials."""
+        return self.secret_ref.name if self.secret_ref else None
 
     @property
     def label(self) -> str:

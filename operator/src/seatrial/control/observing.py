@@ -84,7 +84,13 @@ class Observer:
             spec=wish,
             status=status,
             commands=_commands(raw),
-            wanted=children.new_record(owner.name, content=content, wish=wish, known=records),
+            wanted=children.new_record(
+                owner.name,
+                content=content,
+                wish=wish,
+                known=records,
+                deployed={reading.revision_of(one) for kind in ("Deployment", "ConfigMap") for one in of_kind[kind]},
+            ),
             records=records,
             reports=reports,
             trials={

@@ -6,7 +6,7 @@ no longer names keeps its pods until no endpoint points at them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ import msgspec
 from seatrial.api import API_VERSION, KIND, spec, status, values
 from seatrial.api.values import whole_seconds
 
-from . import config, facts, looking, names, recording, revision, templates, traffic
+from . import artifacts, config, facts, looking, names, recording, revision, templates, traffic
 from .decision import Case
 from .guards import pods_asked_for
 
@@ -71,7 +71,7 @@ def unwanted(snapshot: facts.Snapshot, after: status.Status) -> tuple[Deletion, 
             "PodDisruptionBudget": snapshot.spec.replicas <= 1 or after.stable is None,
             "Deployment": of not in keep and not snapshot.has_pods(of),
             "ConfigMap": of not in keep and not snapshot.has_pods(of),
-            "ControllerRevision": of not in keep and of not in snapshot.deployments,
+            "ControllerRevision": (of not in keep and of not in snapshot.deployments) or _relocated(snapshot, of),
         }
         if stale.get(kind, False):
             gone.append(Deletion(kind=kind, name=meta["name"], uid=meta["uid"]))
@@ -207,7 +207,7 @@ def _trial(snapshot: facts.Snapshot, record: revision.Record) -> Object:
         "spec": {
             "backoffLimit": 2,
             "activeDeadlineSeconds": max(1, int(wish.trial.timeout.total_seconds())),
-            "template": templates.trial(owner.name, record.content, config=text),
+            "template": templates.trial(owner.name, record, config=text),
         },
     }
 
@@ -247,15 +247,33 @@ def evidence(snapshot: facts.Snapshot, of: str, seen: looking.Look) -> Object:
 
 
 def new_record(
-    name: str, *, content: revision.Content, wish: spec.Spec, known: Mapping[str, revision.Record]
+    name: str,
+    *,
+    content: revision.Content,
+    wish: spec.Spec,
+    known: Mapping[str, revision.Record],
+    deployed: Collection[str] = (),
 ) -> revision.Record:
     """The record of the wanted content: the one on file, else a new one with the next number.
 
-    Its uri is the spec's, so that a trial that failed for a wrong address can be tried again from the right one.
+    Until its pods exist it follows the spec's uri and secretRef, so that a trial that failed for a wrong address or
+    wrong credentials can be tried again with the right ones. From then on it stays: no pod restarts for another address
+    of the same bytes.
     """
-    if content.revision in known:
-        return msgspec.structs.replace(known[content.revision], uri=wish.model.uri)
-    number = 1 + max((record.number for record in known.values()), default=0)
+    on_file, model = known.get(content.revision), wish.model
+    if on_file is not None and (
+        content.revision in deployed or (on_file.uri, on_file.secret) == (model.uri, model.secret)
+    ):
+        return on_file
     return revision.Record(
-        content=content, uri=wish.model.uri, pod_template=templates.server(name, content), number=number
+        content=content,
+        uri=model.uri,
+        secret=model.secret,
+        pod_template=templates.server(name, content, artifact=artifacts.Artifact(model.uri, model.secret)),
+        number=on_file.number if on_file else 1 + max((record.number for record in known.values()), default=0),
     )
+
+
+def _relocated(snapshot: facts.Snapshot, of: str) -> bool:
+    """The record on file has another address than the spec, and no pods. Its data is immutable: it is written anew."""
+    return of == snapshot.wanted.revision and snapshot.records.get(of) not in (None, snapshot.wanted)

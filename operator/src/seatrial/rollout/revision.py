@@ -1,11 +1,8 @@
 """A revision: the content that makes one model version on one server, and the name derived from it.
 
 The same content has the same name on every cluster and under every release of the operator: verdicts, pods and metrics
-are keyed by it. Not part of it: uri (the same bytes elsewhere are the same model), replicas, rollout, analysis, trial.
-
-A changed uri alone therefore changes nothing that runs: pods of a revision fetch from where its passed trial did, since
-that address is in its immutable ConfigMap. When a store moves for good, give the model another `version` as well: that
-is a rollout, and its pods fetch from the new place.
+are keyed by it. Not part of it: where the bytes are (uri, secretRef: the same bytes elsewhere are the same model),
+replicas, rollout, analysis, trial.
 """
 
 from __future__ import annotations
@@ -56,6 +53,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     content: Content
     uri: str
+    secret: str | None = None
+    """The Secret for the uri."""
     pod_template: dict[str, Any]
     number: int = 0
 

@@ -11,7 +11,7 @@ import msgspec
 
 from seatrial.api import spec
 
-from . import names, revision
+from . import artifacts, names, revision
 
 Object = dict[str, Any]
 
@@ -22,7 +22,7 @@ CONFIG_ANNOTATION = "seatrial.dev/config"
 GRACE_SECONDS = 30
 
 
-def server(name: str, content: revision.Content) -> Object:
+def server(name: str, content: revision.Content, *, artifact: artifacts.Artifact) -> Object:
     """Template of the pods that serve one revision: fetch and prepare as init containers, then the server.
 
     The names of its objects follow from the content's revision, so the template holds no moving part.
@@ -34,9 +34,9 @@ def server(name: str, content: revision.Content) -> Object:
             "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": str(names.METRICS_PORT)},
         },
         "spec": {
-            **_pod(config),
+            **_pod(config, artifact),
             "terminationGracePeriodSeconds": GRACE_SECONDS,
-            "initContainers": [_container(step, content) for step in ("fetch", "prepare")],
+            "initContainers": [artifact.fetching(_container("fetch", content)), _container("prepare", content)],
             "containers": [
                 {
                     **_container("serve", content),
@@ -62,8 +62,9 @@ def server(name: str, content: revision.Content) -> Object:
     }
 
 
-def trial(name: str, content: revision.Content, *, config: str) -> Object:
+def trial(name: str, record: revision.Record, *, config: str) -> Object:
     """Template of the trial's pod. Its configuration is an annotation: there is no ConfigMap before a passed trial."""
+    content, artifact = record.content, artifacts.Artifact(record.uri, record.secret)
     volume = {
         "name": "config",
         "downwardAPI": {
@@ -78,14 +79,14 @@ def trial(name: str, content: revision.Content, *, config: str) -> Object:
             "annotations": {CONFIG_ANNOTATION: config},
         },
         "spec": {
-            **_pod(volume),
+            **_pod(volume, artifact),
             "restartPolicy": "Never",
-            "containers": [_container("trial", content)],
+            "containers": [artifact.fetching(_container("trial", content))],
         },
     }
 
 
-def _pod(config: Object) -> Object:
+def _pod(config: Object, artifact: artifacts.Artifact) -> Object:
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -96,7 +97,7 @@ def _pod(config: Object) -> Object:
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumes": [config, {"name": "work", "emptyDir": {}}],
+        "volumes": [config, {"name": "work", "emptyDir": {}}, *artifact.volumes()],
     }
 
 

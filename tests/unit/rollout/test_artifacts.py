@@ -1,0 +1,114 @@
+"""Credentials and volumes reach the containers that fetch, no others, and never restart a pod."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.rollout import world as worlds
+
+from seatrial.api.spec import SecretReference, Spec
+from seatrial.api.status import Commands, Phase
+from seatrial.rollout import children, facts, report, revision, templates
+
+REFUSED = report.Report(outcome=report.Outcome.REJECTED, reason="FetchRefused", message="denied")
+
+
+def at(uri: str, *, secret: str | None = None, version: str = "1") -> Spec:
+    wish = worlds.spec(version)
+    reference = SecretReference(name=secret) if secret else None
+    return msgspec.structs.replace(wish, model=msgspec.structs.replace(wish.model, uri=uri, secret_ref=reference))
+
+
+def record(wish: Spec) -> revision.Record:
+    content = revision.wanted(wish, name="churn", default_image="serving:1", known=())
+    return children.new_record("churn", content=content, wish=wish, known={})
+
+
+class World(worlds.World):
+    """Tells which revisions have pods, as the observer does."""
+
+    def snapshot(self) -> facts.Snapshot:
+        seen = super().snapshot()
+        wanted = children.new_record(
+            "churn",
+            content=seen.wanted.content,
+            wish=self.spec,
+            known=self.records,
+            deployed={*self.deployments, *self.reports},
+        )
+        return msgspec.structs.replace(seen, wanted=wanted)
+
+
+def containers(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    pod = template["spec"]
+    return {one["name"]: one for one in [*pod.get("initContainers", []), *pod["containers"]]}
+
+
+def test_only_the_fetching_containers_get_the_secret() -> None:
+    wish = at("s3://models/churn.onnx", secret="store")
+    serving = containers(record(wish).pod_template)
+    assert {name: one.get("envFrom") for name, one in serving.items()} == {
+        "fetch": [{"secretRef": {"name": "store"}}],
+        "prepare": None,
+        "server": None,
+    }
+
+
+def test_only_the_fetching_containers_see_the_claim_and_cannot_write_to_it() -> None:
+    template = record(at("pvc://shared-models/churn/7.onnx")).pod_template
+    assert template["spec"]["volumes"][-1] == {
+        "name": "claim",
+        "persistentVolumeClaim": {"claimName": "shared-models", "readOnly": True},
+    }
+    serving = containers(template)
+    mounts = {
+        name: [mount for mount in one["volumeMounts"] if mount["name"] == "claim"] for name, one in serving.items()
+    }
+    assert mounts == {
+        "fetch": [{"name": "claim", "mountPath": "/claim", "readOnly": True}],
+        "prepare": [],
+        "server": [],
+    }
+    assert {"name": "SEATRIAL_CLAIM", "value": "/claim"} in serving["fetch"]["env"]
+
+
+def test_the_trial_gets_both() -> None:
+    trial = templates.trial("churn", record(at("pvc://shared-models/1.onnx", secret="store")), config="{}")
+    (container,) = trial["spec"]["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "store"}}]
+    assert container["volumeMounts"][-1]["name"] == trial["spec"]["volumes"][-1]["name"] == "claim"
+
+
+def test_without_them_the_template_has_no_trace_of_them() -> None:
+    text = json.dumps(record(at("https://models/churn.onnx")).pod_template)
+    assert "envFrom" not in text
+    assert "laim" not in text
+
+
+@pytest.mark.parametrize(
+    "changed", [at("s3://elsewhere/1.onnx"), at("http://store/1.onnx", secret="other")], ids=["uri", "secretRef"]
+)
+def test_another_address_of_the_same_bytes_changes_nothing_that_runs(changed: Spec) -> None:
+    world = World(at("http://store/1.onnx")).run(lambda one: one.status.phase is Phase.STABLE)
+    before = {one["metadata"]["name"]: one for one in world.plan().apply if one["kind"] == "Deployment"}
+    world.spec = changed
+    plan = world.plan()
+    after = {one["metadata"]["name"]: one for one in plan.apply if one["kind"] == "Deployment"}
+    assert (after, plan.delete) == (before, ())
+    assert plan.status.phase is Phase.STABLE
+
+
+def test_a_trial_that_failed_for_its_credentials_is_tried_again_with_the_right_ones() -> None:
+    world = World(at("s3://models/1.onnx", secret="wrong"))
+    world.trial_result = lambda version: REFUSED
+    world.run(lambda one: one.status.phase is Phase.STALLED)
+    world.trial_result = lambda version: worlds.PASSED
+    world.spec = at("s3://models/right.onnx", secret="right")
+    world.tokens = Commands(retry="1")
+    world.run(lambda one: one.status.phase is Phase.STABLE)
+    (made,) = world.records.values()
+    assert (made.uri, made.secret) == ("s3://models/right.onnx", "right")
+    assert containers(made.pod_template)["fetch"]["envFrom"] == [{"secretRef": {"name": "right"}}]
