@@ -135,6 +135,8 @@ def _translated(ask: source.Ask, kind: Kind) -> Iterator[None]:
 def _other(ask: source.Ask, kind: Kind, text: str) -> Exception:
     if any(host in text for host in _METADATA_HOSTS):
         return source.Transient(f"no credentials are set and the node offers none: set {kind.credentials}")
+    if "non-partial response" in text or "unexpected range" in text.lower():
+        return source.Transient("the store cannot go on in the middle of an object", restart=True)
     if "TooManyRedirects" in text:
         return source.refused(ask.uri, f"the store redirects in circles: check {kind.endpoints[0]}")
     status = re.search(r"\bstatus: (\d{3})", text)
