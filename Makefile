@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed
 KSERVE_VENV := .venv-kserve
 KSERVE_STAMP := $(KSERVE_VENV)/.installed
 PYTHON ?= python3
+RPC := serving-image/src/seatrial_server/rpc
 
 .PHONY: help demo test check fmt bench generate lock image cluster-up cluster-down clean
 
@@ -33,8 +34,9 @@ fmt: $(STAMP) ## format and fix what can be fixed
 bench: $(STAMP) ## measure: detection table of the statistics, server against raw ONNX Runtime
 	@$(PY) -m tests.bench
 
-generate: $(STAMP) ## write the generated files: CRD and its copies, reference pages
+generate: $(STAMP) ## write the generated files: CRD and its copies, reference pages, compiled .proto
 	@$(PY) -m seatrial.cli.main generate
+	@$(PY) -m grpc_tools.protoc -I $(RPC) --descriptor_set_out=$(RPC)/open_inference.binpb open_inference.proto
 
 lock: $(STAMP) ## resolve the dependencies anew into requirements/
 	@requirements/lock

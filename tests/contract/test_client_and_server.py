@@ -43,7 +43,7 @@ async def serving(package: pathlib.Path, *, scratch: pathlib.Path) -> AsyncItera
         tar.extract("model.onnx", scratch, filter="data")
     port = free_port()
     command = ["-m", "seatrial_server", "serve", str(scratch / "model.onnx"), "--name", "digits"]
-    ports = ["--port", str(port), "--metrics-port", str(free_port())]
+    ports = ["--port", str(port), "--grpc-port", "0", "--metrics-port", "0"]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, *ports, env=dict(os.environ), stdout=asyncio.subprocess.DEVNULL
     )

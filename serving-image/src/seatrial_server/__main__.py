@@ -86,6 +86,7 @@ def trial(config_path: Path, work: Path) -> None:
 @click.option("--work", type=click.Path(path_type=Path), help="the folder that fetch and prepare filled")
 @click.option("--host", default=None, help="address to listen on  [default: all in a pod, 127.0.0.1 for a model file]")
 @click.option("--port", default=8080, show_default=True, help="V2 REST")
+@click.option("--grpc-port", default=8081, show_default=True, help="V2 gRPC")
 @click.option("--metrics-port", default=8082, show_default=True, help="/metrics and /healthz")
 @click.option("--name", default=None, help="V2 model name of a model file  [default: the file's name]")
 def serve(
@@ -94,6 +95,7 @@ def serve(
     work: Path | None,
     host: str | None,
     port: int,
+    grpc_port: int,
     metrics_port: int,
     name: str | None,
 ) -> None:
@@ -102,12 +104,13 @@ def serve(
 
     if (model is None) == (config_path is None or work is None):
         raise click.UsageError("give either a model file, or both --config and --work")
+    ports = service.Ports(rest=port, grpc=grpc_port, metrics=metrics_port)
     try:
         if model is not None:
-            service.serve_file(model, name=name or model.stem, host=host or "127.0.0.1", ports=(port, metrics_port))
+            service.serve_file(model, name=name or model.stem, host=host or "127.0.0.1", ports=ports)
         elif config_path is not None and work is not None:
             logs.configure()
-            service.serve_prepared(config.load(config_path), work, host=host, ports=(port, metrics_port))
+            service.serve_prepared(config.load(config_path), work, host=host, ports=ports)
     except errors.ServerError as error:
         _fail(error)
 

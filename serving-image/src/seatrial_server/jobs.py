@@ -1,4 +1,4 @@
-"""One inference request between transport and model. REST makes jobs today; gRPC will make the same.
+"""One inference request between transport and model. REST and gRPC make the same.
 
 A job's tensors are in schema order, each either a flat list straight from JSON (element types are checked, sizes too)
 or an array from a binary body. Conversion waits for the batch, where one call does it for all jobs.

@@ -1,4 +1,4 @@
-"""Put the parts together and run them: model, warm-up, two ports, signals.
+"""Put the parts together and run them: model, warm-up, three ports, signals.
 
 `serve_prepared` is the pod's way (after fetch and prepare), `serve_file` the laptop's.
 """
@@ -38,9 +38,18 @@ from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
 from seatrial_server.http.listener import Listener
 from seatrial_server.model import features, manifest, profile, schema, session
+from seatrial_server.rpc import calls, codec, messages
+from seatrial_server.rpc import listener as rpc_listener
 
 log = logging.getLogger(__name__)
-Ports = tuple[int, int]
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """Where to listen; 0 lets the kernel choose."""
+
+    rest: int
+    grpc: int
+    metrics: int
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -110,24 +119,32 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         counters=counters,
     )
     about = _documents(served, plan, counters)
-    front = Listener(_rest(served, about, queue, counters))
+    rest = Listener(_rest(served, about, queue, counters))
+    rpc = rpc_listener.Listener(
+        _rpc(served, about, queue, counters), max_message_bytes=served.settings.limits.max_body_bytes
+    )
     metrics = Listener(monitoring.Monitoring(counters, observer))
     try:
-        metrics_port = await metrics.open(host=host, port=ports[1])
-        port = await front.open(host=host, port=ports[0])
+        bound = Ports(
+            metrics=await metrics.open(host=host, port=ports.metrics),
+            grpc=await rpc.open(host=host, port=ports.grpc),
+            rest=await rest.open(host=host, port=ports.rest),
+        )
     except OSError as error:
-        raise errors.Unavailable(f"cannot listen: {error.strerror or error}; see --port and --metrics-port") from error
+        raise errors.Unavailable(
+            f"cannot listen: {error.strerror or error}; see --port, --grpc-port and --metrics-port"
+        ) from error
     # Everything made so far lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     if announce:
-        _announce(served, host=host or "127.0.0.1", ports=(port, metrics_port))
+        _announce(served, host=host or "127.0.0.1", ports=bound)
     else:
-        logs.info(log, "ready", port=port, metrics_port=metrics_port, **msgspec.structs.asdict(plan))
+        logs.info(log, "ready", ports=msgspec.structs.asdict(bound), **msgspec.structs.asdict(plan))
     await stopped.wait()
     logs.info(log, "draining")
     about.ready = False
-    await front.drain()
+    await asyncio.gather(rest.drain(), rpc.drain())
     await metrics.close()
     batcher.close()
 
@@ -172,6 +189,18 @@ def _rest(served: Served, about: documents.Documents, queue: jobs.Queue, counter
     )
 
 
+def _rpc(served: Served, about: documents.Documents, queue: jobs.Queue, counters: telemetry.Telemetry) -> calls.Calls:
+    own, model, known = about.identity, served.model.schema, messages.Messages()
+    return calls.Calls(
+        about=about,
+        known=known,
+        decoder=codec.Decoder(model, stacked=bool(own.max_batch_size), request=known.request["ModelInfer"]),
+        encoder=codec.Encoder(model, name=own.model, version=own.version, response=known.response["ModelInfer"]),
+        queue=queue,
+        counters=counters,
+    )
+
+
 def _counters(served: Served, plan: batching.Plan) -> telemetry.Telemetry:
     settings = served.settings
     counters = telemetry.Telemetry(
@@ -203,8 +232,9 @@ def _announce(served: Served, *, host: str, ports: Ports) -> None:
             click.echo(f"  {spec.name}  {spec.datatype}  {list(spec.shape)}")
     for left_out in model.left_out:
         click.echo(f"  ({left_out} is no tensor and is left out; export with zipmap=False to serve it)")
-    url = f"http://{host}:{ports[0]}/v2/models/{name}"
-    click.echo(f"model:    {url}\ninfer:    {url}/infer\nmetrics:  http://{host}:{ports[1]}/metrics\ntry it:")
+    url = f"http://{host}:{ports.rest}/v2/models/{name}"
+    click.echo(f"model:    {url}\ninfer:    {url}/infer\ngrpc:     {host}:{ports.grpc}")
+    click.echo(f"metrics:  http://{host}:{ports.metrics}/metrics\ntry it:")
     inputs = [
         {"name": tensor, "shape": array.shape, "datatype": spec.datatype, "data": array.reshape(-1).tolist()}
         for spec, (tensor, array) in zip(model.schema.inputs, model.schema.example(1).items(), strict=True)

@@ -24,11 +24,12 @@ DEADLINE = 15.0
 
 
 class Server:
-    """`url` is the front port, `metrics_url` the other one."""
+    """`url` is the REST port, `grpc` the address of gRPC, `metrics_url` the third port."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, metrics_port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, grpc_port: int, metrics_port: int) -> None:
         self.process = process
         self.port = port
+        self.grpc = f"127.0.0.1:{grpc_port}"
         self.url = f"http://127.0.0.1:{port}"
         self.metrics_url = f"http://127.0.0.1:{metrics_port}"
 
@@ -76,6 +77,8 @@ def serving(*arguments: str | Path) -> Iterator[Server]:
         *map(str, arguments),
         "--port",
         "0",
+        "--grpc-port",
+        "0",
         "--metrics-port",
         "0",
     ]
@@ -90,18 +93,18 @@ def serving(*arguments: str | Path) -> Iterator[Server]:
         process.communicate()
 
 
-def _ports(process: subprocess.Popen[bytes]) -> tuple[int, int]:
-    """From the laptop's announcement, or from the pod's log line."""
+def _ports(process: subprocess.Popen[bytes]) -> tuple[int, int, int]:
+    """REST, gRPC and metrics, from the laptop's announcement, or from the pod's log line."""
     text, give_up = "", time.monotonic() + DEADLINE
     assert process.stdout is not None
     while time.monotonic() < give_up and process.poll() is None:
         if not select.select([process.stdout], [], [], 0.1)[0]:
             continue
         text += os.read(process.stdout.fileno(), 65536).decode()  # select cannot see what a reader buffers
-        laptop = re.search(r"infer: .*:(\d+)/v2(?s:.*)metrics: .*:(\d+)/metrics", text)
-        pod = re.search(r'"port":(\d+),"metrics_port":(\d+)', text)
+        laptop = re.search(r"infer: .*:(\d+)/v2.*\ngrpc: .*:(\d+)\nmetrics: .*:(\d+)/metrics", text)
+        pod = re.search(r'"rest":(\d+),"grpc":(\d+),"metrics":(\d+)', text)
         if found := laptop or pod:
-            return int(found[1]), int(found[2])
+            return int(found[1]), int(found[2]), int(found[3])
     raise AssertionError(f"the server did not start:\n{text}")
 
 

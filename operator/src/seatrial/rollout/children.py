@@ -158,7 +158,10 @@ def _service(owner: facts.Owner, selector: Mapping[str, str]) -> Object:
         "metadata": _meta(owner, owner.name),
         "spec": {
             "selector": dict(selector),
-            "ports": [{"name": "http", "port": names.REST_PORT, "targetPort": "http", "protocol": "TCP"}],
+            "ports": [
+                {"name": "http", "port": names.REST_PORT, "targetPort": "http", "protocol": "TCP"},
+                {"name": "grpc", "port": names.GRPC_PORT, "targetPort": "grpc", "protocol": "TCP"},
+            ],
         },
     }
 

@@ -12,6 +12,7 @@ TRIAL = "trial"
 COMMAND_PREFIX = "seatrial.dev/"
 
 REST_PORT = 8080
+GRPC_PORT = 8081
 METRICS_PORT = 8082
 
 

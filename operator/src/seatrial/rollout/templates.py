@@ -43,6 +43,7 @@ def server(name: str, content: revision.Content, *, artifact: artifacts.Artifact
                     "name": "server",
                     "ports": [
                         {"name": "http", "containerPort": names.REST_PORT},
+                        {"name": "grpc", "containerPort": names.GRPC_PORT},
                         {"name": "metrics", "containerPort": names.METRICS_PORT},
                     ],
                     "readinessProbe": {

@@ -1,0 +1,1 @@
+"""The V2 protocol over gRPC: messages, tensors, calls, the listening port."""

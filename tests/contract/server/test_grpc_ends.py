@@ -1,0 +1,121 @@
+"""The end of gRPC connections: the real listener on a real socket, with short times. No call may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from typing import Any
+
+import grpc
+import pytest
+
+from seatrial_server.rpc import listener
+
+# Each client with a connection of its own, as processes have.
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
+
+
+class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
+    """Answers every call with its message."""
+
+    last_call = 0.0
+
+    def service(self, _: Any) -> Any:
+        self.last_call = time.monotonic()
+        return grpc.unary_unary_rpc_method_handler(self._answer)
+
+    async def _answer(self, body: bytes, _: Any) -> bytes:
+        return body
+
+
+class Client:
+    """Calls until told to stop or, once `leave` is set, until the server ends the connection."""
+
+    def __init__(self, port: int) -> None:
+        self.answered = self.connections = 0
+        self.stop, self.leave, self.left = threading.Event(), threading.Event(), threading.Event()
+        self._address = f"127.0.0.1:{port}"
+
+    def run(self) -> None:
+        """Raises `grpc.RpcError` when a call is lost."""
+        with grpc.insecure_channel(self._address, options=OWN_CONNECTION) as channel:
+            channel.subscribe(self._changed)
+            method = channel.unary_unary("/any/call")
+            while not (self.stop.is_set() or self.left.is_set()):
+                assert method(b"x", timeout=10) == b"x"
+                self.answered += 1
+
+    def _changed(self, state: grpc.ChannelConnectivity) -> None:
+        if state is grpc.ChannelConnectivity.READY:
+            self.connections += 1
+        elif self.leave.is_set():
+            self.left.set()
+
+
+@pytest.fixture
+def pool() -> Any:
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        yield threads
+
+
+async def opened(**ages: float) -> tuple[listener.Listener, int]:
+    server = listener.Listener(Echo(), max_message_bytes=1000, ages=listener.Ages(**ages))
+    return server, await server.open(host="127.0.0.1", port=0)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_an_old_connection_is_replaced_without_a_lost_call(pool: concurrent.futures.Executor) -> None:
+    server, port = await opened(connection=0.2, keep_accepting=0, quiet=0, finish=5)
+    clients = [Client(port) for _ in range(4)]
+    futures = [pool.submit(client.run) for client in clients]
+    await until(lambda: all(client.connections > 5 for client in clients) or any(one.done() for one in futures))
+    for client in clients:
+        client.stop.set()
+    for future in futures:
+        await asyncio.wrap_future(future)
+    await server.drain()
+
+
+async def test_a_stopping_server_loses_no_call(pool: concurrent.futures.Executor) -> None:
+    server, port = await opened(connection=0.5, keep_accepting=0.1, quiet=0.3, finish=5)
+    clients = [Client(port) for _ in range(4)]
+    futures = [pool.submit(client.run) for client in clients]
+    await until(lambda: all(client.answered > 20 for client in clients))
+    for client in clients:
+        client.leave.set()  # in a cluster the pod is no endpoint any more: who reconnects comes to another
+    await server.drain()
+    for future in futures:
+        await asyncio.wrap_future(future)
+
+
+async def test_a_server_that_nobody_calls_stops_at_once() -> None:
+    server, _ = await opened(connection=100, keep_accepting=0.05, quiet=0.1, finish=5)
+    started = time.monotonic()
+    await server.drain()
+    assert time.monotonic() - started < 2
+
+
+async def test_a_compressed_message_is_bounded_by_its_full_size(pool: concurrent.futures.Executor) -> None:
+    server, port = await opened()
+
+    def send(size: int) -> grpc.StatusCode:
+        address = f"127.0.0.1:{port}"
+        with grpc.insecure_channel(address, options=OWN_CONNECTION, compression=grpc.Compression.Gzip) as channel:
+            try:
+                channel.unary_unary("/any/call")(bytes(size), timeout=10)
+            except grpc.RpcError as error:
+                return error.code()
+        return grpc.StatusCode.OK
+
+    assert await asyncio.wrap_future(pool.submit(send, 900)) is grpc.StatusCode.OK
+    assert await asyncio.wrap_future(pool.submit(send, 3_000_000)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    await server.drain()
