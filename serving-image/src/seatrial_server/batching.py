@@ -110,11 +110,14 @@ class Batcher:
 
     def _take(self) -> list[jobs.Job]:
         """The next jobs that fit one run; drops those whose deadline has passed."""
+        queue, now = self._queue, time.perf_counter()
         batch: list[jobs.Job] = []
-        rows, now, queue = 0, time.perf_counter(), self._queue
+        rows = 0
         while queue:
             job = queue[0]
-            if batch and (rows + job.rows > self._max_rows or not job.fits(batch[0])):
+            if batch and (
+                rows + job.rows > self._max_rows or not (job.shapes is batch[0].shapes or job.fits(batch[0]))
+            ):
                 break
             queue.popleft()
             self._rows -= job.rows

@@ -20,10 +20,10 @@ Outputs = Sequence[session.Array]
 
 
 class Batch(msgspec.Struct, eq=False):
-    """The outputs of one run for several jobs. `rendered` is for an encoder: what it made of all rows at once."""
+    """The outputs of one run for several jobs. `rendered` is the encoder's: all rows at once, as text or as binary."""
 
     arrays: list[session.Array]
-    rendered: dict[int, list[bytes]] = {}
+    rendered: dict[bool, list[tuple[bytes, bytes]]] = {}
 
 
 class Share(Sequence[session.Array]):

@@ -19,11 +19,8 @@ class Reply(msgspec.Struct, frozen=True):
     """Which outputs (by position in the schema) the client wants, and each as binary or JSON."""
 
     outputs: tuple[tuple[int, bool], ...]
-
-    @property
-    def plain(self) -> bool:
-        """Whether all of them are JSON."""
-        return not any(as_binary for _, as_binary in self.outputs)
+    uniform: bool | None = None
+    """Set when all of them are the same: binary or not."""
 
 
 class Decoded(msgspec.Struct):
@@ -45,7 +42,9 @@ class Signature:
         self._stacked = stacked
         self._positions = {spec.name: index for index, spec in enumerate(model.inputs)}
         self._output_positions = {spec.name: index for index, spec in enumerate(model.outputs)}
-        self.all = {flag: Reply(tuple((index, flag) for index in range(len(model.outputs)))) for flag in (False, True)}
+        self.all = {
+            flag: Reply(tuple((index, flag) for index in range(len(model.outputs))), flag) for flag in (False, True)
+        }
         """Replies with every output, keyed by whether they are binary."""
 
     def position(self, name: str, datatype: str) -> int:

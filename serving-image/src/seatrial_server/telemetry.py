@@ -27,6 +27,9 @@ TRANSPORTS = ("rest", "grpc")
 CACHE_RESULTS = ("hit", "miss", "shared")
 
 
+_FAILED = frozenset({"rejected", "error"})
+
+
 class Histogram:
     """Fixed buckets; `edges` are inclusive upper bounds as in Prometheus."""
 
@@ -103,7 +106,7 @@ class Telemetry:
         self.requests[transport][outcome] += 1
         if outcome != "shed":
             self.durations.observe(seconds)
-            if outcome == "rejected" or outcome == "error":
+            if outcome in _FAILED:
                 self.failed_seconds += seconds
 
 

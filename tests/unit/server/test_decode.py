@@ -114,7 +114,7 @@ def test_a_binary_tensor_arrives_unchanged() -> None:
     content, header = binary(values.tobytes())
     result = decoded(content, header=header)
     assert np.array_equal(result.values[0], values)
-    assert result.reply == signature.Reply(((0, True),))
+    assert result.reply == signature.Reply(((0, True),), uniform=True)
 
 
 def test_a_raw_body_is_the_tensor_of_a_single_input_model() -> None:

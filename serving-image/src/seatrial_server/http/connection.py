@@ -49,6 +49,9 @@ class Phase(enum.Enum):
     LINGER = "the client to close"
 
 
+_IDLE, _BUSY = Phase.IDLE, Phase.BUSY  # an enum's attribute costs more than a global: once or twice per request
+
+
 class Host(Protocol):
     """What a connection needs from its listener. `now` is a coarse clock, moved by the listener's sweep."""
 
@@ -84,6 +87,8 @@ class Connection(asyncio.Protocol):
         self._write_paused = self._read_paused = self._client_ended = False
         self._head_bytes = self._body_bytes = self._arrived = 0
         self._continue_for: Exchange | None = None
+        self._only: Exchange | None = None
+        """The request with a known head that is answered while nothing else happens on the connection."""
         self.phase = Phase.IDLE
         self.deadline = 0.0
         self.served = 0
@@ -96,14 +101,15 @@ class Connection(asyncio.Protocol):
         self._wait_for(Phase.IDLE, self._host.timeouts.idle)
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._ended = True
+        self._ended, self._only = True, None
         self._pending.clear()
         self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        begins = self.phase is Phase.IDLE
+        self._only = None
+        begins = self.phase is _IDLE
         if begins:
             end = data.find(b"\r\n\r\n") + 4
             head = self._host.heads.find(data[:end])
@@ -138,6 +144,7 @@ class Connection(asyncio.Protocol):
         """A client may close its side and still read: keep ours until everything is answered."""
         if self._current is not None or not self._pending:
             return False
+        self._only = None
         self._pending[-1].keep_alive = False
         self._ended = self._client_ended = True
         return True
@@ -225,22 +232,20 @@ class Connection(asyncio.Protocol):
     def _known(self, head: Head, body: bytes) -> None:
         """A whole request with a head that the parser knows; it stands between two messages and stays there."""
         exchange = Exchange(
-            self,
-            target=head.target,
-            method=head.method,
-            headers=head.headers,
-            body=body,
-            started=time.perf_counter(),
+            self, head.target, method=head.method, headers=head.headers, body=body, started=time.perf_counter()
         )
         self._pending.append(exchange)
-        self.phase = Phase.BUSY
+        self._only = exchange
+        self.phase = _BUSY
         self._host.application.handle(exchange)
 
     # The application's side
 
     def answered(self) -> None:
         """Called by an exchange. While a chunk is being parsed the answers wait for its end."""
-        if not self._feeding:
+        if self._only is not None:
+            self._write_only(self._only)
+        elif not self._feeding:
             self._flush()
 
     # The listener's side
@@ -291,6 +296,19 @@ class Connection(asyncio.Protocol):
         exchange.keep_alive = False
         self._pending.append(exchange)
         exchange.fail(error)
+
+    def _write_only(self, exchange: Exchange) -> None:
+        """What `_flush` and `_settle` come to for one request with a known head."""
+        self._only = None
+        host = self._host
+        if host.retiring or host.now > self._retire_at or self._write_paused or exchange.response is None:
+            self._flush()
+            return
+        head, body = exchange.response
+        self._pending.clear()
+        self.served += 1
+        self.phase, self.deadline = _IDLE, host.now + host.timeouts.idle  # first: a full buffer makes it WRITING
+        self._transport.write(b"%b%b\r\n%b" % (head, host.date, body))
 
     def _flush(self) -> None:
         """Write every answer whose turn has come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import orjson
 
@@ -27,8 +28,8 @@ class Encoder:
         self, request_id: str, outputs: Outputs, reply: Reply, *, degraded: str = ""
     ) -> tuple[bytes, int | None]:
         """The body, and the length of its JSON part when a binary part follows. `degraded` marks the answer."""
-        if type(outputs) is Share and reply.plain and not degraded:
-            return self._plain(request_id, outputs, reply), None
+        if type(outputs) is Share and reply.uniform is not None and outputs.end - outputs.start == 1 and not degraded:
+            return self._line(request_id, outputs, as_binary=reply.uniform)
         documents, tail = [], []
         for index, as_binary in reply.outputs:
             array = outputs[index]
@@ -44,25 +45,38 @@ class Encoder:
         head = b'%s%s%s,"outputs":[%s]}' % (self._start, orjson.dumps(request_id), mark, b",".join(documents))
         return (head + b"".join(tail), len(head)) if tail else (head, None)
 
-    def _plain(self, request_id: str, share: Share, reply: Reply) -> bytes:
-        """All outputs as JSON for one job of a batch: the numbers of the whole batch are rendered in one call."""
-        start, end, batch = share.start, share.end, share.batch
-        documents = []
-        for index, _ in reply.outputs:
-            rows = batch.rendered.get(index)
-            if rows is None:
-                rows = batch.rendered[index] = self._rows(batch.arrays[index], index)
-            data = rows[start] if end - start == 1 else b",".join(rows[start:end])
-            shape = _dimensions((end - start, *batch.arrays[index].shape[1:]))
-            documents.append(b'%s%s],"data":[%s]}' % (self._heads[index], shape, data))
-        return b'%s%s,"outputs":[%s]}' % (self._start, orjson.dumps(request_id), b",".join(documents))
+    def _line(self, request_id: str, share: Share, *, as_binary: bool) -> tuple[bytes, int | None]:
+        """All outputs of one row of a batch, all in the same form: the first row that is asked for renders them all."""
+        rendered = share.batch.rendered.get(as_binary)
+        if rendered is None:
+            rendered = share.batch.rendered[as_binary] = self._lines(share.batch.arrays, as_binary=as_binary)
+        rest, tail = rendered[share.start]
+        head = b"%b%b%b" % (self._start, orjson.dumps(request_id), rest)
+        return (head + tail, len(head)) if as_binary else (head, None)
 
-    def _rows(self, array: session.Array, index: int) -> list[bytes]:
-        """Each row's elements, separated by commas."""
+    def _lines(self, arrays: Sequence[session.Array], *, as_binary: bool) -> list[tuple[bytes, bytes]]:
+        """For each row what follows the id in its answer, and its binary part."""
+        render = self._binary_rows if as_binary else self._json_rows
+        documents, tails = zip(*(render(array, index) for index, array in enumerate(arrays)), strict=True)
+        if len(arrays) == 1:
+            return [(b',"outputs":[%b]}' % row, tail) for row, tail in zip(documents[0], tails[0], strict=True)]
+        return [
+            (b',"outputs":[%b]}' % b",".join(row), b"".join(tail))
+            for row, tail in zip(zip(*documents, strict=True), zip(*tails, strict=True), strict=True)
+        ]
+
+    def _json_rows(self, array: session.Array, index: int) -> tuple[list[bytes], list[bytes]]:
         if self._datatypes[index] == "BYTES":
-            return [self._json(row, index)[1:-1] for row in array]
-        text = orjson.dumps(array.reshape(len(array), -1), option=orjson.OPT_SERIALIZE_NUMPY)
-        return text[2:-2].split(b"],[")
+            texts = [self._json(row, index)[1:-1] for row in array.reshape(len(array), -1)]
+        else:
+            texts = orjson.dumps(array.reshape(len(array), -1), option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
+        before = b'%b%b],"data":[' % (self._heads[index], _dimensions((1, *array.shape[1:])))
+        return [b"%b%b]}" % (before, text) for text in texts], [b""] * len(texts)
+
+    def _binary_rows(self, array: session.Array, index: int) -> tuple[list[bytes], list[bytes]]:
+        parts = [binary.encoded(row, self._datatypes[index]) for row in array.reshape(len(array), -1)]
+        before = b"%b%b" % (self._heads[index], _dimensions((1, *array.shape[1:])))
+        return [b'%b],"parameters":{"binary_data_size":%d}}' % (before, len(part)) for part in parts], parts
 
     def _json(self, array: session.Array, index: int) -> bytes:
         if self._datatypes[index] == "BYTES":

@@ -39,7 +39,7 @@ class V2:
         self._about = about
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         prefix = secrets.token_hex(4)
-        self._ids = (f"{prefix}-{number:x}" for number in itertools.count(1))
+        self._new_id = map(f"{prefix}-%x".__mod__, itertools.count(1)).__next__
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
         version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
         self._infer_targets = frozenset(f"{path}/infer".encode() for path in (model_path, version_path))
@@ -114,7 +114,7 @@ class V2:
         given = headers.get(b"x-request-id")
         if given and len(given) <= _MAX_ID:
             return given.decode("latin-1")
-        return next(self._ids)
+        return self._new_id()
 
     # Everything else
 
