@@ -6,6 +6,7 @@ Times are seconds after START; everything that isn't named is as in a healthy ro
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 from tests.unit.rollout import world as worlds
@@ -114,7 +115,7 @@ def snapshot(
 ) -> facts.Snapshot:
     """Stable 1 and candidate 2 have two ready pods each unless said otherwise."""
     wanted = wish or spec()
-    known = {one.revision: one for one in (record("1"), record("2"), record("3"))}
+    known: Any = changes.get("records", {one.revision: one for one in map(record, "123")})
     content = revision.wanted(wanted, name="churn", default_image=OPERATOR.serving_image, known=known.values())
     usual = {
         "owner": OWNER,

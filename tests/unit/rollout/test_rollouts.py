@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.rollout import world as worlds
 
-from seatrial.api.spec import Duration, InsufficientTraffic
+from seatrial.api.spec import Duration, InsufficientTraffic, Step
 from seatrial.api.status import Commands, Phase, VerdictKind
 from seatrial.cli import replay
 from seatrial.rollout import recording
@@ -258,3 +258,138 @@ def test_an_operator_that_dies_between_any_two_writes_comes_to_the_same_verdict(
     verdict = world.status.verdicts[0]
     assert verdict.verdict is (VerdictKind.REJECTED if bad else VerdictKind.PROMOTED)
     assert world.serving == ("1" if bad else "2")
+
+
+def with_steps(*steps: Step) -> dict[str, object]:
+    return {"rollout": msgspec.structs.replace(worlds.spec().rollout, steps=steps)}
+
+
+FULL = msgspec.structs.replace(worlds.STEPS[0], weight=100)
+
+
+def test_a_step_with_all_traffic_is_judged_without_stable_beside_it():
+    world = installed()
+    world.spec = worlds.spec("2", **with_steps(worlds.STEPS[0], FULL))
+    world.run(lambda one: one.serving == "2")
+
+
+def test_a_step_with_all_traffic_can_wait_for_approval():
+    world = installed()
+    world.spec = worlds.spec("2", **with_steps(worlds.STEPS[0], msgspec.structs.replace(FULL, pause=True)))
+    world.run(lambda one: one.status.phase is Phase.PAUSED)
+    assert world.status.candidate.weight == 100
+    world.tokens = Commands(promote="ok-1")
+    world.run(lambda one: one.serving == "2")
+
+
+def test_a_regression_with_all_traffic_goes_back_to_stable():
+    world = installed()
+    world.spec = worlds.spec("2", **with_steps(worlds.STEPS[0], msgspec.structs.replace(FULL, pause=True)))
+    world.run(lambda one: one.status.phase is Phase.PAUSED)
+    world.error_share["2"] = 0.3
+    world.run(rolled_back)
+    assert world.serving == "1"
+
+
+LONG_SOAK = {"rollout": msgspec.structs.replace(worlds.spec().rollout, soak=Duration.parse("10m"))}
+
+
+def test_a_rollout_may_start_during_a_soak():
+    world = installed()
+    world.spec = worlds.spec("2", **LONG_SOAK)
+    world.run(lambda one: one.serving == "2")
+    world.spec = worlds.spec("3", **LONG_SOAK)
+    world.run(lambda one: one.serving == "3")
+    assert [verdict[0] for verdict in verdicts(world)] == ["3", "2", "1"]
+
+
+def test_a_regression_in_a_soak_is_found_while_the_next_version_starts():
+    world = installed()
+    world.spec = worlds.spec("2", **LONG_SOAK)
+    world.run(lambda one: one.serving == "2")
+    world.stuck.add("3")
+    world.spec = worlds.spec("3", **LONG_SOAK)
+    world.run(lambda one: bool(one.status.candidate and one.status.candidate.started_at))
+    world.error_share["2"] = 0.3
+    world.run(lambda one: one.serving == "1")
+    assert verdicts(world)[0] == ("2", "Rejected", "RegressedAfterPromotion")
+
+
+def test_a_return_to_the_warm_version_is_quick():
+    world = installed()
+    world.spec = worlds.spec("2", **LONG_SOAK)
+    world.run(lambda one: one.serving == "2")
+    world.spec = worlds.spec("1", **LONG_SOAK)
+    world.run(lambda one: one.serving == "1", limit=4)
+    assert world.status.candidate is None
+
+
+def test_a_rejected_first_version_loses_its_pods():
+    world = worlds.World(worlds.spec("1"))
+    world.run(lambda one: bool(one.pods))
+    name = next(iter(world.pods))
+    world.pods[name] = msgspec.structs.replace(world.pods[name], crash_looping=True, trouble="server: boom")
+    world.run(rolled_back)
+    world.run(lambda one: not one.pods)
+
+
+def test_a_wrong_address_can_be_corrected_and_tried_again():
+    world = installed()
+    world.trial_result = lambda version: worlds.REJECTED
+    wrong = worlds.spec("2")
+    world.spec = wrong
+    world.run(rolled_back)
+    world.trial_result = lambda version: worlds.PASSED
+    world.spec = msgspec.structs.replace(wrong, model=msgspec.structs.replace(wrong.model, uri="http://right/2.onnx"))
+    world.tokens = Commands(retry="again-1")
+    world.run(lambda one: one.serving == "2")
+    for kind in ("Job", "ConfigMap"):
+        assert "http://right/2.onnx" in str(world.applied[kind, world.status.stable.revision])
+
+
+def test_pods_that_vanish_in_the_canary_end_it_at_the_start_timeout():
+    world = in_canary(installed())
+    world.stuck.add("2")
+    world.run(rolled_back)
+    assert verdicts(world)[0] == ("2", "Rejected", "StartTimeout")
+
+
+CHANGES = st.sampled_from(["1", "2", "3", "wait", "errors", "blind", "stuck", "abort", "retry", "promote", "replicas"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(changes=st.lists(CHANGES, min_size=1, max_size=12))
+def test_whatever_happens_promises_hold_and_a_second_look_changes_nothing(changes):
+    world = installed()
+    for number, change in enumerate(changes):
+        disturb(world, change, token=f"token-{number}")
+        for _ in range(3):
+            world.step()
+        assert_settles(world)
+
+
+def disturb(world: worlds.World, change: str, *, token: str) -> None:
+    match change:
+        case "1" | "2" | "3":
+            world.spec = worlds.spec(change, replicas=world.spec.replicas)
+        case "errors":
+            world.error_share["2"] = 0.3 - world.error_share.get("2", 0.0)
+        case "blind":
+            world.prometheus_down = not world.prometheus_down
+        case "stuck":
+            world.stuck ^= {"2"}
+        case "replicas":
+            world.spec = msgspec.structs.replace(world.spec, replicas=5 - world.spec.replicas)
+        case "abort" | "retry" | "promote":
+            world.tokens = msgspec.structs.replace(world.tokens, **{change: token})
+
+
+def assert_settles(world: worlds.World) -> None:
+    """At one instant, with the children in place, looking again and again comes to an end."""
+    for _ in range(6):
+        before = world.status
+        plan = world.plan()
+        world.apply(plan)
+        if plan.status == before:
+            return
+    raise AssertionError("the status is written again and again")

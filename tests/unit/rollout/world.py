@@ -64,7 +64,9 @@ class World:
         self.stuck: set[str] = set()  # versions whose pods never become Ready
         self.prometheus_down = False
         self.events: list[str] = []
+        self.written: list[Status] = []
         self.evidence: dict | None = None
+        self.applied: dict[tuple[str, str], dict] = {}  # the newest object by kind and revision
         self.weights: list[int] = []
         self.writes_until_crash: int | None = None
 
@@ -140,25 +142,30 @@ class World:
     def _pass(self) -> None:
         for _ in range(4):  # a pass that asks to be looked at again at once
             plan = self.plan()
-            self.evidence = plan.evidence or self.evidence
-            if plan.status != self.status:
-                self._wrote()
-                self.check_weight(self.status, plan.status)
-                self.status = plan.status
-                self.check_promises()
-            for wanted in plan.apply:
-                self._wrote()
-                self._apply(wanted)
-                self.check_promises()
-            for gone in plan.delete:
-                self._wrote()
-                kinds = {"ControllerRevision": self.records, "ConfigMap": self.reports}
-                {**kinds, "Deployment": self.deployments, "Job": self.trials}[gone.kind].pop(
-                    gone.name.removeprefix("churn-"), None
-                )
-            self.events += [event.reason for event in plan.events]
+            self.apply(plan)
             if plan.look_again != timedelta(0):
                 return
+
+    def apply(self, plan: finishing.Plan) -> None:
+        """Each write on its own; promises are checked after it."""
+        self.evidence = plan.evidence or self.evidence
+        if plan.status != self.status:
+            self._wrote()
+            self.check_weight(self.status, plan.status)
+            self.status = plan.status
+            self.written.append(plan.status)
+            self.check_promises()
+        for wanted in plan.apply:
+            self._wrote()
+            self._apply(wanted)
+            self.check_promises()
+        for gone in plan.delete:
+            self._wrote()
+            kinds = {"ControllerRevision": self.records, "ConfigMap": self.reports}
+            {**kinds, "Deployment": self.deployments, "Job": self.trials}[gone.kind].pop(
+                gone.name.removeprefix("churn-"), None
+            )
+        self.events += [event.reason for event in plan.events]
 
     def _wrote(self) -> None:
         if self.writes_until_crash is None:
@@ -169,6 +176,7 @@ class World:
 
     def _apply(self, wanted: dict) -> None:
         of = wanted["metadata"]["labels"].get(names.REVISION, "")
+        self.applied[wanted["kind"], of] = wanted
         match wanted["kind"]:
             case "ControllerRevision":
                 self.records[of] = reading.record(wanted)

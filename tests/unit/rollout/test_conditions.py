@@ -1,0 +1,326 @@
+"""What users and tools read of each situation: the table of the API, row by row, in the world of world.py."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.rollout import build, test_rollouts
+from tests.unit.rollout import world as worlds
+
+from seatrial.api import status
+from seatrial.api.spec import Duration
+from seatrial.api.status import Phase, Reason, VerdictKind
+from seatrial.rollout import bounds, conditions, facts, finishing, planner
+
+ALWAYS = ("Ready", "Available", "Reconciling", "Stalled")
+installed, in_canary, rolled_back = test_rollouts.installed, test_rollouts.in_canary, test_rollouts.rolled_back
+
+
+def kstatus(obj: Mapping[str, Any]) -> str:
+    """What kstatus makes of an object: Flux, Argo CD and Helm wait by these rules."""
+    said = obj.get("status", {})
+    if "deletionTimestamp" in obj["metadata"]:
+        return "Terminating"
+    if said.get("observedGeneration", obj["metadata"]["generation"]) != obj["metadata"]["generation"]:
+        return "InProgress"
+    for condition in said.get("conditions", ()):
+        match condition["type"], condition["status"]:
+            case "Reconciling", "True":
+                return "InProgress"
+            case "Stalled", "True":
+                return "Failed"
+    for condition in said.get("conditions", ()):
+        if condition["type"] == "Ready":
+            return "Current" if condition["status"] == "True" else "InProgress"
+    return "Current"
+
+
+def read(seen: status.Status) -> str:
+    return kstatus({"metadata": {"generation": 1}, "status": msgspec.to_builtins(seen)})
+
+
+def just_created() -> worlds.World:
+    return worlds.World(worlds.spec("1"))
+
+
+def first_trial() -> worlds.World:
+    return just_created().run(lambda one: one.status.phase is Phase.TRIAL)
+
+
+def first_pods() -> worlds.World:
+    return just_created().run(lambda one: bool(one.status.candidate and one.status.candidate.started_at))
+
+
+def second_trial() -> worlds.World:
+    world = installed()
+    world.spec = worlds.spec("2")
+    return world.run(lambda one: one.status.phase is Phase.TRIAL)
+
+
+def second_pods() -> worlds.World:
+    world = installed()
+    world.spec = worlds.spec("2")
+    return world.run(lambda one: one.status.phase is Phase.STARTING)
+
+
+def paused() -> worlds.World:
+    world = installed()
+    steps = (msgspec.structs.replace(worlds.STEPS[0], pause=True),)
+    world.spec = worlds.spec("2", **test_rollouts.with_steps(*steps))
+    return world.run(lambda one: one.status.phase is Phase.PAUSED)
+
+
+def blind() -> worlds.World:
+    world = in_canary(installed())
+    world.prometheus_down = True
+    world.step()
+    return world
+
+
+def too_little_traffic() -> worlds.World:
+    world = installed()
+    steps = tuple(msgspec.structs.replace(step, min_requests=10**6) for step in worlds.STEPS)
+    wish = msgspec.structs.replace(worlds.spec("2").rollout, steps=steps, step_timeout=Duration.parse("30s"))
+    world.spec = worlds.spec("2", rollout=wish)
+    return world.run(lambda one: one.condition("Ready")[1] == "InsufficientTraffic")
+
+
+def soaking() -> worlds.World:
+    world = installed()
+    world.spec = worlds.spec("2")
+    return world.run(lambda one: one.status.phase is Phase.SOAKING)
+
+
+def soaking_blind() -> worlds.World:
+    world = soaking()
+    world.prometheus_down = True
+    world.step()
+    return world
+
+
+def failed_canary() -> worlds.World:
+    world = in_canary(installed())
+    world.error_share["2"] = 0.2
+    return world.run(rolled_back).run(lambda one: one.condition("Ready")[1] == "RolledBack")
+
+
+def refused_model(world: worlds.World, version: str) -> worlds.World:
+    world.trial_result = lambda version: worlds.REJECTED
+    world.spec = worlds.spec(version)
+    return world.run(lambda one: bool(one.status.conditions) and rolled_back(one))
+
+
+@pytest.mark.parametrize(
+    ("make", "ready", "available", "reconciling", "stalled", "reason", "read_as"),
+    [
+        pytest.param(first_trial, "False", "False", "True", "False", "TrialRunning", "InProgress", id="first trial"),
+        pytest.param(first_pods, "False", "False", "True", "False", "Starting", "InProgress", id="first pods"),
+        pytest.param(installed, "True", "True", "False", "False", "Promoted", "Current", id="installed"),
+        pytest.param(second_trial, "False", "True", "True", "False", "TrialRunning", "InProgress", id="trial"),
+        pytest.param(second_pods, "False", "True", "True", "False", "Starting", "InProgress", id="pods starting"),
+        pytest.param(
+            lambda: in_canary(installed()),
+            "False",
+            "True",
+            "True",
+            "False",
+            "CanaryProgressing",
+            "InProgress",
+            id="canary",
+        ),
+        pytest.param(paused, "False", "True", "True", "False", "Paused", "InProgress", id="paused"),
+        pytest.param(blind, "False", "True", "True", "False", "MetricsUnavailable", "InProgress", id="no data"),
+        pytest.param(
+            too_little_traffic,
+            "False",
+            "True",
+            "True",
+            "False",
+            "InsufficientTraffic",
+            "InProgress",
+            id="little traffic",
+        ),
+        pytest.param(soaking, "True", "True", "False", "False", "Promoted", "Current", id="soaking"),
+        pytest.param(soaking_blind, "True", "True", "False", "False", "Promoted", "Current", id="soaking, no metrics"),
+        pytest.param(failed_canary, "False", "True", "False", "True", "RolledBack", "Failed", id="rolled back"),
+        pytest.param(
+            lambda: refused_model(installed(), "2"),
+            "False",
+            "True",
+            "False",
+            "True",
+            "ModelRejected",
+            "Failed",
+            id="model",
+        ),
+        pytest.param(
+            lambda: refused_model(just_created(), "1"),
+            "False",
+            "False",
+            "False",
+            "True",
+            "ModelRejected",
+            "Failed",
+            id="first model",
+        ),
+    ],
+)
+def test_each_row_of_the_table(
+    make: Callable[[], worlds.World], ready, available, reconciling, stalled, reason, read_as
+):
+    seen = make().status
+    shown = {one.type: one.status.value for one in seen.conditions}
+    assert [shown[kind] for kind in ALWAYS] == [ready, available, reconciling, stalled]
+    assert next(one.reason for one in seen.conditions if one.type == "Ready") == reason
+    assert read(seen) == read_as
+
+
+def test_an_object_that_was_never_looked_at_is_in_progress():
+    assert kstatus({"metadata": {"generation": 1}, "status": {"observedGeneration": -1}}) == "InProgress"
+
+
+@pytest.mark.parametrize(
+    ("make", "verified", "analyzed", "routed"),
+    [
+        pytest.param(first_trial, None, ("Unknown", "NothingRolling"), "True", id="first trial"),
+        pytest.param(installed, ("True", "TrialPassed"), ("Unknown", "NothingRolling"), "True", id="idle"),
+        pytest.param(
+            lambda: in_canary(installed()),
+            ("True", "TrialPassed"),
+            ("True", "MetricsAvailable"),
+            "False",
+            id="canary, the selector just changed",
+        ),
+        pytest.param(blind, ("True", "TrialPassed"), ("False", "MetricsUnavailable"), "True", id="blind"),
+        pytest.param(
+            soaking_blind, ("True", "TrialPassed"), ("False", "MetricsUnavailable"), "True", id="soaking, no metrics"
+        ),
+        pytest.param(
+            lambda: refused_model(installed(), "2"),
+            ("False", "ModelRejected"),
+            ("Unknown", "NothingRolling"),
+            "True",
+            id="model refused",
+        ),
+    ],
+)
+def test_conditions_that_apply_sometimes(make, verified, analyzed, routed):
+    shown = {one.type: (one.status.value, one.reason) for one in make().status.conditions}
+    assert (shown.get("Verified"), shown["Analyzed"], shown["Routed"][0]) == (verified, analyzed, routed)
+
+
+def test_a_transition_time_moves_only_when_its_status_flips():
+    written = failed_canary().written
+    for before, after in itertools.pairwise(written):
+        known = {one.type: one for one in before.conditions}
+        for one in after.conditions:
+            old = known.get(one.type, one)
+            assert (one.last_transition_time != old.last_transition_time) <= (one.status is not old.status)
+
+
+def test_replicas_and_selector_are_of_the_pods_that_stand_for_the_service():
+    world = first_pods()
+    world.step()
+    assert (world.status.replicas, world.status.selector.count("seatrial.dev/revision=")) == (2, 1)
+    world = in_canary(installed())
+    assert world.status.stable is not None
+    assert (world.status.replicas, world.status.stable.revision in world.status.selector) == (2, True)
+    case = build.case(candidate=build.promoting(weight=100), pods=build.pods("2", True, False))
+    after = planner.plan(case.snapshot, case.now).status
+    assert (after.replicas, build.name_of("2") in after.selector) == (2, True)
+
+
+def test_leaving_pods_are_no_replicas():
+    pods = (*build.pods("1", True), *build.pods("1", True, leaving=True))
+    case = build.case(build.spec("1"), pods=pods)
+    assert planner.plan(case.snapshot, case.now).status.replicas == 1
+
+
+REFUSAL = facts.Refusal(reason=Reason.CHILD_REFUSED, message="pods is forbidden: exceeded quota")
+
+
+def test_a_refused_child_shows_at_once_as_it_shows_at_the_next_look():
+    case = build.case(build.spec("1"), endpoints=build.endpoints("1", v1=2))
+    written = planner.plan(case.snapshot, case.now).status
+    at_once = finishing.refused(case.snapshot, written, REFUSAL, now=case.now)
+    again = msgspec.structs.replace(case.snapshot, status=at_once, refused=REFUSAL)
+    assert planner.plan(again, build.at(99)).status == at_once
+    assert read(at_once) == "Failed"
+    assert {one.type for one in at_once.conditions} == {one.type for one in written.conditions}
+
+
+def test_an_invalid_spec_keeps_every_fact_and_every_other_condition():
+    before = soaking().status
+    after = finishing.invalid(before, generation=2, message="spec.replicas: must be a number", now=build.at(0))
+    shown = {one.type: one for one in after.conditions}
+    assert (shown["Ready"].reason, shown["Stalled"].status.value) == ("InvalidSpec", "True")
+    assert shown.keys() == {one.type for one in before.conditions}
+    assert (after.stable, after.previous, after.verdicts) == (before.stable, before.previous, before.verdicts)
+
+
+# bounds
+
+HOSTILE = "\u0000\x1b[31m𝔄\ud800" * 3000
+
+
+@pytest.mark.parametrize("limit", [10, bounds.SHORT, bounds.MESSAGE])
+def test_a_text_is_cut_to_bytes_and_to_what_is_printable(limit):
+    short = bounds.cut(HOSTILE, limit)
+    assert len(short.encode()) <= limit
+    assert short.isprintable()
+    assert bounds.cut(short, limit) == short
+    assert bounds.cut("fine") == "fine"
+
+
+def longest_status() -> status.Status:
+    long = bounds.cut(HOSTILE)
+    big = {"model_version": "v" * 63, "sha256": "f" * 64, "revision": "b" * 10}
+    arm = {**big, "served_sha256": "f" * 128, "precision": "p" * 128, "image": "i" * 512}
+    verdict = status.Verdict(
+        **big, verdict=VerdictKind.REJECTED, reason=Reason.REGRESSED_AFTER_PROMOTION, message=long, at=build.at(0)
+    )
+    test = status.TestStatus(name=long[:50], outcome="Pass", observed="0.123", bound="0.123", rows=10**12)
+    metric = status.MetricStatus(**dict.fromkeys(status.MetricStatus.__struct_fields__, "0.123456/123456789"))
+    row = (conditions.READY, status.ConditionStatus.TRUE, Reason.REGRESSED_AFTER_PROMOTION, HOSTILE)
+    return status.Status(
+        observed_generation=1,
+        conditions=conditions.merge((), [row] * 7, generation=1, now=build.at(0)),
+        stable=status.Stable(**arm, since=build.at(0)),
+        previous=status.Previous(**arm, since=build.at(0), warm_until=build.at(0)),
+        candidate=status.Candidate(**arm),
+        analysis=status.AnalysisStatus(outcome="Fail", at=build.at(0), message=long, metrics=(metric,) * 10),
+        trial=status.TrialStatus(
+            revision="b" * 10,
+            outcome="Passed",
+            message=long,
+            quantization=status.QuantizationStatus(mode="Auto", outcome="Applied", reason=long),
+            tests=(test,) * 49 + (msgspec.structs.replace(test, outcome="Fail"),),
+        ),
+        verdicts=(verdict,) * status.VERDICTS_KEPT,
+        last_rollback=status.Rollback(
+            source="b" * 10, target="b" * 10, reason=Reason.ABORTED, message=long, breach_at=build.at(0)
+        ),
+        commands=status.Commands(promote="𝔄" * 256, abort="𝔄" * 256, retry="𝔄" * 256),
+        endpoint="e" * 300,
+        selector="s" * 300,
+    )
+
+
+def test_the_longest_status_is_shortened_where_it_tells_least():
+    long = longest_status()
+    short = bounds.fitting(long)
+    assert len(msgspec.json.encode(long)) > bounds.LIMIT
+    assert len(msgspec.json.encode(short)) <= bounds.LIMIT
+    assert bounds.fitting(short) == short
+    assert (short.conditions, short.verdicts[0], len(short.verdicts)) == (long.conditions, long.verdicts[0], 20)
+    assert short.trial is not None
+    assert short.trial.tests[0].outcome == "Fail"
+
+
+def test_a_status_of_usual_length_is_left_alone():
+    usual = soaking().status
+    assert bounds.fitting(usual) is usual
