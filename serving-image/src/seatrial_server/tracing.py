@@ -19,13 +19,15 @@ class RequestIds:
 
     def __init__(self) -> None:
         prefix = secrets.token_hex(4)
-        self._made = (f"{prefix}-{number:x}" for number in itertools.count(1))
+        self._new = map(f"{prefix}-%x".__mod__, itertools.count(1)).__next__
 
-    def choose(self, given: str | None) -> str:
+    def choose(self, given: str | bytes | None) -> str:
         """The given id, else a new one."""
-        if given and len(given) <= _MAX_ID and given.isprintable():
-            return given
-        return next(self._made)
+        if given and len(given) <= _MAX_ID:
+            text = given if isinstance(given, str) else given.decode("latin-1")
+            if text.isprintable():
+                return text
+        return self._new()
 
 
 def failed(error: errors.RequestError, *, transport: str, traceparent: str) -> None:

@@ -13,6 +13,7 @@ from seatrial_server import errors
 MAX_TARGET = 8 * 1024
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADERS = 100
+CODINGS = frozenset({b"identity", b"gzip", b"deflate"})
 
 Headers = Mapping[bytes, bytes]
 Check = Callable[[str, Headers, int], errors.RequestError | None]
@@ -45,9 +46,12 @@ def _transfer_encoding(version: str, headers: Headers, _: int) -> errors.Request
 
 
 def _content_encoding(_: str, headers: Headers, __: int) -> errors.RequestError | None:
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if headers.get(b"content-encoding", b"identity").lower() not in CODINGS:
         return errors.RequestError(
-            415, "compressed bodies are not supported: send without Content-Encoding", code="UnsupportedEncoding"
+            415,
+            "Content-Encoding must be gzip or deflate",
+            code="UnsupportedEncoding",
+            headers=b"Accept-Encoding: gzip, deflate\r\n",
         )
     return None
 

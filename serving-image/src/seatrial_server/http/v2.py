@@ -6,20 +6,21 @@ wrong, the client gets an error object and no traceback.
 
 from __future__ import annotations
 
-import itertools
+import asyncio
 import logging
-import secrets
 import time
 import urllib.parse
 from typing import Any
 
-from seatrial_server import documents, errors, jobs, telemetry
+from seatrial_server import documents, errors, jobs, telemetry, tracing
+from seatrial_server.http import compression
 from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
-from seatrial_server.http.exchange import Exchange
+from seatrial_server.http.exchange import JSON, Exchange
 
 log = logging.getLogger(__name__)
-_MAX_ID = 256
+BINARY = b"application/octet-stream"
+_PACK_IN_THREAD = 256 * 1024
 
 
 class V2:
@@ -38,8 +39,7 @@ class V2:
         self.max_body_bytes = max_body_bytes
         self._about = about
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
-        prefix = secrets.token_hex(4)
-        self._new_id = map(f"{prefix}-%x".__mod__, itertools.count(1)).__next__
+        self._ids = tracing.RequestIds()
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
         version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
         self._infer_targets = frozenset(f"{path}/infer".encode() for path in (model_path, version_path))
@@ -55,7 +55,7 @@ class V2:
             exchange.fail(error)
         except Exception:  # the last line of defence: a defect of ours must not end the connection without an answer
             log.exception("request failed")
-            exchange.fail(errors.RequestError(500, "internal error", code="Internal", outcome="error"))
+            exchange.fail(_internal())
 
     # Inference
 
@@ -65,10 +65,13 @@ class V2:
             headers = exchange.headers
             if b"content-length" not in headers and b"transfer-encoding" not in headers:
                 raise errors.RequestError(411, "the body needs a Content-Length or chunks", code="LengthRequired")
-            decoded = self._decoder.decode(exchange.body, headers.get(b"inference-header-content-length"))
+            body, exchange.body = exchange.body, b""  # a queued request must not hold its body as well
+            if b"content-encoding" in headers:
+                body = compression.unpacked(body, headers[b"content-encoding"], limit=self.max_body_bytes)
+            decoded = self._decoder.decode(body, headers.get(b"inference-header-content-length"))
             self._queue.submit(
                 jobs.Job(
-                    id=decoded.id or self._request_id(headers),
+                    id=decoded.id or self._ids.choose(headers.get(b"x-request-id")),
                     values=decoded.values,
                     shapes=decoded.shapes,
                     rows=decoded.rows,
@@ -82,7 +85,7 @@ class V2:
             self._finish(exchange, error)
         except Exception:
             log.exception("request could not be decoded")
-            self._finish(exchange, errors.RequestError(500, "internal error", code="Internal", outcome="error"))
+            self._finish(exchange, _internal())
 
     def _done(self, job: jobs.Job, result: jobs.Outputs | errors.RequestError) -> None:
         exchange, reply = job.reply
@@ -90,31 +93,46 @@ class V2:
             result.details.setdefault("id", job.id)
             self._finish(exchange, result)
             return
-        body, header_length = self._encoder.encode(job.id, result, reply, degraded=job.degraded)
+        try:
+            body, header_length = self._encoder.encode(job.id, result, reply, degraded=job.degraded)
+        except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
+            log.exception("answer could not be encoded")
+            self._finish(exchange, _internal())
+            return
         self._count("degraded" if job.degraded else "ok", exchange)
-        if header_length is None:
-            exchange.answer(200, body)
+        content_type, headers = JSON, b""
+        if header_length is not None:
+            content_type, headers = BINARY, b"Inference-Header-Content-Length: %d\r\n" % header_length
+        if len(body) > compression.MIN_SIZE and b"accept-encoding" in exchange.headers:
+            coding = compression.chosen(exchange.headers[b"accept-encoding"])
+            if coding is not None:
+                self._pack(exchange, body, coding, content_type=content_type, headers=headers)
+                return
+        exchange.answer(200, body, content_type=content_type, headers=headers)
+
+    def _pack(self, exchange: Exchange, body: bytes, coding: bytes, *, content_type: bytes, headers: bytes) -> None:
+        """Answer compressed; a large body is compressed in a thread, zlib lets the loop go on."""
+        headers += b"Content-Encoding: %s\r\n" % coding
+
+        def answer(packed: bytes) -> None:
+            exchange.answer(200, packed, content_type=content_type, headers=headers)
+
+        if len(body) < _PACK_IN_THREAD:
+            answer(compression.packed(body, coding))
         else:
-            exchange.answer(
-                200,
-                body,
-                content_type=b"application/octet-stream",
-                headers=b"Inference-Header-Content-Length: %d\r\n" % header_length,
-            )
+            future = asyncio.get_running_loop().run_in_executor(None, compression.packed, body, coding)
+            future.add_done_callback(lambda done: answer(done.result()))
 
     def _finish(self, exchange: Exchange, error: errors.RequestError) -> None:
+        if error.outcome == "error":
+            traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
+            tracing.failed(error, transport="rest", traceparent=traceparent)
         self._count(error.outcome, exchange)
         exchange.fail(error)
 
     def _count(self, outcome: errors.Outcome, exchange: Exchange) -> None:
         self._counters.in_flight -= 1
         self._counters.finished(outcome, time.perf_counter() - exchange.started)
-
-    def _request_id(self, headers: dict[bytes, bytes]) -> str:
-        given = headers.get(b"x-request-id")
-        if given and len(given) <= _MAX_ID:
-            return given.decode("latin-1")
-        return self._new_id()
 
     # Everything else
 
@@ -172,6 +190,10 @@ class V2:
     def _post(self, exchange: Exchange, document: Any) -> None:
         _allow(exchange, b"POST")
         exchange.answer_json(document)
+
+
+def _internal() -> errors.RequestError:
+    return errors.RequestError(500, "internal error", code="Internal", outcome="error")
 
 
 def _allow(exchange: Exchange, *methods: bytes) -> None:
