@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.server
 import logging
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,3 +166,14 @@ def test_credentials_are_sent_once_and_never_logged(
     assert [bool(header) for _, header in Store.seen] == [True, False]
     logged = " ".join(str(record.__dict__) for record in caplog.records)
     assert "secret" not in logged
+
+
+def test_a_full_disk_is_unavailable_and_says_so(store: str, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(errors.Unavailable, match=r"cannot write the artifact: .* give the work volume more room"):
+            download(f"{store}/ok", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

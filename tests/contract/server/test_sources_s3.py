@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,3 +154,27 @@ def test_an_object_replaced_between_two_attempts_is_read_from_its_start(bucket: 
     rest = msgspec.structs.replace(ask, offset=100, version=version)
     with object_store.open_artifact(rest) as body:
         assert (body.start, body.total, b"".join(body.chunks)) == (100, 5000, CONTENT[100:])
+
+
+def test_the_fetch_command_ends_with_one_line_whatever_happened(tmp_path: Path) -> None:
+    """As in a pod: credentials in the environment, everything else in config.json."""
+    for uri, code, words in (
+        ("s3://bucket/models/big file%20.onnx", 0, ""),
+        (
+            "s3://nowhere/model.onnx",
+            1,
+            "s3://nowhere/model.onnx: the store has no such bucket or object (NoSuchBucket)",
+        ),
+    ):
+        config = {"model": {"name": "churn", "version": "7", "uri": uri, "sha256": DIGEST}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        command = [sys.executable, "-m", "seatrial_server", "fetch", "--config", tmp_path / "config.json"]
+        environment = {**os.environ, "SEATRIAL_TERMINATION_LOG": str(tmp_path / "termination")}
+        finished = subprocess.run(
+            [*command, "--work", tmp_path / "work"], capture_output=True, text=True, env=environment, timeout=50
+        )
+        assert finished.returncode == code, finished.stderr
+        assert finished.stderr.count("\n") == code
+        assert words in finished.stderr
+        assert SECRET not in finished.stdout + finished.stderr
+    assert words in json.loads((tmp_path / "termination").read_text())["error"]

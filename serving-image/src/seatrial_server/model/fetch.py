@@ -8,12 +8,12 @@ version.
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -65,9 +65,10 @@ def download(
     logs.info(log, "artifact fetched", uri=source.redact(uri), sha256=digest, bytes=target.stat().st_size)
 
 
-def _local(path: Path) -> IO[bytes]:
+def _local(path: Path) -> io.FileIO:
     try:
-        return path.open("wb")
+        # Unbuffered: closing a buffered file on a full disk fails again, and would hide why.
+        return path.open("wb", buffering=0)
     except OSError as error:
         raise errors.Unavailable(f"cannot write {path}: {error.strerror}") from error
 
@@ -95,7 +96,7 @@ def _persist(download: _Download, *, sleep: Callable[[float], None]) -> str:
 class _Download:
     """What has arrived so far, across attempts."""
 
-    def __init__(self, ask: source.Ask, file: IO[bytes], patience: Patience) -> None:
+    def __init__(self, ask: source.Ask, file: io.FileIO, patience: Patience) -> None:
         self.ask = ask
         self.patience = patience
         self.give_up = time.monotonic() + patience.total
@@ -121,7 +122,6 @@ class _Download:
             self._copy(body)
         if body.total is not None and self._received != body.total:
             raise source.Transient(f"the connection ended after {self._received} of {body.total} bytes")
-        self._file.flush()
         return self._digest.hexdigest()
 
     def _place(self, body: source.Body) -> None:
@@ -150,10 +150,14 @@ class _Download:
             pace.check(len(chunk))
 
     def _write(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
         try:
-            self._file.write(chunk)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise errors.Unavailable(f"cannot write the artifact: {error.strerror}") from error
+            raise errors.Unavailable(
+                f"cannot write the artifact: {error.strerror}: give the work volume more room"
+            ) from error
 
     def _too_big(self, words: str) -> errors.Rejected:
         return source.refused(self.ask.uri, f"it {words} than the allowed {self.ask.max_bytes} bytes")

@@ -6,6 +6,7 @@ Decodes and checks them against the graph; decides nothing.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -67,7 +68,7 @@ def _rows(path: Path, model: schema.Schema) -> dict[str, session.Array] | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise errors.Rejected("InvalidModel", f"{path.name} cannot be read: {error}") from error
     return as_feeds(arrays, model, source=path.name)
 
@@ -120,3 +121,5 @@ def _decode(path: Path, kind: type[_T]) -> _T | None:
         raise errors.Rejected("InvalidModel", f"{path.name} is not YAML: {error}") from error
     except msgspec.ValidationError as error:
         raise errors.Rejected("InvalidModel", f"{path.name}: {error}") from error
+    except RecursionError:
+        raise errors.Rejected("InvalidModel", f"{path.name} is nested too deeply") from None

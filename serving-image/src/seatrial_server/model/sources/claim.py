@@ -28,11 +28,13 @@ def open_artifact(ask: source.Ask) -> Iterator[source.Body]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError as error:
         raise _cannot_read(ask.uri, error) from None
-    with os.fdopen(descriptor, "rb"):
+    try:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise source.refused(ask.uri, "it is not a regular file: check the path in spec.model.uri")
         yield source.Body(chunks=_chunks(ask.uri, descriptor), total=state.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _path(uri: str) -> Path:
