@@ -1,4 +1,4 @@
-"""A cluster in memory for tests of what stands on the gateway: compare-and-swap, create, get; no schema, no watch."""
+"""A cluster in memory for tests of what stands on the gateway: compare-and-swap, apply, uids; no schema, no watch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from seatrial.cluster import errors, gateway
 
 
 class MemoryCluster:
-    """Implements `gateway.Gateway` over a dict. `before` is called first by every method: it raises to make a fault."""
+    """Implements `gateway.Gateway` over a dict.
+
+    `before` is called first by every method, `admit` with each object to be written: they raise to make a fault. `logs`
+    are by pod.
+    """
 
     def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
         self.objects: dict[tuple[str, str, str], gateway.Object] = {}
+        self.logs: dict[str, str] = {}
         self.before: Callable[[str], None] = lambda method: None
+        self.admit: Callable[[gateway.Object], None] = lambda wanted: None
         self._now = now
         self._version = 0
 
@@ -37,7 +43,11 @@ class MemoryCluster:
 
     async def apply(self, wanted: gateway.Object) -> gateway.Object:
         self.before("apply")
-        return self._store(wanted)
+        current = self.objects.get(self._key(wanted))
+        if current is None:
+            return self._store(wanted)
+        merged = {**current, **wanted, "metadata": {**current["metadata"], **wanted["metadata"]}}
+        return copy.deepcopy(current) if merged == current else self._store(merged)
 
     async def create(self, wanted: gateway.Object) -> gateway.Object:
         self.before("create")
@@ -47,31 +57,44 @@ class MemoryCluster:
 
     async def replace(self, changed: gateway.Object) -> gateway.Object:
         self.before("replace")
+        self._current(changed)
+        return self._store(changed)
+
+    async def write_status(self, changed: gateway.Object) -> gateway.Object:
+        self.before("write_status")
+        current = self._current(changed)
+        return self._store({**current, "status": changed["status"]})
+
+    async def delete(self, kind: str, namespace: str, name: str, *, uid: str, propagation: str = "Background") -> None:
+        self.before("delete")
+        if self.objects.get((kind, namespace, name), {"metadata": {}})["metadata"].get("uid") == uid:
+            del self.objects[kind, namespace, name]
+
+    async def pod_log(
+        self, namespace: str, pod: str, container: str, *, limit_bytes: int, tail_lines: int | None = None
+    ) -> str:
+        self.before("pod_log")
+        if pod not in self.logs:
+            raise errors.NotFound(f"{pod} has no log")
+        return self.logs[pod][:limit_bytes]
+
+    def server_now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._now())
+
+    def _current(self, changed: gateway.Object) -> gateway.Object:
         current = self.objects.get(self._key(changed))
         if current is None:
             raise errors.NotFound("no such object")
         if current["metadata"]["resourceVersion"] != changed["metadata"]["resourceVersion"]:
             raise errors.Conflict("changed meanwhile")
-        return self._store(changed)
-
-    async def write_status(self, changed: gateway.Object) -> gateway.Object:
-        return await self.replace(changed)
-
-    async def delete(self, kind: str, namespace: str, name: str, *, uid: str, propagation: str = "Background") -> None:
-        self.before("delete")
-        self.objects.pop((kind, namespace, name), None)
-
-    async def pod_log(
-        self, namespace: str, pod: str, container: str, *, limit_bytes: int, tail_lines: int | None = None
-    ) -> str:
-        raise errors.NotFound("pods of this cluster have no logs")
-
-    def server_now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._now())
+        return current
 
     def _store(self, wanted: gateway.Object) -> gateway.Object:
+        self.admit(wanted)
         self._version += 1
         stored = copy.deepcopy(wanted)
+        stored["metadata"].setdefault("uid", f"uid-{self._version}")
+        stored["metadata"].setdefault("creationTimestamp", self.server_now().isoformat().replace("+00:00", "Z"))
         stored["metadata"]["resourceVersion"] = str(self._version)
         self.objects[self._key(stored)] = stored
         return copy.deepcopy(stored)

@@ -1,0 +1,223 @@
+"""A cluster in memory with somebody who does what status and children ask for: trials end, pods start, traffic flows.
+
+`Cluster.step` is one pass of the real Reconciler over the one ModelDeployment, then five seconds. Every write counts.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import datetime
+from typing import Any
+
+from tests.unit.cluster import memory
+
+from seatrial.analysis import counters
+from seatrial.cluster import events, gateway
+from seatrial.control import queue, reconcile, telemetry
+from seatrial.rollout import facts, names, report
+
+KEY = queue.Key("shop", "churn")
+SECONDS = 5
+OPERATOR = facts.Operator(serving_image="seatrial.dev/serving:1")
+PASSED = {"outcome": "Passed", "servedSha256": "5e", "precision": "fp32"}
+
+
+class Crash(Exception):
+    """The operator dies here."""
+
+
+def spec(version: str) -> dict[str, Any]:
+    steps = [{"weight": weight, "minDuration": "5s", "minRequests": 10} for weight in (10, 50)]
+    return {
+        "model": {"uri": f"http://store/{version}.onnx", "sha256": (version * 64)[:64], "version": version},
+        "rollout": {"steps": steps, "soak": "10s"},
+        "analysis": {"interval": "5s"},
+    }
+
+
+class Cluster:
+    """The object under test, its cluster, and an operator that can be started anew."""
+
+    def __init__(self, version: str = "1") -> None:
+        self.seconds = 0.0
+        self.memory = memory.MemoryCluster(lambda: self.seconds)
+        self.memory.before = self._before
+        self.writes: list[str] = []
+        self.crash_at: int | None = None
+        self.answered: dict[str, list[tuple[float, int]]] = {}
+        self.reports: dict[str, dict[str, Any]] = {}
+        meta = {"namespace": KEY.namespace, "name": KEY.name, "generation": 1}
+        self.memory._store({"apiVersion": "seatrial.dev/v1alpha1", "kind": "ModelDeployment", "metadata": meta})
+        self.want(spec(version))
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process: nothing is remembered."""
+        quiet = events.Events(self.memory, instance="operator-0", failed=lambda: None)
+        self.reconciler = reconcile.Reconciler(
+            cluster=self.memory, source=self, events=quiet, telemetry=telemetry.Telemetry(), operator=OPERATOR
+        )
+
+    def _before(self, method: str) -> None:
+        if method in ("apply", "write_status", "delete"):
+            if self.crash_at == len(self.writes):
+                self.crash_at = None
+                raise Crash
+            self.writes.append(method)
+
+    def copy(self) -> Cluster:
+        """The same cluster with a new operator; what is done to one doesn't show in the other."""
+        other = Cluster()
+        other.seconds = self.seconds
+        other.answered = copy.deepcopy(self.answered)
+        other.memory.objects = copy.deepcopy(self.memory.objects)
+        other.memory.logs = dict(self.memory.logs)
+        other.memory._version = self.memory._version
+        return other
+
+    # what users do and see
+
+    @property
+    def object(self) -> dict[str, Any]:
+        return self.memory.objects["ModelDeployment", KEY.namespace, KEY.name]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return self.object.get("status", {})
+
+    def want(self, wish: dict[str, Any]) -> None:
+        self.object["spec"] = wish
+        self.object["metadata"]["generation"] += 1
+
+    def condition(self, kind: str) -> tuple[str, str, str]:
+        found = next(one for one in self.status["conditions"] if one["type"] == kind)
+        return found["status"], found["reason"], found["message"]
+
+    def serves(self, version: str) -> bool:
+        """All is over and this version has the traffic."""
+        return self.status.get("phase") == "Stable" and self.status["stable"]["modelVersion"] == version
+
+    def of(self, kind: str) -> list[gateway.Object]:
+        return [one for (its, _, _), one in self.memory.objects.items() if its == kind]
+
+    def children(self) -> set[tuple[str, str]]:
+        """(kind, name) of everything the operator made, with the pods asked for."""
+        made = ("ControllerRevision", "ConfigMap", "Job", "Deployment", "Service", "PodDisruptionBudget")
+        sizes = {one["metadata"]["name"]: one["spec"]["replicas"] for one in self.of("Deployment")}
+        return {
+            (kind, f"{name}={sizes[name]}" if kind == "Deployment" else name)
+            for kind, _, name in self.memory.objects
+            if kind in made
+        }
+
+    # passing time
+
+    async def look(self, **asked: Any) -> tuple[counters.Series, ...]:
+        return self._samples(**asked)
+
+    async def step(self) -> queue.Result | None:
+        """Looks until nothing is left to do at once; a crash ends it."""
+        result = None
+        try:
+            for _ in range(5):
+                result = await self.reconciler.reconcile(KEY)
+                if result.look_again_in != 0:
+                    break
+        except Crash:
+            self.restart()
+        self.live()
+        return result
+
+    async def until_serving(self, version: str) -> Cluster:
+        for _ in range(80):
+            if self.serves(version):
+                return self
+            await self.step()
+        raise AssertionError(f"never: {self.status.get('phase')} {self.condition('Ready')}")
+
+    def live(self) -> None:
+        """Five seconds of everybody else."""
+        self._route()
+        self._answer()
+        self.seconds += SECONDS
+        self._end_trials()
+        self._run_pods()
+        self._route()
+
+    def _end_trials(self) -> None:
+        for job in self.of("Job"):
+            if "status" in job:
+                continue
+            name = job["metadata"]["name"]
+            line = json.dumps(self.reports.get(job["metadata"]["labels"][names.REVISION], PASSED))
+            job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+            message = json.dumps({"sha256": report.digest_of(line)})
+            state = {"terminated": {"exitCode": 0, "message": message}}
+            self._pod(name, job, job["spec"]["template"])["status"] = {
+                "containerStatuses": [{"name": "trial", "state": state}]
+            }
+            self.memory.logs[name] = line + "\n"
+
+    def _run_pods(self) -> None:
+        for deployment in self.of("Deployment"):
+            name, count = deployment["metadata"]["name"], deployment["spec"]["replicas"]
+            for number in range(5):
+                pod = self.memory.objects.get(("Pod", KEY.namespace, f"{name}-{number}"))
+                if number >= count:
+                    self.memory.objects.pop(("Pod", KEY.namespace, f"{name}-{number}"), None)
+                elif pod is None:
+                    self._pod(f"{name}-{number}", deployment, deployment["spec"]["template"])
+                else:
+                    started = pod["metadata"]["creationTimestamp"]
+                    pod["status"] = {"startTime": started, "conditions": [{"type": "Ready", "status": "True"}]}
+
+    def _pod(self, name: str, owner: gateway.Object, template: dict[str, Any]) -> gateway.Object:
+        meta = {**copy.deepcopy(template["metadata"]), "namespace": KEY.namespace, "name": name}
+        meta["ownerReferences"] = [{"uid": owner["metadata"]["uid"]}]
+        self.memory._store({"kind": "Pod", "metadata": meta, "spec": {}})
+        return self.memory.objects["Pod", KEY.namespace, name]
+
+    def _selected(self) -> list[str]:
+        services = self.of("Service")
+        wanted = services[0]["spec"]["selector"].items() if services else ()
+        return [
+            pod["metadata"]["name"]
+            for pod in self.of("Pod")
+            if wanted and wanted <= pod["metadata"]["labels"].items() and "conditions" in pod.get("status", {})
+        ]
+
+    def _route(self) -> None:
+        ends = [{"conditions": {"ready": True}, "targetRef": {"name": name}} for name in self._selected()]
+        meta = {"namespace": KEY.namespace, "name": "churn-x", "labels": {names.DEPLOYMENT: KEY.name}}
+        self.memory._store({"kind": "EndpointSlice", "metadata": meta, "endpoints": ends})
+
+    def _answer(self) -> None:
+        selected = self._selected()
+        for pod in self.of("Pod"):
+            name = pod["metadata"]["name"]
+            counted = self.answered.setdefault(name, [(self.memory.server_now().timestamp(), 0)])
+            more = 250 // len(selected) if name in selected else 0
+            counted.append((self.memory.server_now().timestamp() + SECONDS - 0.5, counted[-1][1] + more))
+
+    def _samples(
+        self, *, stable: str, candidate: str | None, until: datetime, **_: object
+    ) -> tuple[counters.Series, ...]:
+        arms = {stable: counters.Arm.STABLE, candidate: counters.Arm.CANDIDATE}
+        return tuple(
+            counters.Series(
+                arm=arms[pod["metadata"]["labels"][names.REVISION]],
+                pod=pod["metadata"]["name"],
+                counter=counters.Counter.REQUESTS,
+                label=label,
+                samples=[
+                    (at, float(count) * (label == "ok"))
+                    for at, count in self.answered.get(pod["metadata"]["name"], ())
+                    if at <= until.timestamp()
+                ],
+            )
+            for pod in self.of("Pod")
+            if pod["metadata"]["labels"][names.REVISION] in arms
+            and pod["metadata"]["labels"][names.COMPONENT] == names.SERVER
+            for label in ("ok", "error")
+        )

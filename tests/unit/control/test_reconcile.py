@@ -1,0 +1,205 @@
+"""One pass after the other with the real Reconciler on a cluster in memory: order of writes, faults, crashes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.control.cluster import KEY, Cluster, spec
+
+from seatrial.cluster import errors, gateway
+from seatrial.control import queue
+
+
+async def installed() -> Cluster:
+    return await Cluster("1").until_serving("1")
+
+
+def quota(kind: str) -> Any:
+    def admit(wanted: gateway.Object) -> None:
+        if wanted["kind"] == kind:
+            raise errors.Refused(403, reason="Forbidden", message=f"{kind} is forbidden: exceeded quota: tight")
+
+    return admit
+
+
+def free(wanted: gateway.Object) -> None:
+    """Admits everything."""
+
+
+async def test_a_version_is_installed_and_the_next_one_rolled_out():
+    cluster = await installed()
+    cluster.want(spec("2"))
+    await cluster.until_serving("2")
+    assert [one["modelVersion"] for one in cluster.status["verdicts"]] == ["2", "1"]
+
+
+async def test_status_is_written_before_children():
+    cluster = Cluster("1")
+    await cluster.reconciler.reconcile(KEY)
+    assert cluster.writes[0] == "write_status"
+    assert "apply" in cluster.writes
+
+
+async def test_a_look_at_an_idle_object_writes_nothing():
+    cluster = await installed()
+    await cluster.step()
+    cluster.writes.clear()
+    for _ in range(3):
+        assert await cluster.step() == queue.Result()
+    assert cluster.writes == []
+
+
+async def test_somebody_elses_write_ends_the_pass_before_anything_is_done():
+    cluster = Cluster("1")
+    usual = cluster.memory.before
+
+    def meanwhile(method: str) -> None:
+        usual(method)
+        if method == "write_status":
+            cluster.object["metadata"]["resourceVersion"] = "changed"
+
+    cluster.memory.before = meanwhile
+    with pytest.raises(errors.Conflict):
+        await cluster.reconciler.reconcile(KEY)
+    assert cluster.children() == set()
+
+
+async def test_an_object_that_is_gone_or_going_is_left_alone():
+    cluster = await installed()
+    cluster.writes.clear()
+    cluster.object["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
+    assert await cluster.reconciler.reconcile(KEY) == queue.Result()
+    assert await cluster.reconciler.reconcile(queue.Key("shop", "nobody")) == queue.Result()
+    assert cluster.writes == []
+
+
+async def test_a_spec_that_cannot_be_read_stalls_and_leaves_stable_alone():
+    cluster = await installed()
+    before = cluster.children(), cluster.status["stable"]
+    cluster.want({**spec("2"), "trial": {"timeout": "soon"}})
+    await cluster.step()
+    assert cluster.condition("Stalled")[:2] == ("True", "InvalidSpec")
+    assert "$.trial.timeout" in cluster.condition("Ready")[2]
+    assert (cluster.children(), cluster.status["stable"]) == before
+    cluster.want(spec("1"))
+    await cluster.until_serving("1")
+
+
+@pytest.mark.parametrize("kind", ["ControllerRevision", "Job", "ConfigMap", "Deployment"])
+async def test_a_refused_child_stalls_with_the_apis_words_once_and_recovers(kind):
+    cluster = await installed()
+    cluster.memory.admit = quota(kind)
+    cluster.want(spec("2"))
+    while cluster.condition("Stalled")[0] != "True":
+        await cluster.step()
+    assert cluster.condition("Ready") == ("False", "ChildRefused", f"{kind} is forbidden: exceeded quota: tight")
+    assert cluster.status["stable"]["modelVersion"] == "1"
+    await cluster.step()
+    version = cluster.object["metadata"]["resourceVersion"]
+    for _ in range(5):
+        result = await cluster.step()
+        assert result is not None
+        assert result.look_again_in == 15.0
+    assert cluster.object["metadata"]["resourceVersion"] == version
+    cluster.memory.admit = free
+    await cluster.until_serving("2")
+
+
+async def test_after_a_refusal_is_over_the_status_is_put_right_at_once():
+    cluster = await installed()
+    cluster.memory.objects.pop(("PodDisruptionBudget", "shop", "churn"))
+    cluster.memory.admit = quota("PodDisruptionBudget")
+    await cluster.step()
+    assert cluster.condition("Stalled")[:2] == ("True", "ChildRefused")
+    cluster.memory.admit = free
+    await cluster.step()
+    assert cluster.condition("Ready")[:2] == ("True", "Promoted")
+
+
+async def test_a_restart_during_a_refusal_says_it_again():
+    cluster = Cluster("1")
+    cluster.memory.admit = quota("Job")
+    await cluster.step()
+    cluster.restart()
+    await cluster.step()
+    assert cluster.condition("Stalled")[:2] == ("True", "ChildRefused")
+
+
+async def test_a_foreign_service_of_that_name_is_never_taken_over():
+    cluster = Cluster("1")
+    foreign = {
+        "kind": "Service",
+        "metadata": {"namespace": "shop", "name": "churn"},
+        "spec": {"selector": {"app": "x"}},
+    }
+    cluster.memory._store(foreign)
+    for _ in range(3):
+        await cluster.step()
+    assert cluster.condition("Stalled")[:2] == ("True", "NameTaken")
+    assert "Service named churn" in cluster.condition("Ready")[2]
+    assert cluster.of("Service")[0]["spec"] == {"selector": {"app": "x"}}
+    del cluster.memory.objects["Service", "shop", "churn"]
+    await cluster.until_serving("1")
+
+
+async def test_our_own_child_that_lost_its_label_is_put_right():
+    cluster = await installed()
+    cluster.of("Service")[0]["metadata"]["labels"] = {}
+    await cluster.step()
+    assert cluster.of("Service")[0]["metadata"]["labels"]["seatrial.dev/modeldeployment"] == "churn"
+    assert cluster.condition("Ready")[0] == "True"
+
+
+async def test_a_trial_whose_log_cannot_be_read_holds_up_nothing_but_itself():
+    cluster = Cluster("1")
+    cluster.want({**spec("1"), "trial": {"timeout": "30s"}})
+    usual = cluster.memory.before
+
+    def node_away(method: str) -> None:
+        usual(method)
+        if method == "pod_log":
+            raise errors.Unavailable("the node's kubelet doesn't answer")
+
+    cluster.memory.before = node_away
+    for _ in range(8):
+        await cluster.step()
+    assert cluster.condition("Ready")[:2] == ("False", "TrialTimeout")
+    assert "kubelet doesn't answer" in cluster.condition("Ready")[2]
+
+
+async def test_a_report_that_is_not_the_one_named_rejects_the_version():
+    cluster = Cluster("1")
+    await cluster.step()
+    cluster.memory.logs.update(dict.fromkeys(cluster.memory.logs, '{"outcome": "Passed"}'))
+    await cluster.step()
+    assert cluster.condition("Ready")[:2] == ("False", "TrialFailed")
+
+
+async def test_a_configuration_that_was_tampered_with_does_not_stop_the_others():
+    cluster = await installed()
+    for one in cluster.of("ConfigMap"):
+        one["data"] = {}
+    cluster.want(spec("2"))
+    await cluster.until_serving("2")
+
+
+async def end_of_a_rollout(before: Cluster, *, crash_at: int | None = None) -> Cluster:
+    cluster = before.copy()
+    cluster.crash_at = crash_at
+    cluster.want(spec("2"))
+    await cluster.until_serving("2")
+    for _ in range(3):
+        await cluster.step()
+    return cluster
+
+
+async def test_a_crash_before_any_single_write_leads_to_the_same_end():
+    start = await installed()
+    whole = await end_of_a_rollout(start)
+    assert len(whole.writes) > 20
+    for number in range(len(whole.writes)):
+        crashed = await end_of_a_rollout(start, crash_at=number)
+        assert crashed.crash_at is None, "it never crashed"
+        assert crashed.children() == whole.children(), f"after a crash before write {number}"
+        assert [one["reason"] for one in crashed.status["verdicts"]] == ["Promoted", "Promoted"]
