@@ -53,6 +53,7 @@ def test_an_absent_id_is_left_to_the_transport() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        (b'{"inputs": [{"name": "\xc1"}]}', "can't decode byte 0xc1"),
         (b"", "no V2 inference request"),
         (b"[]", "no V2 inference request"),
         (b"{}", "inputs"),

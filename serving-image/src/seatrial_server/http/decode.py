@@ -103,7 +103,7 @@ class Decoder:
                 else:
                     return self._plain(request) or self._assemble(request, None, flat=True)
             return self._assemble(self._general.decode(body), None, flat=False)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise signature.bad_request(f"the body is no V2 inference request: {error}") from None
         except RecursionError:
             raise signature.bad_request("the body is nested too deeply") from None

@@ -8,37 +8,16 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 import yaml
 
 from seatrial_server import datatypes, errors
-from seatrial_server.model import schema, session
+from seatrial_server.model import declared, schema, session
 
 _T = TypeVar("_T")
-
-
-class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The labels that the rows should get, and the share that must be right."""
-
-    labels: tuple[int | str, ...]
-    min_accuracy: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
-
-
-class FunctionalTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Minimum functionality: rows (one array per input) with an expectation."""
-
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    rows: dict[str, list[Any]]
-    expect: Expectation
-
-
-class Tests(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`tests.yaml`."""
-
-    functional: Annotated[tuple[FunctionalTest, ...], msgspec.Meta(max_length=200)] = ()
 
 
 def card(folder: Path) -> schema.Card:
@@ -46,9 +25,9 @@ def card(folder: Path) -> schema.Card:
     return _decode(folder / "model.yaml", schema.Card) or schema.Card()
 
 
-def tests(folder: Path) -> Tests:
+def tests(folder: Path) -> declared.Tests:
     """`tests.yaml`, or no tests."""
-    return _decode(folder / "tests.yaml", Tests) or Tests()
+    return _decode(folder / "tests.yaml", declared.Tests) or declared.Tests()
 
 
 def calibration(folder: Path, model: schema.Schema) -> dict[str, session.Array] | None:

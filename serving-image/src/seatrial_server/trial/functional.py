@@ -1,55 +1,77 @@
-"""Minimum functionality tests: declared rows must get declared labels. Runs in the sandbox.
+"""Minimum functionality tests: declared rows must get declared labels, and so must every slice of them.
 
-Failing examples are named by row number only; values never leave the process.
+Runs in the sandbox. Failing examples are named by row number only; values never leave the process.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import msgspec
+import numpy as np
 
 from seatrial_server import errors
-from seatrial_server.model import answers, manifest, package, schema, session
-from seatrial_server.trial import report
+from seatrial_server.model import answers, declared, package, schema, session
+from seatrial_server.trial import perturbing, report
 
 _NAMED_ROWS = 5
 
 
-def run(*, package_folder: str, prepared_folder: str) -> dict[str, Any]:
-    """Every functional test of the package on the prepared model."""
-    prepared = Path(prepared_folder)
-    model = session.load(prepared / manifest.MODEL)
-    card = manifest.read(prepared).card
-    declared = package.tests(Path(package_folder)).functional
-    return {"tests": [msgspec.to_builtins(evaluate(test, model, card)) for test in declared]}
-
-
-def evaluate(test: package.FunctionalTest, model: session.Session, card: schema.Card) -> report.TestResult:
-    """One test: the share of rows with the expected label against its bound."""
+def evaluate(test: declared.FunctionalTest, model: session.Session, card: schema.Card) -> list[report.TestResult]:
+    """The share of rows with the expected label against its bound; of the worst slice as well when asked for."""
     source = f"tests.yaml: {test.name}"
     feeds = package.as_feeds(test.rows, model.schema, source=source)
     rows, labels = len(next(iter(feeds.values()))), test.expect.labels
     if len(labels) != rows:
-        raise errors.Rejected("InvalidModel", f"{source}: expect.labels has {len(labels)} entries for {rows} rows")
+        raise _invalid(f"{source}: expect.labels has {len(labels)} entries for {rows} rows")
     try:
         given = answers.read(card, model.schema, model.run(feeds))
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types
         raise errors.Rejected("TestFailed", f"{source}: the model fails on these rows: {str(error)[:300]}") from error
     if not given.labels:
-        raise errors.Rejected("InvalidModel", f"{source}: expect.labels needs a classifier, this model answers numbers")
-    wrong = [row for row, (got, want) in enumerate(zip(given.values.tolist(), labels, strict=True)) if got != want]
-    accuracy = 1 - len(wrong) / rows
-    passed = accuracy >= test.expect.min_accuracy
+        raise _invalid(f"{source}: expect.labels needs a classifier, this model answers numbers")
+    wrong = np.array([got != want for got, want in zip(given.values.tolist(), labels, strict=True)])
+    results = [_result(test.name, wrong, test.expect.min_accuracy, numbers=np.arange(rows))]
+    if test.slices is not None:
+        results.append(_worst(test, test.slices, feeds, wrong, card, model.schema))
+    return results
+
+
+def _worst(
+    test: declared.FunctionalTest,
+    slices: declared.Slices,
+    feeds: dict[str, session.Array],
+    wrong: session.Array,
+    card: schema.Card,
+    model: schema.Schema,
+) -> report.TestResult:
+    """The slice with the lowest accuracy. Only declared categories make slices: their names are no secret."""
+    source = f"tests.yaml: {test.name}: slices"
+    feature = next((feature for feature in card.features if feature.name == slices.by), None)
+    if feature is None or not feature.categories:
+        raise _invalid(f"{source}: {slices.by!r} must be a feature with categories in model.yaml")
+    spec, column = perturbing.Columns(card, model).find(slices.by, source=source)
+    values = feeds[spec.name].reshape(len(wrong), -1)[:, column]
+    parts = [np.flatnonzero(values == category) for category in feature.categories]
+    named = zip(feature.categories, parts, strict=True)
+    large = [(category, part) for category, part in named if len(part) >= slices.min_rows]
+    if not large:
+        raise _invalid(f"{source}: no category of {slices.by!r} has {slices.min_rows} rows")
+    category, part = max(large, key=lambda one: wrong[one[1]].mean())
+    name = f"{test.name}: {slices.by} = {category}, the worst of {len(large)}"
+    return _result(name, wrong[part], slices.min_accuracy, numbers=part)
+
+
+def _result(name: str, wrong: session.Array, bound: float, *, numbers: session.Array) -> report.TestResult:
+    accuracy = (len(wrong) - int(wrong.sum())) / len(wrong)
+    passed, bad = accuracy >= bound, numbers[wrong].tolist()
+    rows = ", ".join(map(str, bad[:_NAMED_ROWS])) + (" and more" if len(bad) > _NAMED_ROWS else "")
     return report.TestResult(
-        name=test.name,
+        name=name,
         outcome="Pass" if passed else "Fail",
         observed=accuracy,
-        bound=test.expect.min_accuracy,
-        rows=rows,
-        message=""
-        if passed
-        else f"wrong label in rows {', '.join(map(str, wrong[:_NAMED_ROWS]))}"
-        + (" and more" if len(wrong) > _NAMED_ROWS else ""),
+        bound=bound,
+        rows=len(wrong),
+        message="" if passed else f"wrong label in rows {rows}",
     )
+
+
+def _invalid(message: str) -> errors.Rejected:
+    return errors.Rejected("InvalidModel", message)

@@ -44,7 +44,7 @@ def run(settings: config.Config, work: Path) -> report.Report:
 
 def _tests(work: Path) -> tuple[report.TestResult, ...]:
     result = sandbox.call(
-        "seatrial_server.trial.functional:run",
+        "seatrial_server.trial.checks:run",
         {"package_folder": str(work / "package"), "prepared_folder": str(work / "prepared")},
     )
     return msgspec.convert(result["tests"], tuple[report.TestResult, ...])
