@@ -1,12 +1,8 @@
-"""The client libraries work unchanged: tritonclient (JSON and binary) and the kserve client."""
+"""What tritonclient reads besides tensors, and its forms of asking; datatypes are in test_conformance."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +11,6 @@ from tests.contract.server import process
 from tests.contract.server.process import Server
 from tests.unit.server import graphs
 
-KSERVE = Path(__file__).resolve().parents[3] / ".venv-kserve" / "bin" / "python"
 ROWS = np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float32)
 
 
@@ -70,43 +65,3 @@ def test_triton_reads_an_error(client: triton.InferenceServerClient) -> None:
         client.infer("other", given(binary=True))
     with pytest.raises(triton.InferenceServerException, match="ModelDeployment"):
         client.load_model("model")
-
-
-KSERVE_SCRIPT = """
-import asyncio, json, sys
-import numpy as np
-from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
-
-async def main(url):
-    client = InferenceRESTClient(config=RESTConfig(protocol="v2"))
-    found = {
-        "live": await client.is_server_live(url),
-        "ready": await client.is_server_ready(url),
-        "model_ready": await client.is_model_ready(url, model_name="model"),
-    }
-    for binary in (True, False):
-        tensor = InferInput("x", [2, 4], "FP32")
-        tensor.set_data_from_numpy(np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float32), binary_data=binary)
-        request = InferRequest(model_name="model", infer_inputs=[tensor], request_id="mine")
-        answer = await client.infer(url, request, model_name="model")
-        found["binary" if binary else "json"] = answer.outputs[0].as_numpy()[:, 0].tolist()
-    await client.close()
-    print(json.dumps(found))
-
-asyncio.run(main(sys.argv[1]))
-"""
-
-
-@pytest.mark.skipif(not KSERVE.exists(), reason="make .venv-kserve/.installed")
-def test_the_kserve_client_works(server: Server) -> None:
-    finished = subprocess.run(
-        [KSERVE, "-W", "ignore", "-c", KSERVE_SCRIPT, server.url],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    found: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
-    expected = [10.0, 1.0]
-    assert found == {"live": True, "ready": True, "model_ready": True, "binary": expected, "json": expected}
