@@ -107,7 +107,7 @@ def prepare(model: models.Model, folder: Path) -> list[str]:
 
 def serve_arguments(arguments: list[str]) -> list[str]:
     """The command line behind the module's name."""
-    return ["serve", *arguments, "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0"]
+    return ["serve", *arguments, "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--metrics-port", "0"]
 
 
 @click.group()

@@ -7,16 +7,13 @@ of event-loop state: it runs on the loop or in the worker thread.
 
 from __future__ import annotations
 
-import itertools
 import logging
-import struct
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from seatrial_server import datatypes, drift, errors, jobs, validation
-from seatrial_server.model import schema, session
+from seatrial_server import conversion, datatypes, drift, errors, jobs, validation
+from seatrial_server.model import session
 
 log = logging.getLogger(__name__)
 Result = jobs.Outputs | errors.RequestError
@@ -30,7 +27,8 @@ class Engine:
     ) -> None:
         self.model = model
         self.schema = model.schema
-        self._dtypes = [datatypes.BY_NAME[spec.datatype].dtype for spec in self.schema.inputs]
+        self._inputs = [conversion.Converter(spec) for spec in self.schema.inputs]
+        self._own = [conversion.Converter(spec) for spec in self.schema.inputs]  # for `convert`, maybe another thread
         self._output_floating = [datatypes.BY_NAME[spec.datatype].floating for spec in self.schema.outputs]
         self._guards, self._drift = guards, observer
 
@@ -52,12 +50,12 @@ class Engine:
     def convert(self, job: jobs.Job) -> None:
         """Turn lists from JSON into arrays of the inputs' types; equal values have equal bytes afterwards."""
         job.values = [
-            _converted(values, dtype, spec) if isinstance(values, list) else values
-            for values, dtype, spec in zip(job.values, self._dtypes, self.schema.inputs, strict=True)
+            values if isinstance(values, np.ndarray) else converter.joined([values])
+            for values, converter in zip(job.values, self._own, strict=True)
         ]
 
     def _together(self, batch: Sequence[jobs.Job]) -> list[Result]:
-        feeds = [self._gather(index, batch) for index in range(len(self._dtypes))]
+        feeds = [self._gather(index, batch) for index in range(len(self._inputs))]
         given = feeds if self._drift is None else feeds.copy()
         refused = self._refused(feeds, batch)
         if refused:
@@ -72,18 +70,10 @@ class Engine:
 
     def _gather(self, index: int, batch: Sequence[jobs.Job]) -> session.Array:
         """Input `index` of all jobs as one array."""
-        spec, dtype, shape = self.schema.inputs[index], self._dtypes[index], batch[0].shapes[index]
-        if len(batch) == 1:
-            only = batch[0].values[index]
-            return (_converted(only, dtype, spec) if isinstance(only, list) else only).reshape(shape)
-        parts = [job.values[index] for job in batch]
-        if all(isinstance(part, list) for part in parts):
-            joined = _converted(list(itertools.chain.from_iterable(parts)), dtype, spec)
-        else:
-            joined = np.concatenate(
-                [_converted(part, dtype, spec) if isinstance(part, list) else part.reshape(-1) for part in parts]
-            )
-        return joined.reshape((-1, *shape[1:]) if joined.size else (sum(job.rows for job in batch), *shape[1:]))
+        shape = batch[0].shapes[index]
+        if len(batch) > 1:
+            shape = (sum([job.rows for job in batch]), *shape[1:])
+        return self._inputs[index].joined([job.values[index] for job in batch]).reshape(shape)
 
     def _refused(self, feeds: list[session.Array], batch: Sequence[jobs.Job]) -> dict[int, errors.RequestError]:
         """Jobs (by position) with values that the model must not see; what a policy repairs is repaired in `feeds`."""
@@ -127,28 +117,3 @@ class Engine:
         if any(len(array) != start for array in outputs):
             raise ValueError("the model does not give one output row for each input row")
         return result
-
-
-_PACKED = {np.dtype(np.float32): "f", np.dtype(np.float64): "d"}
-
-
-def _converted(values: list[Any], dtype: np.dtype[Any], spec: schema.TensorSpec) -> session.Array:
-    code = _PACKED.get(dtype)
-    if code is not None:
-        result = np.empty(len(values), dtype)
-        try:
-            struct.pack_into(f"{len(values)}{code}", result.data, 0, *values)  # a third of what np.array takes
-        except (struct.error, OverflowError):
-            pass  # null for a missing value, or a number beyond the type: numpy has an answer for both
-        else:
-            return result
-    try:
-        with np.errstate(over="ignore"):  # a number beyond the float type becomes infinite and is refused as such
-            return np.array(values, dtype)
-    except OverflowError:
-        raise errors.RequestError(
-            400,
-            f"input {spec.name!r}: a value does not fit {spec.datatype}",
-            code="OutOfDatatype",
-            details={"input": spec.name, "reason": f"does not fit {spec.datatype}"},
-        ) from None

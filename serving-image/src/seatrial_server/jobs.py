@@ -1,7 +1,7 @@
 """One inference request between transport and model. REST and gRPC make the same.
 
-A job's tensors are in schema order, each either a flat list straight from JSON (element types are checked, sizes too)
-or an array from a binary body. Conversion waits for the batch, where one call does it for all jobs.
+A job's tensors are in schema order, each a flat list straight from JSON (element types are checked, sizes too), the
+text of its numbers, or an array from a binary body. Conversion waits for the batch: one call does it for all jobs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,19 @@ import msgspec
 from seatrial_server import errors
 from seatrial_server.model import session
 
-Values = list[Any] | session.Array
+
+class Numbers(msgspec.Struct, frozen=True, eq=False):
+    """The elements of a JSON tensor as the text between its brackets, not parsed yet; see `conversion`."""
+
+    text: bytes
+    size: int
+    body: bytes
+    """The whole request."""
+    again: Callable[[bytes], list[Any]]
+    """Reads these elements in `body` the general way, or raises the `RequestError` that says what is wrong."""
+
+
+Values = list[Any] | session.Array | Numbers
 Outputs = Sequence[session.Array]
 """One array per output of the schema, with the rows of one job."""
 

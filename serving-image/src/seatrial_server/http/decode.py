@@ -1,27 +1,28 @@
 """V2 infer request to a job: structure, names, datatypes, shapes and element counts. Pure, no event loop, no model run.
 
 JSON of a well-behaved client (flat data, one element type) takes one typed decode, which also validates the structure;
-everything else (nested data, several element types, binary tensors) takes the general way. Whether a body has a binary
-part is decided by the presence of Inference-Header-Content-Length alone: tritonclient sends no Content-Type.
-Values themselves (finite, in range) are checked for a whole batch in `inference`.
+everything else (nested data, several element types, binary tensors) takes the general way. Requests that equal earlier
+ones but for their values need neither (`forms`). Whether a body has a binary part is decided by the presence of
+Inference-Header-Content-Length alone: tritonclient sends no Content-Type. Values themselves (finite, in range) are
+checked for a whole batch in `inference`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from seatrial_server import binary, datatypes, jobs, signature
+from seatrial_server import binary, datatypes, errors, jobs, signature
+from seatrial_server.http import forms
 from seatrial_server.model import schema
 from seatrial_server.signature import Decoded, Reply, Signature
 
 _Data = TypeVar("_Data")
 Parameters = dict[str, Any] | None
-_MAX_KNOWN = 256
-_MAX_HEAD = 4096
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _Input(msgspec.Struct, Generic[_Data]):
@@ -44,32 +45,6 @@ class _Request(msgspec.Struct, Generic[_Data]):
     outputs: list[_Output] | None = None
 
 
-class _Plain(msgspec.Struct, frozen=True):
-    """What follows from the name, datatype and shape of the only input: checked once, true for every such request."""
-
-    shapes: list[tuple[int, ...]]
-    rows: int
-    size: int
-    reply: Reply
-
-
-class _Layout(msgspec.Struct, frozen=True):
-    """The JSON part of a request whose inputs are all binary, and no strings. `decoded` has another body's values."""
-
-    parts: tuple[tuple[int, schema.TensorSpec, int], ...]
-    total: int
-    decoded: Decoded
-
-    def decode(self, body: bytes, start: int) -> Decoded:
-        """The request in this body."""
-        known = self.decoded
-        values: list[Any] = [None] * len(self.parts)
-        for place, spec, size in self.parts:
-            values[place] = binary.array(body[start : start + size], spec)
-            start += size
-        return Decoded("", values, known.shapes, known.rows, known.reply, known.timeout)
-
-
 class Decoder:
     """Decodes for one model. `stacked`: the first dimension of all inputs counts rows.
 
@@ -78,8 +53,10 @@ class Decoder:
 
     def __init__(self, model: schema.Schema, *, stacked: bool, nullable: frozenset[str] = frozenset()) -> None:
         self._nullable = nullable
-        self._layouts: dict[bytes, _Layout] = {}
-        self._known: dict[tuple[str, str, tuple[int, ...]], _Plain] = {}
+        self._floating = len(model.inputs) == 1 and model.inputs[0].datatype in ("FP32", "FP64")
+        self._forms = forms.Forms(self._reread)
+        self._layouts = forms.Layouts(model)
+        self._shapes: dict[tuple[str, str, tuple[int, ...]], forms.Plain] = {}
         self._schema = model
         self._signature = Signature(model, stacked=stacked)
         self._general = msgspec.json.Decoder(_Request[Any])
@@ -95,65 +72,64 @@ class Decoder:
         try:
             if header_length is not None:
                 return self._decode_binary(body, header_length)
-            if self._typed:
-                try:
-                    request = self._flat.decode(body)
-                except msgspec.ValidationError:
-                    pass  # nested data, or a mistake that the general way names better
-                else:
-                    return self._plain(request) or self._assemble(request, None, flat=True)
-            return self._assemble(self._general.decode(body), None, flat=False)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise signature.bad_request(f"the body is no V2 inference request: {error}") from None
-        except RecursionError:
-            raise signature.bad_request("the body is nested too deeply") from None
+            return self._forms.decode(body) or self._decode_json(body)
+        except _UNREADABLE as error:
+            raise _unreadable(error) from None
 
-    def _plain(self, request: _Request[Any]) -> Decoded | None:
-        """The request of a client that wants nothing special, in a shape seen before; None for any other."""
-        if len(request.inputs) != 1 or request.outputs or request.parameters:
+    def _reread(self, body: bytes) -> list[Any]:
+        """See `jobs.Numbers.again`."""
+        try:
+            [values] = self._decode_json(body).values
+        except _UNREADABLE as error:
+            raise _unreadable(error) from None
+        return cast(list[Any], values)
+
+    def _decode_json(self, body: bytes) -> Decoded:
+        if self._typed:
+            try:
+                request = self._flat.decode(body)
+            except msgspec.ValidationError:
+                pass  # nested data, or a mistake that the general way names better
+            else:
+                return self._known_shape(request) or self._flat_request(body, request)
+        return self._assemble(self._general.decode(body), None, flat=False)
+
+    def _known_shape(self, request: _Request[Any]) -> Decoded | None:
+        """The request of a client that wants nothing special, in a shape seen before, with an id of its own."""
+        if len(request.inputs) != 1 or request.outputs or request.parameters or not request.id:
             return None
         tensor = request.inputs[0]
-        known = self._known.get((tensor.name, tensor.datatype, tensor.shape))
+        known = self._shapes.get((tensor.name, tensor.datatype, tensor.shape))
         data = tensor.data
         if known is None or tensor.parameters or type(data) is not list or len(data) != known.size:
             return None
-        return Decoded(request.id or "", [data], known.shapes, known.rows, known.reply)
+        return Decoded(request.id, [data], known.shapes, known.rows, known.reply)
 
-    def _learn(self, request: _Request[Any], decoded: Decoded) -> None:
+    def _flat_request(self, body: bytes, request: _Request[Any]) -> Decoded:
+        decoded = self._assemble(request, None, flat=True)
         if len(request.inputs) == 1 and not request.outputs and not request.parameters:
             tensor = request.inputs[0]
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            self._known[tensor.name, tensor.datatype, tensor.shape] = _Plain(
-                shapes=decoded.shapes, rows=decoded.rows, size=math.prod(tensor.shape), reply=decoded.reply
-            )
+            if not tensor.parameters:
+                plain = forms.Plain.of(decoded, tensor.shape)
+                forms.keep(self._shapes, (tensor.name, tensor.datatype, tensor.shape), plain)
+                if self._floating and not request.id and isinstance(tensor.data, list):
+                    self._forms.learn(body, tensor.data, plain)
+        return decoded
 
     def _decode_binary(self, body: bytes, header_length: bytes) -> Decoded:
         length = binary.header_length(header_length, len(body))
         if length == 0:
             return self._raw(body)
         head = body[:length]
-        layout = self._layouts.get(head)
-        if layout is not None and len(body) == length + layout.total:
-            return layout.decode(body, length)
+        known = self._layouts.decode(head, body)
+        if known is not None:
+            return known
         request = self._general.decode(head)
         decoded = self._assemble(request, binary.Cursor(body, length), flat=False)
         if not request.id and all(tensor.data is msgspec.UNSET for tensor in request.inputs):
-            self._learn_layout(head, request, decoded)
+            places = [self._signature.position(tensor.name, tensor.datatype) for tensor in request.inputs]
+            self._layouts.learn(head, places, decoded)
         return decoded
-
-    def _learn_layout(self, head: bytes, request: _Request[Any], decoded: Decoded) -> None:
-        """Without an id clients send the same JSON part again and again: what follows from its bytes is kept."""
-        places = [self._signature.position(tensor.name, tensor.datatype) for tensor in request.inputs]
-        specs = [self._schema.inputs[place] for place in places]
-        if len(head) > _MAX_HEAD or any(spec.datatype == "BYTES" for spec in specs):
-            return
-        sizes = [tensor.parameters["binary_data_size"] for tensor in request.inputs if tensor.parameters]
-        if len(self._layouts) >= _MAX_KNOWN:
-            self._layouts.clear()
-        self._layouts[head] = _Layout(
-            parts=tuple(zip(places, specs, sizes, strict=True)), total=sum(sizes), decoded=decoded
-        )
 
     def _assemble(self, request: _Request[Any], cursor: binary.Cursor | None, *, flat: bool) -> Decoded:
         given = request.inputs
@@ -171,7 +147,7 @@ class Decoder:
             raise self._signature.missing(values)
         if cursor is not None:
             cursor.finish()
-        decoded = Decoded(
+        return Decoded(
             id=request.id or "",
             values=[value for value in values if value is not None],
             shapes=shapes,
@@ -179,9 +155,6 @@ class Decoder:
             reply=self._reply(request),
             timeout=signature.timeout(request.parameters),
         )
-        if flat:
-            self._learn(request, decoded)
-        return decoded
 
     def _reply(self, request: _Request[Any]) -> Reply:
         default = bool((request.parameters or {}).get("binary_data_output", False))
@@ -218,6 +191,12 @@ class Decoder:
             raise signature.bad_input(spec.name, f"rows have {row_size} elements, the body has {array.size}")
         shape = signature.checked_shape(spec, [array.size // row_size, *spec.row_shape])
         return Decoded(id="", values=[array], shapes=[shape], rows=shape[0], reply=self._signature.all[True])
+
+
+def _unreadable(error: Exception) -> errors.RequestError:
+    if isinstance(error, RecursionError):
+        return signature.bad_request("the body is nested too deeply")
+    return signature.bad_request(f"the body is no V2 inference request: {error}")
 
 
 def _values(
