@@ -44,7 +44,7 @@ class Child:
         )
         self.first_line = self.line(seconds=_START_SECONDS)
         self.start_seconds = time.perf_counter() - started
-        found = re.search(r'"port":\s*(\d+)', self.first_line)
+        found = re.search(r'"(?:port|rest)":\s*(\d+)', self.first_line)
         self.port = int(found[1]) if found else 0
 
     def line(self, *, seconds: float) -> str:
