@@ -12,7 +12,7 @@ import msgspec
 
 from seatrial_server import errors
 
-Precision = Literal["fp32", "int8-static"]
+Precision = Literal["fp32", "int8-static", "int8-dynamic"]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -29,7 +29,7 @@ class ModelRef(msgspec.Struct, frozen=True, rename="camel"):
 class Quantization(msgspec.Struct, frozen=True, rename="camel"):
     """Whether to quantize, and what the result must hold."""
 
-    mode: Literal["Auto", "Static", "None"] = "Auto"
+    mode: Literal["Auto", "Static", "Dynamic", "None"] = "Auto"
     max_disagreement: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
     min_speedup: float = 0.0
     on_failure: Literal["ServeOriginal", "Reject"] = "ServeOriginal"

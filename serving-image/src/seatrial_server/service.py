@@ -61,6 +61,7 @@ class Served(msgspec.Struct, frozen=True):
     model: session.Session
     card: schema.Card
     profile: profile.Profile = profile.Profile()
+    batching: bool = True
 
 
 def serve_prepared(settings: config.Config, work: Path, *, host: str | None, ports: Ports) -> None:
@@ -79,6 +80,7 @@ def serve_prepared(settings: config.Config, work: Path, *, host: str | None, por
         model=session.load(model_bytes),
         card=prepared.card,
         profile=prepared.profile,
+        batching=prepared.batching,
     )
     del model_bytes
     uvloop.run(_run(served, host=host, ports=ports, announce=False))
@@ -105,7 +107,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     described = features.by_input(served.card.features, served.model.schema)
-    plan = warmup.plan(served.model)
+    plan = warmup.plan(served.model, may_batch=served.batching)
     counters = _counters(served, plan)
     observer = _observer(served, counters)
     engine = inference.Engine(served.model, validation.guards(served.model.schema, described), observer=observer)

@@ -19,14 +19,14 @@ _CALLS = 15
 _WARM_SECONDS = 0.2
 
 
-def plan(model: session.Session) -> batching.Plan:
-    """Measure single rows and full batches; a model that fails on made-up rows is run row by row."""
+def plan(model: session.Session, *, may_batch: bool = True) -> batching.Plan:
+    """Measure single rows and full batches; a model that fails on made-up rows is run request by request."""
     try:
         single = _seconds(model, rows=1)
     except Exception:  # zeros need not be a valid input; ONNX Runtime raises a dozen unrelated types
         return batching.Plan(in_thread=True, batched=False, row_seconds=0.001)
     try:
-        batched = model.schema.rows_first and _rows_are_independent(model)
+        batched = may_batch and model.schema.rows_first and _rows_are_independent(model)
         full = _seconds(model, rows=batching.MAX_ROWS) if batched else single
     except Exception:  # nor need random ones: nothing is known about batches then
         batched, full = False, single

@@ -139,6 +139,32 @@ def test_a_quantized_model_is_derived_again_by_a_pod_and_served(bench: Bench) ->
         assert server.metric("seatrial_model_info", precision="int8-static", **labelled) == 1
 
 
+def test_a_dynamic_model_is_made_on_demand_and_never_batched(bench: Bench) -> None:
+    """Its rows share a scale: together with an outlier, a neighbour would get another answer than alone."""
+    model = graphs.perceptron()
+    right = labels(model, ROWS[:50])
+    test = {"name": "rows", "rows": {"x": ROWS[:50].tolist()}, "expect": {"labels": right, "minAccuracy": 0.5}}
+    bench.publish(package(model, tests__yaml=json.dumps({"functional": [test]}).encode()))
+    bench.document["quantization"] = {**ANY_SPEED, "mode": "Dynamic"}
+    report = bench.trial()
+    assert (report["outcome"], report["precision"]) == ("Passed", "int8-dynamic"), report
+    assert report["quantization"]["rows"] == 50
+    bench.document["expected"] = {key: report[key] for key in ("servedSha256", "precision", "calibration")}
+    for step in ("fetch", "prepare"):
+        finished = bench.run(step)
+        assert finished.returncode == 0, finished.stderr
+    assert b"DynamicQuantizeLinear" in (bench.work / "prepared" / "model.onnx").read_bytes()
+    outlier = ROWS[1] * 10_000
+    with process.serving("--config", bench.config, "--work", bench.work) as server:
+        assert server.metric("seatrial_plan_info", batching="off") == 1
+        alone = server.infer(tensor([ROWS[0].tolist()]), model="churn")[1]["outputs"]
+        requests = [json.dumps({"inputs": [tensor([row.tolist()])]}).encode() for row in (ROWS[0], outlier) * 8]
+        with process.Wire(server.port) as wire:
+            wire.send(b"".join(process.post(body, path=b"/v2/models/churn/infer") for body in requests))
+            answers = [json.loads(body)["outputs"] for _, _, body in wire.responses(16)]
+        assert answers[::2] == [alone] * 8
+
+
 def test_a_pod_that_derives_other_bytes_fails_and_says_so(bench: Bench) -> None:
     bench.publish(calibrated())
     report = bench.trial()

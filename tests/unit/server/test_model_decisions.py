@@ -69,6 +69,7 @@ def test_bytes_that_are_no_onnx_are_an_invalid_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("graph", "expected"), [(graphs.perceptron(hidden=8), True), (graphs.lookup(), False)])
 def test_only_products_with_constant_weights_can_be_quantized(graph: bytes, expected: bool) -> None:
     assert quantize.applicable(onnx.load_from_string(graph)) is expected
+    assert quantize.applicable(onnx.load_from_string(graph), "Dynamic") is expected
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_the_gate_names_what_was_missed(measured: gate.Measurement, words: str) 
 def test_the_configuration_names_the_wrong_field(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(
-        '{"model": {"name": "a", "version": "1", "uri": "u", "sha256": "%s"}, "quantization": {"mode": "Dynamic"}}'
+        '{"model": {"name": "a", "version": "1", "uri": "u", "sha256": "%s"}, "quantization": {"mode": "Fast"}}'
         % ("0" * 64)
     )
     with pytest.raises(errors.Unavailable, match=r"quantization\.mode"):

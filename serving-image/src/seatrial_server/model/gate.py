@@ -9,6 +9,7 @@ import statistics
 import time
 
 import msgspec
+import numpy as np
 
 from seatrial_server import config
 from seatrial_server.model import answers, schema, session
@@ -43,15 +44,26 @@ def decide(measured: Measurement, wanted: config.Quantization) -> str:
 
 
 def measure(
-    original: session.Session, quantized: session.Session, rows: dict[str, session.Array], card: schema.Card
+    original: session.Session,
+    quantized: session.Session,
+    rows: dict[str, session.Array],
+    card: schema.Card,
+    *,
+    together: int = 256,
 ) -> Measurement:
-    """Compare both models over the rows."""
+    """Compare both models over the rows, of which the quantized one gets `together` at once."""
     count = len(next(iter(rows.values())))
     different = 0
     for start in range(0, count, 256):
         part = {name: array[start : start + 256] for name, array in rows.items()}
-        left, right = (answers.read(card, model.schema, model.run(part)) for model in (original, quantized))
-        different += int(answers.differing(left, right).sum())
+        size = len(next(iter(part.values())))
+        left = answers.read(card, original.schema, original.run(part))
+        runs = [
+            quantized.run({name: array[first : first + together] for name, array in part.items()})
+            for first in range(0, size, together)
+        ]
+        joined = [np.concatenate(arrays) for arrays in zip(*runs, strict=True)]
+        different += int(answers.differing(left, answers.read(card, quantized.schema, joined)).sum())
     return Measurement(
         disagreement=different / count,
         rows=count,

@@ -96,6 +96,7 @@ def build(
             )
         (prepared / manifest.MODEL).write_bytes(served)
         profile = reference.read(opened.folder, opened.card, session.load(choice.path))
+        batching = not quantize.rows_share_scales(onnx.load_from_string(served))
     written = manifest.Manifest(
         sha256=sha256,
         served_sha256=digest,
@@ -105,6 +106,7 @@ def build(
         calibration=choice.calibration,
         card=opened.card,
         profile=profile,
+        batching=batching,
     )
     (prepared / manifest.FILE).write_bytes(msgspec.json.encode(written))
     plain: dict[str, Any] = msgspec.to_builtins(written)
@@ -130,34 +132,43 @@ def _choose(opened: _Build, wanted: config.Quantization) -> _Choice:
     """The trial's decision: the quantized model when asked for, possible and good enough, else the original."""
     if wanted.mode == "None":
         return _original(opened, wanted, "Off")
-    if not quantize.applicable(opened.graph):
-        return _original(opened, wanted, "NotApplicable", "the graph has no MatMul, Gemm or Conv with constant weights")
+    if not quantize.applicable(opened.graph, wanted.mode):
+        operators = " or ".join(sorted(quantize.heavy(wanted.mode)))
+        return _original(opened, wanted, "NotApplicable", f"the graph has no {operators} with constant weights")
     rows = package.calibration(opened.folder, opened.loaded.schema)
-    if rows is None:
-        reason = "the package has no calibration.npz"
-        return (
-            _original(opened, wanted, "NotApplicable", reason)
-            if wanted.mode == "Auto"
-            else _failed(opened, wanted, reason)
-        )
-    _check_runs(opened.loaded, rows)
+    if rows is None and wanted.mode == "Auto":
+        return _original(opened, wanted, "NotApplicable", "the package has no calibration.npz")
+    if rows is None and wanted.mode == "Static":
+        return _failed(opened, wanted, "the package has no calibration.npz")
+    if rows is not None:
+        _check_runs(opened.loaded, rows)
     try:
         return _quantized(opened, wanted, rows)
     except quantize.Unquantizable as error:
         return _failed(opened, wanted, str(error))
 
 
-def _quantized(opened: _Build, wanted: config.Quantization, rows: dict[str, session.Array]) -> _Choice:
+def _quantized(opened: _Build, wanted: config.Quantization, rows: dict[str, session.Array] | None) -> _Choice:
+    known = _gate_rows(opened, rows)
+    if known is None:
+        return _failed(
+            opened, wanted, "the package has neither calibration.npz nor functional tests to compare answers"
+        )
     optimised, target = opened.scratch / "optimised.onnx", opened.scratch / "quantized.onnx"
     quantize.optimise(opened.original, optimised)
-    calibration = quantize.measure(optimised, rows, scratch=opened.scratch)
+    dynamic = wanted.mode == "Dynamic" or rows is None
+    calibration = quantize.DYNAMIC if dynamic else quantize.measure(optimised, rows or {}, scratch=opened.scratch)
     quantize.apply(optimised, target, calibration, scratch=opened.scratch)
-    measured = gate.measure(opened.loaded, session.load(target), _gate_rows(opened, rows), opened.card)
+    # A dynamic model answers one request at a time: rows of a batch would share a scale.
+    measured = gate.measure(opened.loaded, session.load(target), known, opened.card, together=1 if dynamic else 256)
     refusal = gate.decide(measured, wanted)
     if refusal:
         return _failed(opened, wanted, refusal, measured)
     return _Choice(
-        path=target, precision="int8-static", result=_result(wanted, "Applied", "", measured), calibration=calibration
+        path=target,
+        precision="int8-dynamic" if dynamic else "int8-static",
+        result=_result(wanted, "Applied", "", measured),
+        calibration=calibration,
     )
 
 
@@ -167,11 +178,13 @@ def _reproduce(opened: _Build, recorded: config.Expected) -> _Choice:
     if recorded.precision == "fp32":
         return _Choice(path=opened.original, precision="fp32", result=result)
     if recorded.calibration is None:
-        raise errors.Rejected("InvalidModel", "config.json: expected.calibration must be present for int8-static")
+        raise errors.Rejected(
+            "InvalidModel", f"config.json: expected.calibration must be present for {recorded.precision}"
+        )
     optimised, target = opened.scratch / "optimised.onnx", opened.scratch / "quantized.onnx"
     quantize.optimise(opened.original, optimised)
     quantize.apply(optimised, target, recorded.calibration, scratch=opened.scratch)
-    return _Choice(path=target, precision="int8-static", result=result, calibration=recorded.calibration)
+    return _Choice(path=target, precision=recorded.precision, result=result, calibration=recorded.calibration)
 
 
 def _check_runs(model: session.Session, rows: dict[str, session.Array]) -> None:
@@ -185,12 +198,12 @@ def _check_runs(model: session.Session, rows: dict[str, session.Array]) -> None:
         raise errors.Rejected("InvalidModel", "the model answers NaN or infinity on its own calibration rows")
 
 
-def _gate_rows(opened: _Build, rows: dict[str, session.Array]) -> dict[str, session.Array]:
+def _gate_rows(opened: _Build, rows: dict[str, session.Array] | None) -> dict[str, session.Array] | None:
     """Calibration rows and the rows of the functional tests."""
-    parts = [rows]
+    parts = [rows] if rows is not None else []
     for test in package.tests(opened.folder).functional:
         parts.append(package.as_feeds(test.rows, opened.loaded.schema, source=f"tests.yaml: {test.name}"))
-    return {name: np.concatenate([part[name] for part in parts]) for name in rows}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
 
 
 def _original(opened: _Build, wanted: config.Quantization, outcome: Any, reason: str = "") -> _Choice:

@@ -1,13 +1,15 @@
-"""Static int8 quantization: S8S8 QDQ, per channel, ranges from calibration rows. Runs in the sandbox.
+"""Int8 quantization, static or dynamic. Runs in the sandbox.
 
-The served bytes are a function of the graph and of the recorded per-tensor ranges alone, so that a pod on another CPU
-derives the same bytes without calibration rows. Ranges are measured once, in the trial.
-Dynamic quantization is left out on purpose: it takes one scale per tensor, and with batching a neighbour's outlier
-changes my answer.
+Static: S8S8 QDQ, per channel, ranges from calibration rows. The served bytes are a function of the graph and of the
+recorded per-tensor ranges alone, so that a pod on another CPU derives the same bytes without calibration rows. Ranges
+are measured once, in the trial.
+Dynamic: ranges are taken from each run's own tensor, hence from all its rows: a neighbour's outlier would change my
+answer. It is only made when asked for, and the server never batches it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +22,15 @@ from onnxruntime import quantization
 from onnxruntime.quantization import quant_utils
 
 from seatrial_server import errors
-from seatrial_server.model import session
+from seatrial_server.model import session, verify
 
 OPERATORS = ("Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "Reshape", "Flatten", "Transpose")
 """Operators that carry int8 through; soft-max, sigmoid and norms stay in floating point."""
-_HEAVY = frozenset({"Conv", "Gemm", "MatMul"})
+_HEAVY = {"Dynamic": frozenset({"Gemm", "MatMul"})}
+_ALL_HEAVY = frozenset({"Conv", "Gemm", "MatMul"})
 _ROWS_PER_RUN = 64
+DYNAMIC: dict[str, Any] = {"onnxruntime": session.VERSION, "dynamic": True}
+"""What takes the place of ranges when there are none."""
 _MAX_CALIBRATION_BYTES = 180_000  # the trial's report, which carries the ranges, is bounded at 256 KiB
 
 
@@ -33,11 +38,21 @@ class Unquantizable(Exception):
     """The quantizer cannot handle this graph; the text says why."""
 
 
-def applicable(model: onnx.ModelProto) -> bool:
+def heavy(mode: str) -> frozenset[str]:
+    """The operators that are worth it."""
+    return _HEAVY.get(mode, _ALL_HEAVY)
+
+
+def applicable(model: onnx.ModelProto, mode: str = "Static") -> bool:
     """Whether there is a matrix product or a convolution with constant weights (trees have none)."""
     constants = {tensor.name for tensor in model.graph.initializer}
     constants |= {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
-    return any(node.op_type in _HEAVY and constants & set(node.input[1:]) for node in model.graph.node)
+    return any(node.op_type in heavy(mode) and constants & set(node.input[1:]) for node in model.graph.node)
+
+
+def rows_share_scales(model: onnx.ModelProto) -> bool:
+    """Whether the graph takes a range from its own input, however it came to do so."""
+    return any(node.op_type.startswith("DynamicQuantize") for node in verify.nodes(model))
 
 
 def optimise(source: Path, target: Path) -> None:
@@ -81,6 +96,10 @@ def apply(optimised: Path, target: Path, calibration: dict[str, Any], *, scratch
             f"the trial quantized with ONNX Runtime {calibration.get('onnxruntime')}, "
             f"this image has {session.VERSION}: serve with the image of the trial, or run the trial again",
         )
+    if calibration.get("dynamic"):
+        _quantize_dynamic(optimised, target)
+        target.write_bytes(serialize(onnx.load(str(target))))
+        return
     ranges = scratch / "recorded.json"
     ranges.write_bytes(orjson.dumps(_expanded(calibration["ranges"])))
     _quantize(optimised, target, ranges=ranges, reader=None)
@@ -113,9 +132,21 @@ def serialize(model: onnx.ModelProto) -> bytes:
     return serialized
 
 
-def _quantize(source: Path, target: Path, *, ranges: Path, reader: quantization.CalibrationDataReader | None) -> None:
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer logs through the root logger
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer logs through the root logger and raises plain exceptions of every kind."""
+    logging.getLogger().setLevel(logging.ERROR)
     try:
+        yield
+    except Exception as error:
+        text = str(error).splitlines()[0][:300] if str(error) else repr(error)
+        raise Unquantizable(f"the quantizer failed: {text}") from error
+    finally:
+        logging.getLogger().setLevel(logging.INFO)
+
+
+def _quantize(source: Path, target: Path, *, ranges: Path, reader: quantization.CalibrationDataReader | None) -> None:
+    with _quiet():
         quantization.quantize_static(
             str(source),
             str(target),
@@ -128,12 +159,17 @@ def _quantize(source: Path, target: Path, *, ranges: Path, reader: quantization.
             calibrate_method=quantization.CalibrationMethod.MinMax,
             calibration_cache_path=str(ranges),
         )
-    except Exception as error:  # the quantizer raises plain exceptions of every kind
-        raise Unquantizable(
-            f"the quantizer failed: {str(error).splitlines()[0][:300] if str(error) else error!r}"
-        ) from error
-    finally:
-        logging.getLogger().setLevel(logging.INFO)
+
+
+def _quantize_dynamic(source: Path, target: Path) -> None:
+    with _quiet():
+        quantization.quantize_dynamic(
+            str(source),
+            str(target),
+            op_types_to_quantize=sorted(heavy("Dynamic")),
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+        )
 
 
 class _Rows(quantization.CalibrationDataReader):  # type: ignore[misc]  # the base class is untyped

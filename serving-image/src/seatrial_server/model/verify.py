@@ -44,7 +44,7 @@ def read(path: Path) -> Graph:
 def check_domains(model: onnx.ModelProto) -> None:
     """Every operator is built in or a function of the model itself."""
     own = {(function.domain, function.name) for function in model.functions}
-    for node in _nodes(model):
+    for node in nodes(model):
         if node.domain not in BUILT_IN_DOMAINS and (node.domain, node.op_type) not in own:
             raise _invalid(
                 f"operator {node.op_type!r} is in the custom domain {node.domain!r}; only built-in operators are served"
@@ -92,7 +92,7 @@ def _subgraphs(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
             yield from attribute.graphs
 
 
-def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     for graph in _graphs(model):
         yield from graph.node
     for function in model.functions:
@@ -104,7 +104,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         yield from graph.initializer
         for sparse in graph.sparse_initializer:
             yield from (sparse.values, sparse.indices)
-    for node in _nodes(model):
+    for node in nodes(model):
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
