@@ -12,8 +12,25 @@ import msgspec
 from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import Duration, Rollout, Spec, Step
-from seatrial.api.status import Candidate, Commands, Previous, Reason, Stable, Status, Verdict, VerdictKind
-from seatrial.rollout import children, decision, facts, looking, names, revision
+from seatrial.api.status import (
+    VERDICTS_KEPT,
+    AnalysisStatus,
+    Candidate,
+    Commands,
+    ConditionStatus,
+    MetricStatus,
+    Previous,
+    QuantizationStatus,
+    Reason,
+    Rollback,
+    Stable,
+    Status,
+    TestStatus,
+    TrialStatus,
+    Verdict,
+    VerdictKind,
+)
+from seatrial.rollout import bounds, children, conditions, decision, facts, looking, names, revision
 
 START = worlds.START
 OPERATOR = worlds.OPERATOR
@@ -154,3 +171,39 @@ def endpoints(selected: str | None, **ready: int) -> facts.Endpoints:
         labels[names.REVISION] = name_of(selected)
     counts = {name_of(version[1:]): count for version, count in ready.items()}
     return facts.Endpoints(selector=labels, ready=counts, serving=counts)
+
+
+HOSTILE = "\u0000\x1b[31m𝔄\ud800" * 3000  # escapes, letters of four bytes, half a character
+
+
+def longest_status() -> Status:
+    """Every field at its longest: more than a status may have."""
+    long = bounds.cut(HOSTILE)
+    big = {"model_version": "v" * 63, "sha256": "f" * 64, "revision": "b" * 10}
+    arm = {**big, "served_sha256": "f" * 128, "precision": "p" * 128, "image": "i" * 512}
+    verdict = Verdict(
+        **big, verdict=VerdictKind.REJECTED, reason=Reason.REGRESSED_AFTER_PROMOTION, message=long, at=at(0)
+    )
+    test = TestStatus(name=long[:50], outcome="Pass", observed="0.123", bound="0.123", rows=10**12)
+    metric = MetricStatus(**dict.fromkeys(MetricStatus.__struct_fields__, "0.123456/123456789"))
+    row = (conditions.READY, ConditionStatus.TRUE, Reason.REGRESSED_AFTER_PROMOTION, HOSTILE)
+    return Status(
+        observed_generation=1,
+        conditions=conditions.merge((), [row] * 7, generation=1, now=at(0)),
+        stable=Stable(**arm, since=at(0)),
+        previous=Previous(**arm, since=at(0), warm_until=at(0)),
+        candidate=Candidate(**arm),
+        analysis=AnalysisStatus(outcome="Fail", at=at(0), message=long, metrics=(metric,) * 10),
+        trial=TrialStatus(
+            revision="b" * 10,
+            outcome="Passed",
+            message=long,
+            quantization=QuantizationStatus(mode="Auto", outcome="Applied", reason=long),
+            tests=(test,) * 49 + (msgspec.structs.replace(test, outcome="Fail"),),
+        ),
+        verdicts=(verdict,) * VERDICTS_KEPT,
+        last_rollback=Rollback(source="b" * 10, target="b" * 10, reason=Reason.ABORTED, message=long, breach_at=at(0)),
+        commands=Commands(promote="𝔄" * 256, abort="𝔄" * 256, retry="𝔄" * 256),
+        endpoint="e" * 300,
+        selector="s" * 300,
+    )

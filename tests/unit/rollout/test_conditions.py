@@ -13,8 +13,8 @@ from tests.unit.rollout import world as worlds
 
 from seatrial.api import status
 from seatrial.api.spec import Duration
-from seatrial.api.status import Phase, Reason, VerdictKind
-from seatrial.rollout import bounds, conditions, facts, finishing, planner
+from seatrial.api.status import Phase, Reason
+from seatrial.rollout import bounds, facts, finishing, planner
 
 ALWAYS = ("Ready", "Available", "Reconciling", "Stalled")
 installed, in_canary, rolled_back = test_rollouts.installed, test_rollouts.in_canary, test_rollouts.rolled_back
@@ -264,54 +264,18 @@ def test_an_invalid_spec_keeps_every_fact_and_every_other_condition():
 
 # bounds
 
-HOSTILE = "\u0000\x1b[31m𝔄\ud800" * 3000
-
 
 @pytest.mark.parametrize("limit", [10, bounds.SHORT, bounds.MESSAGE])
 def test_a_text_is_cut_to_bytes_and_to_what_is_printable(limit):
-    short = bounds.cut(HOSTILE, limit)
+    short = bounds.cut(build.HOSTILE, limit)
     assert len(short.encode()) <= limit
     assert short.isprintable()
     assert bounds.cut(short, limit) == short
     assert bounds.cut("fine") == "fine"
 
 
-def longest_status() -> status.Status:
-    long = bounds.cut(HOSTILE)
-    big = {"model_version": "v" * 63, "sha256": "f" * 64, "revision": "b" * 10}
-    arm = {**big, "served_sha256": "f" * 128, "precision": "p" * 128, "image": "i" * 512}
-    verdict = status.Verdict(
-        **big, verdict=VerdictKind.REJECTED, reason=Reason.REGRESSED_AFTER_PROMOTION, message=long, at=build.at(0)
-    )
-    test = status.TestStatus(name=long[:50], outcome="Pass", observed="0.123", bound="0.123", rows=10**12)
-    metric = status.MetricStatus(**dict.fromkeys(status.MetricStatus.__struct_fields__, "0.123456/123456789"))
-    row = (conditions.READY, status.ConditionStatus.TRUE, Reason.REGRESSED_AFTER_PROMOTION, HOSTILE)
-    return status.Status(
-        observed_generation=1,
-        conditions=conditions.merge((), [row] * 7, generation=1, now=build.at(0)),
-        stable=status.Stable(**arm, since=build.at(0)),
-        previous=status.Previous(**arm, since=build.at(0), warm_until=build.at(0)),
-        candidate=status.Candidate(**arm),
-        analysis=status.AnalysisStatus(outcome="Fail", at=build.at(0), message=long, metrics=(metric,) * 10),
-        trial=status.TrialStatus(
-            revision="b" * 10,
-            outcome="Passed",
-            message=long,
-            quantization=status.QuantizationStatus(mode="Auto", outcome="Applied", reason=long),
-            tests=(test,) * 49 + (msgspec.structs.replace(test, outcome="Fail"),),
-        ),
-        verdicts=(verdict,) * status.VERDICTS_KEPT,
-        last_rollback=status.Rollback(
-            source="b" * 10, target="b" * 10, reason=Reason.ABORTED, message=long, breach_at=build.at(0)
-        ),
-        commands=status.Commands(promote="𝔄" * 256, abort="𝔄" * 256, retry="𝔄" * 256),
-        endpoint="e" * 300,
-        selector="s" * 300,
-    )
-
-
 def test_the_longest_status_is_shortened_where_it_tells_least():
-    long = longest_status()
+    long = build.longest_status()
     short = bounds.fitting(long)
     assert len(msgspec.json.encode(long)) > bounds.LIMIT
     assert len(msgspec.json.encode(short)) <= bounds.LIMIT

@@ -1,0 +1,223 @@
+"""The real reconciler against the real API server: children are accepted as rendered, and a second look writes nothing.
+
+There is no node: pods are made Ready by hand, and the trial's report is put where a passed trial would have left it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from tests.cluster.harness import apiserver, waiting
+from tests.unit.rollout import build
+
+from seatrial.analysis import counters
+from seatrial.api import status
+from seatrial.cluster import events, kubernetes
+from seatrial.control import observing, queue, reconcile, telemetry
+from seatrial.rollout import bounds, children, facts, report
+
+pytestmark = pytest.mark.apiserver
+
+OPERATOR = facts.Operator(serving_image="seatrial.dev/serving:1")
+MODEL = {"uri": "https://models.example.com/churn/7/model.onnx", "sha256": "9f86d081" * 8}
+LINE = json.dumps({"outcome": "Passed", "servedSha256": "5e", "precision": "fp32"})
+OURS = "controllerrevisions,services,jobs,configmaps,deployments,poddisruptionbudgets,modeldeployments"
+SERVERS = ("-l", "app.kubernetes.io/component=server")
+
+
+class Silent:
+    """A Prometheus without samples."""
+
+    async def look(self, **_: object) -> tuple[counters.Series, ...]:
+        return ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """One ModelDeployment in a namespace of its own, and an operator that looks when told to."""
+
+    api: apiserver.ApiServer
+    gateway: kubernetes.KubernetesGateway
+    reconciler: reconcile.Reconciler
+    namespace: str
+
+    async def settle(self) -> None:
+        """Looks as long as there is something to do at once, and once more for what the last write changed."""
+        for _ in range(10):
+            if (await self.reconciler.reconcile(queue.Key(self.namespace, "churn"))).look_again_in != 0:
+                break
+        else:
+            raise AssertionError("it never comes to rest")
+        await self.reconciler.reconcile(queue.Key(self.namespace, "churn"))
+
+    def kubectl(self, *args: str) -> str:
+        return self.api.kubectl(*args, "-n", self.namespace)
+
+    def listed(self, kinds: str, *args: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = json.loads(self.kubectl("get", kinds, "-o", "json", *args))["items"]
+        return [one for one in items if one["metadata"]["name"] != "kube-root-ca.crt"]
+
+    def kinds(self) -> set[str]:
+        return {one["kind"] for one in self.listed(OURS)} - {"ModelDeployment"}
+
+    def versions(self) -> dict[tuple[str, str], list[str]]:
+        """What our field manager wrote, and when, by object: controllers write too, under their own names."""
+        return {
+            (one["kind"], one["metadata"]["name"]): [
+                json.dumps(entry, sort_keys=True)
+                for entry in one["metadata"]["managedFields"]
+                if entry["manager"] == "seatrial"
+            ]
+            for one in self.listed(OURS, "--show-managed-fields")
+        }
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.listed("modeldeployments")[0]["status"]
+        return found
+
+    async def raw(self) -> dict[str, Any]:
+        found = await self.gateway.get("ModelDeployment", self.namespace, "churn")
+        assert found is not None
+        return found
+
+    async def assert_at_rest(self) -> None:
+        """Defaults that the API server fills in don't make the operator write again; nothing of a status is lost."""
+        before = self.versions()
+        await self.settle()
+        assert self.versions() == before
+        kept = self.status()
+        assert json.loads(msgspec.json.encode(msgspec.convert(kept, status.Status))) == kept
+
+    async def pass_the_trial(self) -> None:
+        """Leaves its report where a passed trial does."""
+        observer = observing.Observer(cluster=self.gateway, source=Silent(), operator=OPERATOR)
+        seen = await observer.snapshot(await self.raw())
+        passed = facts.Trial(
+            state=facts.JobState.SUCCEEDED,
+            created_at=self.gateway.server_now(),
+            report=report.decode(LINE, report.digest_of(LINE)),
+            report_line=LINE,
+        )
+        await self.gateway.apply(children._config_map(seen, seen.wanted, passed))
+
+    def start_pods(self, count: int) -> None:
+        """What a node and the endpoints' controller (which wants a node) would do: pods run, the Service finds them."""
+        waiting.until(lambda: len(self.listed("pods", *SERVERS)) == count, what="pods made", seconds=30)
+        ends = []
+        for number, pod in enumerate(self.listed("pods", *SERVERS)):
+            name, address = pod["metadata"]["name"], f"198.19.1.{number + 1}"
+            ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T12:00:00Z"}
+            state = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [ready]}
+            patch = json.dumps({"status": state})
+            self.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", patch)
+            target = {"kind": "Pod", "namespace": self.namespace, "name": name}
+            ends.append({"addresses": [address], "conditions": {"ready": True}, "targetRef": target})
+        routed = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "namespace": self.namespace,
+                "name": "churn-by-hand",
+                "labels": {"kubernetes.io/service-name": "churn", "seatrial.dev/modeldeployment": "churn"},
+            },
+            "addressType": "IPv4",
+            "endpoints": ends,
+        }
+        self.api.kubectl("apply", "-f", "-", input=json.dumps(routed))
+
+
+@pytest.fixture
+def scene(shop: apiserver.ApiServer, gateway: kubernetes.KubernetesGateway) -> Iterator[Scene]:
+    """The smallest object that works, in a namespace that enforces the restricted standard."""
+    namespace = f"reconciled-{secrets.token_hex(4)}"
+    shop.kubectl("create", "namespace", namespace)
+    shop.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    smallest = {
+        "apiVersion": "seatrial.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"namespace": namespace, "name": "churn"},
+        "spec": {"model": MODEL},
+    }
+    shop.kubectl("apply", "-f", "-", input=json.dumps(smallest))
+    reconciler = reconcile.Reconciler(
+        cluster=gateway,
+        source=Silent(),
+        events=events.Events(gateway, instance="operator-0", failed=lambda: None),
+        telemetry=telemetry.Telemetry(),
+        operator=OPERATOR,
+    )
+    yield Scene(api=shop, gateway=gateway, reconciler=reconciler, namespace=namespace)
+    # What other tests count goes at once; the rest takes its time.
+    shop.kubectl("delete", "modeldeployments,configmaps", "-n", namespace, "--all")
+    shop.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+async def test_a_first_version_from_the_smallest_object_to_stable(scene: Scene) -> None:
+    await scene.settle()
+    assert scene.kinds() == {"ControllerRevision", "Service", "Job"}
+    await scene.assert_at_rest()
+
+    await scene.pass_the_trial()
+    await scene.settle()
+    assert scene.kinds() == {"ControllerRevision", "Service", "Job", "ConfigMap", "Deployment"}
+    await scene.assert_at_rest()
+
+    scene.start_pods(2)
+    await scene.settle()
+    assert scene.status()["phase"] == "Stable"
+    assert "PodDisruptionBudget" in scene.kinds()
+    await scene.assert_at_rest()
+
+
+async def test_the_scale_subresource_finds_the_pods(scene: Scene) -> None:
+    await scene.settle()
+    await scene.pass_the_trial()
+    await scene.settle()
+    scene.start_pods(2)
+    await scene.settle()
+    path = f"/apis/seatrial.dev/v1alpha1/namespaces/{scene.namespace}/modeldeployments/churn/scale"
+    scale = json.loads(scene.api.kubectl("get", "--raw", path))
+    assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (2, 2)
+    assert len(scene.listed("pods", "-l", scale["status"]["selector"])) == 2
+    scene.kubectl("scale", "modeldeployment", "churn", "--replicas=3")
+    await scene.settle()
+    waiting.until(lambda: len(scene.listed("pods", *SERVERS)) == 3, what="a third pod", seconds=30)
+
+
+async def test_every_field_of_a_status_is_kept_by_the_schema(scene: Scene) -> None:
+    full = json.loads(msgspec.json.encode(bounds.fitting(build.longest_status())))
+    for one, kind in zip(full["conditions"], "abcdefg", strict=True):
+        one["type"] = kind  # the list is keyed by type
+    stored = await scene.gateway.write_status({**await scene.raw(), "status": full})
+    assert stored["status"] == full
+
+
+async def test_a_selector_can_be_widened_and_pinned_again(scene: Scene) -> None:
+    owner = observing.owner_of(await scene.raw())
+    for labels in ({"a": "1", "b": "2"}, {"a": "1"}, {"a": "1", "b": "3"}):
+        applied = await scene.gateway.apply(children._service(owner, labels))
+        assert applied["spec"]["selector"] == labels
+
+
+async def test_a_refused_child_shows_the_apis_own_words_until_it_is_let_in(scene: Scene) -> None:
+    scene.kubectl("create", "quota", "tight", "--hard=count/jobs.batch=0")
+    in_force = "hard"
+    waiting.until(
+        lambda: in_force in scene.listed("resourcequotas")[0].get("status", {}), what="quota in force", seconds=30
+    )
+    await scene.settle()
+    said = {one["type"]: one for one in scene.status()["conditions"]}
+    assert (said["Stalled"]["status"], said["Stalled"]["reason"]) == ("True", "ChildRefused")
+    assert "exceeded quota: tight" in said["Ready"]["message"]
+    await scene.assert_at_rest()
+    scene.kubectl("delete", "quota", "tight")
+    waiting.until(lambda: not scene.listed("resourcequotas"), what="quota gone", seconds=30)
+    await scene.settle()
+    assert "Job" in scene.kinds()
+    assert scene.status()["phase"] == "Trial"
