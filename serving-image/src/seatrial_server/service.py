@@ -9,6 +9,7 @@ import asyncio
 import gc
 import hashlib
 import logging
+import resource
 import signal
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from seatrial_server.rpc import calls, codec, messages
 from seatrial_server.rpc import listener as rpc_listener
 
 log = logging.getLogger(__name__)
+_OPEN_FILES = 16_384
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -102,6 +104,7 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
 
 
 async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool) -> None:
+    _allow_open_files()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -162,6 +165,14 @@ def _observer(served: Served, counters: telemetry.Telemetry) -> drift.Drift | No
         outputs=datatypes.dtypes(model.outputs),
         labels=msgspec.structs.asdict(counters.labels),
     )
+
+
+def _allow_open_files() -> None:
+    """Many container runtimes start with a soft limit of 1024, which a thousand idle clients reach."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetry) -> documents.Documents:

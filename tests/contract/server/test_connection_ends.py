@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from seatrial_server.http import connection, exchange, listener
+from seatrial_server.http import exchange, listener, phases
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
-QUICK = connection.Timeouts(idle=0.3, head=0.3, body=0.3, write=0.3, linger=0.3)
+QUICK = phases.Timeouts(idle=0.3, head=0.3, body=0.3, write=0.3, linger=0.3)
 
 
 class Application:
@@ -28,7 +28,7 @@ class Application:
 
 @contextlib.asynccontextmanager
 async def connected(
-    *, timeouts: connection.Timeouts = QUICK, age: float = 100.0, size: int = 2
+    *, timeouts: phases.Timeouts = QUICK, age: float = 100.0, size: int = 2
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     ages = listener.Ages(connection=age, keep_accepting=0, finish=1)
     server = listener.Listener(Application(size), timeouts=timeouts, ages=ages, jitter=lambda low, high: 1.0)
@@ -73,7 +73,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
 
 
 async def test_an_old_connection_ends_with_an_announced_last_answer() -> None:
-    async with connected(age=0.3, timeouts=connection.Timeouts()) as (reader, writer):
+    async with connected(age=0.3, timeouts=phases.Timeouts()) as (reader, writer):
         found = b""
         while b"Connection: close" not in found:
             writer.write(REQUEST)

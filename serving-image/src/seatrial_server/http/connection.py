@@ -9,51 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import enum
 import select
 import time
 from typing import NoReturn, Protocol, cast
 
 import httptools
-import msgspec
 
 from seatrial_server import errors
 from seatrial_server.http import rules
 from seatrial_server.http.exchange import Application, Exchange
 from seatrial_server.http.heads import Head, Heads
+from seatrial_server.http.phases import Phase, Timeouts
 
 _MAX_PIPELINED = 64
 _ANNOUNCE_SECONDS = 5.0
 """An old connection that is in use ends with an announced last answer; one that is idle for so long just ends."""
 
 
-class Timeouts(msgspec.Struct, frozen=True):
-    """Seconds. A body has `body` plus one second for every `slowest` bytes that arrived."""
-
-    idle: float = 75.0
-    head: float = 10.0
-    body: float = 10.0
-    slowest: int = 64 * 1024
-    write: float = 30.0
-    linger: float = 2.0
-
-
-class Phase(enum.Enum):
-    """What the connection waits for; each phase but BUSY has a deadline."""
-
-    IDLE = "the first byte of a request"
-    HEAD = "the rest of the head"
-    BODY = "the rest of the body"
-    BUSY = "the application"
-    WRITING = "a client that does not read"
-    LINGER = "the client to close"
-
-
 _IDLE, _BUSY = Phase.IDLE, Phase.BUSY  # an enum's attribute costs more than a global: once or twice per request
 
 
 class Host(Protocol):
-    """What a connection needs from its listener. `now` is a coarse clock, moved by the listener's sweep."""
+    """What a connection needs from its listener.
+
+    `now` is a coarse clock, moved by the listener's sweep; `room` are the bytes that unfinished bodies may still take.
+    """
 
     application: Application
     timeouts: Timeouts
@@ -61,6 +41,7 @@ class Host(Protocol):
     retiring: bool
     date: bytes
     heads: Heads
+    room: int
 
     def opened(self, connection: Connection) -> float:
         """Register; returns the time at which the connection is too old."""
@@ -85,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._feeding = False
         self._ended = False  # no further request is read
         self._write_paused = self._read_paused = self._client_ended = False
-        self._head_bytes = self._body_bytes = self._arrived = 0
+        self._head_bytes = self._body_bytes = self._arrived = self._held = 0
         self._continue_for: Exchange | None = None
         self._only: Exchange | None = None
         """The request with a known head that is answered while nothing else happens on the connection."""
@@ -103,6 +84,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self._ended, self._only = True, None
         self._pending.clear()
+        self._release()
         self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -122,7 +104,9 @@ class Connection(asyncio.Protocol):
         self._feeding, self._arrived = True, 0
         try:
             self._parser.feed_data(data)
-            if self.phase is Phase.HEAD:
+            if self.phase is Phase.BODY:
+                self._hold(len(data))
+            elif self.phase is Phase.HEAD:
                 self._count_head(len(data))
             elif begins and self._arrived == 1 and self._current is None:
                 self._host.heads.learn(data, self._pending[-1])
@@ -220,6 +204,8 @@ class Connection(asyncio.Protocol):
         exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
         exchange.started = time.perf_counter()
         self._current, self._continue_for, self._parts = None, None, []
+        if self._held:
+            self._release()
         self._pending.append(exchange)
         self._arrived += 1
         self.phase = Phase.BUSY
@@ -284,6 +270,17 @@ class Connection(asyncio.Protocol):
         if self._head_bytes > rules.MAX_HEADER_BYTES + rules.MAX_TARGET:
             self._refuse(rules.headers_too_large())
 
+    def _hold(self, count: int) -> None:
+        """A part of a body has to wait for the rest."""
+        if count > self._host.room:
+            self._refuse(rules.no_room())
+        self._held += count
+        self._host.room -= count
+
+    def _release(self) -> None:
+        self._host.room += self._held
+        self._held = 0
+
     def _refuse(self, error: errors.RequestError) -> NoReturn:
         """From a parser callback: answer the current request with an error and stop parsing."""
         self._end_with(error)
@@ -293,6 +290,8 @@ class Connection(asyncio.Protocol):
         """Make an error the last answer of the connection."""
         exchange = self._current or Exchange(self, target=b"")
         self._current, self._continue_for, self._ended = None, None, True
+        self._parts = []
+        self._release()
         exchange.keep_alive = False
         self._pending.append(exchange)
         exchange.fail(error)

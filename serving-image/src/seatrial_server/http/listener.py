@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import logging
 import random
 import time
 from collections.abc import Callable
 
 import msgspec
 
-from seatrial_server.http.connection import Connection, Timeouts
+from seatrial_server import logs
+from seatrial_server.http.connection import Connection
 from seatrial_server.http.exchange import Application
 from seatrial_server.http.heads import Heads
+from seatrial_server.http.phases import Bounds, Timeouts
+from seatrial_server.http.turned_away import TurnedAway
 
 _SWEEP_SECONDS = 0.25
 _BACKLOG = 1024
+_CHUNK = 1024 * 1024  # heads and what else comes with a body
+
+log = logging.getLogger(__name__)
 
 
 class Ages(msgspec.Struct, frozen=True):
@@ -39,6 +46,7 @@ class Listener:
         *,
         timeouts: Timeouts | None = None,
         ages: Ages | None = None,
+        bounds: Bounds | None = None,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.application = application
@@ -48,6 +56,10 @@ class Listener:
         self.date = b""
         self.heads = Heads()
         self._ages = ages or Ages()
+        self._bounds = bounds or Bounds()
+        # One body of the greatest size must always fit.
+        self.room = max(self._bounds.unfinished_bytes, application.max_body_bytes + _CHUNK)
+        self._turned_away = 0
         self._jitter = jitter
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
@@ -57,7 +69,7 @@ class Listener:
         """Listen; returns the port, which differs from the argument when that is 0."""
         loop = asyncio.get_running_loop()
         self._tick()
-        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=_BACKLOG)
+        self._server = await loop.create_server(self._accept, host, port, backlog=_BACKLOG)
         self._sweeper = loop.create_task(self._sweep())
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -87,6 +99,12 @@ class Listener:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
+    def _accept(self) -> asyncio.Protocol:
+        if len(self._connections) < self._bounds.connections:
+            return Connection(self)
+        self._turned_away += 1
+        return TurnedAway()
+
     def opened(self, connection: Connection) -> float:
         """See `connection.Host`."""
         self._connections.add(connection)
@@ -100,6 +118,9 @@ class Listener:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             self._tick()
+            if self._turned_away:
+                logs.warning(log, "connections turned away", count=self._turned_away, bound=self._bounds.connections)
+                self._turned_away = 0
             for connection in list(self._connections):
                 connection.sweep()
 

@@ -76,6 +76,13 @@ def body_too_large(max_body_bytes: int) -> errors.RequestError:
     return errors.RequestError(413, f"the body exceeds {max_body_bytes} bytes", code="TooLarge")
 
 
+def no_room() -> errors.RequestError:
+    """All connections together hold as many unfinished bodies as they may."""
+    return errors.RequestError(
+        503, "too many large bodies arrive at once", code="Overloaded", outcome="shed", headers=b"Retry-After: 1\r\n"
+    )
+
+
 def headers_too_large() -> errors.RequestError:
     """Too many header bytes or fields."""
     return errors.RequestError(431, f"headers exceed {MAX_HEADER_BYTES} bytes or {MAX_HEADERS} fields", code="TooLarge")

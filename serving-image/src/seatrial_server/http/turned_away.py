@@ -1,0 +1,21 @@
+"""The answer to a client that comes while the port has as many connections as it may have."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+_BODY = b'{"error":"too many connections: try again later","code":"Overloaded"}'
+_ANSWER = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\n\r\n%b" % (len(_BODY), _BODY)
+)
+
+
+class TurnedAway(asyncio.Protocol):
+    """Says so and closes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        writing = cast(asyncio.Transport, transport)
+        writing.write(_ANSWER)
+        writing.close()
