@@ -37,6 +37,8 @@ REFUSED = {
     "requests.memory must be at most": {"serving": {"resources": {"requests": {"memory": "2Gi"}}}},
     "limits.timeout must be": {"serving": {"limits": {"timeout": "0s"}}},
     "maxBodyBytes must be": {"serving": {"limits": {"maxBodyBytes": "2Gi"}}},
+    "cache.maxBytes must be": {"serving": {"cache": {"maxBytes": "1Ki"}}},
+    "cache.ttl must be": {"serving": {"cache": {"ttl": "25h"}}},
     "trial.timeout must be": {"trial": {"timeout": "25h"}},
     "must have strictly increasing weights": {"rollout": {"steps": [{"weight": 50}, {"weight": 50}]}},
     "minDuration must be": {"rollout": {"steps": [{"weight": 50, "minDuration": "0s"}]}},

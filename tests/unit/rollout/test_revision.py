@@ -48,6 +48,7 @@ def recorded(content: revision.Content, number: int) -> revision.Record:
         pytest.param(
             changed("serving", limits=spec.Limits(timeout=Duration.parse("1500ms"))), "jrgt9579tn", id="limits"
         ),
+        pytest.param(changed("serving", cache=spec.Cache()), "hnrffvf4z6", id="cache"),
         pytest.param(changed("serving", image="registry/own@sha256:ab"), "d5tzgwxg4d", id="image"),
     ],
 )
@@ -66,6 +67,7 @@ def test_the_name_of_a_content_is_pinned(wish, name):
         ("quantization", {"on_failure": spec.QuantizationFailure.REJECT}),
         ("serving", {"resources": spec.Resources(requests=spec.ResourceList(cpu="1"))}),
         ("serving", {"limits": spec.Limits(max_queue_rows=1)}),
+        ("serving", {"cache": spec.Cache()}),
         ("serving", {"image": "other:1"}),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else value,

@@ -82,6 +82,12 @@ RULES = (
         "quantity(self).compareTo(quantity('1Ki')) >= 0 && quantity(self).compareTo(quantity('1Gi')) <= 0",
         "spec.serving.limits.maxBodyBytes must be between 1Ki and 1Gi",
     ),
+    Rule(
+        "spec.serving.cache.maxBytes",
+        "quantity(self).compareTo(quantity('64Ki')) >= 0 && quantity(self).compareTo(quantity('16Gi')) <= 0",
+        "spec.serving.cache.maxBytes must be between 64Ki and 16Gi",
+    ),
+    _duration("spec.serving.cache.ttl", "1s", "24h"),
     _duration("spec.trial.timeout", "1s", "24h"),
     Rule(
         "spec.rollout.steps",

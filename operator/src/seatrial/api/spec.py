@@ -101,6 +101,7 @@ class Model(Base, frozen=True, kw_only=True):
 class QuantizationMode(enum.StrEnum):
     AUTO = "Auto"
     STATIC = "Static"
+    DYNAMIC = "Dynamic"
     NONE = "None"
 
 
@@ -117,7 +118,8 @@ class Quantization(Base, frozen=True, kw_only=True):
         Meta(
             description=(
                 "Auto: static int8 when the graph has something to quantize and the package has calibration "
-                "rows, else the original. Static: int8 or onFailure. None: the original."
+                "rows, else the original. Static: int8 or onFailure. Dynamic: int8 with ranges taken at run time, "
+                "which needs no calibration rows but forbids batching. None: the original."
             )
         ),
     ] = QuantizationMode.AUTO
@@ -161,6 +163,13 @@ class Limits(Base, frozen=True, kw_only=True):
     max_body_bytes: Annotated[Bytes, Meta(description="Largest request body; more is answered 413.")] = "64Mi"
 
 
+class Cache(Base, frozen=True, kw_only=True):
+    """Answers that are given again to the same values, without running the model. Off when left out."""
+
+    max_bytes: Annotated[Bytes, Meta(description="Memory for answers; the least recently used go first.")] = "32Mi"
+    ttl: Annotated[Duration, Meta(description="Longest age of an answer.")] = seconds("1m")
+
+
 class Serving(Base, frozen=True, kw_only=True):
     """The pods that serve a version. Changing anything here makes a new revision, hence a rollout."""
 
@@ -180,6 +189,7 @@ class Serving(Base, frozen=True, kw_only=True):
     ) = None
     resources: Resources = Resources()
     limits: Limits = Limits()
+    cache: Cache | None = None
 
 
 class Trial(Base, frozen=True, kw_only=True):

@@ -51,6 +51,11 @@ def render(
         "latencyThresholdSeconds": analysis.latency.threshold.total_seconds(),
         "maxArtifactBytes": MAX_ARTIFACT_BYTES,
     }
+    if content.cache is not None:
+        document["cache"] = {
+            "maxBytes": values.quantity(content.cache.max_bytes),
+            "ttlSeconds": content.cache.ttl.total_seconds(),
+        }
     if passed is not None:
         document["expected"] = {
             "servedSha256": passed.served_sha256,

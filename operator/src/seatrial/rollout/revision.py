@@ -30,6 +30,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     quantization: spec.Quantization
     resources: spec.Resources
     limits: spec.Limits
+    cache: spec.Cache | None = None
     image: str
 
     @property
@@ -78,6 +79,7 @@ def wanted(wish: spec.Spec, *, name: str, default_image: str, known: Iterable[Re
             quantization=wish.quantization,
             resources=wish.serving.resources,
             limits=wish.serving.limits,
+            cache=wish.serving.cache,
             image=image,
         )
 

@@ -1,0 +1,50 @@
+"""What the operator writes into config.json is what the server reads: both keep types of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from seatrial.api import spec, values
+from seatrial.rollout import config as operators
+from seatrial.rollout import revision
+from seatrial_server import config as servers
+
+
+def written(**serving: object) -> str:
+    """config.json of a deployment with these serving settings."""
+    model = spec.Model(uri="http://store/7.onnx", sha256="9f86d081" * 8, version="7")
+    wish = spec.Spec(
+        model=model,
+        quantization=spec.Quantization(mode=spec.QuantizationMode.DYNAMIC),
+        serving=spec.Serving(**serving),  # type: ignore[arg-type]
+    )
+    content = revision.wanted(wish, name="churn", default_image="seatrial.dev/serving:1", known=())
+    record = revision.Record(content=content, uri=model.uri, pod_template={})
+    return operators.render(namespace="shop", name="churn", record=record, analysis=spec.Analysis())
+
+
+def read(text: str, folder: Path) -> servers.Config:
+    (folder / "config.json").write_text(text)
+    return servers.load(folder / "config.json")
+
+
+def test_every_written_field_is_read(tmp_path: Path) -> None:
+    strict = msgspec.defstruct("Strict", [], bases=(servers.Config,), forbid_unknown_fields=True, kw_only=True)
+    text = written(cache=spec.Cache())
+    msgspec.json.decode(text, type=strict)
+    settings = read(text, tmp_path)
+    assert (settings.deployment, settings.model.version, settings.quantization.mode) == ("churn", "7", "Dynamic")
+
+
+def test_the_cache_is_off_unless_asked_for(tmp_path: Path) -> None:
+    assert read(written(), tmp_path).cache is None
+    wanted = spec.Cache(max_bytes="1Mi", ttl=values.Duration.parse("90s"))
+    assert read(written(cache=wanted), tmp_path).cache == servers.Cache(max_bytes=1024**2, ttl_seconds=90)
+
+
+@pytest.mark.parametrize("mode", list(spec.QuantizationMode))
+def test_the_server_knows_every_mode_of_quantization(mode: spec.QuantizationMode) -> None:
+    assert msgspec.convert({"mode": mode.value}, servers.Quantization).mode == mode.value
