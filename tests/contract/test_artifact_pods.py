@@ -1,0 +1,43 @@
+"""A real API server takes the pods that reach their artifact through a Secret and a claim."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from tests.cluster.harness import apiserver
+from tests.unit.rollout import world as worlds
+
+from seatrial.api.spec import SecretReference
+from seatrial.rollout import children, revision, templates
+
+pytestmark = pytest.mark.apiserver
+
+
+@pytest.fixture(scope="module")
+def namespace(shop: apiserver.ApiServer) -> str:
+    """With the service account that a controller manager would make."""
+    shop.kubectl("create", "namespace", "artifacts")
+    shop.kubectl("create", "serviceaccount", "default", "-n", "artifacts")
+    return "artifacts"
+
+
+@pytest.mark.parametrize("uri", ["s3://models/churn/7.onnx", "pvc://shared-models/churn/7.onnx"])
+def test_the_pods_are_accepted_as_they_are(shop: apiserver.ApiServer, namespace: str, uri: str) -> None:
+    wish = worlds.spec("1")
+    model = msgspec.structs.replace(wish.model, uri=uri, secret_ref=SecretReference(name="store"))
+    wish = msgspec.structs.replace(wish, model=model)
+    content = revision.wanted(wish, name="churn", default_image="serving:1", known=())
+    record = children.new_record("churn", content=content, wish=wish, known={})
+    trial = templates.trial("churn", record, config="{}")
+    for name, template in (("server", record.pod_template), ("trial", trial)):
+        meta = {**template["metadata"], "name": name, "namespace": namespace}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
+        arguments = ("create", "--dry-run=server", "--validate=strict", "-o", "json", "-f", "-")
+        stored = json.loads(shop.kubectl(*arguments, input=json.dumps(pod)))
+        containers = [*stored["spec"].get("initContainers", ()), *stored["spec"]["containers"]]
+        with_secret = {one["name"] for one in containers if "envFrom" in one}
+        with_claim = {one["name"] for one in containers for mount in one["volumeMounts"] if mount["name"] == "claim"}
+        assert with_secret == {"fetch" if name == "server" else "trial"}
+        assert with_claim == (with_secret if uri.startswith("pvc") else set())
