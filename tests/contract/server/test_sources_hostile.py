@@ -269,6 +269,27 @@ def test_a_token_of_the_environment_goes_to_google(url: str, tmp_path: Path, mon
     assert Hostile.seen[0][1]["authorization"] == f"Bearer {SECRET}"
 
 
+@pytest.mark.parametrize(("at", "name"), [(on_s3, "AWS"), (on_google, "GOOGLE"), (on_azure, "AZURE")])
+def test_without_credentials_it_says_which_to_set(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: Address, name: str
+) -> None:
+    """Nothing in the environment, and no cloud around that would lend the node's identity."""
+    nowhere = "127.0.0.1:1"
+    for variable in ("AWS_ACCESS_KEY_ID", "GOOGLE_SERVICE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"):
+        monkeypatch.delenv(variable)
+    for variable, value in {
+        "AWS_METADATA_ENDPOINT": f"http://{nowhere}",
+        "GCE_METADATA_HOST": nowhere,
+        "GCE_METADATA_IP": nowhere,
+        "AZURE_MSI_ENDPOINT": f"http://{nowhere}/metadata/identity/oauth2/token",
+        "HOME": str(tmp_path),  # no stray login of the person at this machine
+    }.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(errors.Unavailable, match=f"no credentials are set and the node offers none: set {name}_"):
+        download(at(url, "ok"), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("repository", "words"),
     [
