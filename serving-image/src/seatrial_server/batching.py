@@ -135,7 +135,9 @@ class Batcher:
         self._counters.model_durations.observe(now - started)
         self._counters.batch_rows.observe(sum(job.rows for job in batch))
         for job, result in zip(batch, results, strict=True):
-            job.finish(_too_slow() if now > job.deadline else result)
+            if not job.finished:  # `Job.finish`, without a call for every request
+                job.finished = True
+                job.done(job, result if now <= job.deadline else _too_slow())
 
     def _expire(self) -> None:
         """Answer in time even while the model does not return."""

@@ -6,7 +6,7 @@ text of its numbers, or an array from a binary body. Conversion waits for the ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -27,8 +27,6 @@ class Numbers(msgspec.Struct, frozen=True, eq=False):
 
 
 Values = list[Any] | session.Array | Numbers
-Outputs = Sequence[session.Array]
-"""One array per output of the schema, with the rows of one job."""
 
 
 class Batch(msgspec.Struct, eq=False):
@@ -38,19 +36,22 @@ class Batch(msgspec.Struct, eq=False):
     rendered: dict[bool, list[tuple[bytes, bytes]]] = {}
 
 
-class Share(Sequence[session.Array]):
+class Share(msgspec.Struct, eq=False):
     """One job's rows of a batch; slices are made when they are asked for."""
 
-    __slots__ = ("batch", "end", "start")
+    batch: Batch
+    start: int
+    end: int
 
-    def __init__(self, batch: Batch, start: int, end: int) -> None:
-        self.batch, self.start, self.end = batch, start, end
+    def __iter__(self) -> Iterator[session.Array]:
+        return iter([array[self.start : self.end] for array in self.batch.arrays])
 
-    def __len__(self) -> int:
-        return len(self.batch.arrays)
-
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int) -> session.Array:
         return self.batch.arrays[index][self.start : self.end]
+
+
+Outputs = list[session.Array] | Share
+"""One array per output of the schema, with the rows of one job."""
 
 
 class Job(msgspec.Struct, eq=False, kw_only=True):

@@ -105,7 +105,9 @@ class Telemetry:
         """Count one answered request; a shed one has no duration."""
         self.requests[transport][outcome] += 1
         if outcome != "shed":
-            self.durations.observe(seconds)
+            durations = self.durations  # `observe`, without a call for every request
+            durations.counts[bisect.bisect_left(durations.edges, seconds)] += 1
+            durations.total += seconds
             if outcome in _FAILED:
                 self.failed_seconds += seconds
 

@@ -18,7 +18,7 @@ import httptools
 from seatrial_server import errors
 from seatrial_server.http import rules
 from seatrial_server.http.exchange import Application, Exchange
-from seatrial_server.http.heads import Head, Heads
+from seatrial_server.http.heads import Heads
 from seatrial_server.http.phases import Phase, Timeouts
 
 _MAX_PIPELINED = 64
@@ -96,7 +96,12 @@ class Connection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n") + 4
             head = self._host.heads.find(data[:end])
             if head is not None and head.length == len(data) - end:
-                self._known(head, data[end:])
+                # A whole request with a head that the parser knows: it stands between two messages and stays there.
+                exchange = Exchange(self, head.target, head.method, head.headers, data[end:], True, time.perf_counter())
+                self._pending.append(exchange)
+                self._only = exchange
+                self.phase = _BUSY
+                self._host.application.handle(exchange)
                 return
             self._wait_for(Phase.HEAD, self._host.timeouts.head)
         elif self.phase is Phase.BODY:
@@ -215,24 +220,25 @@ class Connection(asyncio.Protocol):
             self._pause_reading()
         self._host.application.handle(exchange)
 
-    def _known(self, head: Head, body: bytes) -> None:
-        """A whole request with a head that the parser knows; it stands between two messages and stays there."""
-        exchange = Exchange(
-            self, head.target, method=head.method, headers=head.headers, body=body, started=time.perf_counter()
-        )
-        self._pending.append(exchange)
-        self._only = exchange
-        self.phase = _BUSY
-        self._host.application.handle(exchange)
-
     # The application's side
 
     def answered(self) -> None:
         """Called by an exchange. While a chunk is being parsed the answers wait for its end."""
-        if self._only is not None:
-            self._write_only(self._only)
-        elif not self._feeding:
+        exchange, host = self._only, self._host
+        if exchange is None:
+            if not self._feeding:
+                self._flush()
+            return
+        # What `_flush` and `_settle` come to for one request with a known head.
+        self._only = None
+        if host.retiring or host.now > self._retire_at or self._write_paused or exchange.response is None:
             self._flush()
+            return
+        self._pending.clear()
+        self.served += 1
+        self.phase, self.deadline = _IDLE, host.now + host.timeouts.idle  # first: a full buffer makes it WRITING
+        head, body = exchange.response
+        self._transport.write(b"%b%b\r\n%b" % (head, host.date, body))
 
     # The listener's side
 
@@ -295,19 +301,6 @@ class Connection(asyncio.Protocol):
         exchange.keep_alive = False
         self._pending.append(exchange)
         exchange.fail(error)
-
-    def _write_only(self, exchange: Exchange) -> None:
-        """What `_flush` and `_settle` come to for one request with a known head."""
-        self._only = None
-        host = self._host
-        if host.retiring or host.now > self._retire_at or self._write_paused or exchange.response is None:
-            self._flush()
-            return
-        head, body = exchange.response
-        self._pending.clear()
-        self.served += 1
-        self.phase, self.deadline = _IDLE, host.now + host.timeouts.idle  # first: a full buffer makes it WRITING
-        self._transport.write(b"%b%b\r\n%b" % (head, host.date, body))
 
     def _flush(self) -> None:
         """Write every answer whose turn has come."""

@@ -28,8 +28,16 @@ class Encoder:
         self, request_id: str, outputs: Outputs, reply: Reply, *, degraded: str = ""
     ) -> tuple[bytes, int | None]:
         """The body, and the length of its JSON part when a binary part follows. `degraded` marks the answer."""
-        if type(outputs) is Share and reply.uniform is not None and outputs.end - outputs.start == 1 and not degraded:
-            return self._line(request_id, outputs, as_binary=reply.uniform)
+        uniform = reply.uniform
+        if type(outputs) is Share and uniform is not None and outputs.end - outputs.start == 1 and not degraded:
+            # One row of a batch, all outputs in the same form: the first row that is asked for renders them all.
+            batch = outputs.batch
+            rendered = batch.rendered.get(uniform)
+            if rendered is None:
+                rendered = batch.rendered[uniform] = self._lines(batch.arrays, as_binary=uniform)
+            rest, part = rendered[outputs.start]
+            head = b"%b%b%b" % (self._start, orjson.dumps(request_id), rest)
+            return (head + part, len(head)) if uniform else (head, None)
         documents, tail = [], []
         for index, as_binary in reply.outputs:
             array = outputs[index]
@@ -44,15 +52,6 @@ class Encoder:
         mark = b',"parameters":{"degraded":%s}' % orjson.dumps(degraded) if degraded else b""
         head = b'%s%s%s,"outputs":[%s]}' % (self._start, orjson.dumps(request_id), mark, b",".join(documents))
         return (head + b"".join(tail), len(head)) if tail else (head, None)
-
-    def _line(self, request_id: str, share: Share, *, as_binary: bool) -> tuple[bytes, int | None]:
-        """All outputs of one row of a batch, all in the same form: the first row that is asked for renders them all."""
-        rendered = share.batch.rendered.get(as_binary)
-        if rendered is None:
-            rendered = share.batch.rendered[as_binary] = self._lines(share.batch.arrays, as_binary=as_binary)
-        rest, tail = rendered[share.start]
-        head = b"%b%b%b" % (self._start, orjson.dumps(request_id), rest)
-        return (head + tail, len(head)) if as_binary else (head, None)
 
     def _lines(self, arrays: Sequence[session.Array], *, as_binary: bool) -> list[tuple[bytes, bytes]]:
         """For each row what follows the id in its answer, and its binary part."""

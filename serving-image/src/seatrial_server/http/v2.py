@@ -99,7 +99,8 @@ class V2:
             log.exception("answer could not be encoded")
             self._finish(exchange, _internal())
             return
-        self._count("degraded" if job.degraded else "ok", exchange)
+        self._counters.in_flight -= 1
+        self._counters.finished("degraded" if job.degraded else "ok", time.perf_counter() - exchange.started)
         content_type, headers = JSON, b""
         if header_length is not None:
             content_type, headers = BINARY, b"Inference-Header-Content-Length: %d\r\n" % header_length
@@ -127,12 +128,9 @@ class V2:
         if error.outcome == "error":
             traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
             tracing.failed(error, transport="rest", traceparent=traceparent)
-        self._count(error.outcome, exchange)
-        exchange.fail(error)
-
-    def _count(self, outcome: errors.Outcome, exchange: Exchange) -> None:
         self._counters.in_flight -= 1
-        self._counters.finished(outcome, time.perf_counter() - exchange.started)
+        self._counters.finished(error.outcome, time.perf_counter() - exchange.started)
+        exchange.fail(error)
 
     # Everything else
 
