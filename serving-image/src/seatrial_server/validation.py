@@ -148,9 +148,9 @@ class NumberGuard:
         dtype, self._floating = datatypes.BY_NAME[spec.datatype].dtype, datatypes.BY_NAME[spec.datatype].floating
         self._policies, self._count = _Policies(spec, columns), len(columns)
         limits: Any = np.finfo(dtype) if self._floating else np.iinfo(dtype)
-        ranges = [column.range or (-math.inf, math.inf) for column in columns]
-        self._low = np.array([_bound(low, limits, floating=self._floating) for low, _ in ranges], dtype)
-        self._high = np.array([_bound(high, limits, floating=self._floating, up=False) for _, high in ranges], dtype)
+        low = [_bound(column.lowest, limits, floating=self._floating) for column in columns]
+        high = [_bound(column.highest, limits, floating=self._floating, up=False) for column in columns]
+        self._low, self._high = np.array(low, dtype), np.array(high, dtype)
         self._categories = [
             (index, np.array(column.categories, dtype)) for index, column in enumerate(columns) if column.categories
         ]

@@ -40,6 +40,8 @@ ONE_SIDED = F("a", range=(0, float("inf")))
         (ONE_SIDED, "FP32", 3e38, ""),
         (ONE_SIDED, "FP32", np.inf, "NotFinite"),
         (ONE_SIDED, "FP16", 60000, ""),
+        (F("a", range=(None, 3)), "FP32", -1e30, ""),
+        (F("a", range=(None, 3)), "FP32", 4, "OutOfRange"),
         (F("a"), "FP32", np.nan, "NotFinite"),
         (F("a", range=(0.5, 2.5)), "INT64", 0, "OutOfRange"),
         (F("a", range=(0.5, 2.5)), "INT64", 2, ""),

@@ -55,7 +55,7 @@ def _check(feature: schema.Feature, spec: schema.TensorSpec) -> None:
     label = f"feature {feature.name!r}"
     if feature.range and feature.categories:
         raise _invalid(f"{label}: give range or categories, not both")
-    if feature.range and not feature.range[0] <= feature.range[1]:
+    if not feature.lowest <= feature.highest:
         raise _invalid(f"{label}: range must be [lowest, highest]")
     if (feature.range and spec.datatype in ("BYTES", "BOOL")) or (feature.categories and spec.datatype == "BOOL"):
         raise _invalid(
@@ -75,8 +75,8 @@ def _check_default(feature: schema.Feature, spec: schema.TensorSpec) -> None:
     value, label = feature.default, f"feature {feature.name!r}"
     if value is None or not _fits(value, spec):
         raise _invalid(f"{label}: impute needs a default that is {spec.datatype}")
-    inside = feature.range is None or feature.range[0] <= float(value) <= feature.range[1]
-    if not inside or (feature.categories and value not in feature.categories):
+    outside = feature.range and not feature.lowest <= float(value) <= feature.highest
+    if outside or (feature.categories and value not in feature.categories):
         raise _invalid(f"{label}: the default must be {feature.bound}")
 
 

@@ -5,6 +5,7 @@ Pure: knows neither ONNX Runtime nor HTTP. The server validates every request ag
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -55,13 +56,14 @@ class Schema(msgspec.Struct, frozen=True):
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One column of an input, which may be left out when the model has only one.
 
-    `range` is inclusive; an open end is -.inf or .inf. `policy` is for a value outside of `range` or `categories`,
-    `missing` for NaN, null and (in BYTES) the empty string. `default` is the value that impute puts in their place.
+    `range` is inclusive; an open end is null or infinite (JSON knows no infinity, so the manifest says null). `policy`
+    is for a value outside of `range` or `categories`, `missing` for NaN, null and (in BYTES) the empty string.
+    `default` is the value that impute puts in their place.
     """
 
     name: str
     input: str = ""
-    range: tuple[float, float] | None = None
+    range: tuple[float | None, float | None] | None = None
     categories: tuple[Value, ...] = ()
     policy: Literal["reject", "clip", "impute"] = "reject"
     missing: Literal["reject", "impute"] = "reject"
@@ -73,7 +75,17 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.categories:
             more = ", ..." if len(self.categories) > _NAMED else ""
             return f"one of {', '.join(map(repr, self.categories[:_NAMED]))}{more}"
-        return f"in [{self.range[0]:g}, {self.range[1]:g}]" if self.range else "a finite number"
+        return f"in [{self.lowest:g}, {self.highest:g}]" if self.range else "a finite number"
+
+    @property
+    def lowest(self) -> float:
+        """The lower end, maybe infinite."""
+        return -math.inf if self.range is None or self.range[0] is None else self.range[0]
+
+    @property
+    def highest(self) -> float:
+        """The upper end, maybe infinite."""
+        return math.inf if self.range is None or self.range[1] is None else self.range[1]
 
 
 class OutputNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
