@@ -14,6 +14,8 @@ from seatrial.api.values import milliseconds
 from . import bounds, children, conditions, facts, looking, names, narrative, traffic
 from .decision import NOW, Case, Decision, Situation
 
+SETTLE = timedelta(milliseconds=250)  # until a scrape at the very end of a slot can be read
+
 
 class Plan(facts.Fact, frozen=True, kw_only=True):
     """What a pass does, in this order: keep the evidence of a verdict, write status, apply, delete, tell."""
@@ -256,4 +258,13 @@ def _look_again(case: Case, after: status.Status, decision: Decision) -> timedel
         wishes += [interval, max(after.previous.warm_until - case.now, NOW)]
     if _draining(after):
         wishes.append(interval)
+    if (since := _judged_since(after)) is not None:
+        wishes.append(interval - (case.now - since) % interval + SETTLE)
     return min((wish for wish in wishes if wish is not None), default=None)
+
+
+def _judged_since(after: status.Status) -> datetime | None:
+    """Where the time slots of the present window begin: a look is worth most right after one has ended."""
+    if after.candidate is not None:
+        return after.candidate.weight_since
+    return after.stable.since if after.previous is not None and after.stable is not None else None
