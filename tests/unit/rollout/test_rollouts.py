@@ -357,7 +357,7 @@ def test_pods_that_vanish_in_the_canary_end_it_at_the_start_timeout():
 CHANGES = st.sampled_from(["1", "2", "3", "wait", "errors", "blind", "stuck", "abort", "retry", "promote", "replicas"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(changes=st.lists(CHANGES, min_size=1, max_size=12))
 def test_whatever_happens_promises_hold_and_a_second_look_changes_nothing(changes):
     world = installed()
