@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "rollbacks", "serving")
+BENCHES = ("detection", "quantization", "rollbacks", "serving")
 
 
 @click.group(invoke_without_command=True)

@@ -54,7 +54,7 @@ def build() -> list[Model]:
         Model(
             name="mlp",
             title="int8 perceptron 256-512-512-10",
-            content=_quantized(_perceptron((256, 512, 512, 10)), wide),
+            content=_quantized(perceptron(), wide),
             rows=wide,
             precision="int8-static",
         ),
@@ -113,7 +113,8 @@ def _exported(estimator: Any) -> bytes:
     return bytes(exported.SerializeToString())
 
 
-def _perceptron(sizes: tuple[int, ...]) -> onnx.ModelProto:
+def perceptron(sizes: tuple[int, ...] = (256, 512, 512, 10)) -> onnx.ModelProto:
+    """Random weights, in fp32."""
     random, nodes, constants, value = np.random.default_rng(0), [], [], "x"
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         weights = random.standard_normal((inputs, outputs)).astype(np.float32) / np.float32(np.sqrt(inputs))
