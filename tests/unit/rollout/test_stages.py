@@ -342,6 +342,21 @@ def test_a_blind_candidate_keeps_its_weight_for_a_while_then_loses_it_without_a_
     assert back.candidate == build.in_step(weight_since=build.at(200))
 
 
+@pytest.mark.parametrize(
+    ("misconfigured", "situation"),
+    [
+        pytest.param(False, decision.Situation.PROGRESSING, id="outage"),
+        pytest.param(True, decision.Situation.FAILED, id="wrong setting"),
+    ],
+)
+def test_a_prometheus_that_refuses_stalls_and_one_that_is_down_is_waited_for(misconfigured, situation):
+    look = build.look("Error", reason=Reason.METRICS_UNAVAILABLE, misconfigured=misconfigured)
+    found = judged(look)
+    assert (found.situation, found.verdict, place(found)) == (situation, None, (1, 10, False))
+    waiting = answer(takeover.starting(build.case(candidate=build.starting(), look=look)))
+    assert waiting.situation is situation
+
+
 def test_sight_in_between_starts_the_blind_clock_anew():
     seen = judged(build.look(candidate_requests=1), candidate=build.in_step(blind_since=build.START))
     assert seen.candidate == build.in_step()

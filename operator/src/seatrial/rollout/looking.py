@@ -34,6 +34,7 @@ class Look(facts.Fact, frozen=True, kw_only=True):
     at: datetime
     alone: bool = False  # judged by itself, not against stable
     soak: bool = False  # about stable after its promotion, not about a candidate
+    misconfigured: bool = False  # Prometheus refuses the query: waiting won't help
     window: timedelta = timedelta(0)
     observed: timedelta = timedelta(0)
     stable_requests: int = 0
@@ -91,7 +92,13 @@ def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:
     unseen = status.Reason.METRICS_UNAVAILABLE
     if sight.error:
         return Look(
-            outcome=Outcome.ERROR, reason=unseen, message=sight.error, at=now, alone=asked.alone, soak=asked.soak
+            outcome=Outcome.ERROR,
+            reason=unseen,
+            message=sight.error,
+            at=now,
+            alone=asked.alone,
+            soak=asked.soak,
+            misconfigured=sight.misconfigured,
         )
     reading = _read(snapshot, asked, sight.series, start=asked.since, end=now)
     if reading.blind:

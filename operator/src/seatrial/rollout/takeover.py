@@ -252,6 +252,7 @@ def _blind(case: Case, candidate: status.Candidate) -> Decision:
         Reason.METRICS_UNAVAILABLE,
         f"{who(case)}: {why}",
         phase=Phase.PROMOTING if candidate.promoting else Phase.CANARY,
+        situation=_without_metrics(case),
         candidate=candidate,
         look_again=analysis.interval,
     )
@@ -267,9 +268,15 @@ def _unseen(case: Case, candidate: status.Candidate) -> Decision:
         Reason.METRICS_UNAVAILABLE if failing or case.now - since >= analysis.blind_timeout else Reason.STARTING,
         f"{who(case)}: pods Ready, waits for their metrics: {look.message if look else 'no look yet'}",
         phase=Phase.STARTING,
+        situation=_without_metrics(case),
         candidate=msgspec.structs.replace(candidate, blind_since=since),
         look_again=analysis.interval,
     )
+
+
+def _without_metrics(case: Case) -> Situation:
+    """Stalled, though still looking, when somebody has to change a setting; an outage is waited for."""
+    return Situation.FAILED if case.look is not None and case.look.misconfigured else Situation.PROGRESSING
 
 
 def _hold(case: Case, candidate: status.Candidate, reason: Reason, message: str) -> Decision:
