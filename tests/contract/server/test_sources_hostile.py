@@ -26,7 +26,7 @@ from seatrial_server import errors
 
 SECRET = "not-to-be-seen"
 ETAG = '"version-1"'
-IMPATIENT = msgspec.structs.replace(QUICK, connect_and_read=0.2)
+SOON = msgspec.structs.replace(QUICK, connect_and_read=0.2, slowest=64 * 1024)
 
 
 class Hostile(http.server.BaseHTTPRequestHandler):
@@ -207,7 +207,7 @@ def test_two_versions_are_never_mixed(url: str, tmp_path: Path, at: Address) -> 
 def test_a_store_in_trouble_is_tried_again_in_vain(
     url: str, tmp_path: Path, at: Address, behaviour: str, words: str
 ) -> None:
-    patience = msgspec.structs.replace(IMPATIENT, slowest=64 * 1024)
+    patience = SOON if behaviour in ("stalled", "trickle") else QUICK
     with pytest.raises(errors.Unavailable, match=rf"({words}).*\(attempt 3\): check that the store answers") as caught:
         download(at(url, behaviour), tmp_path, patience=patience)
     assert SECRET not in str(caught.value)

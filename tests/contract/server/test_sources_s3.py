@@ -122,13 +122,15 @@ def test_anonymous_access_is_a_switch_and_refused_for_what_is_private(
         download("s3://bucket/models/big file%20.onnx", tmp_path)
 
 
-def test_plain_http_is_for_loopback_unless_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.invalid:9000")
+def test_plain_http_is_for_loopback_unless_allowed(
+    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.0.0.0 leads to this machine too, but is not written as a loopback address."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.replace("127.0.0.1", "0.0.0.0"))
     with pytest.raises(errors.Rejected, match=r"plain http needs AWS_ALLOW_HTTP=true beside AWS_ENDPOINT_URL"):
-        download("s3://bucket/model.onnx", tmp_path)
+        download("s3://bucket/models/big file%20.onnx", tmp_path)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    with pytest.raises(errors.Unavailable, match="the connection failed"):
-        download("s3://bucket/model.onnx", tmp_path)
+    assert download("s3://bucket/models/big file%20.onnx", tmp_path) == CONTENT
 
 
 def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

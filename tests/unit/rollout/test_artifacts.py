@@ -10,7 +10,7 @@ import pytest
 from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import SecretReference, Spec
-from seatrial.api.status import Commands, Phase
+from seatrial.api.status import Phase
 from seatrial.rollout import children, facts, report, revision, templates
 
 REFUSED = report.Report(outcome=report.Outcome.REJECTED, reason="FetchRefused", message="denied")
@@ -101,14 +101,37 @@ def test_another_address_of_the_same_bytes_changes_nothing_that_runs(changed: Sp
     assert plan.status.phase is Phase.STABLE
 
 
-def test_a_trial_that_failed_for_its_credentials_is_tried_again_with_the_right_ones() -> None:
+def test_a_trial_that_failed_for_its_credentials_is_tried_again_with_others() -> None:
     world = World(at("s3://models/1.onnx", secret="wrong"))
     world.trial_result = lambda version: REFUSED
     world.run(lambda one: one.status.phase is Phase.STALLED)
     world.trial_result = lambda version: worlds.PASSED
     world.spec = at("s3://models/right.onnx", secret="right")
-    world.tokens = Commands(retry="1")
     world.run(lambda one: one.status.phase is Phase.STABLE)
     (made,) = world.records.values()
     assert (made.uri, made.secret) == ("s3://models/right.onnx", "right")
     assert containers(made.pod_template)["fetch"]["envFrom"] == [{"secretRef": {"name": "right"}}]
+
+
+def test_the_second_address_is_tried_once_and_its_refusal_stands() -> None:
+    world = World(at("s3://models/1.onnx"))
+    world.trial_result = lambda version: REFUSED
+    world.run(lambda one: one.status.phase is Phase.STALLED)
+    world.spec = at("s3://models/also-wrong.onnx")
+    world.step()
+    assert world.status.phase is Phase.TRIAL
+    world.run(lambda one: one.status.phase is Phase.STALLED)
+    for _ in range(5):
+        world.step()
+        assert world.status.phase is Phase.STALLED
+
+
+def test_another_address_is_no_pardon_for_a_regression() -> None:
+    world = World(at("http://store/1.onnx")).run(lambda one: one.status.phase is Phase.STABLE)
+    world.error_share["2"] = 0.5
+    world.spec = at("http://store/2.onnx", version="2")
+    world.run(lambda one: one.status.phase is Phase.ROLLED_BACK)
+    world.spec = at("http://elsewhere/2.onnx", version="2")
+    for _ in range(5):
+        world.step()
+        assert world.status.phase is Phase.ROLLED_BACK

@@ -14,6 +14,7 @@ come before everything that can fail, so a deadline is kept even while the API s
 | candidate_superseded         | another revision is wanted                       | weight 0, Superseded             |
 | wanted_is_stable             | what is wanted serves                            | soak, then done                  |
 | retry_requested              | a new retry token on a rejected revision         | the rejection is forgotten       |
+| address_corrected            | refused on trial, now another uri or secretRef   | the rejection is forgotten       |
 | wanted_was_rejected          | the wanted revision has a rejection              | Stalled                          |
 | new_candidate                | none yet                                         | Trial; known trial: pods start   |
 | on_trial                     | its Job runs or has ended                        | Starting, or Rejected            |
@@ -42,6 +43,7 @@ RULES: Sequence[Rule] = (
     stages.candidate_superseded,
     stages.wanted_is_stable,
     stages.retry_requested,
+    stages.address_corrected,
     stages.wanted_was_rejected,
     stages.new_candidate,
     stages.on_trial,

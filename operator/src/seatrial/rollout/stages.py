@@ -35,6 +35,24 @@ def retry_requested(case: Case) -> Decision | None:
     )
 
 
+def address_corrected(case: Case) -> Decision | None:
+    """The same bytes from another place: a refusal on trial may have been about the place. Once a change: the record
+    on file is replaced in the same pass."""
+    verdict, on_file = case.snapshot.verdict(case.wanted), case.snapshot.records.get(case.wanted)
+    if verdict is None or verdict.verdict is not VerdictKind.REJECTED or verdict.reason not in TRIAL_FAILURES:
+        return None
+    if on_file is None or on_file == case.snapshot.wanted:
+        return None
+    return decide(
+        case,
+        Reason.PENDING,
+        f"{who(case)}: tried again, spec.model.uri or secretRef has changed",
+        phase=Phase.PENDING,
+        forgiven=case.wanted,
+        look_again=NOW,
+    )
+
+
 def candidate_superseded(case: Case) -> Decision | None:
     """Another revision is wanted now: the candidate leaves without a memory against it."""
     candidate = case.candidate

@@ -42,7 +42,7 @@ _KINDS = {
     "s3": Kind(
         "bucket",
         "AWS",
-        ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+        ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_ENDPOINT_URL"),
         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION (AWS_SKIP_SIGNATURE=true for public ones)",
     ),
     "gs": Kind(
@@ -101,8 +101,13 @@ def _store(scheme: str, container: str, timeout: float) -> store.ObjectStore:
     return store.AzureStore(container, client_options=client, retry_config=_NO_RETRY)
 
 
+def _endpoint(kind: Kind) -> str:
+    """Name of the variable that counts."""
+    return next((name for name in kind.endpoints if os.environ.get(name)), kind.endpoints[-1])
+
+
 def _may_be_plain(kind: Kind) -> bool:
-    endpoint = next((os.environ[name] for name in kind.endpoints if os.environ.get(name)), "")
+    endpoint = os.environ.get(_endpoint(kind), "")
     return addresses.is_loopback(endpoint) or addresses.switched_on(f"{kind.prefix}_ALLOW_HTTP")
 
 
@@ -142,10 +147,10 @@ def _other(text: str, ask: source.Ask, kind: Kind) -> Exception:
     if "non-partial response" in text or "unexpected range" in text.lower():
         return source.Transient("the store cannot go on in the middle of an object", restart=True)
     if "TooManyRedirects" in text:
-        return source.refused(ask.uri, f"the store redirects in circles: check {kind.endpoints[0]}")
+        return source.refused(ask.uri, f"the store redirects in circles: check {_endpoint(kind)}")
     status = re.search(r"\bstatus: (\d{3})", text)
     if status is not None and int(status[1]) < 500 and int(status[1]) not in _RETRIED:
-        advice = f"check {kind.endpoints[0]}, the region and spec.model.uri"
+        advice = f"check {_endpoint(kind)}, the region and spec.model.uri"
         return source.refused(ask.uri, f"the store answered {status[1]} {_code(text)}".rstrip() + f": {advice}")
     if status is not None:
         return source.Transient(f"the store answered {status[1]}")
@@ -154,11 +159,11 @@ def _other(text: str, ask: source.Ask, kind: Kind) -> Exception:
     if "IncompleteBody" in text or "UnexpectedEof" in text:
         return source.Transient("the connection ended too early")
     if "BadScheme" in text or "URL scheme is not allowed" in text:
-        return source.refused(ask.uri, f"plain http needs {kind.prefix}_ALLOW_HTTP=true beside {kind.endpoints[0]}")
+        return source.refused(ask.uri, f"plain http needs {kind.prefix}_ALLOW_HTTP=true beside {_endpoint(kind)}")
     if re.search(r"kind: (Connect|Request|Interrupted|Unknown|Decode)", text):
         return source.Transient("the connection failed")
     first = source.scrub(text.partition("\n")[0])[:200]
-    return source.refused(ask.uri, f"{first}: check spec.model.uri, {kind.credentials} and {kind.endpoints[0]}")
+    return source.refused(ask.uri, f"{first}: check spec.model.uri, {kind.credentials} and {_endpoint(kind)}")
 
 
 def _code(text: str) -> str:
