@@ -106,9 +106,13 @@ class Scene:
         )
         await self.gateway.apply(children._config_map(seen, seen.wanted, passed))
 
+    def await_pods(self, count: int) -> None:
+        """The controllers have made the servers' pods."""
+        waiting.until(lambda: len(self.listed("pods", *SERVERS)) == count, what=f"{count} pods made", seconds=30)
+
     def start_pods(self, count: int) -> None:
         """What a node and the endpoints' controller (which wants a node) would do: pods run, the Service finds them."""
-        waiting.until(lambda: len(self.listed("pods", *SERVERS)) == count, what="pods made", seconds=30)
+        self.await_pods(count)
         ends = []
         for number, pod in enumerate(self.listed("pods", *SERVERS)):
             name, address = pod["metadata"]["name"], f"198.19.1.{number + 1}"
@@ -166,6 +170,8 @@ async def test_a_first_version_from_the_smallest_object_to_stable(scene: Scene) 
     await scene.pass_the_trial()
     await scene.settle()
     assert scene.kinds() == {"ControllerRevision", "Service", "Job", "ConfigMap", "Deployment"}
+    scene.await_pods(2)
+    await scene.settle()
     await scene.assert_at_rest()
 
     scene.start_pods(2)
@@ -187,7 +193,7 @@ async def test_the_scale_subresource_finds_the_pods(scene: Scene) -> None:
     assert len(scene.listed("pods", "-l", scale["status"]["selector"])) == 2
     scene.kubectl("scale", "modeldeployment", "churn", "--replicas=3")
     await scene.settle()
-    waiting.until(lambda: len(scene.listed("pods", *SERVERS)) == 3, what="a third pod", seconds=30)
+    scene.await_pods(3)
 
 
 async def test_every_field_of_a_status_is_kept_by_the_schema(scene: Scene) -> None:
