@@ -172,7 +172,7 @@ rounds of the variants alternate.
 {chr(10).join(rows)}
 
 *Answers as fp32*: rows with the same label, each run alone. *Changed by a neighbour*: rows that get another label when
-a row with one value {_OUTLIER:.0f} times larger than usual joins their batch. Dynamic int8 takes one scale from the whole
-batch: the server never batches it, and never chooses it by itself. Trees and linear classifiers of `ai.onnx.ml` have
-nothing to quantize and are served as they are; the trial's report says `NotApplicable`.
+a row with one value {_OUTLIER:.0f} times larger than usual joins their batch. Dynamic int8 takes one scale from the
+whole batch: the server never batches it, and never chooses it by itself. Trees and linear classifiers of `ai.onnx.ml`
+have nothing to quantize and are served as they are; the trial's report says `NotApplicable`.
 """

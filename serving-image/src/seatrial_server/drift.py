@@ -15,6 +15,7 @@ import numpy as np
 from seatrial_server.model import profile, schema, session
 
 _PENDING_ROWS = 256
+_PENDING_BYTES = 4 * 1024 * 1024
 Arrays = Sequence[session.Array]
 Tensors = Mapping[int, session.Array]
 """Those with bins, by position in the schema."""
@@ -101,7 +102,7 @@ class Drift:
         self._features, self._predictions = Counts(reference.features, inputs), Counts(reference.outputs, outputs)
         self._lock = threading.Lock()
         self._pending: list[tuple[Arrays, Arrays]] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
         pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
         self._lines = [
             _lines("feature", "feature", reference.features, pairs),
@@ -128,7 +129,8 @@ class Drift:
         with self._lock:
             self._pending.append((inputs, outputs))
             self._rows += len(inputs[0])
-            if self._rows >= _PENDING_ROWS:
+            self._bytes += sum(array.nbytes for array in inputs) + sum(array.nbytes for array in outputs)
+            if self._rows >= _PENDING_ROWS or self._bytes >= _PENDING_BYTES:
                 self._settle()
 
     def exposition(self) -> str:
@@ -143,7 +145,7 @@ class Drift:
         return "".join([*text, self._reference])
 
     def _settle(self) -> None:
-        pending, self._pending, self._rows = self._pending, [], 0
+        pending, self._pending, self._rows, self._bytes = self._pending, [], 0, 0
         if not pending:
             return
         for side, counts in enumerate((self._features, self._predictions)):
