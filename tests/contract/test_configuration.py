@@ -33,7 +33,7 @@ def read(text: str, folder: Path) -> servers.Config:
 
 def test_every_written_field_is_read(tmp_path: Path) -> None:
     strict = msgspec.defstruct("Strict", [], bases=(servers.Config,), forbid_unknown_fields=True, kw_only=True)
-    text = written(cache=spec.Cache())
+    text = written(cache=spec.Cache(), fallback=spec.Fallback(mode=spec.FallbackMode.STATIC))
     msgspec.json.decode(text, type=strict)
     settings = read(text, tmp_path)
     assert (settings.deployment, settings.model.version, settings.quantization.mode) == ("churn", "7", "Dynamic")
@@ -43,6 +43,12 @@ def test_the_cache_is_off_unless_asked_for(tmp_path: Path) -> None:
     assert read(written(), tmp_path).cache is None
     wanted = spec.Cache(max_bytes="1Mi", ttl=values.Duration.parse("90s"))
     assert read(written(cache=wanted), tmp_path).cache == servers.Cache(max_bytes=1024**2, ttl_seconds=90)
+
+
+def test_the_fallback_is_none_unless_asked_for(tmp_path: Path) -> None:
+    assert read(written(), tmp_path).fallback.mode == "None"
+    wanted = spec.Fallback(mode=spec.FallbackMode.STATIC)
+    assert read(written(fallback=wanted), tmp_path).fallback.mode == "Static"
 
 
 @pytest.mark.parametrize("mode", list(spec.QuantizationMode))

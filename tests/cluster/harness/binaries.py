@@ -81,6 +81,13 @@ PROMETHEUS = Program(
     module=_PROMETHEUS_MODULE,
     package="./cmd/prometheus",
 )
+PROMTOOL = Program(
+    "promtool",
+    f"promtool {_PROMETHEUS}",
+    f"-s -w -X github.com/prometheus/common/version.Version={_PROMETHEUS}",
+    module=_PROMETHEUS_MODULE,
+    package="./cmd/promtool",
+)
 PAUSE = Program("pause", "the pause program", "-s -w", folder=paths.HARNESS / "pause")
 # The stores that the contract tests of model artifacts talk to; no part of a cluster.
 S3_SERVER = Program(

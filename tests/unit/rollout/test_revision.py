@@ -49,6 +49,10 @@ def recorded(content: revision.Content, number: int) -> revision.Record:
             changed("serving", limits=spec.Limits(timeout=Duration.parse("1500ms"))), "jrgt9579tn", id="limits"
         ),
         pytest.param(changed("serving", cache=spec.Cache()), "hnrffvf4z6", id="cache"),
+        pytest.param(changed("serving", fallback=spec.Fallback()), "krt9f44fhr", id="no fallback, said out loud"),
+        pytest.param(
+            changed("serving", fallback=spec.Fallback(mode=spec.FallbackMode.STATIC)), "p4pg46w4f7", id="fallback"
+        ),
         pytest.param(changed("serving", image="registry/own@sha256:ab"), "d5tzgwxg4d", id="image"),
     ],
 )
@@ -68,6 +72,7 @@ def test_the_name_of_a_content_is_pinned(wish, name):
         ("serving", {"resources": spec.Resources(requests=spec.ResourceList(cpu="1"))}),
         ("serving", {"limits": spec.Limits(max_queue_rows=1)}),
         ("serving", {"cache": spec.Cache()}),
+        ("serving", {"fallback": spec.Fallback(mode=spec.FallbackMode.STATIC)}),
         ("serving", {"image": "other:1"}),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else value,

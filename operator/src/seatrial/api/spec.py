@@ -170,6 +170,25 @@ class Cache(Base, frozen=True, kw_only=True):
     ttl: Annotated[Duration, Meta(description="Longest age of an answer.")] = seconds("1m")
 
 
+class FallbackMode(enum.StrEnum):
+    NONE = "None"
+    STATIC = "Static"
+
+
+class Fallback(Base, frozen=True, kw_only=True):
+    """What a client gets when the model fails or can't keep up. An error, when left out."""
+
+    mode: Annotated[
+        FallbackMode,
+        Meta(
+            description=(
+                "Static: the fixed answer in the package's model.yaml, marked and counted as degraded; a version "
+                "without one is rejected. None: an error."
+            )
+        ),
+    ] = FallbackMode.NONE
+
+
 class Serving(Base, frozen=True, kw_only=True):
     """The pods that serve a version. Changing anything here makes a new revision, hence a rollout."""
 
@@ -190,6 +209,7 @@ class Serving(Base, frozen=True, kw_only=True):
     resources: Resources = Resources()
     limits: Limits = Limits()
     cache: Cache | None = None
+    fallback: Fallback | None = None
 
 
 class Trial(Base, frozen=True, kw_only=True):

@@ -56,6 +56,8 @@ def render(
             "maxBytes": values.quantity(content.cache.max_bytes),
             "ttlSeconds": content.cache.ttl.total_seconds(),
         }
+    if content.fallback is not None:
+        document["fallback"] = {"mode": content.fallback.mode}
     if passed is not None:
         document["expected"] = {
             "servedSha256": passed.served_sha256,

@@ -31,6 +31,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     resources: spec.Resources
     limits: spec.Limits
     cache: spec.Cache | None = None
+    fallback: spec.Fallback | None = None
     image: str
 
     @property
@@ -80,6 +81,7 @@ def wanted(wish: spec.Spec, *, name: str, default_image: str, known: Iterable[Re
             resources=wish.serving.resources,
             limits=wish.serving.limits,
             cache=wish.serving.cache,
+            fallback=None if wish.serving.fallback == spec.Fallback() else wish.serving.fallback,
             image=image,
         )
 

@@ -45,7 +45,9 @@ def run(settings: config.Config, work: Path) -> manifest.Manifest:
     )
     prepared = msgspec.convert(result, manifest.Manifest)
     if settings.fallback.mode == "Static" and not prepared.card.fallback:
-        raise errors.Rejected("InvalidModel", "fallback.mode is Static, but model.yaml of the package has no fallback")
+        raise errors.Rejected(
+            "InvalidModel", "serving.fallback.mode is Static, but model.yaml of the package has no fallback"
+        )
     return prepared
 
 
