@@ -65,7 +65,7 @@ def json_request(model: Model, row: int) -> bytes:
     """One row as a V2 JSON request, head and body."""
     values = [round(float(value), 6) for value in model.rows[row]]
     tensor = {"name": "x", "shape": [1, model.columns], "datatype": "FP32", "data": values}
-    return _post(model, orjson.dumps({"inputs": [tensor]}))
+    return post(model, orjson.dumps({"inputs": [tensor]}))
 
 
 def binary_request(model: Model, row: int) -> bytes:
@@ -78,7 +78,7 @@ def binary_request(model: Model, row: int) -> bytes:
         "parameters": {"binary_data_size": len(content)},
     }
     head = orjson.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}})
-    return _post(model, head + content, b"Inference-Header-Content-Length: %d\r\n" % len(head))
+    return post(model, head + content, b"Inference-Header-Content-Length: %d\r\n" % len(head))
 
 
 def values(answer: bytes) -> Array:
@@ -90,7 +90,8 @@ def values(answer: bytes) -> Array:
     return np.frombuffer(body[length:], np.float32)
 
 
-def _post(model: Model, body: bytes, headers: bytes = b"") -> bytes:
+def post(model: Model, body: bytes, headers: bytes = b"") -> bytes:
+    """An infer request, head and body."""
     return (
         b"POST /v2/models/%s/infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s"
         b"Content-Length: %d\r\n\r\n%s" % (model.name.encode(), headers, len(body), body)

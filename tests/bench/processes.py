@@ -27,6 +27,7 @@ from seatrial_server import config
 from seatrial_server.model import manifest, schema, session
 
 _START_SECONDS = 20.0
+_TIMEOUT = 30.0  # other work on the machine must not make a request fail
 _RANGE = (-50.0, 50.0)
 _ECHO = b'{"model_name":"echo","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[0.25,0.75]}]}'
 
@@ -62,6 +63,11 @@ class Child:
         """Bytes of memory, pages shared with other processes counted by share."""
         text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
         return 1024 * sum(int(size) for size in re.findall(r"^Pss:\s+(\d+) kB", text, re.MULTILINE))
+
+    def anonymous(self) -> int:
+        """Bytes that belong to it alone, whoever else maps the same libraries: what would show a leak."""
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        return 1024 * sum(int(size) for size in re.findall(r"^Anonymous:\s+(\d+) kB", text, re.MULTILINE))
 
     def raw_rate(self, seconds: float) -> tuple[float, float]:
         """Of the `raw` child: calls per second of wall time, and of CPU time."""
@@ -100,7 +106,8 @@ def prepare(model: models.Model, folder: Path) -> list[str]:
     )
     (prepared / manifest.FILE).write_bytes(msgspec.json.encode(written))
     reference = config.ModelRef(name=model.name, version="1", uri="bench:", sha256=digest)
-    (folder / "config.json").write_bytes(msgspec.json.encode(config.Config(model=reference)))
+    limits = config.Limits(timeout_seconds=_TIMEOUT)
+    (folder / "config.json").write_bytes(msgspec.json.encode(config.Config(model=reference, limits=limits)))
     np.save(folder / "rows.npy", model.rows)
     return ["--config", str(folder / "config.json"), "--work", str(folder)]
 

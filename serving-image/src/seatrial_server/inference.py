@@ -20,10 +20,19 @@ Result = jobs.Outputs | errors.RequestError
 
 
 class Engine:
-    """A loaded model with the checks that its requests must pass."""
+    """A loaded model with the checks that its requests must pass.
+
+    `most_rows`: a larger request runs in slices of so many rows, which keeps ONNX Runtime's arena small: it never gives
+    back what the largest shape took. Only for models whose rows are independent.
+    """
 
     def __init__(
-        self, model: session.Session, guards: Sequence[validation.Guard | None], *, observer: drift.Drift | None = None
+        self,
+        model: session.Session,
+        guards: Sequence[validation.Guard | None],
+        *,
+        observer: drift.Drift | None = None,
+        most_rows: int | None = None,
     ) -> None:
         self.model = model
         self.schema = model.schema
@@ -31,6 +40,8 @@ class Engine:
         self._own = [conversion.Converter(spec) for spec in self.schema.inputs]  # for `convert`, maybe another thread
         self._output_floating = [datatypes.BY_NAME[spec.datatype].floating for spec in self.schema.outputs]
         self._guards, self._drift = guards, observer
+        self._most_rows = most_rows
+        self._names = [spec.name for spec in self.schema.inputs]
 
     def execute(self, batch: Sequence[jobs.Job]) -> list[Result]:
         """One result per job, in order. Several jobs need equal keys and a model with a free first dimension."""
@@ -62,11 +73,21 @@ class Engine:
             kept = [job for position, job in enumerate(batch) if position not in refused]
             rest = iter(self.execute(kept) if kept else ())
             return [refused[position] if position in refused else next(rest) for position in range(len(batch))]
-        outputs = self.model.run({spec.name: feed for spec, feed in zip(self.schema.inputs, feeds, strict=True)})
+        outputs = self._run(feeds)
         self._check_outputs(outputs)
         if self._drift is not None:
             self._drift.observe(given, outputs)
         return [outputs] if len(batch) == 1 else self._split(outputs, batch)
+
+    def _run(self, feeds: list[session.Array]) -> list[session.Array]:
+        most = self._most_rows
+        if most is None or len(feeds[0]) <= most:
+            return self.model.run(dict(zip(self._names, feeds, strict=True)))
+        slices = [
+            self.model.run({name: feed[start : start + most] for name, feed in zip(self._names, feeds, strict=True)})
+            for start in range(0, len(feeds[0]), most)
+        ]
+        return [np.concatenate(parts) for parts in zip(*slices, strict=True)]
 
     def _gather(self, index: int, batch: Sequence[jobs.Job]) -> session.Array:
         """Input `index` of all jobs as one array."""

@@ -23,6 +23,7 @@ from seatrial_server import (
     batching,
     chain,
     config,
+    cpus,
     datatypes,
     documents,
     drift,
@@ -79,7 +80,7 @@ def serve_prepared(settings: config.Config, work: Path, *, host: str | None, por
         settings=settings,
         precision=prepared.precision,
         served_sha256=digest,
-        model=session.load(model_bytes),
+        model=warmup.load(model_bytes, cpus=cpus.granted()),
         card=prepared.card,
         profile=prepared.profile,
         batching=prepared.batching,
@@ -97,7 +98,7 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
         settings=settings,
         precision="fp32",
         served_sha256=digest,
-        model=session.load(path),
+        model=warmup.load(path, cpus=cpus.granted()),
         card=schema.Card(),
     )
     uvloop.run(_run(served, host=host, ports=ports, announce=True))
@@ -113,7 +114,12 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     plan = warmup.plan(served.model, may_batch=served.batching)
     counters = _counters(served, plan)
     observer = _observer(served, counters)
-    engine = inference.Engine(served.model, validation.guards(served.model.schema, described), observer=observer)
+    engine = inference.Engine(
+        served.model,
+        validation.guards(served.model.schema, described),
+        observer=observer,
+        most_rows=batching.MAX_ROWS if plan.batched else None,
+    )
     batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters)
     queue = chain.build(
         batcher,
@@ -230,7 +236,7 @@ def _counters(served: Served, plan: batching.Plan) -> telemetry.Telemetry:
         latency_threshold=settings.latency_threshold_seconds,
     )
     counters.plan = {
-        "threads": "1",
+        "threads": str(served.model.threads),
         "batching": "rows" if plan.batched else "off",
         "execution": "thread" if plan.in_thread else "inline",
     }

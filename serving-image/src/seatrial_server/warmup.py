@@ -7,6 +7,7 @@ Batching is only allowed when rows do not change each other's answers: a free fi
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -15,8 +16,25 @@ from seatrial_server.model import session
 
 _THREAD_FROM_SECONDS = 200e-6
 _THREAD_FROM_BATCH_SECONDS = 5e-3
+_WORTH_THREADS = 0.7
 _CALLS = 15
 _WARM_SECONDS = 0.2
+
+
+def load(model: Path | bytes, *, cpus: int) -> session.Session:
+    """The model with one thread, or with all granted CPUs if that makes a slow model much quicker."""
+    alone = session.load(model)
+    if cpus == 1:
+        return alone
+    rows = batching.MAX_ROWS if alone.schema.rows_first else 1
+    try:
+        seconds = _seconds(alone, rows=rows)
+        if seconds <= _THREAD_FROM_BATCH_SECONDS:
+            return alone
+        together = session.load(model, threads=cpus)
+        return together if _seconds(together, rows=rows) < _WORTH_THREADS * seconds else alone
+    except Exception:  # zeros need not be a valid input; ONNX Runtime raises a dozen unrelated types
+        return alone
 
 
 def plan(model: session.Session, *, may_batch: bool = True) -> batching.Plan:

@@ -100,3 +100,35 @@ def test_an_answer_of_nan_is_an_error_of_the_model() -> None:
 def test_an_integer_outside_the_datatype_is_refused_not_wrapped(value: int) -> None:
     batch = [job([1], shapes=[(1,)]), job([value], shapes=[(1,)])]
     assert refusals(engine(graphs.lookup()).execute(batch)) == ["", "OutOfDatatype"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 32])
+def test_answers_do_not_depend_on_the_batch(size: int) -> None:
+    values = np.random.default_rng(size).standard_normal((70, 64)).astype(np.float32)
+    model = session.load(graphs.perceptron())
+    alone = np.concatenate([model.run({"x": values[row : row + 1]})[0] for row in range(len(values))])
+    served = inference.Engine(model, validation.guards(model.schema, {}), most_rows=32)
+    found = []
+    for start in range(0, len(values), size):
+        part = [job(values[row : row + 1], shapes=[(1, 64)]) for row in range(start, min(start + size, len(values)))]
+        results = served.execute(part)
+        assert refusals(results) == [""] * len(part)
+        found += [result[0] for result in results if not isinstance(result, errors.RequestError)]
+    np.testing.assert_allclose(np.concatenate(found), alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_request_larger_than_a_batch_runs_in_slices_and_is_answered_whole() -> None:
+    sizes: list[int] = []
+
+    class Counting(session.Session):
+        def run(self, feeds: dict[str, session.Array]) -> list[session.Array]:
+            sizes.append(len(feeds["x"]))
+            return super().run(feeds)
+
+    loaded = session.load(graphs.linear())
+    loaded.__class__ = Counting
+    served = inference.Engine(loaded, validation.guards(loaded.schema, {}), most_rows=32)
+    [result] = served.execute([job(np.arange(280, dtype=np.float32), shapes=[(70, 4)])])
+    assert not isinstance(result, errors.RequestError)
+    assert sizes == [32, 32, 6]
+    assert result[0][:, 0].tolist() == [16 * row + 6 for row in range(70)]

@@ -1,7 +1,8 @@
-"""ONNX Runtime behind one door: telemetry off, one thread per call, no spinning.
+"""ONNX Runtime behind one door: telemetry off, one thread per call unless asked otherwise, no spinning.
 
 The only module that creates inference sessions. One intra-op thread, because pods have a CPU quota that ONNX Runtime
-cannot see, and spinning threads under a quota make the 99th percentile up to forty times worse.
+cannot see, and spinning threads under a quota make the 99th percentile up to forty times worse; `warmup` asks for more
+where they are granted and help.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ VERSION: str = ort.__version__
 class Session:
     """A loaded model with its schema."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, *, threads: int = 1) -> None:
         self._session = session
+        self.threads = threads
         self.schema, self.left_out = _signature(session)
         self._names = [spec.name for spec in self.schema.outputs]
 
@@ -40,10 +42,10 @@ class Session:
         return outputs
 
 
-def options() -> ort.SessionOptions:
+def options(*, threads: int = 1) -> ort.SessionOptions:
     """Session options that every session of this project shares."""
     settings = ort.SessionOptions()
-    settings.intra_op_num_threads = 1
+    settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -52,11 +54,13 @@ def options() -> ort.SessionOptions:
     return settings
 
 
-def load(model: Path | bytes) -> Session:
+def load(model: Path | bytes, *, threads: int = 1) -> Session:
     """Open a model; a file that ONNX Runtime does not take is `InvalidModel`."""
     source = str(model) if isinstance(model, Path) else model
     try:
-        return Session(ort.InferenceSession(source, options(), providers=["CPUExecutionProvider"]))
+        return Session(
+            ort.InferenceSession(source, options(threads=threads), providers=["CPUExecutionProvider"]), threads=threads
+        )
     except errors.Rejected:
         raise
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types
