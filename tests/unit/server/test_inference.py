@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from tests.unit.server import graphs
 
 from seatrial_server import errors, inference, jobs, validation
@@ -80,6 +82,43 @@ def test_repaired_values_are_marked_and_neighbours_are_not_touched() -> None:
     assert refusals(results) == ["", "", "OutOfRange", "NotFinite"]
     assert [result[0][0, 0] for result in results if not isinstance(result, errors.RequestError)] == [129.0, 4.0]
     assert [job.degraded for job in batch] == ["clipped: age; imputed: income", "", "", ""]
+
+
+VALUES = st.sampled_from([0.0, 3.5, -7.0, 1e9, float("nan"), float("inf"), None])
+"""In range, out of range, missing: each column below treats them in its own way."""
+COLUMNS = (
+    schema.Feature("clipped", range=(0, 10), policy="clip"),
+    schema.Feature("imputed", range=(-10, 10), policy="impute", missing="impute", default=1),
+    schema.Feature("refused", range=(-10, 10)),
+    schema.Feature("free", missing="impute", default=2),
+)
+
+
+@hypothesis.given(st.lists(st.lists(VALUES, min_size=4, max_size=4), min_size=1, max_size=32))
+@hypothesis.settings(max_examples=60, deadline=None)
+def test_every_answer_is_the_same_alone_and_in_any_company(batch: list[list[float | None]]) -> None:
+    model = engine(graphs.linear(), *COLUMNS)
+    company, alone = [rows(*values) for values in batch], [rows(*values) for values in batch]
+    together, separate = model.execute(company), [model.execute([one])[0] for one in alone]
+    assert refusals(together) == refusals(separate)
+    assert [one.degraded for one in company] == [one.degraded for one in alone]
+    for got, wanted in zip(together, separate, strict=True):
+        if isinstance(got, errors.RequestError):
+            assert isinstance(wanted, errors.RequestError)
+            assert got.details == wanted.details
+        else:
+            assert not isinstance(wanted, errors.RequestError)
+            np.testing.assert_array_equal(got[0], wanted[0])
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 31, 32, 33, 100])
+def test_an_answer_does_not_depend_on_the_size_of_its_batch(size: int) -> None:
+    values = np.random.default_rng(size).standard_normal((size, 64)).astype(np.float32)
+    model = inference.Engine(session.load(graphs.perceptron()), [None])
+    batch = [job(row, shapes=[(1, 64)]) for row in values]
+    together = [result[0] for result in model.execute(batch) if not isinstance(result, errors.RequestError)]
+    alone = [model.model.run({"x": row[None]})[0] for row in values]
+    np.testing.assert_allclose(np.concatenate(together), np.concatenate(alone), rtol=1e-4, atol=1e-4)
 
 
 def test_a_failing_model_call_hurts_only_the_guilty_job() -> None:

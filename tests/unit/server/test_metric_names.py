@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import prometheus_client
 import pytest
@@ -61,6 +64,14 @@ def test_labels_are_known_and_none_is_prometheus_own(families: list[prometheus_c
             assert set(sample.labels) <= KNOWN, family.name
             assert not RESERVED & set(sample.labels)
             assert test_telemetry.LABELS.items() <= sample.labels.items()
+
+
+def test_the_page_about_metrics_names_all_of_them_and_no_others(families: list[prometheus_client.Metric]) -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "reference" / "metrics.md"
+    documented = {
+        name.removesuffix("_total") for name in re.findall(r"^\| `(seatrial_\w+)`", page.read_text(), re.MULTILINE)
+    }
+    assert documented == {family.name for family in families}
 
 
 def test_no_series_is_there_twice(families: list[prometheus_client.Metric]) -> None:
