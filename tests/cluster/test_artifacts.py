@@ -1,4 +1,4 @@
-"""End to end on a real cluster: a model from a claim, fetched with a Secret that is missing at first."""
+"""End to end on a real cluster: a model from a claim, whose Secret is missing and whose path is wrong at first."""
 
 from __future__ import annotations
 
@@ -48,17 +48,27 @@ def resource(subject: watching.Subject, folder: Path) -> dict[str, Any]:
     return wish
 
 
-def test_a_model_is_fetched_from_a_claim_once_its_secret_exists(subject: watching.Subject, tmp_path: Path) -> None:
+def test_a_model_is_fetched_from_a_claim_once_its_secret_exists_and_its_path_is_right(
+    subject: watching.Subject, tmp_path: Path
+) -> None:
     tmp_path.chmod(0o755)
     wish = resource(subject, tmp_path)
     subject.platform.apply(*volume(subject, tmp_path))
+    mistaken = copy.deepcopy(wish)
+    mistaken["spec"]["model"]["uri"] = "pvc://models/mistaken.onnx"
     try:
-        subject.apply(wish)
+        subject.apply(mistaken)
         subject.wait(
             lambda sight: 'secret "store" not found' in sight.message, what="the missing Secret's name", seconds=SECONDS
         )
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "store", "namespace": subject.namespace}}
         subject.platform.apply({**secret, "stringData": {"AWS_SECRET_ACCESS_KEY": "not-to-be-seen"}})
+        subject.wait(
+            lambda sight: "the volume holds no such file: check the path in spec.model.uri" in sight.message,
+            what="the refusal of the mistaken path",
+            seconds=SECONDS,
+        )
+        subject.apply(wish)
         subject.wait(lambda sight: sight.status.phase is Phase.STABLE, what="the model in service", seconds=SECONDS)
         subject.start_client()
         (pod, *_) = subject.platform.list("pods", subject.namespace, "app.kubernetes.io/component=server")
