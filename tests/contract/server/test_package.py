@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tritonclient.grpc as grpcclient
 from tests.contract.server import process, test_trial
 from tests.contract.server.process import Server, tensor
 from tests.unit.server import graphs
@@ -73,6 +74,16 @@ def test_a_repaired_answer_is_marked_and_counted(server: Server) -> None:
     assert document["bound"] == "in [0, 10]"
     for outcome, count in (("degraded", 1), ("ok", 1), ("rejected", 1), ("error", 0)):
         assert server.metric("seatrial_requests_total", outcome=outcome, transport="rest", **LABELS) == count
+
+
+def test_a_repaired_answer_is_marked_over_grpc_as_well(server: Server) -> None:
+    rows = grpcclient.InferInput("x", [1, 4], "FP32")
+    rows.set_data_from_numpy(np.array([[99, np.nan, 1, 1]], np.float32))
+    with grpcclient.InferenceServerClient(server.grpc) as client:
+        answer = client.infer("churn", [rows])
+    assert answer.as_numpy("y").tolist() == [[17, -17]]
+    assert answer.get_response().parameters["degraded"].string_param == "clipped: age; imputed: income"
+    assert server.metric("seatrial_requests_total", outcome="degraded", transport="grpc", **LABELS) == 1
 
 
 def test_the_bins_are_there_from_the_start_and_count_what_was_given(server: Server) -> None:
