@@ -82,6 +82,9 @@ def _operator(cluster: harness.Cluster, *, say: progress.Say) -> None:
     }
     file = paths.run() / "values.yaml"
     file.write_text(yaml.safe_dump(values))
+    # An upgrade that was interrupted leaves a release that Helm refuses to touch.
+    pending = "owner=helm,name=seatrial,status in (pending-install,pending-upgrade,pending-rollback)"
+    cluster.kubectl("delete", "secrets", "-n", SYSTEM, "-l", pending, "--ignore-not-found")
     chart = str(paths.REPO / "helm" / "seatrial")
     cluster.helm(
         "upgrade", "--install", "seatrial", chart, "-n", SYSTEM, "--create-namespace", "-f", str(file), "--wait"
