@@ -14,14 +14,29 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+import msgspec
 from google.protobuf import json_format
 from google.protobuf import message as protobuf
 
 from seatrial_server import documents, errors, jobs, telemetry, tracing
-from seatrial_server.rpc import codec, messages, status
+from seatrial_server.rpc import codec, gathering, messages, status
 
 log = logging.getLogger(__name__)
 Handler = Callable[[bytes, Any], Awaitable[bytes]]
+
+
+class _Call(msgspec.Struct, eq=False):
+    """One ModelInfer and the place for its answer."""
+
+    body: bytes
+    context: Any
+    started: float
+    answer: asyncio.Future[bytes | errors.RequestError]
+
+    def finish(self, result: bytes | errors.RequestError) -> None:
+        """Wake the handler, unless the client has gone."""
+        if not self.answer.done():
+            self.answer.set_result(result)
 
 
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
@@ -42,6 +57,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._loop = asyncio.get_running_loop()
         self._ids = tracing.RequestIds()
+        self._gathering = gathering.Gathering(self._take)
         answers: dict[str, Callable[[Any], Any]] = {
             "ServerLive": lambda _: {"live": True},
             "ServerReady": lambda _: {"ready": about.ready},
@@ -69,60 +85,60 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
     # Inference
 
     async def _infer(self, body: bytes, context: Any) -> bytes:
-        started = time.perf_counter()
         self._counters.in_flight += 1
-        answer: asyncio.Future[bytes | errors.RequestError] = self._loop.create_future()
-        try:
-            self._queue.submit(self._job(body, context, started, answer))
-        except errors.RequestError as error:
-            self._finish(answer, error, started)
-        except Exception:  # the last line of defence, as in `http.v2`
-            log.exception("request could not be decoded")
-            self._finish(answer, _internal(), started)
-        result = await answer
+        call = _Call(body, context, time.perf_counter(), self._loop.create_future())
+        self._gathering.add(call)
+        result = await call.answer
         if isinstance(result, errors.RequestError):
             return _fail(result, context)
         return result
 
-    def _job(self, body: bytes, context: Any, started: float, answer: asyncio.Future[Any]) -> jobs.Job:
-        message = self._decoder.parse(body)
+    def _take(self, call: _Call) -> None:
+        try:
+            self._queue.submit(self._job(call))
+        except errors.RequestError as error:
+            self._finish(call, error)
+        except Exception:  # the last line of defence, as in `http.v2`
+            log.exception("request could not be decoded")
+            self._finish(call, _internal())
+
+    def _job(self, call: _Call) -> jobs.Job:
+        message = self._decoder.parse(call.body)
         self._about.check_model(message.model_name, message.model_version)
         decoded = self._decoder.decode(message)
         return jobs.Job(
-            id=decoded.id or self._ids.choose(_metadata(context, "x-request-id")),
+            id=decoded.id or self._ids.choose(_metadata(call.context, "x-request-id")),
             values=decoded.values,
             shapes=decoded.shapes,
             rows=decoded.rows,
-            reply=(answer, decoded.reply),
-            started=started,
-            timeout=_sooner(decoded.timeout, context.time_remaining()),
+            reply=(call, decoded.reply),
+            started=call.started,
+            timeout=_sooner(decoded.timeout, call.context.time_remaining()),
             done=self._done,
         )
 
     def _done(self, job: jobs.Job, result: jobs.Outputs | errors.RequestError) -> None:
-        answer, reply = job.reply
+        call, reply = job.reply
         if isinstance(result, errors.RequestError):
             result.details.setdefault("id", job.id)
-            self._finish(answer, result, job.started)
+            self._finish(call, result)
             return
         try:
             encoded = self._encoder.encode(job.id, result, reply, degraded=job.degraded)
         except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
             log.exception("answer could not be encoded")
-            self._finish(answer, _internal(), job.started)
+            self._finish(call, _internal())
             return
-        self._count("degraded" if job.degraded else "ok", job.started)
-        if not answer.done():  # the client may have gone
-            answer.set_result(encoded)
+        self._count("degraded" if job.degraded else "ok", call)
+        call.finish(encoded)
 
-    def _finish(self, answer: asyncio.Future[Any], error: errors.RequestError, started: float) -> None:
-        self._count(error.outcome, started)
-        if not answer.done():
-            answer.set_result(error)
+    def _finish(self, call: _Call, error: errors.RequestError) -> None:
+        self._count(error.outcome, call)
+        call.finish(error)
 
-    def _count(self, outcome: errors.Outcome, started: float) -> None:
+    def _count(self, outcome: errors.Outcome, call: _Call) -> None:
         self._counters.in_flight -= 1
-        self._counters.finished(outcome, time.perf_counter() - started, transport="grpc")
+        self._counters.finished(outcome, time.perf_counter() - call.started, transport="grpc")
 
     # Everything else
 
