@@ -34,7 +34,12 @@ class Batcher:
     def __init__(
         self, engine: inference.Engine, plan: Plan, *, limits: config.Limits, counters: telemetry.Telemetry
     ) -> None:
-        self._engine, self._plan, self._limits, self._counters = engine, plan, limits, counters
+        self._engine, self._counters = engine, counters
+        self._timeout, self._max_queue_rows, self._row_seconds = (
+            limits.timeout_seconds,
+            limits.max_queue_rows,
+            plan.row_seconds,
+        )
         self._loop = asyncio.get_running_loop()
         self._queue: collections.deque[jobs.Job] = collections.deque()
         self._rows = 0
@@ -46,18 +51,18 @@ class Batcher:
 
     def submit(self, job: jobs.Job) -> None:
         """Queue a job; raises when there is no room for it."""
-        rows = job.rows
-        if self._rows + rows > self._limits.max_queue_rows:
+        rows, queued, timeout = job.rows, self._rows, self._timeout
+        if queued + rows > self._max_queue_rows:
             raise self._overload(rows)
-        timeout = min(job.timeout or self._limits.timeout_seconds, self._limits.timeout_seconds)
-        if self._rows * self._plan.row_seconds > timeout:
+        if job.timeout and job.timeout < timeout:
+            timeout = job.timeout
+        if queued * self._row_seconds > timeout:
             raise self._overload(rows)  # it would be dropped unanswered when its turn came
         job.deadline = job.started + timeout
         self._queue.append(job)
-        self._rows += rows
-        self._counters.queue_rows = self._rows
+        self._rows = self._counters.queue_rows = queued + rows
         if self._thread is None:
-            if self._rows >= self._max_rows:
+            if queued + rows >= self._max_rows:
                 self._run_queue()  # a full batch gains nothing by waiting for the end of the turn
                 return
         elif self._watch is None or self._watch.when() > self._loop.time() + timeout:
@@ -67,12 +72,12 @@ class Batcher:
             self._loop.call_soon(self._turn)
 
     def _overload(self, rows: int) -> errors.RequestError:
-        bound = self._limits.max_queue_rows
+        bound = self._max_queue_rows
         if rows > bound:
             return errors.RequestError(
                 413, f"{rows} rows in one request, at most {bound} are accepted: split it", code="TooManyRows"
             )
-        wait = max(1, math.ceil(self._rows * self._plan.row_seconds))
+        wait = max(1, math.ceil(self._rows * self._row_seconds))
         return errors.RequestError(
             429,
             f"{self._rows} rows are waiting, which is as much as can be answered in time: try again later",

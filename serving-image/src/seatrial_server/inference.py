@@ -7,6 +7,7 @@ of event-loop state: it runs on the loop or in the worker thread.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 
@@ -128,13 +129,11 @@ class Engine:
                 )
 
     def _split(self, outputs: list[session.Array], batch: Sequence[jobs.Job]) -> list[Result]:
-        together = jobs.Batch(list(outputs))
-        result: list[Result] = []
-        start = 0
-        for job in batch:
-            end = start + job.rows
-            result.append(jobs.Share(together, start, end))
-            start = end
-        if any(len(array) != start for array in outputs):
+        rows = sum([job.rows for job in batch])
+        if any(len(array) != rows for array in outputs):
             raise ValueError("the model does not give one output row for each input row")
-        return result
+        together = jobs.Batch(list(outputs))
+        if rows == len(batch):  # the usual case
+            return [jobs.Share(together, row, row + 1) for row in range(rows)]
+        ends = itertools.accumulate(job.rows for job in batch)
+        return [jobs.Share(together, end - job.rows, end) for job, end in zip(batch, ends, strict=True)]

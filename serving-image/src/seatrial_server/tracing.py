@@ -19,7 +19,7 @@ class RequestIds:
 
     def __init__(self) -> None:
         prefix = secrets.token_hex(4)
-        self._new = map(f"{prefix}-%x".__mod__, itertools.count(1)).__next__
+        self.new = map(f"{prefix}-%x".__mod__, itertools.count(1)).__next__
 
     def choose(self, given: str | bytes | None) -> str:
         """The given id, else a new one."""
@@ -27,7 +27,7 @@ class RequestIds:
             text = given if isinstance(given, str) else given.decode("latin-1")
             if text.isprintable():
                 return text
-        return self._new()
+        return self.new()
 
 
 def failed(error: errors.RequestError, *, transport: str, traceparent: str) -> None:

@@ -36,7 +36,7 @@ class Encoder:
             if rendered is None:
                 rendered = batch.rendered[uniform] = self._lines(batch.arrays, as_binary=uniform)
             rest, part = rendered[outputs.start]
-            head = b"%b%b%b" % (self._start, orjson.dumps(request_id), rest)
+            head = self._start + orjson.dumps(request_id) + rest
             return (head + part, len(head)) if uniform else (head, None)
         documents, tail = [], []
         for index, as_binary in reply.outputs:
@@ -56,26 +56,31 @@ class Encoder:
     def _lines(self, arrays: Sequence[session.Array], *, as_binary: bool) -> list[tuple[bytes, bytes]]:
         """For each row what follows the id in its answer, and its binary part."""
         render = self._binary_rows if as_binary else self._json_rows
-        documents, tails = zip(*(render(array, index) for index, array in enumerate(arrays)), strict=True)
         if len(arrays) == 1:
-            return [(b',"outputs":[%b]}' % row, tail) for row, tail in zip(documents[0], tails[0], strict=True)]
+            return render(arrays[0], 0, before=b',"outputs":[', after=b"]}")
+        rows = zip(*(render(array, index) for index, array in enumerate(arrays)), strict=True)
         return [
-            (b',"outputs":[%b]}' % b",".join(row), b"".join(tail))
-            for row, tail in zip(zip(*documents, strict=True), zip(*tails, strict=True), strict=True)
+            (b',"outputs":[%b]}' % b",".join(documents), b"".join(tails))
+            for documents, tails in (zip(*row, strict=True) for row in rows)
         ]
 
-    def _json_rows(self, array: session.Array, index: int) -> tuple[list[bytes], list[bytes]]:
+    def _json_rows(
+        self, array: session.Array, index: int, *, before: bytes = b"", after: bytes = b""
+    ) -> list[tuple[bytes, bytes]]:
         if self._datatypes[index] == "BYTES":
             texts = [self._json(row, index)[1:-1] for row in array.reshape(len(array), -1)]
         else:
             texts = orjson.dumps(array.reshape(len(array), -1), option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
-        before = b'%b%b],"data":[' % (self._heads[index], _dimensions((1, *array.shape[1:])))
-        return [b"%b%b]}" % (before, text) for text in texts], [b""] * len(texts)
+        before = b'%b%b%b],"data":[' % (before, self._heads[index], _dimensions((1, *array.shape[1:])))
+        after = b"]}%b" % after
+        return [(before + text + after, b"") for text in texts]
 
-    def _binary_rows(self, array: session.Array, index: int) -> tuple[list[bytes], list[bytes]]:
+    def _binary_rows(
+        self, array: session.Array, index: int, *, before: bytes = b"", after: bytes = b""
+    ) -> list[tuple[bytes, bytes]]:
         parts = [binary.encoded(row, self._datatypes[index]) for row in array.reshape(len(array), -1)]
-        before = b"%b%b" % (self._heads[index], _dimensions((1, *array.shape[1:])))
-        return [b'%b],"parameters":{"binary_data_size":%d}}' % (before, len(part)) for part in parts], parts
+        before = b"%b%b%b" % (before, self._heads[index], _dimensions((1, *array.shape[1:])))
+        return [(b'%b],"parameters":{"binary_data_size":%d}}%b' % (before, len(part), after), part) for part in parts]
 
     def _json(self, array: session.Array, index: int) -> bytes:
         if self._datatypes[index] == "BYTES":

@@ -46,11 +46,11 @@ class V2:
 
     def handle(self, exchange: Exchange) -> None:
         """See `exchange.Application`."""
+        if exchange.target in self._infer_targets and exchange.method == b"POST":
+            self._infer(exchange)
+            return
         try:
-            if exchange.target in self._infer_targets and exchange.method == b"POST":
-                self._infer(exchange)
-            else:
-                self._route(exchange)
+            self._route(exchange)
         except errors.RequestError as error:
             exchange.fail(error)
         except Exception:  # the last line of defence: a defect of ours must not end the connection without an answer
@@ -66,12 +66,13 @@ class V2:
             if b"content-length" not in headers and b"transfer-encoding" not in headers:
                 raise errors.RequestError(411, "the body needs a Content-Length or chunks", code="LengthRequired")
             body, exchange.body = exchange.body, b""  # a queued request must not hold its body as well
+            given = headers.get(b"x-request-id")
             if b"content-encoding" in headers:
                 body = compression.unpacked(body, headers[b"content-encoding"], limit=self.max_body_bytes)
             decoded = self._decoder.decode(body, headers.get(b"inference-header-content-length"))
             self._queue.submit(
                 jobs.Job(
-                    id=decoded.id or self._ids.choose(headers.get(b"x-request-id")),
+                    id=decoded.id or (self._ids.new() if given is None else self._ids.choose(given)),
                     values=decoded.values,
                     shapes=decoded.shapes,
                     rows=decoded.rows,
