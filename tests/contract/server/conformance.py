@@ -258,6 +258,8 @@ TABLE
   `limits.maxBodyBytes` (64 MiB), also for what a compressed message unpacks to.
 - gRPC connections end with GOAWAY after about ten seconds and are opened again by the client, without a lost call: so
   traffic follows the weights of a rollout, and a stopping pod is left in time.
+- While several clients call over gRPC, calls wait up to two milliseconds for each other: grpcio's cost per run of the
+  model falls by more than half. REST, which has no such cost, waits for nothing and is several times faster.
 - REST bodies may be gzip or deflate; answers over 1400 bytes are compressed when `Accept-Encoding` asks for it.
 - The request parameter `timeout` (microseconds) and the deadline of a gRPC call shorten the server's own.
 - Errors are `{"error", "code", ...}`; over gRPC the code and what follows are JSON in the trailer `error-details`.
