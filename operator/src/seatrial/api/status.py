@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -104,8 +104,8 @@ class Condition(Base, frozen=True, kw_only=True, omit_defaults=False):
     last_transition_time: Annotated[datetime, Meta(description="When status last flipped.")]
 
 
-class Stable(Base, frozen=True, kw_only=True):
-    """The revision that has the traffic and a good name."""
+class Known(Base, frozen=True, kw_only=True):
+    """What is known of a revision once it is somebody: which version, which bytes, on which server."""
 
     revision: Revision
     model_version: ModelVersion
@@ -113,32 +113,29 @@ class Stable(Base, frozen=True, kw_only=True):
     served_sha256: ServedDigest = ""
     precision: Precision = ""
     image: Image = ""
+
+    def identity(self) -> dict[str, Any]:
+        """These fields, for the same revision in another role."""
+        return {name: getattr(self, name) for name in Known.__struct_fields__}
+
+
+class Stable(Known, frozen=True, kw_only=True):
+    """The revision that has the traffic and a good name."""
+
     ready_replicas: ReadyReplicas = 0
     since: Annotated[datetime, Meta(description="When it was promoted.")]
 
 
-class Previous(Base, frozen=True, kw_only=True):
+class Previous(Known, frozen=True, kw_only=True):
     """The revision that was stable before, kept warm until the soak is over."""
 
-    revision: Revision
-    model_version: ModelVersion
-    sha256: Digest
-    served_sha256: ServedDigest = ""
-    precision: Precision = ""
-    image: Image = ""
     since: Annotated[datetime, Meta(description="When it was promoted.")]
     warm_until: Annotated[datetime, Meta(description="End of the soak: until then going back is one flip.")]
 
 
-class Candidate(Base, frozen=True, kw_only=True):
+class Candidate(Known, frozen=True, kw_only=True):
     """The revision on trial or taking over. Times are the API server's."""
 
-    revision: Revision
-    model_version: ModelVersion
-    sha256: Digest
-    served_sha256: ServedDigest = ""
-    precision: Precision = ""
-    image: Image = ""
     ready_replicas: ReadyReplicas = 0
     trial_started_at: Annotated[datetime, Meta(description="When the trial Job was asked for.")] | None = None
     started_at: (

@@ -108,12 +108,7 @@ def _flip_back(case: Case, reason: Reason, message: str, *, commands: status.Com
         phase=Phase.ROLLED_BACK,
         situation=Situation.FAILED,
         stable=status.Stable(
-            revision=previous.revision,
-            model_version=previous.model_version,
-            sha256=previous.sha256,
-            served_sha256=previous.served_sha256,
-            precision=previous.precision,
-            image=previous.image,
+            **previous.identity(),
             since=case.now,
         ),
         previous=None,

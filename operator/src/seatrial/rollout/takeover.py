@@ -138,12 +138,7 @@ def _become_stable(case: Case, candidate: status.Candidate) -> Decision:
     soak = case.snapshot.spec.rollout.soak
     if old is not None and soak:
         previous = status.Previous(
-            revision=old.revision,
-            model_version=old.model_version,
-            sha256=old.sha256,
-            served_sha256=old.served_sha256,
-            precision=old.precision,
-            image=old.image,
+            **old.identity(),
             since=old.since,
             warm_until=case.now + soak,
         )
@@ -155,12 +150,7 @@ def _become_stable(case: Case, candidate: status.Candidate) -> Decision:
         phase=Phase.SOAKING if previous else Phase.STABLE,
         situation=Situation.READY,
         stable=status.Stable(
-            revision=candidate.revision,
-            model_version=candidate.model_version,
-            sha256=candidate.sha256,
-            served_sha256=candidate.served_sha256,
-            precision=candidate.precision,
-            image=candidate.image,
+            **candidate.identity(),
             since=case.now,
         ),
         previous=previous,
