@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 import time
 from typing import Any
@@ -118,4 +119,21 @@ async def test_a_compressed_message_is_bounded_by_its_full_size(pool: concurrent
 
     assert await asyncio.wrap_future(pool.submit(send, 900)) is grpc.StatusCode.OK
     assert await asyncio.wrap_future(pool.submit(send, 3_000_000)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    await server.drain()
+
+
+async def test_a_connection_too_many_is_closed() -> None:
+    server = listener.Listener(Echo(), max_message_bytes=1000, max_connections=1)
+    port = await server.open(host="127.0.0.1", port=0)
+    settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+    writers = []
+    for answered in (True, False):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(settings)
+        assert bool(await asyncio.wait_for(reader.read(100), 10)) is answered
+        writers.append(writer)
+    for writer in writers:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
     await server.drain()

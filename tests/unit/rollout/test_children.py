@@ -62,6 +62,15 @@ def templates() -> list[Any]:
     ]
 
 
+def test_the_service_leads_to_the_ports_of_both_protocols():
+    found = everything()
+    ports = found["Service", "churn"]["spec"]["ports"]
+    assert [(port["port"], port["targetPort"]) for port in ports] == [(8080, "http"), (8081, "grpc")]
+    (server,) = found["Deployment", f"churn-{V2}"]["spec"]["template"]["spec"]["containers"]
+    opened = {port["name"]: port["containerPort"] for port in server["ports"]}
+    assert opened == {"http": 8080, "grpc": 8081, "metrics": 8082}
+
+
 @pytest.mark.parametrize("template", templates())
 def test_pods_keep_to_the_restricted_standard(template):
     pod = template["spec"]

@@ -23,7 +23,6 @@ import grpc.aio
 
 _MAX_CALLS = 2048
 _MAX_STREAMS = 256
-_MAX_CONNECTIONS = 1024
 _HANDSHAKE_MILLISECONDS = 10_000
 _LOOK_SECONDS = 0.05
 _AGE_JITTER = 1.2  # grpcio spreads the age by a tenth
@@ -47,13 +46,15 @@ class Service(Protocol):
 class Listener:
     """One port with the calls of one model."""
 
-    def __init__(self, service: Service, *, max_message_bytes: int, ages: Ages | None = None) -> None:
+    def __init__(
+        self, service: Service, *, max_message_bytes: int, max_connections: int = 1024, ages: Ages | None = None
+    ) -> None:
         self._ages, self._service = ages or Ages(), service
         options = {
             "grpc.max_receive_message_length": max_message_bytes,
             "grpc.max_send_message_length": -1,
             "grpc.max_concurrent_streams": _MAX_STREAMS,
-            "grpc.max_allowed_incoming_connections": _MAX_CONNECTIONS,
+            "grpc.max_allowed_incoming_connections": max_connections,
             "grpc.max_connection_age_ms": int(self._ages.connection * 1000),
             "grpc.max_connection_age_grace_ms": int(self._ages.finish * 1000),
             "grpc.server_handshake_timeout_ms": _HANDSHAKE_MILLISECONDS,
