@@ -128,11 +128,8 @@ class Cache:
         self._counters.cache_bytes -= self._entries.pop(key).size
 
     def _key(self, job: jobs.Job) -> bytes:
-        digest = hashlib.sha256(self._prefix)
-        for shape, values in zip(job.shapes, job.values, strict=True):
-            digest.update(b"%d:%s;" % (len(shape), ",".join(map(str, shape)).encode()))
-            digest.update(_bytes(np.asarray(values)))
-        return digest.digest()
+        parts = [_bytes(np.asarray(values)) for values in job.values]
+        return hashlib.sha256(b"%b%a" % (self._prefix, job.shapes) + b"".join(parts)).digest()
 
 
 def _bytes(array: session.Array) -> bytes:
