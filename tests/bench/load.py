@@ -67,7 +67,7 @@ def _run(
     for number, link in sockets.items():
         at[number], sent[number] = following, clock()
         link.send(requests[following])
-        following += 1
+        following = (following + 1) % total
     stop = started + seconds
     now = started
     while now < stop:

@@ -60,10 +60,12 @@ def soak(model: models.Model, *, seconds: float) -> Soak:
     with tempfile.TemporaryDirectory() as name:
         arguments = processes.serve_arguments(processes.prepare(model, Path(name) / "work"))
         with processes.child(_SERVER_CORE, "seatrial_server", *arguments) as server:
+            largest = [_request(model, rows=list(range(_MAX_ROWS)))]  # what the largest request takes is no growth
+            load.drive(server.port, largest, connections=1, seconds=_BURST_SECONDS)
             started = time.perf_counter()
             while (passed := time.perf_counter() - started) < seconds:
                 connections = int(random.integers(1, 33))
-                requests = [_request(model, random, most=_MAX_ROWS // connections) for _ in range(40)]
+                requests = [_request(model, _rows(random, most=_MAX_ROWS // connections)) for _ in range(40)]
                 burst = load.drive(server.port, requests, connections=connections, seconds=_BURST_SECONDS)
                 result.requests += burst.count
                 if passed > seconds / 5:
@@ -71,9 +73,13 @@ def soak(model: models.Model, *, seconds: float) -> Soak:
     return result
 
 
-def _request(model: models.Model, random: np.random.Generator, *, most: int) -> bytes:
-    """Mostly few rows, at times as many as the queue allows."""
-    rows = int(random.integers(1, most + 1)) if random.random() < 0.1 else min(most, int(random.geometric(0.4)))
-    values = model.rows[random.integers(0, models.BODIES, rows)]
+def _rows(random: np.random.Generator, *, most: int) -> list[int]:
+    """Mostly few, at times as many as the queue allows."""
+    count = int(random.integers(1, most + 1)) if random.random() < 0.1 else min(most, int(random.geometric(0.4)))
+    return random.integers(0, models.BODIES, count).tolist()
+
+
+def _request(model: models.Model, rows: list[int]) -> bytes:
+    values = model.rows[rows]
     tensor = {"name": "x", "shape": list(values.shape), "datatype": "FP32", "data": values.reshape(-1).tolist()}
     return models.post(model, orjson.dumps({"inputs": [tensor]}))
