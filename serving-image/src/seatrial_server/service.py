@@ -9,7 +9,6 @@ import asyncio
 import gc
 import hashlib
 import logging
-import resource
 import signal
 from pathlib import Path
 
@@ -29,22 +28,17 @@ from seatrial_server import (
     drift,
     errors,
     inference,
-    jobs,
     logs,
     telemetry,
     validation,
     warmup,
 )
-from seatrial_server.http import monitoring, v2
-from seatrial_server.http.decode import Decoder
-from seatrial_server.http.encode import Encoder
+from seatrial_server import front as fronts
+from seatrial_server.http import monitoring
 from seatrial_server.http.listener import Listener
 from seatrial_server.model import features, manifest, profile, schema, session
-from seatrial_server.rpc import calls, codec, messages
-from seatrial_server.rpc import listener as rpc_listener
 
 log = logging.getLogger(__name__)
-_OPEN_FILES = 16_384
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -105,7 +99,6 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
 
 
 async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool) -> None:
-    _allow_open_files()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -130,21 +123,23 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         counters=counters,
     )
     about = _documents(served, plan, counters)
-    rest = Listener(_rest(served, about, queue, counters))
-    rpc = rpc_listener.Listener(
-        _rpc(served, about, queue, counters), max_message_bytes=served.settings.limits.max_body_bytes
+    front = fronts.Front(
+        about,
+        served.model.schema,
+        nullable=features.nullable(served.card.features, served.model.schema),
+        queue=queue,
+        counters=counters,
+        max_body_bytes=served.settings.limits.max_body_bytes,
     )
     metrics = Listener(monitoring.Monitoring(counters, observer))
     try:
-        bound = Ports(
-            metrics=await metrics.open(host=host, port=ports.metrics),
-            grpc=await rpc.open(host=host, port=ports.grpc),
-            rest=await rest.open(host=host, port=ports.rest),
-        )
+        metrics_port = await metrics.open(host=host, port=ports.metrics)
+        rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc)
     except OSError as error:
         raise errors.Unavailable(
             f"cannot listen: {error.strerror or error}; see --port, --grpc-port and --metrics-port"
         ) from error
+    bound = Ports(rest=rest_port, grpc=grpc_port, metrics=metrics_port)
     # Everything made so far lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -155,7 +150,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     await stopped.wait()
     logs.info(log, "draining")
     about.ready = False
-    await asyncio.gather(rest.drain(), rpc.drain())
+    await front.drain()
     await metrics.close()
     batcher.close()
 
@@ -173,14 +168,6 @@ def _observer(served: Served, counters: telemetry.Telemetry) -> drift.Drift | No
     )
 
 
-def _allow_open_files() -> None:
-    """Many container runtimes start with a soft limit of 1024, which a thousand idle clients reach."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetry) -> documents.Documents:
     reference = served.settings.model
     identity = documents.Identity(
@@ -190,34 +177,6 @@ def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetr
         max_batch_size=batching.MAX_ROWS if plan.batched else 0,
     )
     return documents.Documents(identity, served.model.schema, counters)
-
-
-def _rest(served: Served, about: documents.Documents, queue: jobs.Queue, counters: telemetry.Telemetry) -> v2.V2:
-    own = about.identity
-    return v2.V2(
-        about=about,
-        decoder=Decoder(
-            served.model.schema,
-            stacked=bool(own.max_batch_size),
-            nullable=features.nullable(served.card.features, served.model.schema),
-        ),
-        encoder=Encoder(served.model.schema, name=own.model, version=own.version),
-        queue=queue,
-        counters=counters,
-        max_body_bytes=served.settings.limits.max_body_bytes,
-    )
-
-
-def _rpc(served: Served, about: documents.Documents, queue: jobs.Queue, counters: telemetry.Telemetry) -> calls.Calls:
-    own, model, known = about.identity, served.model.schema, messages.Messages()
-    return calls.Calls(
-        about=about,
-        known=known,
-        decoder=codec.Decoder(model, stacked=bool(own.max_batch_size), request=known.request["ModelInfer"]),
-        encoder=codec.Encoder(model, name=own.model, version=own.version, response=known.response["ModelInfer"]),
-        queue=queue,
-        counters=counters,
-    )
 
 
 def _counters(served: Served, plan: batching.Plan) -> telemetry.Telemetry:
