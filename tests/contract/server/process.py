@@ -6,11 +6,11 @@ import contextlib
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -24,10 +24,13 @@ DEADLINE = 15.0
 
 
 class Server:
-    """`url` is the REST port, `grpc` the address of gRPC, `metrics_url` the third port."""
+    """`url` is the REST port, `grpc` the address of gRPC, `metrics_url` the third port, `log` its output."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, grpc_port: int, metrics_port: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: Path, port: int, grpc_port: int, metrics_port: int
+    ) -> None:
         self.process = process
+        self.log = log
         self.port = port
         self.grpc = f"127.0.0.1:{grpc_port}"
         self.url = f"http://127.0.0.1:{port}"
@@ -83,29 +86,30 @@ def serving(*arguments: str | Path) -> Iterator[Server]:
         "0",
     ]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "SEATRIAL_TERMINATION_LOG": "/dev/null"}
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
-    )
-    try:
-        yield Server(process, *_ports(process))
-    finally:
-        process.kill()
-        process.communicate()
+    # A file, not a pipe: nobody reads while the test runs, and a server whose pipe is full stands still.
+    with tempfile.NamedTemporaryFile() as output:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1"], stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
+        log = Path(output.name)
+        try:
+            yield Server(process, log, *_ports(process, log))
+        finally:
+            process.kill()
+            process.wait()
 
 
-def _ports(process: subprocess.Popen[bytes]) -> tuple[int, int, int]:
+def _ports(process: subprocess.Popen[bytes], log: Path) -> tuple[int, int, int]:
     """REST, gRPC and metrics, from the laptop's announcement, or from the pod's log line."""
-    text, give_up = "", time.monotonic() + DEADLINE
-    assert process.stdout is not None
+    give_up = time.monotonic() + DEADLINE
     while time.monotonic() < give_up and process.poll() is None:
-        if not select.select([process.stdout], [], [], 0.1)[0]:
-            continue
-        text += os.read(process.stdout.fileno(), 65536).decode()  # select cannot see what a reader buffers
+        text = log.read_text()
         laptop = re.search(r"infer: .*:(\d+)/v2.*\ngrpc: .*:(\d+)\nmetrics: .*:(\d+)/metrics", text)
         pod = re.search(r'"rest":(\d+),"grpc":(\d+),"metrics":(\d+)', text)
         if found := laptop or pod:
             return int(found[1]), int(found[2]), int(found[3])
-    raise AssertionError(f"the server did not start:\n{text}")
+        time.sleep(0.01)
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
 
 
 class Wire:
