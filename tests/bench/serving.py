@@ -242,6 +242,7 @@ def _document(
         command=f"python -m tests.bench serving {options}",
         machine=f"{machine}, {os.cpu_count()} CPUs, Linux {platform.release()}",
         versions=f"ONNX Runtime {ort.__version__}, Python {platform.python_version()}",
+        load=os.getloadavg()[0],
         bodies=models.BODIES,
         table="\n".join(f"| {' | '.join(line)} |" for line in table),
         findings="\n".join(f"- {'' if held else '**missed** '}{text}" for text, held in findings),
@@ -251,7 +252,8 @@ def _document(
 _PAGE = """# Benchmarks of the model server
 
 Made by `make bench`, or alone: `{command}`
-on {machine}, {versions}.
+on {machine}, {versions}. Load average of the machine at the end: {load:.1f}; more than 2 means that other work took CPU
+time, which lengthens latencies (p99 above all) and empties caches.
 
 The server has one core, the load generator another. Requests have one row each, {bodies} distinct bodies in turn;
 validation with a range for every feature and all metrics are on. Answers are checked against ONNX Runtime, and not one
