@@ -110,7 +110,7 @@ def test_a_version_that_fails_requests_is_rolled_back_by_errors(installed):
 
 
 def test_a_slow_version_is_rolled_back_by_latency(installed):
-    installed.apply(resource(installed.platform, "digits-v4"))
+    installed.apply(resource(installed.platform, "digits-v4", steps=TWO_STEPS))
     assert rolled_back(wait_for_verdict(installed, "4"), "4", by="Latency")
 
 

@@ -113,6 +113,8 @@ async def test_good_answers_are_counted_per_version_with_latency_and_correctness
         pytest.param(400, {"error": "NaN"}, "rejected", id="400"),
         pytest.param(429, {"error": "queue full"}, "shed", id="429"),
         pytest.param(503, {"error": "draining"}, "lost", id="503"),
+        pytest.param(503, {"error": "...", "code": "Overloaded"}, "shed", id="503: waited too long"),
+        pytest.param(504, {"error": "...", "code": "DeadlineExceeded"}, "model_errors", id="504: the model is slow"),
         pytest.param(302, {}, "wrong", id="a status that no V2 server gives"),
     ],
 )

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 SUM_TOLERANCE = 1e-3
-# What the server calls a failure of the model; any other 500 is a failure of the server.
-MODEL_FAULTS = frozenset({"ModelFailed", "NotFinite"})
+# What the server calls a failure of the model: it raised, it answered nonsense, it was too slow for its clients.
+MODEL_FAULTS = frozenset({"ModelFailed", "NotFinite", "DeadlineExceeded"})
+OVERLOADED = "Overloaded"
 
 
 class Outcome(enum.StrEnum):
@@ -57,24 +58,27 @@ def judge(status: int, body: bytes, *, id: str, model: str, classes: int) -> Jud
     """Judge the answer to the one-row request `id` of a classifier with `classes` classes."""
     if status == 200:
         return _judge_answer(body, id=id, model=model, classes=classes)
-    if status == 500:
-        return _judge_error(body)
+    if status >= 500:
+        return _judge_error(status, body)
     if status == 429:
         return Judgement(Outcome.SHED, reason="http 429")
     if 400 <= status < 500:
         return Judgement(Outcome.REJECTED, reason=f"http {status}")
-    if status in (502, 503, 504):
-        return Judgement(Outcome.LOST, reason=f"http {status}")
     return Judgement(Outcome.WRONG, reason=f"http {status}")
 
 
-def _judge_error(body: bytes) -> Judgement:
+def _judge_error(status: int, body: bytes) -> Judgement:
+    """The model's fault, nobody there to answer (lost), or a fault of the server."""
+    nobody = status in (502, 503, 504)
     try:
-        error = msgspec.json.decode(body, type=_Error)
+        code = msgspec.json.decode(body, type=_Error).code
     except msgspec.DecodeError:
-        return Judgement(Outcome.WRONG, reason="500 without a V2 error")
-    outcome = Outcome.MODEL_ERRORS if error.code in MODEL_FAULTS else Outcome.WRONG
-    return Judgement(outcome, reason=f"500 {error.code[:40]}".strip())
+        return Judgement(Outcome.LOST if nobody else Outcome.WRONG, reason=f"{status} without a V2 error")
+    if code in MODEL_FAULTS:
+        return Judgement(Outcome.MODEL_ERRORS, reason=f"{status} {code}")
+    if code == OVERLOADED:
+        return Judgement(Outcome.SHED, reason=f"{status} {code}")
+    return Judgement(Outcome.LOST if nobody else Outcome.WRONG, reason=f"{status} {code[:40]}".strip())
 
 
 def _judge_answer(body: bytes, *, id: str, model: str, classes: int) -> Judgement:
