@@ -252,7 +252,8 @@ def _document(
 _PAGE = """# Benchmarks of the model server
 
 Made by `make bench`, or alone: `{command}`
-on {machine}, {versions}. Load average of the machine at the end: {load:.1f}; more than 2 means that other work took CPU
+on {machine}, {versions}.
+Load average of the machine at the end: {load:.1f}; more than 2 means that other work took CPU
 time, which lengthens latencies (p99 above all) and empties caches.
 
 The server has one core, the load generator another. Requests have one row each, {bodies} distinct bodies in turn;
