@@ -47,8 +47,7 @@ def _once(subject: watching.Subject, number: int) -> float:
         return sight.settled and rollback is not None and (known is None or rollback.breach_at != known.breach_at)
 
     rollback = subject.wait(done, what="a rollback", seconds=SECONDS).status.last_rollback
-    if rollback is None or rollback.zero_weight_at is None:
+    if rollback is None or rollback.seconds is None:
         raise AssertionError("unreachable: settled means that traffic is off")
-    seconds = (rollback.zero_weight_at - rollback.breach_at).total_seconds()
-    click.echo(f"  {number + 1}: {seconds:.2f} s  {rollback.reason}")
-    return seconds
+    click.echo(f"  {number + 1}: {rollback.seconds:.2f} s  {rollback.reason}")
+    return rollback.seconds

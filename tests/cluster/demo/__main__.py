@@ -73,9 +73,9 @@ class Result:
 
     def _breach_to_zero(self) -> str:
         rollback, verdict = self.sight.status.last_rollback, self.sight.verdict(self.version)
-        if rollback is None or verdict is None or rollback.source != verdict.revision or not rollback.zero_weight_at:
+        if rollback is None or verdict is None or rollback.source != verdict.revision or rollback.seconds is None:
             return "-"
-        return f"{(rollback.zero_weight_at - rollback.breach_at).total_seconds():.1f} s"
+        return f"{rollback.seconds:.1f} s"
 
 
 def main() -> int:

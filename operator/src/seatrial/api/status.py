@@ -274,6 +274,11 @@ class Rollback(Base, frozen=True, kw_only=True):
         None
     )
 
+    @property
+    def seconds(self) -> float | None:
+        """From the visible breach until there was no traffic; None while there still is some."""
+        return (self.zero_weight_at - self.breach_at).total_seconds() if self.zero_weight_at else None
+
 
 class Commands(Base, frozen=True, kw_only=True):
     """Tokens of the command annotations that were handled; a token is handled once."""

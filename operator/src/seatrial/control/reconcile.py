@@ -145,8 +145,8 @@ class Reconciler:
             return
         if before.last_rollback is None or before.last_rollback.breach_at != rollback.breach_at:
             self._telemetry.rolled_back(rollback.reason)
-        elif rollback.zero_weight_at is not None:
-            self._telemetry.rollback_completed(seconds=(rollback.zero_weight_at - rollback.breach_at).total_seconds())
+        elif rollback.seconds is not None:
+            self._telemetry.rollback_completed(seconds=rollback.seconds)
 
 
 def contains(existing: Any, wanted: Any) -> bool:

@@ -36,11 +36,11 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
             message=_about(verdict),
             warning=verdict.verdict is VerdictKind.REJECTED,
         )
-    if after.last_rollback is not None and _just_drained(before.last_rollback, after.last_rollback):
-        seconds = (after.last_rollback.zero_weight_at - after.last_rollback.breach_at).total_seconds()  # type: ignore[operator]
+    now = after.last_rollback
+    if now is not None and now.seconds is not None and _just_drained(before.last_rollback, now):
         yield Event(
             reason="TrafficRestored",
-            message=f"{after.last_rollback.source} has no traffic, {seconds:.1f} s after the breach was visible",
+            message=f"{now.source} has no traffic, {now.seconds:.1f} s after the breach was visible",
         )
     if after.candidate is not None and _moved(before.candidate, after.candidate):
         yield Event(reason=decision.reason, message=decision.message)
