@@ -27,6 +27,8 @@ def platform() -> installation.Platform:
 def subject(platform: installation.Platform, request: pytest.FixtureRequest) -> Iterator[watching.Subject]:
     """A ModelDeployment's place; deleting it must not hang, whatever the test left."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    # One that an earlier run left may still be going.
+    platform.cluster.kubectl("wait", "namespace", f"e2e-{name}", "--for=delete", "--timeout=60s", check=False)
     installation.namespace(platform, f"e2e-{name}")
     yield watching.Subject(platform, namespace=f"e2e-{name}")
     platform.cluster.kubectl("delete", "namespace", f"e2e-{name}", "--wait=false")

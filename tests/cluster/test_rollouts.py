@@ -18,7 +18,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 
 TWO_STEPS = [{"weight": weight, "minDuration": "10s", "minRequests": 30} for weight in (10, 50)]
 ONE_STEP = TWO_STEPS[1:]
+# Ends by evidence or by hand only. A step of ten seconds may pass before there is evidence against a bad version.
 LONG_STEP = [{"weight": 50, "minDuration": "25m", "minRequests": 30}]
+LONG_FIRST_STEP = [{**LONG_STEP[0], "weight": 10}]
 SECONDS = 150.0
 
 
@@ -101,7 +103,7 @@ def test_a_better_version_is_promoted_and_the_old_one_leaves_after_the_soak(inst
 
 
 def test_a_version_that_fails_requests_is_rolled_back_by_errors(installed):
-    installed.apply(resource(installed.platform, "digits-v3"))
+    installed.apply(resource(installed.platform, "digits-v3", steps=LONG_STEP))
     sight = wait_for_verdict(installed, "3")
     assert rolled_back(sight, "3", by="Errors")
     assert "candidate" in sight.status.last_rollback.message
@@ -110,7 +112,7 @@ def test_a_version_that_fails_requests_is_rolled_back_by_errors(installed):
 
 
 def test_a_slow_version_is_rolled_back_by_latency(installed):
-    installed.apply(resource(installed.platform, "digits-v4", steps=TWO_STEPS))
+    installed.apply(resource(installed.platform, "digits-v4", steps=LONG_FIRST_STEP))
     assert rolled_back(wait_for_verdict(installed, "4"), "4", by="Latency")
 
 
@@ -149,7 +151,7 @@ def test_an_operator_killed_during_the_canary_promotes_all_the_same(installed):
 
 
 def test_an_operator_killed_during_the_rollback_rolls_back_all_the_same(installed):
-    installed.apply(resource(installed.platform, "digits-v3"))
+    installed.apply(resource(installed.platform, "digits-v3", steps=LONG_STEP))
     wait_for_verdict(installed, "3")
     kill_the_operator(installed.platform)
     sight = installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=SECONDS)
