@@ -171,6 +171,7 @@ def unobserved(arguments: tuple[str, ...]) -> None:
 
     telemetry.Histogram.observe = lambda *_, **__: None  # type: ignore[method-assign]
     telemetry.Telemetry.finished = lambda *_, **__: None  # type: ignore[method-assign]
+    telemetry.Telemetry.finished_together = lambda *_, **__: None  # type: ignore[method-assign]
     server.main(list(arguments), standalone_mode=False)
 
 

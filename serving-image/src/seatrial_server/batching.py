@@ -51,6 +51,25 @@ class Batcher:
 
     def submit(self, job: jobs.Job) -> None:
         """Queue a job; raises when there is no room for it."""
+        self._admit(job)
+        if self._thread is None:
+            if self._rows >= self._max_rows:
+                self._run_queue()  # a full batch gains nothing by waiting for the end of the turn
+                return
+        else:
+            timeout = job.deadline - job.started
+            if self._watch is None or self._watch.when() > self._loop.time() + timeout:
+                self._watch_from_now(timeout)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def run(self, job: jobs.Job) -> None:
+        """Run a job and all that waits, now; for models that run on the loop. Raises as `submit` does."""
+        self._admit(job)
+        self._run_queue()
+
+    def _admit(self, job: jobs.Job) -> None:
         rows, queued, timeout = job.rows, self._rows, self._timeout
         if queued + rows > self._max_queue_rows:
             raise self._overload(rows)
@@ -61,15 +80,6 @@ class Batcher:
         job.deadline = job.started + timeout
         self._queue.append(job)
         self._rows = self._counters.queue_rows = queued + rows
-        if self._thread is None:
-            if queued + rows >= self._max_rows:
-                self._run_queue()  # a full batch gains nothing by waiting for the end of the turn
-                return
-        elif self._watch is None or self._watch.when() > self._loop.time() + timeout:
-            self._watch_from_now(timeout)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._turn)
 
     def _overload(self, rows: int) -> errors.RequestError:
         bound = self._max_queue_rows

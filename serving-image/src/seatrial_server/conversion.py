@@ -1,16 +1,16 @@
 """An input's values, as the transports hand them in, to one flat array for a whole batch.
 
 Python float objects are the most expensive part of a JSON request with many features. `jobs.Numbers` are the elements
-as the text they arrived in: the texts of all jobs are joined, and simdjson parses them in one call and straight into an
-array. No text holds a closing bracket, so the joined text is a flat array of numbers or no JSON at all; in that case
-each request is read again the general way, which finds out whose fault it is and says so.
+as the text they arrived in: simdjson parses the texts of all jobs in one call and straight into an array. No text holds
+a closing bracket, so together they are an array of arrays of numbers, each as long as its request says, or something is
+wrong with one of them; then each request is read again the general way, which finds out whose fault it is and says so.
 """
 
 from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any, cast
 
 import numpy as np
@@ -52,11 +52,12 @@ class Converter:
 
     def _numbers(self, parts: Sequence[jobs.Numbers]) -> session.Array | None:
         try:
-            parsed = cast(simdjson.Array, self._parse(b"[%b]" % b",".join([part.text for part in parts])))
+            texts = [text for part in parts for text in part.texts]
+            parsed = cast(simdjson.Array, self._parse(b"[[%b]]" % b"],[".join(texts)))
             result = np.frombuffer(parsed.as_buffer(of_type="d"))
         except (ValueError, TypeError, RuntimeError):  # not JSON, or null, true, a string, or nested too deeply
             return None
-        if len(result) != sum([part.size for part in parts]):
+        if [len(cast(Sized, row)) for row in parsed] != [part.size for part in parts for _ in part.texts]:
             return None
         with np.errstate(over="ignore"):  # a number beyond the float type becomes infinite and is refused as such
             return result.astype(self._dtype)

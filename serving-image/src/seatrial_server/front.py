@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 
-from seatrial_server import documents, jobs, telemetry
+from seatrial_server import batching, documents, jobs, telemetry
 from seatrial_server.http import v2
 from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
@@ -18,7 +18,10 @@ _OPEN_FILES = 16_384
 
 
 class Front:
-    """Opens and drains both ports. `nullable` names the inputs in which null says that a value is missing."""
+    """Opens and drains both ports. `nullable` names the inputs in which null says that a value is missing.
+
+    `bundles`: the batcher, if it may have bundles, see `http.express`.
+    """
 
     def __init__(
         self,
@@ -29,18 +32,19 @@ class Front:
         queue: jobs.Queue,
         counters: telemetry.Telemetry,
         max_body_bytes: int,
+        bundles: batching.Batcher | None,
     ) -> None:
         own, stacked, known = about.identity, bool(about.identity.max_batch_size), messages.Messages()
-        self._rest = Listener(
-            v2.V2(
-                about=about,
-                decoder=Decoder(model, stacked=stacked, nullable=nullable),
-                encoder=Encoder(model, name=own.model, version=own.version),
-                queue=queue,
-                counters=counters,
-                max_body_bytes=max_body_bytes,
-            )
+        application = v2.V2(
+            about=about,
+            decoder=Decoder(model, stacked=stacked, nullable=nullable),
+            encoder=Encoder(model, name=own.model, version=own.version),
+            queue=queue,
+            counters=counters,
+            max_body_bytes=max_body_bytes,
+            bundles=bundles,
         )
+        self._rest = Listener(application, short_way=application.short_way)
         self._rpc = rpc_listener.Listener(
             calls.Calls(
                 about=about,

@@ -53,7 +53,8 @@ class Engine:
                 return [error]
         except Exception:  # whatever ONNX Runtime or numpy raise: the batch's fate is decided per job
             if len(batch) == 1:
-                log.exception("model call failed", extra={"fields": {"id": batch[0].id}})
+                if not batch[0].bundle:
+                    log.exception("model call failed", extra={"fields": {"id": batch[0].id}})
                 return [
                     errors.RequestError(500, "the model failed on this request", code="ModelFailed", outcome="error")
                 ]
@@ -115,6 +116,8 @@ class Engine:
                 elif changed := verdict.changes(start, end):
                     changes.setdefault(position, []).append(changed)
         for position, parts in changes.items():
+            if batch[position].bundle:
+                result.setdefault(position, jobs.mixed())
             batch[position].degraded = "; ".join(parts)
         return result
 

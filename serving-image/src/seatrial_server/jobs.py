@@ -6,7 +6,7 @@ text of its numbers, or an array from a binary body. Conversion waits for the ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -16,9 +16,12 @@ from seatrial_server.model import session
 
 
 class Numbers(msgspec.Struct, frozen=True, eq=False):
-    """The elements of a JSON tensor as the text between its brackets, not parsed yet; see `conversion`."""
+    """The elements of JSON arrays as the text between their brackets, not parsed yet; see `conversion`.
 
-    text: bytes
+    `size` is how many each text must have; no text holds a closing bracket.
+    """
+
+    texts: Sequence[bytes]
     size: int
     body: bytes
     """The whole request."""
@@ -72,6 +75,8 @@ class Job(msgspec.Struct, eq=False, kw_only=True):
     """Seconds, as the client wishes; 0: none of its own."""
     degraded: str = ""
     """Why the answer is not the model's own on the given values."""
+    bundle: bool = False
+    """Rows of several requests. A bundle with anything wrong is refused as a whole; its maker takes it apart then."""
     deadline: float = 0.0
     finished: bool = False
 
@@ -92,3 +97,8 @@ class Queue(Protocol):
 
     def submit(self, job: Job) -> None:
         """Finish the job now or later; raises `RequestError` when it cannot be taken."""
+
+
+def mixed() -> errors.RequestError:
+    """Why a bundle is refused. No client sees it: each of its requests is answered by itself then."""
+    return errors.RequestError(400, "a request of the bundle has a matter of its own", code="Mixed")

@@ -130,6 +130,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         queue=queue,
         counters=counters,
         max_body_bytes=served.settings.limits.max_body_bytes,
+        bundles=batcher if queue is batcher and plan.batched and not plan.in_thread else None,
     )
     metrics = Listener(monitoring.Monitoring(counters, observer))
     try:

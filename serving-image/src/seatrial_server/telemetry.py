@@ -8,7 +8,7 @@ One event loop writes, so there are no locks.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -110,6 +110,15 @@ class Telemetry:
             durations.total += seconds
             if outcome in _FAILED:
                 self.failed_seconds += seconds
+
+    def finished_together(self, seconds: Sequence[float]) -> None:
+        """Count requests over REST that were answered well, each after so long."""
+        self.requests["rest"]["ok"] += len(seconds)
+        durations = self.durations
+        edges, counts = durations.edges, durations.counts
+        for one in seconds:
+            counts[bisect.bisect_left(edges, one)] += 1
+        durations.total += sum(seconds)
 
 
 class Collector(registry.Collector):

@@ -18,8 +18,9 @@ class RequestIds:
     """Makes ids that are unique over pods; takes over the client's when it gave a usable one."""
 
     def __init__(self) -> None:
-        prefix = secrets.token_hex(4)
-        self.new = map(f"{prefix}-%x".__mod__, itertools.count(1)).__next__
+        prefix, numbers = secrets.token_hex(4), itertools.count(1)
+        self.new = map(f"{prefix}-%x".__mod__, numbers).__next__
+        self.new_json = map(f'"{prefix}-%x"'.encode().__mod__, numbers).__next__
 
     def choose(self, given: str | bytes | None) -> str:
         """The given id, else a new one."""

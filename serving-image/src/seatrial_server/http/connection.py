@@ -17,7 +17,7 @@ import httptools
 
 from seatrial_server import errors
 from seatrial_server.http import rules
-from seatrial_server.http.exchange import Application, Exchange
+from seatrial_server.http.exchange import Application, Exchange, Head, ShortWay
 from seatrial_server.http.heads import Heads
 from seatrial_server.http.phases import Phase, Timeouts
 
@@ -36,6 +36,7 @@ class Host(Protocol):
     """
 
     application: Application
+    short_way: ShortWay | None
     timeouts: Timeouts
     now: float
     retiring: bool
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._short_way = host.short_way
         self._pending: collections.deque[Exchange] = collections.deque()
         self._parser = httptools.HttpRequestParser(self)
         self._current: Exchange | None = None
@@ -88,20 +90,19 @@ class Connection(asyncio.Protocol):
         self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.phase is not _IDLE:
+            self._catch_up()
         if self._ended:
             return
-        self._only = None
         begins = self.phase is _IDLE
         if begins:
             end = data.find(b"\r\n\r\n") + 4
             head = self._host.heads.find(data[:end])
             if head is not None and head.length == len(data) - end:
                 # A whole request with a head that the parser knows: it stands between two messages and stays there.
-                exchange = Exchange(self, head.target, head.method, head.headers, data[end:], True, time.perf_counter())
-                self._pending.append(exchange)
-                self._only = exchange
                 self.phase = _BUSY
-                self._host.application.handle(exchange)
+                if head.json_part is None or not self._short_way.take(self, head, data, end):  # type: ignore[union-attr]
+                    self._host.application.handle(self.exchange(head, data, time.perf_counter()))
                 return
             self._wait_for(Phase.HEAD, self._host.timeouts.head)
         elif self.phase is Phase.BODY:
@@ -131,9 +132,9 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """A client may close its side and still read: keep ours until everything is answered."""
+        self._catch_up()
         if self._current is not None or not self._pending:
             return False
-        self._only = None
         self._pending[-1].keep_alive = False
         self._ended = self._client_ended = True
         return True
@@ -224,21 +225,36 @@ class Connection(asyncio.Protocol):
 
     def answered(self) -> None:
         """Called by an exchange. While a chunk is being parsed the answers wait for its end."""
-        exchange, host = self._only, self._host
-        if exchange is None:
+        exchange = self._only
+        if exchange is None or exchange.response is None:
             if not self._feeding:
                 self._flush()
             return
-        # What `_flush` and `_settle` come to for one request with a known head.
         self._only = None
-        if host.retiring or host.now > self._retire_at or self._write_paused or exchange.response is None:
+        self._pending.clear()
+        self.reply(*exchange.response)
+
+    # The short way's side: `exchange.Rider`
+
+    def reply(self, start: bytes, body: bytes) -> None:
+        """What `_flush` and `_settle` come to for one request with a known head."""
+        host = self._host
+        if self._ended:
+            return  # the client has gone
+        if self._write_paused or host.retiring or host.now > self._retire_at:
+            self._pending.append(Exchange(self, response=(start, body)))
             self._flush()
             return
-        self._pending.clear()
         self.served += 1
         self.phase, self.deadline = _IDLE, host.now + host.timeouts.idle  # first: a full buffer makes it WRITING
-        head, body = exchange.response
-        self._transport.write(b"%b%b\r\n%b" % (head, host.date, body))
+        self._transport.write(b"%b%b\r\n%b" % (start, host.date, body))
+
+    def exchange(self, head: Head, data: bytes, started: float) -> Exchange:
+        """A request with a known head, as the application's general way wants it."""
+        body = data[len(data) - head.length :]
+        self._only = exchange = Exchange(self, head.target, head.method, head.headers, body, True, started)
+        self._pending.append(exchange)
+        return exchange
 
     # The listener's side
 
@@ -267,6 +283,12 @@ class Connection(asyncio.Protocol):
     def _exchange(self) -> Exchange:
         assert self._current is not None  # llhttp calls on_message_begin first  # noqa: S101
         return self._current
+
+    def _catch_up(self) -> None:
+        """Something else happens before the only request has its answer: bring it to the general way."""
+        self._only = None
+        if self.phase is _BUSY and not self._pending and self._short_way is not None:
+            self._short_way.flush()
 
     def _wait_for(self, phase: Phase, seconds: float) -> None:
         self.phase, self.deadline = phase, self._host.now + seconds

@@ -54,10 +54,10 @@ class Decoder:
     def __init__(self, model: schema.Schema, *, stacked: bool, nullable: frozenset[str] = frozenset()) -> None:
         self._nullable = nullable
         self._floating = len(model.inputs) == 1 and model.inputs[0].datatype in ("FP32", "FP64")
-        self._forms = forms.Forms(self._reread)
-        self._layouts = forms.Layouts(model)
+        self.forms = forms.Forms(self._reread)
+        self.layouts = forms.Layouts(model)
         self._shapes: dict[tuple[str, str, tuple[int, ...]], forms.Plain] = {}
-        self._schema = model
+        self.schema = model
         self._signature = Signature(model, stacked=stacked)
         self._general = msgspec.json.Decoder(_Request[Any])
         self._flat: msgspec.json.Decoder[_Request[Any]] = self._general
@@ -72,7 +72,7 @@ class Decoder:
         try:
             if header_length is not None:
                 return self._decode_binary(body, header_length)
-            return self._forms.decode(body) or self._decode_json(body)
+            return self.forms.decode(body) or self._decode_json(body)
         except _UNREADABLE as error:
             raise _unreadable(error) from None
 
@@ -113,7 +113,7 @@ class Decoder:
                 plain = forms.Plain.of(decoded, tensor.shape)
                 forms.keep(self._shapes, (tensor.name, tensor.datatype, tensor.shape), plain)
                 if self._floating and not request.id and isinstance(tensor.data, list):
-                    self._forms.learn(body, tensor.data, plain)
+                    self.forms.learn(body, tensor.data, plain)
         return decoded
 
     def _decode_binary(self, body: bytes, header_length: bytes) -> Decoded:
@@ -121,26 +121,26 @@ class Decoder:
         if length == 0:
             return self._raw(body)
         head = body[:length]
-        known = self._layouts.decode(head, body)
+        known = self.layouts.decode(head, body)
         if known is not None:
             return known
         request = self._general.decode(head)
         decoded = self._assemble(request, binary.Cursor(body, length), flat=False)
         if not request.id and all(tensor.data is msgspec.UNSET for tensor in request.inputs):
             places = [self._signature.position(tensor.name, tensor.datatype) for tensor in request.inputs]
-            self._layouts.learn(head, places, decoded)
+            self.layouts.learn(head, places, decoded)
         return decoded
 
     def _assemble(self, request: _Request[Any], cursor: binary.Cursor | None, *, flat: bool) -> Decoded:
         given = request.inputs
-        count = len(self._schema.inputs)
+        count = len(self.schema.inputs)
         values: list[jobs.Values | None] = [None] * count
         shapes: list[tuple[int, ...]] = [()] * count
         for tensor in given:
             index = self._signature.position(tensor.name, tensor.datatype)
             if values[index] is not None:
                 raise signature.bad_input(tensor.name, "is given twice")
-            spec = self._schema.inputs[index]
+            spec = self.schema.inputs[index]
             shapes[index] = signature.checked_shape(spec, tensor.shape)
             values[index] = _values(tensor, spec, cursor, flat=flat, nullable=tensor.name in self._nullable)
         if len(given) != count:
@@ -171,7 +171,7 @@ class Decoder:
                 wanted.append((index, bool(parameters.get("binary_data", default))))
             reply = self._signature.reply(wanted)
         for index, as_binary in reply.outputs:
-            spec = self._schema.outputs[index]
+            spec = self.schema.outputs[index]
             if not as_binary and datatypes.BY_NAME[spec.datatype].element is None:
                 raise signature.bad_request(
                     f"output {spec.name!r} is {spec.datatype}, which JSON cannot carry: ask for binary_data"
@@ -180,8 +180,8 @@ class Decoder:
 
     def _raw(self, body: bytes) -> Decoded:
         """A body without JSON: the tensor of a single-input model whose only free dimension is the first."""
-        spec = self._schema.inputs[0]
-        if len(self._schema.inputs) != 1 or schema.FREE in spec.row_shape or not spec.shape:
+        spec = self.schema.inputs[0]
+        if len(self.schema.inputs) != 1 or schema.FREE in spec.row_shape or not spec.shape:
             raise signature.bad_request(
                 "a raw binary body needs a model with one input and at most a free first dimension"
             )

@@ -17,11 +17,12 @@ class Encoder:
     """Encodes for one model."""
 
     def __init__(self, model: schema.Schema, *, name: str, version: str) -> None:
-        self._start = b'{"model_name":%s,"model_version":%s,"id":' % (orjson.dumps(name), orjson.dumps(version))
+        self.start = b'{"model_name":%s,"model_version":%s,"id":' % (orjson.dumps(name), orjson.dumps(version))
         self._heads = [
             b'{"name":%s,"datatype":"%s","shape":[' % (orjson.dumps(spec.name), spec.datatype.encode())
             for spec in model.outputs
         ]
+        self.outputs = model.outputs
         self._datatypes = [spec.datatype for spec in model.outputs]
 
     def encode(
@@ -34,9 +35,9 @@ class Encoder:
             batch = outputs.batch
             rendered = batch.rendered.get(uniform)
             if rendered is None:
-                rendered = batch.rendered[uniform] = self._lines(batch.arrays, as_binary=uniform)
+                rendered = batch.rendered[uniform] = self.rows(batch.arrays, as_binary=uniform)
             rest, part = rendered[outputs.start]
-            head = self._start + orjson.dumps(request_id) + rest
+            head = self.start + orjson.dumps(request_id) + rest
             return (head + part, len(head)) if uniform else (head, None)
         documents, tail = [], []
         for index, as_binary in reply.outputs:
@@ -50,11 +51,11 @@ class Encoder:
                 rest = b'],"data":%s}' % self._json(array, index)
             documents.append(b"%s%s%s" % (self._heads[index], shape, rest))
         mark = b',"parameters":{"degraded":%s}' % orjson.dumps(degraded) if degraded else b""
-        head = b'%s%s%s,"outputs":[%s]}' % (self._start, orjson.dumps(request_id), mark, b",".join(documents))
+        head = b'%s%s%s,"outputs":[%s]}' % (self.start, orjson.dumps(request_id), mark, b",".join(documents))
         return (head + b"".join(tail), len(head)) if tail else (head, None)
 
-    def _lines(self, arrays: Sequence[session.Array], *, as_binary: bool) -> list[tuple[bytes, bytes]]:
-        """For each row what follows the id in its answer, and its binary part."""
+    def rows(self, arrays: Sequence[session.Array], *, as_binary: bool) -> list[tuple[bytes, bytes]]:
+        """For each row what follows `start` and the id in its answer, and its binary part."""
         render = self._binary_rows if as_binary else self._json_rows
         if len(arrays) == 1:
             return render(arrays[0], 0, before=b',"outputs":[', after=b"]}")

@@ -14,6 +14,7 @@ import orjson
 from seatrial_server import errors
 
 JSON = b"application/json"
+BINARY = b"application/octet-stream"
 REASONS = {
     200: b"OK",
     400: b"Bad Request",
@@ -33,9 +34,23 @@ REASONS = {
     503: b"Service Unavailable",
     504: b"Gateway Timeout",
 }
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+OK_BINARY = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n"
+    b"Inference-Header-Content-Length: %d\r\n"
+)
+"""Heads of the usual answers, without Date and the empty line."""
 
 
-_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+class Head(msgspec.Struct, frozen=True):
+    """What a head without a special wish says. `headers` is shared by all its requests and is never changed."""
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    length: int
+    json_part: int | None
+    """None unless the short way may take the request; the bytes of its JSON part, 0 when all of it is JSON."""
 
 
 class Sink(Protocol):
@@ -63,7 +78,7 @@ class Exchange(msgspec.Struct, eq=False):
     def answer(self, status: int, body: bytes, *, content_type: bytes = JSON, headers: bytes = b"") -> None:
         """Give the answer; `headers` are complete lines, each with its line end."""
         if status == 200 and content_type is JSON and not headers and self.method == b"POST":
-            self.response = _OK % len(body), body
+            self.response = OK % len(body), body
             self.sink.answered()
             return
         self.response = (
@@ -82,6 +97,32 @@ class Exchange(msgspec.Struct, eq=False):
         self.answer_json(
             {"error": str(error), "code": error.code, **error.details}, status=error.status, headers=error.headers
         )
+
+
+class Rider(Protocol):
+    """Who waits at the end of the short way: a connection on which nothing else goes on."""
+
+    def reply(self, start: bytes, body: bytes) -> None:
+        """The answer: the head without Date and empty line, and the body."""
+
+    def exchange(self, head: Head, data: bytes, started: float) -> Exchange:
+        """Take the request back, to be answered the general way. `data` is all of it."""
+
+
+class ShortWay(Protocol):
+    """See `express`."""
+
+    def json_part(self, exchange: Exchange) -> int | None:
+        """See `Head.json_part`."""
+
+    def take(self, rider: Rider, head: Head, data: bytes, begin: int) -> bool:
+        """Whether the request is taken; its rider is answered at the end of the loop's turn, or now.
+
+        `data` is all of it, the body begins at `begin`.
+        """
+
+    def flush(self) -> None:
+        """Answer everything that waits, now."""
 
 
 class Application(Protocol):

@@ -30,6 +30,23 @@ def keep(known: dict[_Key, _Value], key: _Key, value: _Value) -> None:
     known[key] = value
 
 
+class Kind(msgspec.Struct, frozen=True):
+    """What requests of one row have in common that can share an array."""
+
+    row_shape: tuple[int, ...]
+    as_text: bool
+    """The values are JSON numbers, not a binary tensor."""
+    reply_binary: bool
+
+    @staticmethod
+    def of(decoded: Decoded, *, as_text: bool) -> Kind | None:
+        """None for a request that has anything special: rows, inputs, outputs, a deadline."""
+        if len(decoded.shapes) != 1 or decoded.timeout or decoded.reply.uniform is None:
+            return None
+        [shape] = decoded.shapes
+        return Kind(shape[1:], as_text, decoded.reply.uniform) if shape[:1] == (1,) else None
+
+
 class Plain(msgspec.Struct, frozen=True):
     """What follows from the name, datatype and shape of the only input of a request that wants nothing special."""
 
@@ -37,11 +54,12 @@ class Plain(msgspec.Struct, frozen=True):
     rows: int
     size: int
     reply: Reply
+    kind: Kind | None
 
     @staticmethod
     def of(decoded: Decoded, shape: Sequence[int]) -> Plain:
         """From a request that was decoded the general way."""
-        return Plain(shapes=decoded.shapes, rows=decoded.rows, size=math.prod(shape), reply=decoded.reply)
+        return Plain(decoded.shapes, decoded.rows, math.prod(shape), decoded.reply, Kind.of(decoded, as_text=True))
 
 
 class _Form(msgspec.Struct, frozen=True):
@@ -56,18 +74,23 @@ class Forms:
         self._again = again
         self._known: dict[bytes, _Form] = {}
 
-    def decode(self, body: bytes) -> Decoded | None:
-        """The request, if all of it but the numbers is known."""
-        start = body.find(b"[", body.find(b'"data"')) + 1
-        form = self._known.get(body[:start])
+    def find(self, data: bytes, begin: int = 0) -> tuple[Plain, bytes] | None:
+        """What is known of the request whose body begins there, if all but its numbers is; and the numbers' text."""
+        start = data.find(b"[", data.find(b'"data"', begin)) + 1
+        form = self._known.get(data[begin:start])
         if form is None:
             return None
-        plain = form.plain
-        end = body.find(b"]", start)
-        text = body[start:end]
-        if body[end:] != form.rest or text.count(b",") != plain.size - 1:
+        end = data.find(b"]", start)
+        return (form.plain, data[start:end]) if data[end:] == form.rest else None
+
+    def decode(self, body: bytes) -> Decoded | None:
+        """The request, if all of it but the numbers is known."""
+        found = self.find(body)
+        if found is None:
             return None
-        return Decoded("", [jobs.Numbers(text, plain.size, body, self._again)], plain.shapes, plain.rows, plain.reply)
+        plain, text = found
+        numbers = jobs.Numbers((text,), plain.size, body, self._again)
+        return Decoded("", [numbers], plain.shapes, plain.rows, plain.reply)
 
     def learn(self, body: bytes, data: list[Any], plain: Plain) -> None:
         """Only when the one `"data"` of the body is the tensor's: no other, and none spelled with an escape."""
@@ -84,6 +107,7 @@ class _Layout(msgspec.Struct, frozen=True):
     total: int
     decoded: Decoded
     """With the values of another body."""
+    kind: Kind | None
 
 
 class Layouts:
@@ -93,13 +117,17 @@ class Layouts:
         self._inputs = model.inputs
         self._known: dict[bytes, _Layout] = {}
 
-    def decode(self, head: bytes, body: bytes) -> Decoded | None:
-        """The request, if its JSON part is known and its binary part is as long as that says."""
+    def find(self, head: bytes, size: int) -> _Layout | None:
+        """What is known of the request, if its JSON part is known and its binary part is as long as that says."""
         layout = self._known.get(head)
-        start = len(head)
-        if layout is None or len(body) != start + layout.total:
+        return layout if layout is not None and size == layout.total else None
+
+    def decode(self, head: bytes, body: bytes) -> Decoded | None:
+        """The request, if it is known."""
+        layout = self.find(head, len(body) - len(head))
+        if layout is None:
             return None
-        known = layout.decoded
+        start, known = len(head), layout.decoded
         values: list[Any] = [None] * len(layout.parts)
         for place, spec, size in layout.parts:
             values[place] = binary.array(body[start : start + size], spec)
@@ -113,4 +141,4 @@ class Layouts:
             return
         sizes = [decoded.values[place].nbytes for place in places]  # type: ignore[union-attr]  # all are arrays
         parts = tuple(zip(places, specs, sizes, strict=True))
-        keep(self._known, head, _Layout(parts=parts, total=sum(sizes), decoded=decoded))
+        keep(self._known, head, _Layout(parts, sum(sizes), decoded, Kind.of(decoded, as_text=False)))

@@ -7,28 +7,18 @@ Only plain heads are remembered: Content-Length framing, no Expect, a connection
 
 from __future__ import annotations
 
-import msgspec
-
-from seatrial_server.http.exchange import Exchange
+from seatrial_server.http.exchange import Exchange, Head, ShortWay
 
 _MAX_HEADS = 1024
 _MAX_BYTES = 2048
 _NEVER = (b"transfer-encoding", b"expect", b"upgrade")
 
 
-class Head(msgspec.Struct, frozen=True):
-    """What the head says. `headers` is shared by all its requests and is never changed."""
-
-    method: bytes
-    target: bytes
-    headers: dict[bytes, bytes]
-    length: int
-
-
 class Heads:
     """The heads of one listener, by their bytes up to and including the empty line."""
 
-    def __init__(self) -> None:
+    def __init__(self, short_way: ShortWay | None = None) -> None:
+        self._short_way = short_way
         self._known: dict[bytes, Head] = {}
         self.find = self._known.get
 
@@ -43,4 +33,5 @@ class Heads:
             return
         if len(self._known) >= _MAX_HEADS:
             self._known.clear()  # heads that never repeat (a request id in each) must not fill the memory
-        self._known[chunk[:end]] = Head(exchange.method, exchange.target, headers, length)
+        json_part = self._short_way.json_part(exchange) if self._short_way is not None else None
+        self._known[chunk[:end]] = Head(exchange.method, exchange.target, headers, length, json_part)

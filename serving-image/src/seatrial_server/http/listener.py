@@ -17,7 +17,7 @@ import msgspec
 
 from seatrial_server import logs
 from seatrial_server.http.connection import Connection
-from seatrial_server.http.exchange import Application
+from seatrial_server.http.exchange import Application, ShortWay
 from seatrial_server.http.heads import Heads
 from seatrial_server.http.phases import Bounds, Timeouts
 from seatrial_server.http.turned_away import TurnedAway
@@ -44,17 +44,19 @@ class Listener:
         self,
         application: Application,
         *,
+        short_way: ShortWay | None = None,
         timeouts: Timeouts | None = None,
         ages: Ages | None = None,
         bounds: Bounds | None = None,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.application = application
+        self.short_way = short_way
         self.timeouts = timeouts or Timeouts()
         self.now = time.monotonic()
         self.retiring = False
         self.date = b""
-        self.heads = Heads()
+        self.heads = Heads(short_way)
         self._ages = ages or Ages()
         self._bounds = bounds or Bounds()
         # One body of the greatest size must always fit.

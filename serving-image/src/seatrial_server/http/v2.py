@@ -12,19 +12,18 @@ import time
 import urllib.parse
 from typing import Any
 
-from seatrial_server import documents, errors, jobs, telemetry, tracing
-from seatrial_server.http import compression
+from seatrial_server import batching, documents, errors, jobs, telemetry, tracing
+from seatrial_server.http import compression, express
 from seatrial_server.http.decode import Decoder
 from seatrial_server.http.encode import Encoder
-from seatrial_server.http.exchange import JSON, Exchange
+from seatrial_server.http.exchange import BINARY, JSON, Exchange, ShortWay
 
 log = logging.getLogger(__name__)
-BINARY = b"application/octet-stream"
 _PACK_IN_THREAD = 256 * 1024
 
 
 class V2:
-    """`exchange.Application` for one model."""
+    """`exchange.Application` for one model. `bundles`: the batcher that may have bundles, see `express`."""
 
     def __init__(
         self,
@@ -35,6 +34,7 @@ class V2:
         queue: jobs.Queue,
         counters: telemetry.Telemetry,
         max_body_bytes: int,
+        bundles: batching.Batcher | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._about = about
@@ -43,6 +43,18 @@ class V2:
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
         version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
         self._infer_targets = frozenset(f"{path}/infer".encode() for path in (model_path, version_path))
+        self.short_way: ShortWay | None = None
+        if bundles is not None:
+            self.short_way = express.Express(
+                targets=self._infer_targets,
+                decoder=decoder,
+                encoder=encoder,
+                batcher=bundles,
+                counters=counters,
+                ids=self._ids,
+                general=self._infer,
+                fail=self._finish,
+            )
 
     def handle(self, exchange: Exchange) -> None:
         """See `exchange.Application`."""
