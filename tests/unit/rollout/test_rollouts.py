@@ -20,7 +20,7 @@ from tests.unit.rollout import world as worlds
 from seatrial.api.spec import Duration, InsufficientTraffic, Step
 from seatrial.api.status import Commands, Phase, VerdictKind
 from seatrial.cli import replay
-from seatrial.rollout import recording
+from seatrial.rollout import names, recording
 
 
 def settled(world: worlds.World) -> bool:
@@ -350,6 +350,29 @@ def test_a_wrong_address_can_be_corrected_and_tried_again():
 def test_pods_that_vanish_in_the_canary_end_it_at_the_start_timeout():
     world = in_canary(installed())
     world.stuck.add("2")
+    world.run(rolled_back)
+    assert verdicts(world)[0] == ("2", "Rejected", "StartTimeout")
+
+
+def test_the_first_weight_waits_until_stable_has_all_its_pods():
+    world = installed()
+    world.spec = worlds.spec("2")
+    world.run(lambda one: any(pod.ready for pod in one.pods.values() if one.version(pod.revision) == "2"))
+    world.spec = msgspec.structs.replace(world.spec, replicas=3)
+    world.run(lambda one: "stable pods are missing" in str(one.status.conditions))
+    assert world.status.candidate.weight == 0
+    world.run(lambda one: one.status.candidate.weight > 0)
+
+
+def test_a_candidate_whose_pods_fail_under_all_traffic_gives_it_back():
+    world = installed()
+    world.spec = worlds.spec("2")
+    world.run(lambda one: one.status.candidate is not None and one.status.candidate.weight == 100)
+    world.stuck.add("2")
+    for name, pod in world.pods.items():
+        world.pods[name] = msgspec.structs.replace(pod, ready=world.version(pod.revision) == "1")
+    world.run(lambda one: one.routed[names.REVISION] == one.status.stable.revision)
+    assert world.serving == "1"
     world.run(rolled_back)
     assert verdicts(world)[0] == ("2", "Rejected", "StartTimeout")
 

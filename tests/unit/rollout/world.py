@@ -288,7 +288,9 @@ class World:
         if stable is not None and candidate is not None and 0 < candidate.weight < 100:
             revisions = {pod.revision for pod in self.pods.values() if pod.ready}
             assert revisions <= {stable.revision, candidate.revision}, "a third version gets traffic"
-        if stable is not None and any(pod.ready and pod.revision == stable.revision for pod in self.pods.values()):
+        asked = traffic.selector("churn", stable=stable, candidate=candidate)
+        stable_ready = stable and any(pod.ready and pod.revision == stable.revision for pod in self.pods.values())
+        if stable_ready and self.routed == asked:  # else the write that changes it is under way
             assert selected, "the Service selects nobody although stable has ready pods"
         size = len(msgspec.json.encode(self.status))
         assert size <= bounds.LIMIT, f"the status has {size} bytes"

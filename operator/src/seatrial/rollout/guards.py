@@ -70,6 +70,34 @@ def candidate_never_became_ready(case: Case) -> Decision | None:
     return reject(case, candidate, Reason.START_TIMEOUT, f"{ready} of {needed} pods Ready after {limit}: {trouble}")
 
 
+def candidate_left_nobody_serving(case: Case) -> Decision | None:
+    """All traffic on a candidate without a Ready pod, while stable has some: back at once, and it starts anew."""
+    candidate, stable = case.candidate, case.stable
+    if candidate is None or stable is None or candidate.weight < 100:
+        return None
+    if case.snapshot.ready(candidate.revision) or not case.snapshot.ready(stable.revision):
+        return None
+    trouble = case.snapshot.trouble(candidate.revision) or "the pods give no reason"
+    return decide(
+        case,
+        Reason.STARTING,
+        f"version {candidate.model_version} had all traffic and has no pod Ready ({trouble}): stable serves",
+        phase=Phase.STARTING,
+        candidate=msgspec.structs.replace(
+            candidate,
+            step=0,
+            weight=0,
+            weight_since=None,
+            step_started_at=None,
+            started_at=case.now,
+            blind_since=None,
+            promoting=False,
+            waiting_for_approval=False,
+        ),
+        look_again=NOW,
+    )
+
+
 def trial_overdue(case: Case) -> Decision | None:
     """A trial without a result by its time-out has failed; the Job's own deadline ends its pod."""
     candidate, limit = case.candidate, case.snapshot.spec.trial.timeout

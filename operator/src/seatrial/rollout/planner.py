@@ -10,6 +10,7 @@ come before everything that can fail, so a deadline is kept even while the API s
 | abort_requested              | a new abort token                                | the same, reason Aborted         |
 | candidate_crash_looping      | a candidate pod starts again and again           | Rejected                         |
 | candidate_never_became_ready | pods not Ready by startTimeout                   | Rejected                         |
+| candidate_left_nobody_serving | all traffic on a candidate without a Ready pod  | weight 0, Starting               |
 | trial_overdue                | no trial result by its time-out                  | Rejected                         |
 | candidate_superseded         | another revision is wanted                       | weight 0, Superseded             |
 | wanted_is_stable             | what is wanted serves                            | soak, then done                  |
@@ -39,6 +40,7 @@ RULES: Sequence[Rule] = (
     guards.abort_requested,
     guards.candidate_crash_looping,
     guards.candidate_never_became_ready,
+    guards.candidate_left_nobody_serving,
     guards.trial_overdue,
     stages.candidate_superseded,
     stages.wanted_is_stable,

@@ -15,6 +15,8 @@ from . import looking, traffic
 from .decision import NOW, Case, Decision, Situation, decide, verdict_on, who
 from .guards import pods_asked_for
 
+_STABLE_FIRST = "stable pods are missing; the candidate's weight waits"
+
 
 def starting(case: Case) -> Decision | None:
     """No weight before readiness, none before its metrics arrive, and none while a third version has pods that the
@@ -40,6 +42,15 @@ def starting(case: Case) -> Decision | None:
         )
     if case.look is None or case.look.blind:
         return _unseen(case, candidate)
+    if _stable_is_short(case):
+        return decide(
+            case,
+            Reason.STARTING,
+            f"{who(case)}: {_STABLE_FIRST}",
+            phase=Phase.STARTING,
+            candidate=candidate,
+            look_again=case.snapshot.spec.analysis.interval,
+        )
     return _give_weight(case, candidate, step=1, weight=step.weight)
 
 
@@ -59,7 +70,7 @@ def canary(case: Case) -> Decision | None:
         return _blind(case, candidate)
     if candidate.weight != step.weight:
         if _stable_is_short(case):
-            return _hold(case, candidate, Reason.STARTING, "stable pods are missing; the candidate's weight waits")
+            return _hold(case, candidate, Reason.STARTING, _STABLE_FIRST)
         return _give_weight(case, candidate, step=candidate.step, weight=step.weight)
     candidate = msgspec.structs.replace(candidate, step_started_at=candidate.step_started_at or look.first_request_at)
     return _judge_step(case, candidate, step, look)
@@ -86,7 +97,7 @@ def _judge_step(case: Case, candidate: status.Candidate, step: spec.Step, look: 
     if not look.passed:
         return _hold(case, candidate, Reason(look.reason), look.message)
     if _stable_is_short(case):
-        return _hold(case, candidate, Reason.STARTING, "stable pods are missing; the candidate's weight waits")
+        return _hold(case, candidate, Reason.STARTING, _STABLE_FIRST)
     if step.pause:
         return decide(
             case,
