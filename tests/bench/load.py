@@ -53,6 +53,21 @@ def drive(port: int, requests: Sequence[bytes], *, connections: int, seconds: fl
             link.close()
 
 
+def once(port: int, request: bytes) -> bytes:
+    """The answer to one request, head and body."""
+    with socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT) as link:
+        link.sendall(request)
+        data = b""
+        while (head := data.find(b"\r\n\r\n")) < 0 or len(data) < head + 4 + int(
+            data.split(_LENGTH)[1].split(b"\r")[0]
+        ):
+            part = link.recv(16384)
+            if not part:
+                raise LoadError(f"unexpected answer: {data[:300]!r}")
+            data += part
+    return data
+
+
 def _run(
     poll: select.epoll, sockets: dict[int, socket.socket], requests: Sequence[bytes], seconds: float
 ) -> Result:  # one loop with everything in locals: a call per answer would cost a tenth of the rate

@@ -16,8 +16,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+import grpc
 import msgspec
 import numpy as np
 import uvloop
@@ -45,8 +47,11 @@ class Child:
         )
         self.first_line = self.line(seconds=_START_SECONDS)
         self.start_seconds = time.perf_counter() - started
-        found = re.search(r'"(?:port|rest)":\s*(\d+)', self.first_line)
-        self.port = int(found[1]) if found else 0
+        self.port, self.grpc_port = self._announced("port|rest"), self._announced("grpc")
+
+    def _announced(self, names: str) -> int:
+        found = re.search(rf'"(?:{names})":\s*(\d+)', self.first_line)
+        return int(found[1]) if found else 0
 
     def line(self, *, seconds: float) -> str:
         """The next line on its standard output."""
@@ -144,8 +149,9 @@ def raw(folder: Path) -> None:
 
 @main.command()
 def echo() -> None:
-    """The same HTTP stack with an application that answers a constant."""
+    """The same HTTP and gRPC stacks with applications that answer a constant."""
     from seatrial_server.http import exchange, listener
+    from seatrial_server.rpc import listener as rpc_listener
 
     class Echo:
         max_body_bytes = 1 << 20
@@ -153,10 +159,20 @@ def echo() -> None:
         def handle(self, request: exchange.Exchange) -> None:
             request.answer(200, _ECHO)
 
+    async def call(_: bytes, __: Any) -> bytes:
+        return _ECHO
+
+    class Call(grpc.GenericRpcHandler):
+        last_call = 0.0
+
+        def service(self, _: grpc.HandlerCallDetails) -> Any:
+            return grpc.unary_unary_rpc_method_handler(call)
+
     async def run() -> None:
         port = await listener.Listener(Echo()).open(host="127.0.0.1", port=0)
+        rpc_port = await rpc_listener.Listener(Call(), max_message_bytes=1 << 20).open(host="127.0.0.1", port=0)
         gc.freeze()
-        click.echo(f'"port": {port}')
+        click.echo(f'"port": {port} "grpc": {rpc_port}')
         await asyncio.Event().wait()
 
     uvloop.run(run())

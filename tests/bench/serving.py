@@ -7,12 +7,14 @@ one core is full. Ratios travel between machines, rates do not.
 """
 
 import contextlib
+import functools
 import os
 import platform
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -21,13 +23,15 @@ import numpy as np
 import onnxruntime as ort
 import rich.console
 import rich.table
-from tests.bench import load, models, processes
+from tests.bench import load, models, processes, rpc
 
 from seatrial_server.model import session
 
 REQUIRED = {"linear": (0.35, 0.43), "trees": (0.60, 0.74), "mlp": (0.50, 0.60)}
 """Share of raw ONNX Runtime calls: what must be reached, and the aim."""
 BINARY_GAIN, OBSERVABILITY, TAIL, SINGLE, START, MEMORY = 1.15, 0.08, 3.0, 1.2, 1.0, 100
+GRPC, GRPC_SHARE = 6000, 0.85
+"""Requests per second over gRPC, the only bound that is no ratio; and the share of grpcio's own limit."""
 _SERVER_CORE, _LOAD_CORE = 0, 1
 _WARM_SECONDS = 0.3
 
@@ -39,6 +43,14 @@ class Sample(msgspec.Struct):
     cpu: float
     p50: float
     p99: float
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One way to load one process: `drive` takes seconds, `values` reads an answer that can be checked."""
+
+    process: processes.Child
+    drive: Callable[..., load.Result]
+    values: Callable[[bytes], models.Array] | None = None
 
 
 class Rounds(msgspec.Struct):
@@ -111,6 +123,7 @@ def measure(model: models.Model, *, rounds: int, seconds: float) -> Rounds:
     expected = _expected(model)
     json = [models.json_request(model, row) for row in range(models.BODIES)]
     binary = [models.binary_request(model, row) for row in range(models.BODIES)]
+    messages = [rpc.request(model, row) for row in range(models.BODIES)]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         arguments = processes.serve_arguments(processes.prepare(model, folder))
@@ -123,40 +136,44 @@ def measure(model: models.Model, *, rounds: int, seconds: float) -> Rounds:
         unobserved = start("tests.bench.processes", "unobserved", *arguments)
         began = time.perf_counter()
         server = start("seatrial_server", *arguments)
-        _check(load.drive(server.port, json[:1], connections=1, seconds=0.0).kept, expected)
+        _check([(0, load.once(server.port, json[0]))], models.values, expected)
         result.start = time.perf_counter() - began
+
+        def rest(process: processes.Child, requests: list[bytes], connections: int) -> Run:
+            drive = functools.partial(load.drive, process.port, requests, connections=connections)
+            return Run(process, drive, None if process is echo else models.values)
+
+        def call(process: processes.Child) -> Run:
+            drive = functools.partial(rpc.drive, process.grpc_port, messages, streams=32)
+            return Run(process, drive, None if process is echo else rpc.values)
+
         runs = {
-            "json 32": (server, json, 32),
-            "unobserved 32": (unobserved, json, 32),
-            "binary 32": (server, binary, 32),
-            "echo 32": (echo, json, 32),
-            "json 1": (server, json, 1),
-            "binary 1": (server, binary, 1),
-            "echo 1": (echo, json, 1),
+            "json 32": rest(server, json, 32),
+            "unobserved 32": rest(unobserved, json, 32),
+            "binary 32": rest(server, binary, 32),
+            "echo 32": rest(echo, json, 32),
+            "json 1": rest(server, json, 1),
+            "binary 1": rest(server, binary, 1),
+            "echo 1": rest(echo, json, 1),
+            "grpc 32": call(server),
+            "grpc echo 32": call(echo),
         }
-        for process, requests, connections in runs.values():
-            load.drive(process.port, requests, connections=connections, seconds=_WARM_SECONDS)
+        for run in runs.values():
+            run.drive(seconds=_WARM_SECONDS)
         for _ in range(rounds):
             result.raw.append(raw.raw_rate(seconds))
-            for name, (process, requests, connections) in runs.items():
-                sample = _sample(process, requests, connections, seconds, None if process is echo else expected)
-                result.runs.setdefault(name, []).append(sample)
+            for name, run in runs.items():
+                result.runs.setdefault(name, []).append(_sample(run, seconds, expected))
         result.pss = server.pss()
     return result
 
 
-def _sample(
-    process: processes.Child,
-    requests: list[bytes],
-    connections: int,
-    seconds: float,
-    expected: list[models.Array] | None,
-) -> Sample:
-    before = process.cpu()
-    driven = load.drive(process.port, requests, connections=connections, seconds=seconds)
-    used = process.cpu() - before
-    if expected is not None:
-        _check(driven.kept, expected)
+def _sample(run: Run, seconds: float, expected: list[models.Array]) -> Sample:
+    before = run.process.cpu()
+    driven = run.drive(seconds=seconds)
+    used = run.process.cpu() - before
+    if run.values is not None:
+        _check(driven.kept, run.values, expected)
     return Sample(
         wall=driven.count / driven.seconds,
         cpu=driven.count / used,
@@ -170,9 +187,11 @@ def _expected(model: models.Model) -> list[models.Array]:
     return [reference.run(None, {"x": row.reshape(1, -1)})[0].reshape(-1) for row in model.rows]
 
 
-def _check(kept: list[tuple[int, bytes]], expected: list[models.Array]) -> None:
+def _check(
+    kept: list[tuple[int, bytes]], values: Callable[[bytes], models.Array], expected: list[models.Array]
+) -> None:
     for place, answer in kept:
-        np.testing.assert_allclose(models.values(answer), expected[place], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(values(answer), expected[place], rtol=1e-4, atol=1e-5)
 
 
 def judge(name: str, result: Rounds) -> list[tuple[str, bool]]:
@@ -190,6 +209,11 @@ def judge(name: str, result: Rounds) -> list[tuple[str, bool]]:
         (f"{name}: p99 is {result.tail('json 32'):.2f} of p50, at most {TAIL:g}", result.tail("json 32") <= TAIL),
         (f"{name}: first answer after {result.start:.2f} s, at most {START:g} s", result.start <= START),
         (f"{name}: {result.pss / 2**20:.0f} MiB PSS, at most {MEMORY}", result.pss <= MEMORY * 2**20),
+    ]
+    rate, share = result.rate("grpc 32"), result.gain("grpc 32", "grpc echo 32")
+    checks += [
+        (f"{name}: {rate:,.0f} requests/s over gRPC, at least {GRPC:,}", rate >= GRPC),
+        (f"{name}: {share:.2f} of grpcio with nothing behind it, at least {GRPC_SHARE}", share >= GRPC_SHARE),
     ]
     if name == "mlp":
         gain = result.gain("binary 32", "json 32")
@@ -262,7 +286,8 @@ error is allowed.
 
 *requests/s* is per second of CPU time of the measured process, *wall* per second on the clock (the machine has other
 work); *of raw* compares with batch-1 calls of ONNX Runtime in a tight loop in the same round. *echo* is the same HTTP
-stack with nothing behind it, *unobserved* the server without its counters. The number after a run is its connections.
+(or gRPC) stack with nothing behind it, *unobserved* the server without its counters. The number after a run is its
+connections, for gRPC its streams over four connections.
 
 {table}
 
