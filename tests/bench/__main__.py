@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "quantization", "rollbacks", "serving")
+BENCHES = ("detection", "overload", "quantization", "rollbacks", "serving")
 LONG = ("memory",)
 """Ten minutes and more: only by name."""
 

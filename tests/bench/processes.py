@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import http.client
 import os
 import re
 import select
@@ -29,6 +30,7 @@ from seatrial_server import config
 from seatrial_server.model import manifest, schema, session
 
 _START_SECONDS = 20.0
+_PROBE_SECONDS = 0.02
 _TIMEOUT = 30.0  # other work on the machine must not make a request fail
 _RANGE = (-50.0, 50.0)
 _ECHO = b'{"model_name":"echo","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[0.25,0.75]}]}'
@@ -48,6 +50,7 @@ class Child:
         self.first_line = self.line(seconds=_START_SECONDS)
         self.start_seconds = time.perf_counter() - started
         self.port, self.grpc_port = self._announced("port|rest"), self._announced("grpc")
+        self.metrics_port = self._announced("metrics")
 
     def _announced(self, names: str) -> int:
         found = re.search(rf'"(?:{names})":\s*(\d+)', self.first_line)
@@ -81,6 +84,13 @@ class Child:
         self.process.stdin.flush()
         wall, cpu = self.line(seconds=seconds + _START_SECONDS).split()
         return float(wall), float(cpu)
+
+    def stop_probing(self) -> list[float]:
+        """Of the `probe` child: the seconds that each of its requests took."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        return [float(taken) for taken in self.line(seconds=_START_SECONDS).split()]
 
 
 @contextlib.contextmanager
@@ -145,6 +155,24 @@ def raw(folder: Path) -> None:
             calls += len(rows)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         click.echo(f"{calls / wall} {calls / cpu}")
+
+
+@main.command()
+@click.argument("port", type=int)
+@click.argument("path")
+def probe(port: int, path: str) -> None:
+    """Ask for this path fifty times a second until a line comes on standard input, then say how long each answer took."""
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
+    taken: list[float] = []
+    click.echo("ready")
+    while not select.select([sys.stdin], [], [], _PROBE_SECONDS)[0]:
+        before = time.perf_counter()
+        link.request("GET", path)
+        answer = link.getresponse()
+        answer.read()
+        assert answer.status == 200
+        taken.append(time.perf_counter() - before)
+    click.echo(" ".join(map(str, taken)))
 
 
 @main.command()

@@ -104,10 +104,12 @@ class Batcher:
             self._start()
 
     def _run_queue(self) -> None:
-        while batch := self._take():
-            started = time.perf_counter()
-            results = self._engine.execute(batch)
-            self._finish(batch, results, started)
+        while self._queue:
+            batch = self._take()
+            if batch:
+                started = time.perf_counter()
+                results = self._engine.execute(batch)
+                self._finish(batch, results, started)
 
     def _start(self) -> None:
         batch = self._take()
@@ -148,7 +150,7 @@ class Batcher:
         now = time.perf_counter()
         self._counters.last_call = now
         self._counters.model_durations.observe(now - started)
-        self._counters.batch_rows.observe(sum(job.rows for job in batch))
+        self._counters.batch_rows.observe(sum([job.rows for job in batch]))
         for job, result in zip(batch, results, strict=True):
             if not job.finished:  # `Job.finish`, without a call for every request
                 job.finished = True

@@ -34,7 +34,7 @@ class Converter:
     def joined(self, parts: Sequence[jobs.Values]) -> session.Array:
         """All elements of all parts, in order; raises `RequestError` when one does not fit the datatype."""
         kind = type(parts[0])
-        if all(type(part) is kind for part in parts):
+        if len(parts) == 1 or all(type(part) is kind for part in parts):
             if kind is jobs.Numbers:
                 found = self._numbers(cast(Sequence[jobs.Numbers], parts))
                 if found is not None:

@@ -99,7 +99,7 @@ class FiniteGuard:
     def examine(self, feed: session.Array) -> Verdict | None:
         """See `Guard`."""
         good = np.isfinite(feed)
-        if good.all():
+        if np.count_nonzero(good) == good.size:  # a third of the time of `all`
             return None
         columns = self._columns or [schema.Feature(str(column)) for column in range(math.prod(feed.shape[1:]))]
         refused, none = ~good.reshape(-1, len(columns)), np.zeros((1, len(columns)), np.bool_)
@@ -161,7 +161,7 @@ class NumberGuard:
         good = (rows >= self._low) & (rows <= self._high)
         for column, allowed in self._categories:
             good[:, column] &= (rows[:, column, None] == allowed).any(axis=1)
-        if good.all():
+        if np.count_nonzero(good) == good.size:
             return None
         absent = np.isnan(rows) if self._floating else np.zeros_like(good)
         return self._policies.settle(feed, good, absent, np.clip(rows, self._low, self._high))

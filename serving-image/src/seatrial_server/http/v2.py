@@ -44,7 +44,7 @@ class V2:
         version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
         self._infer_targets = frozenset(f"{path}/infer".encode() for path in (model_path, version_path))
         self.short_way: ShortWay | None = None
-        if bundles is not None:
+        if bundles is not None and len(decoder.schema.inputs) == 1:
             self.short_way = express.Express(
                 targets=self._infer_targets,
                 decoder=decoder,
