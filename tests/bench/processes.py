@@ -161,7 +161,7 @@ def raw(folder: Path) -> None:
 @click.argument("port", type=int)
 @click.argument("path")
 def probe(port: int, path: str) -> None:
-    """Ask for this path fifty times a second until a line comes on standard input, then say how long each answer took."""
+    """Ask for this path fifty times a second until a line arrives; then say how long each answer took."""
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
     taken: list[float] = []
     click.echo("ready")
@@ -197,8 +197,8 @@ def echo() -> None:
             return grpc.unary_unary_rpc_method_handler(call)
 
     async def run() -> None:
-        port = await listener.Listener(Echo()).open(host="127.0.0.1", port=0)
-        rpc_port = await rpc_listener.Listener(Call(), max_message_bytes=1 << 20).open(host="127.0.0.1", port=0)
+        rest, rpc = listener.Listener(Echo()), rpc_listener.Listener(Call(), max_message_bytes=1 << 20)
+        port, rpc_port = await rest.open(host="127.0.0.1", port=0), await rpc.open(host="127.0.0.1", port=0)
         gc.freeze()
         click.echo(f'"port": {port} "grpc": {rpc_port}')
         await asyncio.Event().wait()

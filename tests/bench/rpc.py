@@ -58,7 +58,8 @@ async def _drive(port: int, requests: Sequence[bytes], *, streams: int, seconds:
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) for _ in range(_CONNECTIONS)]
     try:
-        await asyncio.gather(*(channel.channel_ready() for channel in channels))
+        async with asyncio.timeout(_TIMEOUT):
+            await asyncio.gather(*(channel.channel_ready() for channel in channels))
         calls = [channel.unary_unary(_METHOD) for channel in channels]
         started = time.perf_counter()
         stop = started + seconds

@@ -6,7 +6,8 @@ The bounds allow for what `RUNS` coin flips do once in thousands of times if the
 import math
 
 import pytest
-from tests.simulation import study
+from tests.simulation import steps, study
+from tests.simulation.traffic import Scenario
 
 RUNS = 60
 SEED = 20
@@ -38,3 +39,18 @@ def test_threshold_rules_roll_innocents_back_in_a_shared_outage():
     results = study.run(cell, runs=10, seed=SEED)
     assert results["seatrial"].share == 0
     assert results["5 failed checks"].share == results["4 failed checks"].share == 1
+
+
+def test_a_version_that_fails_a_fifth_of_its_requests_is_not_promoted_by_short_steps():
+    failing = Scenario(rate=50, errors=0.0, candidate_errors=0.22)
+    assert (
+        steps.ends(failing, steps.SHORT, runs=RUNS, seed=SEED, suspicion=False).promoted > 0
+    )  # what it guards against
+    assert steps.ends(failing, steps.SHORT, runs=RUNS, seed=SEED).rolled_back == 1
+
+
+@pytest.mark.parametrize("plan", [steps.SHORT, steps.DEFAULT], ids=["short steps", "default steps"])
+def test_suspicion_keeps_few_healthy_candidates_waiting(plan):
+    result = steps.ends(Scenario(rate=50), plan, runs=RUNS, seed=SEED)
+    assert result.promoted >= 0.95
+    assert result.waited <= 0.1

@@ -38,20 +38,22 @@ class Scenario:
     told_apart: bool = True  # counts pod by pod, as the operator has them; a replay file may not
 
 
-def rollout(scenario: Scenario, rng: np.random.Generator) -> table.Table:
+def rollout(
+    scenario: Scenario, rng: np.random.Generator, *, weights: np.ndarray = WEIGHTS, interval: float = INTERVAL
+) -> table.Table:
     """One rollout, told apart by pods as the operator sees it."""
     history = HISTORY if scenario.with_history else 0
-    slots = history + SLOTS
-    weight = np.concatenate([np.zeros(history), WEIGHTS])
+    slots = history + len(weights)
+    weight = np.concatenate([np.zeros(history), weights])
     rate = scenario.rate * _day(slots, history) if scenario.diurnal else np.full(slots, scenario.rate)
     stable = _pods(np.full(slots, STABLE_PODS), STABLE_PODS)
     wanted = np.maximum(1, np.rint(weight * STABLE_PODS / (1 - weight)))
     candidate = _pods(np.where(weight > 0, wanted, 0), STABLE_PODS)
     shares = np.hstack([stable * (1 - weight)[:, None], candidate * weight[:, None]])
-    requests = rng.poisson(rate[:, None] * INTERVAL * shares)
+    requests = rng.poisson(rate[:, None] * interval * shares)
     effect = np.exp(scenario.spread * rng.standard_normal(2 * STABLE_PODS))
     events = _events(scenario, rng, requests=requests, effect=effect, history=history)
-    rows = _table(requests.astype(float), events.astype(float), history=history)
+    rows = _table(requests.astype(float), events.astype(float), history=history, interval=interval)
     return rows if scenario.told_apart else _without_pods(rows)
 
 
@@ -121,19 +123,20 @@ def _without_pods(rows: table.Table) -> table.Table:
     )
 
 
-def _table(requests: np.ndarray, events: np.ndarray, *, history: int) -> table.Table:
+def _table(requests: np.ndarray, events: np.ndarray, *, history: int, interval: float) -> table.Table:
     stable, candidate = slice(0, STABLE_PODS), slice(STABLE_PODS, None)
+    slots = len(requests) - history
     return table.Table(
         edges=tuple(str(edge) for edge in EDGES),
-        seconds=np.full(SLOTS, INTERVAL),
+        seconds=np.full(slots, interval),
         requests_candidate=requests[history:, candidate].sum(axis=1),
         requests_stable=requests[history:, stable].sum(axis=1),
         events_candidate=events[history:, candidate].sum(axis=1),
         events_stable=events[history:, stable].sum(axis=1),
-        known=np.ones((SLOTS, events.shape[-1])),
+        known=np.ones((slots, events.shape[-1])),
         pods_candidate=np.maximum(1, (requests[history:, candidate] > 0).sum(axis=1)),
         pods_stable=np.maximum(1, (requests[history:, stable] > 0).sum(axis=1)),
-        blocks=table.blocks([INTERVAL] * len(requests)),
+        blocks=table.blocks([interval] * len(requests)),
         arm_requests=requests[:, stable].sum(axis=1),
         arm_events=events[:, stable].sum(axis=1),
         pod_requests=requests[:, stable],

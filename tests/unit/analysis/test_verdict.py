@@ -38,6 +38,7 @@ def judge(rows, **options):
         pytest.param([(100, 900, 30, 270)] * 9, (Outcome.INCONCLUSIVE, Reason.STABLE_ALSO_BREACHING), id="outage"),
         pytest.param([(100, 900, 80, 270)] * 9, (Outcome.FAIL, Reason.ERRORS_REGRESSED), id="worse in an outage"),
         pytest.param([(100, 900, 10, 500)] * 9, (Outcome.PASS, Reason.NO_REGRESSION), id="better than a sick stable"),
+        pytest.param([(100, 900, 2, 5)] * 6, (Outcome.INCONCLUSIVE, Reason.REGRESSION_SUSPECTED), id="suspicious"),
         pytest.param([(0, 900, 0, 5)] * 9, (Outcome.INCONCLUSIVE, Reason.INSUFFICIENT_TRAFFIC), id="no traffic"),
         pytest.param([(90, 0, 0, 0)] * 9, (Outcome.INCONCLUSIVE, Reason.INSUFFICIENT_TRAFFIC), id="no stable traffic"),
         pytest.param([], (Outcome.NO_DATA, Reason.METRICS_UNAVAILABLE), id="no slots"),

@@ -19,6 +19,7 @@ from seatrial.analysis.evidence import Floats
 Bools = npt.NDArray[np.bool_]
 
 OFF = evidence.HIGHEST_SHARE  # a maximum of 95 % or more forbids nothing
+SUSPICION = 0.5  # of the logarithm of the bound
 GUARD_PART = 0.25  # of the metric's alpha, for its absolute guard; `verdict` shows why it fits under the whole
 
 
@@ -58,6 +59,15 @@ class Test:
     @property
     def reached(self) -> Bools:
         return self.log_evidence >= math.log(self.bound)
+
+    @property
+    def suspected(self) -> Bools:
+        """On the way to the bound: a step's end would be luck.
+
+        Without regression the chance to be here ever is at most one over the bound's square root (Ville's inequality),
+        and evidence falls again as requests go well.
+        """
+        return (self.log_evidence >= SUSPICION * math.log(self.bound)) & ~self.excused
 
     @property
     def breach(self) -> int | None:

@@ -8,6 +8,7 @@ from seatrial.analysis.judgement import Counts, Judgement, MetricEvidence, Outco
 
 OWN_WORDS = {
     Reason.STABLE_ALSO_BREACHING: "the candidate is above the allowed maximum, but so is stable: holding",
+    Reason.REGRESSION_SUSPECTED: "the candidate looks worse, which is not proven yet: holding",
     Reason.INSUFFICIENT_TRAFFIC: "too little traffic to judge from",
     Reason.NO_REGRESSION: "no regression found",
 }

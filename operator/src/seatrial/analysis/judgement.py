@@ -27,6 +27,7 @@ class Reason(enum.StrEnum):
     ERRORS_ABOVE_MAXIMUM = "ErrorsAboveMaximum"
     LATENCY_ABOVE_MAXIMUM = "LatencyAboveMaximum"
     STABLE_ALSO_BREACHING = "StableAlsoBreaching"
+    REGRESSION_SUSPECTED = "RegressionSuspected"
     INSUFFICIENT_TRAFFIC = "InsufficientTraffic"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     NO_REGRESSION = "NoRegression"

@@ -13,6 +13,10 @@ guards, at most 0.1 for the soak; for alpha = 20 %, the highest allowed, 0.76, 0
 by hand the sum is up to 1.3 alpha.) That holds for one canary: give `judge` all slots since its first step, not those
 of each step anew.
 
+Between no evidence and enough of it lies suspicion: the candidate keeps its weight and gets no more
+(RegressionSuspected) until further requests clear it or convict it. Else a step that ends early lets failing versions
+through: two steps of 10 s promoted one in six that failed a fifth of their requests.
+
 A candidate above an absolute maximum isn't to blame while stable times the margin in force is above it too: hold
 (StableAlsoBreaching), unless it is proven worse than stable. If it is proven better, going forward is allowed.
 """
@@ -128,6 +132,8 @@ class _Reader:
         stable, candidate = (float(arm[slot]) for arm in self._requests)
         if stable == 0 or candidate == 0 or candidate - self._before_step < self._min_requests:
             return Outcome.INCONCLUSIVE, Reason.INSUFFICIENT_TRAFFIC
+        if any(test.suspected[slot] for test in self._course.tests):
+            return Outcome.INCONCLUSIVE, Reason.REGRESSION_SUSPECTED
         return Outcome.PASS, Reason.NO_REGRESSION
 
     def _holds(self, test: course.Test, slot: int) -> bool:
@@ -166,7 +172,8 @@ class _Reader:
     def _outcome(self, test: course.Test, slot: int, candidate: judgement.Counts) -> Outcome:
         if test.breach is not None and test.breach <= slot:
             return Outcome.FAIL
-        return Outcome.INCONCLUSIVE if candidate.requests == 0 or self._holds(test, slot) else Outcome.PASS
+        open_ = candidate.requests == 0 or test.suspected[slot] or self._holds(test, slot)
+        return Outcome.INCONCLUSIVE if open_ else Outcome.PASS
 
 
 def _is_guard(test: course.Test) -> bool:

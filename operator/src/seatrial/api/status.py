@@ -56,6 +56,7 @@ class Reason(enum.StrEnum):
     PAUSED = "Paused"
     INSUFFICIENT_TRAFFIC = "InsufficientTraffic"
     STABLE_ALSO_BREACHING = "StableAlsoBreaching"
+    REGRESSION_SUSPECTED = "RegressionSuspected"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     PROMOTING = "Promoting"
     PROMOTED = "Promoted"

@@ -10,7 +10,14 @@ from seatrial.api.status import Reason, VerdictKind
 from . import facts
 from .decision import Decision
 
-NOTEWORTHY = frozenset({Reason.METRICS_UNAVAILABLE, Reason.STABLE_ALSO_BREACHING, Reason.CHILD_REFUSED})
+NOTEWORTHY = frozenset(
+    {
+        Reason.METRICS_UNAVAILABLE,
+        Reason.STABLE_ALSO_BREACHING,
+        Reason.REGRESSION_SUSPECTED,
+        Reason.CHILD_REFUSED,
+    }
+)
 OVEREXPOSED = 2.0  # measured share over asked weight that is worth a word
 
 
