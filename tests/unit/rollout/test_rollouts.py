@@ -333,6 +333,18 @@ def test_a_rejected_first_version_loses_its_pods():
     world.run(lambda one: not one.pods)
 
 
+def test_a_promoted_version_that_crashes_under_full_load_gives_way_to_the_warm_one():
+    world = installed()
+    world.spec = worlds.spec("2")
+    world.run(lambda one: one.status.phase is Phase.SOAKING)
+    name = next(name for name, pod in world.pods.items() if world.version(pod.revision) == "2")
+    world.pods[name] = msgspec.structs.replace(world.pods[name], crash_looping=True, trouble="server: out of memory")
+    world.run(rolled_back)
+    assert world.serving == "1"
+    assert verdicts(world)[0] == ("2", "Rejected", "CrashLoop")
+    assert "out of memory" in world.status.verdicts[0].message
+
+
 def test_a_wrong_address_can_be_corrected_and_tried_again():
     world = installed()
     world.trial_result = lambda version: worlds.REJECTED

@@ -46,13 +46,27 @@ def abort_requested(case: Case) -> Decision | None:
 def candidate_crash_looping(case: Case) -> Decision | None:
     """Pods that start again and again won't serve; their own message says why."""
     candidate = case.candidate
-    if candidate is None:
+    said = _crash(case, candidate.revision) if candidate is not None else None
+    if candidate is None or said is None:
         return None
-    own = (pod for pod in case.snapshot.pods if pod.revision == candidate.revision and not pod.leaving)
-    said = [pod.trouble for pod in own if pod.crash_looping]
-    if not said:
+    return reject(case, candidate, Reason.CRASH_LOOP, f"a candidate pod keeps crashing: {said}")
+
+
+def promoted_crash_looping(case: Case) -> Decision | None:
+    """The same during the soak, where full load may be what kills the pods. Requests that meet no pod leave no trace
+    in the metrics, so evidence alone would not see it.
+    """
+    stable = case.stable
+    said = _crash(case, stable.revision) if stable is not None and case.warm is not None else None
+    if said is None:
         return None
-    return reject(case, candidate, Reason.CRASH_LOOP, f"a candidate pod keeps crashing: {said[0]}")
+    return _flip_back(case, Reason.CRASH_LOOP, f"a pod of the promoted version keeps crashing: {said}")
+
+
+def _crash(case: Case, revision: str) -> str | None:
+    """What a pod says that starts again and again; None when there is none."""
+    own = (pod for pod in case.snapshot.pods if pod.revision == revision and not pod.leaving)
+    return next((pod.trouble for pod in own if pod.crash_looping), None)
 
 
 def candidate_never_became_ready(case: Case) -> Decision | None:
@@ -70,7 +84,7 @@ def candidate_never_became_ready(case: Case) -> Decision | None:
     return reject(case, candidate, Reason.START_TIMEOUT, f"{ready} of {needed} pods Ready after {limit}: {trouble}")
 
 
-def candidate_left_nobody_serving(case: Case) -> Decision | None:
+def candidate_without_pods(case: Case) -> Decision | None:
     """All traffic on a candidate without a Ready pod, while stable has some: back at once, and it starts anew."""
     candidate, stable = case.candidate, case.stable
     if candidate is None or stable is None or candidate.weight < 100:

@@ -9,8 +9,9 @@ come before everything that can fail, so a deadline is kept even while the API s
 | promoted_regressed           | evidence against stable during its soak          | flip back, Rejected              |
 | abort_requested              | a new abort token                                | the same, reason Aborted         |
 | candidate_crash_looping      | a candidate pod starts again and again           | Rejected                         |
+| promoted_crash_looping       | a pod of stable does, during its soak            | flip back, Rejected              |
 | candidate_never_became_ready | pods not Ready by startTimeout                   | Rejected                         |
-| candidate_left_nobody_serving | all traffic on a candidate without a Ready pod  | weight 0, Starting               |
+| candidate_without_pods       | it has all traffic, and stable has Ready pods    | weight 0, Starting               |
 | trial_overdue                | no trial result by its time-out                  | Rejected                         |
 | candidate_superseded         | another revision is wanted                       | weight 0, Superseded             |
 | wanted_is_stable             | what is wanted serves                            | soak, then done                  |
@@ -39,8 +40,9 @@ RULES: Sequence[Rule] = (
     guards.promoted_regressed,
     guards.abort_requested,
     guards.candidate_crash_looping,
+    guards.promoted_crash_looping,
     guards.candidate_never_became_ready,
-    guards.candidate_left_nobody_serving,
+    guards.candidate_without_pods,
     guards.trial_overdue,
     stages.candidate_superseded,
     stages.wanted_is_stable,
