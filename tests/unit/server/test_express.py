@@ -38,6 +38,9 @@ class Wire(asyncio.Transport):
     def write_eof(self) -> None:
         self.ended = True
 
+    def abort(self) -> None:
+        self.ended = True
+
     def is_closing(self) -> bool:
         return False
 
@@ -70,6 +73,7 @@ class Port:
         guards = validation.guards(model.schema, features.by_input(columns, model.schema))
         engine = inference.Engine(model, guards, observer=observer, most_rows=batching.MAX_ROWS)
         batcher = batching.Batcher(engine, PLAN, limits=config.Limits(**limits), counters=self.counters)
+        self.batcher = batcher
         self.application = V2(
             about=documents.Documents(IDENTITY, model.schema, self.counters),
             decoder=decode.Decoder(model.schema, stacked=True),
@@ -275,6 +279,21 @@ async def test_a_model_that_is_late_is_everybodys_error(caplog: pytest.LogCaptur
     assert len({document["id"] for _, document in refusals}) == 2
     assert port.outcomes == {"error": 3}
     assert port.counters.in_flight == 0
+
+
+async def test_a_defect_ends_the_connections_it_concerns_and_no_later_ones(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    port = await Port(LINEAR).learn(row(1, 1, 1, 1))
+    clients = [port.connect() for _ in range(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(port.batcher, "run", lambda _: 1 / 0)
+        for connection, _ in clients:
+            connection.data_received(row(1, 0, 0, 0))
+        await turns()
+    assert all(wire.ended for _, wire in clients)
+    assert [first(answer) for answer in await port.send(row(2, 0, 0, 0))] == [2]
 
 
 async def test_more_on_the_connection_before_the_turn_is_over_is_answered_in_order() -> None:

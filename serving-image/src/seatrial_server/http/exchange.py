@@ -108,6 +108,9 @@ class Rider(Protocol):
     def exchange(self, head: Head, data: bytes, started: float) -> Exchange:
         """Take the request back, to be answered the general way. `data` is all of it."""
 
+    def abort(self) -> None:
+        """There will be no answer."""
+
 
 class ShortWay(Protocol):
     """See `express`."""

@@ -10,6 +10,7 @@ rows are independent.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence, Set
@@ -22,6 +23,7 @@ from seatrial_server.http.exchange import OK, OK_BINARY, Exchange, Head, Rider
 from seatrial_server.http.forms import Kind
 from seatrial_server.model import schema
 
+log = logging.getLogger(__name__)
 _NUMBER_SIZE = 26
 _TENSOR_SIZE = 100
 """Bytes that a number, and a tensor's description, take in an answer at most."""
@@ -93,10 +95,19 @@ class Express:
 
     def flush(self) -> None:
         """Answer everything that waits."""
-        while self._waiting:
-            self._run(*self._waiting.popitem())
+        waiting, self._waiting = self._waiting, {}
+        for kind, requests in waiting.items():
+            self._run(kind, requests)
 
     def _run(self, kind: Kind, requests: list[_Request]) -> None:
+        try:
+            self._submit(kind, requests)
+        except Exception:  # the last line of defence: a defect of ours must not leave clients waiting
+            log.exception("bundle failed")
+            for request in requests:
+                request[0].abort()
+
+    def _submit(self, kind: Kind, requests: list[_Request]) -> None:
         count = len(requests)
         self._counters.in_flight += count
         parts = [request[3] for request in requests]
