@@ -6,6 +6,7 @@ Batching is only allowed when rows do not change each other's answers: a free fi
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -28,11 +29,11 @@ def load(model: Path | bytes, *, cpus: int) -> session.Session:
         return alone
     rows = batching.MAX_ROWS if alone.schema.rows_first else 1
     try:
-        seconds = _seconds(alone, rows=rows)
-        if seconds <= _THREAD_FROM_BATCH_SECONDS:
+        if _seconds(alone, rows=rows)[0] <= _THREAD_FROM_BATCH_SECONDS:
             return alone
         together = session.load(model, threads=cpus)
-        return together if _seconds(together, rows=rows) < _WORTH_THREADS * seconds else alone
+        slow, quick = _seconds(alone, together, rows=rows)
+        return together if quick < _WORTH_THREADS * slow else alone
     except Exception:  # zeros need not be a valid input; ONNX Runtime raises a dozen unrelated types
         return alone
 
@@ -40,12 +41,12 @@ def load(model: Path | bytes, *, cpus: int) -> session.Session:
 def plan(model: session.Session, *, may_batch: bool = True) -> batching.Plan:
     """Measure single rows and full batches; a model that fails on made-up rows is run request by request."""
     try:
-        single = _seconds(model, rows=1)
+        [single] = _seconds(model, rows=1)
     except Exception:  # zeros need not be a valid input; ONNX Runtime raises a dozen unrelated types
         return batching.Plan(in_thread=True, batched=False, row_seconds=0.001)
     try:
         batched = may_batch and model.schema.rows_first and _rows_are_independent(model)
-        full = _seconds(model, rows=batching.MAX_ROWS) if batched else single
+        [full] = _seconds(model, rows=batching.MAX_ROWS) if batched else [single]
     except Exception:  # nor need random ones: nothing is known about batches then
         batched, full = False, single
     return batching.Plan(
@@ -55,16 +56,21 @@ def plan(model: session.Session, *, may_batch: bool = True) -> batching.Plan:
     )
 
 
-def _seconds(model: session.Session, *, rows: int) -> float:
-    """The quickest of some calls: a busy neighbour must not choose the plan, or versions couldn't be compared."""
-    feeds = model.schema.example(rows)
-    seconds: list[float] = []
+def _seconds(*models: session.Session, rows: int) -> list[float]:
+    """Of each the quickest of some calls, taken in turns: a busy neighbour must not choose the plan, or versions
+    couldn't be compared.
+    """
+    feeds = models[0].schema.example(rows)
+    quickest = [math.inf] * len(models)
     started = time.perf_counter()
-    while not seconds or (len(seconds) < _CALLS and time.perf_counter() - started < _WARM_SECONDS):
-        before = time.perf_counter()
-        model.run(feeds)
-        seconds.append(time.perf_counter() - before)
-    return min(seconds)
+    for number in range(_CALLS):
+        if number and time.perf_counter() - started > _WARM_SECONDS * len(models):
+            break
+        for place, model in enumerate(models):
+            before = time.perf_counter()
+            model.run(feeds)
+            quickest[place] = min(quickest[place], time.perf_counter() - before)
+    return quickest
 
 
 def _rows_are_independent(model: session.Session) -> bool:

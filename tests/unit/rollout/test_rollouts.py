@@ -376,13 +376,48 @@ def test_the_first_weight_waits_until_stable_has_all_its_pods():
     world.run(lambda one: one.status.candidate.weight > 0)
 
 
+def lose_pods(world: worlds.World, version: str) -> None:
+    world.stuck.add(version)
+    for name, pod in world.pods.items():
+        world.pods[name] = msgspec.structs.replace(pod, ready=pod.ready and world.version(pod.revision) != version)
+
+
+def test_a_stable_version_whose_pods_never_come_back_is_replaced_by_a_ready_candidate():
+    world = installed()
+    lose_pods(world, "1")
+    world.spec = worlds.spec("2")
+    lost = world.now
+    world.run(lambda one: one.serving == "2")
+    assert world.now - lost >= world.spec.rollout.start_timeout
+    world.run(settled)
+
+
+def test_a_candidate_keeps_its_share_while_stable_has_no_pod_to_take_it():
+    world = in_canary(installed())
+    lose_pods(world, "1")
+    for _ in range(40):  # longer than blindTimeout, shorter than startTimeout
+        world.step()
+        assert world.status.candidate.weight > 0
+    world.stuck.clear()
+    world.run(lambda one: one.serving == "2")
+    assert 50 in world.weights  # it went on step by step
+
+
+def test_stable_pods_that_come_back_in_time_are_compared_with():
+    world = installed()
+    lose_pods(world, "1")
+    world.spec = worlds.spec("2")
+    for _ in range(40):
+        world.step()
+    world.stuck.clear()
+    world.run(lambda one: one.status.candidate is not None and one.status.candidate.step == 2)
+
+
 def test_a_candidate_whose_pods_fail_under_all_traffic_gives_it_back():
     world = installed()
     world.spec = worlds.spec("2")
     world.run(lambda one: one.status.candidate is not None and one.status.candidate.weight == 100)
-    world.stuck.add("2")
-    for name, pod in world.pods.items():
-        world.pods[name] = msgspec.structs.replace(pod, ready=world.version(pod.revision) == "1")
+    lose_pods(world, "2")
     world.run(lambda one: one.routed[names.REVISION] == one.status.stable.revision)
     assert world.serving == "1"
     world.run(rolled_back)

@@ -125,6 +125,7 @@ class Stable(Known, frozen=True, kw_only=True):
 
     ready_replicas: ReadyReplicas = 0
     since: Annotated[datetime, Meta(description="When it was promoted.")]
+    missing_since: Annotated[datetime, Meta(description="Since when none of its pods has been Ready.")] | None = None
 
 
 class Previous(Known, frozen=True, kw_only=True):

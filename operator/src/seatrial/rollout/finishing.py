@@ -100,7 +100,9 @@ def _status(case: Case, decision: Decision) -> status.Status:
     snapshot, before = case.snapshot, case.status
     stable, candidate = decision.stable, decision.candidate
     if stable is not None:
-        stable = msgspec.structs.replace(stable, ready_replicas=snapshot.ready(stable.revision))
+        ready = snapshot.ready(stable.revision)
+        missing = None if ready else stable.missing_since or case.now
+        stable = msgspec.structs.replace(stable, ready_replicas=ready, missing_since=missing)
     if candidate is not None:
         candidate = msgspec.structs.replace(candidate, ready_replicas=snapshot.ready(candidate.revision))
     verdicts = tuple(one for one in before.verdicts if not _forgiven(one, decision.forgiven))

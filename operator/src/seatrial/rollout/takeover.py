@@ -1,6 +1,7 @@
 """Rules of a candidate whose pods are asked for: capacity, the steps of the canary, all traffic, the name.
 
-Weight grows only with ready pods, with evidence in sight, and while stable is whole.
+Weight grows only with ready pods, with evidence in sight, and while stable is whole. A stable version without any pod
+for as long as pods may take to start is no longer there to compare with, or to protect: whoever is Ready takes over.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def starting(case: Case) -> Decision | None:
         if candidate.blind_since is not None:  # they were Ready before
             candidate = msgspec.structs.replace(candidate, started_at=case.now, blind_since=None)
         return _waiting_for_pods(case, candidate, needed=needed)
+    if _stable_has_gone(case):
+        return _take_over(case, candidate)
     if case.status.previous is not None or _third_version_has_pods(case, candidate):
         return decide(
             case,
@@ -65,6 +68,8 @@ def canary(case: Case) -> Decision | None:
     ready, needed = case.snapshot.ready(candidate.revision), pods_asked_for(case, candidate)
     if ready < needed:
         return _waiting_for_pods(case, candidate, needed=needed)
+    if _stable_has_gone(case):
+        return _take_over(case, candidate)
     candidate = msgspec.structs.replace(candidate, started_at=None)
     if look is None or look.blind:
         return _blind(case, candidate)
@@ -233,12 +238,16 @@ def _waiting_for_pods(case: Case, candidate: status.Candidate, *, needed: int) -
 
 
 def _sighted(case: Case, candidate: status.Candidate) -> status.Candidate:
-    """Blind is not safe: the weight is held for a while, then it goes to 0 without a verdict until sight is back."""
+    """Blind is not safe: the weight is held for a while, then it goes to 0 without a verdict until sight is back.
+
+    It is kept while stable has no pod Ready that could take the requests.
+    """
     if case.look is not None and not case.look.blind:
         return msgspec.structs.replace(candidate, blind_since=None)
     since = candidate.blind_since or case.now
     blind = msgspec.structs.replace(candidate, blind_since=since)
-    if candidate.weight and case.now - since >= case.snapshot.spec.analysis.blind_timeout:
+    somebody = case.stable is None or case.snapshot.ready(case.stable.revision) > 0
+    if candidate.weight and somebody and case.now - since >= case.snapshot.spec.analysis.blind_timeout:
         return msgspec.structs.replace(blind, weight=0, weight_since=None, step_started_at=None)
     return blind
 
@@ -293,6 +302,25 @@ def _hold(case: Case, candidate: status.Candidate, reason: Reason, message: str)
 
 def _stable_is_short(case: Case) -> bool:
     return case.stable is not None and case.snapshot.ready(case.stable.revision) < case.snapshot.spec.replicas
+
+
+def _stable_has_gone(case: Case) -> bool:
+    since = case.stable.missing_since if case.stable is not None else None
+    return since is not None and case.now - since >= case.snapshot.spec.rollout.start_timeout
+
+
+def _take_over(case: Case, candidate: status.Candidate) -> Decision:
+    """As in a first installation: full capacity, then all traffic; there is nothing to compare with."""
+    return decide(
+        case,
+        Reason.PROMOTING,
+        f"{who(case)}: stable has had no pod Ready for {case.snapshot.spec.rollout.start_timeout}, so it takes over",
+        phase=Phase.PROMOTING,
+        candidate=msgspec.structs.replace(
+            candidate, promoting=True, step=0, started_at=case.now, blind_since=None, waiting_for_approval=False
+        ),
+        look_again=NOW,
+    )
 
 
 def _third_version_has_pods(case: Case, candidate: status.Candidate) -> bool:
