@@ -392,6 +392,19 @@ def test_a_stable_version_whose_pods_never_come_back_is_replaced_by_a_ready_cand
     world.run(settled)
 
 
+def test_an_operator_that_was_away_sees_that_stable_is_back():
+    world = installed()
+    lose_pods(world, "1")
+    world.spec = worlds.spec("2")
+    world.run(lambda one: one.status.stable.missing_since is not None and one.status.phase is Phase.STARTING)
+    world.now += world.spec.rollout.start_timeout
+    world.stuck.clear()
+    for name, pod in world.pods.items():
+        world.pods[name] = msgspec.structs.replace(pod, ready=True)
+    world.step()
+    assert not world.status.candidate.promoting
+
+
 def test_a_candidate_keeps_its_share_while_stable_has_no_pod_to_take_it():
     world = in_canary(installed())
     lose_pods(world, "1")

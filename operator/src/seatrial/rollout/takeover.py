@@ -305,8 +305,10 @@ def _stable_is_short(case: Case) -> bool:
 
 
 def _stable_has_gone(case: Case) -> bool:
-    since = case.stable.missing_since if case.stable is not None else None
-    return since is not None and case.now - since >= case.snapshot.spec.rollout.start_timeout
+    stable = case.stable
+    if stable is None or stable.missing_since is None or case.snapshot.ready(stable.revision):
+        return False  # the status may be older than the pods: nobody wrote while the operator was away
+    return case.now - stable.missing_since >= case.snapshot.spec.rollout.start_timeout
 
 
 def _take_over(case: Case, candidate: status.Candidate) -> Decision:
