@@ -100,8 +100,8 @@ class Connection(asyncio.Protocol):
             head = self._host.heads.find(data[:end])
             if head is not None and head.length == len(data) - end:
                 # A whole request with a head that the parser knows: it stands between two messages and stays there.
-                self.phase = _BUSY
-                if head.json_part is None or not self._short_way.take(self, head, data, end):  # type: ignore[union-attr]
+                self.phase, short_way = _BUSY, self._short_way
+                if short_way is None or head.json_part is None or not short_way.take(self, head, data, end):
                     self._host.application.handle(self.exchange(head, data, time.perf_counter()))
                 return
             self._wait_for(Phase.HEAD, self._host.timeouts.head)
