@@ -221,6 +221,14 @@ def forget_id(body: bytes) -> Any:
     return document
 
 
+async def test_a_row_too_short_takes_no_number_from_a_row_too_long() -> None:
+    texts = ["1.0,2.0,3.0", "4.0,5.0,6.0,7.0,8.0"]
+    valid = ["1,2,3,4".ljust(len(text)) for text in texts]  # heads with these lengths, and what a good row gets
+    port = await Port(LINEAR).learn(*map(numbers, valid))
+    answers = await port.send(*map(numbers, [*texts, valid[0]]))
+    assert [first(answer) for answer in answers] == ["InvalidInput", "InvalidInput", 10]
+
+
 async def test_a_refused_row_says_which_and_hurts_no_neighbour() -> None:
     port = await Port(LINEAR, schema.Feature(name="a", range=(0, 5)), *REST).learn(row(1, 1, 1, 1))
     answers = await port.send(row(1, 0, 0, 0), row(9, 0, 0, 0), row(3, 0, 0, 0))

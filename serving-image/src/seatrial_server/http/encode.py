@@ -22,7 +22,6 @@ class Encoder:
             b'{"name":%s,"datatype":"%s","shape":[' % (orjson.dumps(spec.name), spec.datatype.encode())
             for spec in model.outputs
         ]
-        self.outputs = model.outputs
         self._datatypes = [spec.datatype for spec in model.outputs]
 
     def encode(
