@@ -2,7 +2,7 @@
 
 import pytest
 
-from seatrial.control import reconcile
+from seatrial.control import applying
 
 SERVICE = {
     "spec": {"selector": {"app": "a", "revision": "x"}, "ports": [{"port": 80, "protocol": "TCP"}], "type": "ClusterIP"}
@@ -21,4 +21,4 @@ SERVICE = {
     ],
 )
 def test_an_object_is_applied_only_when_something_wanted_is_missing(wanted, there):
-    assert reconcile.contains(SERVICE, wanted) is there
+    assert applying.contains(SERVICE, wanted) is there

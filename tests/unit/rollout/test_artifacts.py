@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import SecretReference, Spec
 from seatrial.api.status import Phase
-from seatrial.rollout import children, facts, report, revision, templates
+from seatrial.rollout import children, report, revision, templates
 
 REFUSED = report.Report(outcome=report.Outcome.REJECTED, reason="FetchRefused", message="denied")
 
@@ -25,21 +24,6 @@ def at(uri: str, *, secret: str | None = None, version: str = "1") -> Spec:
 def record(wish: Spec) -> revision.Record:
     content = revision.wanted(wish, name="churn", default_image="serving:1", known=())
     return children.new_record("churn", content=content, wish=wish, known={})
-
-
-class World(worlds.World):
-    """Tells which revisions have pods, as the observer does."""
-
-    def snapshot(self) -> facts.Snapshot:
-        seen = super().snapshot()
-        wanted = children.new_record(
-            "churn",
-            content=seen.wanted.content,
-            wish=self.spec,
-            known=self.records,
-            deployed={*self.deployments, *self.reports},
-        )
-        return msgspec.structs.replace(seen, wanted=wanted)
 
 
 def containers(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -88,21 +72,47 @@ def test_without_them_the_template_has_no_trace_of_them() -> None:
     assert "laim" not in text
 
 
-@pytest.mark.parametrize(
-    "changed", [at("s3://elsewhere/1.onnx"), at("http://store/1.onnx", secret="other")], ids=["uri", "secretRef"]
-)
-def test_another_address_of_the_same_bytes_changes_nothing_that_runs(changed: Spec) -> None:
-    world = World(at("http://store/1.onnx")).run(lambda one: one.status.phase is Phase.STABLE)
-    before = {one["metadata"]["name"]: one for one in world.plan().apply if one["kind"] == "Deployment"}
+def moved(changed: Spec) -> tuple[worlds.World, dict[str, Any]]:
+    """A stable version whose bytes are elsewhere now, and its Deployment before that."""
+    world = worlds.World(at("http://store/1.onnx")).run(lambda one: one.status.phase is Phase.STABLE)
+    (before,) = (one for (kind, _), one in world.applied.items() if kind == "Deployment")
     world.spec = changed
-    plan = world.plan()
-    after = {one["metadata"]["name"]: one for one in plan.apply if one["kind"] == "Deployment"}
-    assert (after, plan.delete) == (before, ())
-    assert plan.status.phase is Phase.STABLE
+    for _ in range(3):
+        world.step()
+        assert world.status.phase is Phase.STABLE
+        assert world.trials.keys() == world.records.keys()
+    return world, before
+
+
+def test_pods_that_are_rescheduled_fetch_the_same_bytes_from_where_they_are_now() -> None:
+    world, before = moved(at("s3://elsewhere/1.onnx"))
+    (config,) = world.configs.values()
+    assert json.loads(config["data"]["config.json"])["model"]["uri"] == "s3://elsewhere/1.onnx"
+    assert next(one for (kind, _), one in world.applied.items() if kind == "Deployment") == before
+    (made,) = world.records.values()
+    assert made.uri == "s3://elsewhere/1.onnx"
+
+
+def test_another_secret_for_the_same_bytes_reaches_the_pods_in_place() -> None:
+    world, before = moved(at("http://store/1.onnx", secret="other"))
+    after = next(one for (kind, _), one in world.applied.items() if kind == "Deployment")
+    assert after["metadata"] == before["metadata"]
+    assert containers(after["spec"]["template"])["fetch"]["envFrom"] == [{"secretRef": {"name": "other"}}]
+
+
+def test_an_address_corrected_during_the_trial_is_tried_at_once() -> None:
+    world = worlds.World(at("http://wrong/1.onnx"))
+    world.trial_result = None
+    world.step()
+    world.spec = at("http://right/1.onnx")
+    world.step()
+    (revision,) = world.trials
+    assert "http://right/1.onnx" in str(world.applied["Job", revision])
+    assert world.status.phase is Phase.TRIAL
 
 
 def test_a_trial_that_failed_for_its_credentials_is_tried_again_with_others() -> None:
-    world = World(at("s3://models/1.onnx", secret="wrong"))
+    world = worlds.World(at("s3://models/1.onnx", secret="wrong"))
     world.trial_result = lambda version: REFUSED
     world.run(lambda one: one.status.phase is Phase.STALLED)
     world.trial_result = lambda version: worlds.PASSED
@@ -114,7 +124,7 @@ def test_a_trial_that_failed_for_its_credentials_is_tried_again_with_others() ->
 
 
 def test_the_second_address_is_tried_once_and_its_refusal_stands() -> None:
-    world = World(at("s3://models/1.onnx"))
+    world = worlds.World(at("s3://models/1.onnx"))
     world.trial_result = lambda version: REFUSED
     world.run(lambda one: one.status.phase is Phase.STALLED)
     world.spec = at("s3://models/also-wrong.onnx")
@@ -127,7 +137,7 @@ def test_the_second_address_is_tried_once_and_its_refusal_stands() -> None:
 
 
 def test_another_address_is_no_pardon_for_a_regression() -> None:
-    world = World(at("http://store/1.onnx")).run(lambda one: one.status.phase is Phase.STABLE)
+    world = worlds.World(at("http://store/1.onnx")).run(lambda one: one.status.phase is Phase.STABLE)
     world.error_share["2"] = 0.5
     world.spec = at("http://store/2.onnx", version="2")
     world.run(lambda one: one.status.phase is Phase.ROLLED_BACK)

@@ -51,7 +51,8 @@ def test_every_child_has_its_owner_and_our_labels_and_nothing_of_the_parents():
             }
         ]
         assert set(meta["labels"]) <= {names.MANAGED_BY, names.DEPLOYMENT, names.REVISION}
-        assert set(meta) == {"name", "namespace", "labels", "ownerReferences"}
+        assert set(meta) - {"annotations"} == {"name", "namespace", "labels", "ownerReferences"}
+        assert all(name.startswith("seatrial.dev/") for name in meta.get("annotations", {}))
 
 
 def templates() -> list[Any]:
@@ -110,7 +111,7 @@ def test_the_configuration_is_immutable_and_keeps_the_trials_report():
 
 def test_a_configuration_once_written_is_not_rendered_again():
     after = Status(stable=build.STABLE, candidate=build.starting())
-    found = rendered(after, trials={V2: TRIAL}, reports={V2: PASSED})
+    found = rendered(after, trials={V2: TRIAL}, reports={V2: PASSED}, configured={V2: build.record("2").uri})
     assert ("ConfigMap", f"churn-{V2}") not in found
 
 
@@ -237,7 +238,7 @@ def existing(kind: str, of: str = "", name: str = "") -> dict[str, Any]:
 
 def deleted(after: Status, **changes: object) -> list[tuple[str, str]]:
     snapshot = build.snapshot(**{"status": after, **changes})  # type: ignore[arg-type]
-    return [(one.kind, one.uid) for one in children.unwanted(snapshot, after)]
+    return [(one.kind, one.uid) for one in children.unwanted.of(snapshot, after)]
 
 
 def history(count: int) -> dict[str, revision.Record]:

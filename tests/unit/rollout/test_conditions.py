@@ -14,7 +14,7 @@ from tests.unit.rollout import world as worlds
 from seatrial.api import status
 from seatrial.api.spec import Duration
 from seatrial.api.status import Phase, Reason
-from seatrial.rollout import bounds, facts, finishing, planner
+from seatrial.rollout import bounds, facts, planner, statuses
 
 ALWAYS = ("Ready", "Available", "Reconciling", "Stalled")
 installed, in_canary, rolled_back = test_rollouts.installed, test_rollouts.in_canary, test_rollouts.rolled_back
@@ -186,7 +186,7 @@ def test_an_object_that_was_never_looked_at_is_in_progress():
 @pytest.mark.parametrize(
     ("make", "verified", "analyzed", "routed"),
     [
-        pytest.param(first_trial, None, ("Unknown", "NothingRolling"), "True", id="first trial"),
+        pytest.param(first_trial, ("Unknown", "TrialRunning"), ("Unknown", "NothingRolling"), "True", id="first trial"),
         pytest.param(installed, ("True", "TrialPassed"), ("Unknown", "NothingRolling"), "True", id="idle"),
         pytest.param(
             lambda: in_canary(installed()),
@@ -246,7 +246,7 @@ REFUSAL = facts.Refusal(reason=Reason.CHILD_REFUSED, message="pods is forbidden:
 def test_a_refused_child_shows_at_once_as_it_shows_at_the_next_look():
     case = build.case(build.spec("1"), endpoints=build.endpoints("1", v1=2))
     written = planner.plan(case.snapshot, case.now).status
-    at_once = finishing.refused(case.snapshot, written, REFUSAL, now=case.now)
+    at_once = statuses.refused(case.snapshot, written, REFUSAL, now=case.now)
     again = msgspec.structs.replace(case.snapshot, status=at_once, refused=REFUSAL)
     assert planner.plan(again, build.at(99)).status == at_once
     assert read(at_once) == "Failed"
@@ -255,7 +255,7 @@ def test_a_refused_child_shows_at_once_as_it_shows_at_the_next_look():
 
 def test_an_invalid_spec_keeps_every_fact_and_every_other_condition():
     before = soaking().status
-    after = finishing.invalid(before, generation=2, message="spec.replicas: must be a number", now=build.at(0))
+    after = statuses.unreadable(before, generation=2, message="spec.replicas: must be a number", now=build.at(0))
     shown = {one.type: one for one in after.conditions}
     assert (shown["Ready"].reason, shown["Stalled"].status.value) == ("InvalidSpec", "True")
     assert shown.keys() == {one.type for one in before.conditions}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from tests.unit.rollout import build
 
-from seatrial.api.status import Commands, Phase, Reason, VerdictKind
-from seatrial.rollout import decision, facts, guards, planner
+from seatrial.api.status import Breach, Commands, Phase, Reason, VerdictKind
+from seatrial.rollout import decision, facts, planner
+from seatrial.rollout.rules import guards
 
 STARTING, CANARY, PROMOTING = build.starting(), build.in_step(), build.promoting()
 
@@ -19,6 +22,10 @@ def rejected(answer: decision.Decision | None) -> tuple[str, str]:
     assert answer.verdict.verdict is VerdictKind.REJECTED
     assert answer.candidate is None
     return answer.verdict.reason.value, answer.verdict.message
+
+
+def at_fault(version: str, *readiness: bool, **changes: object) -> tuple[facts.Pod, ...]:
+    return build.pods(version, *readiness, fault=facts.Fault.VERSION, **changes)
 
 
 @pytest.mark.parametrize(
@@ -56,44 +63,74 @@ SOAK = {
 }
 
 
-def test_a_regression_in_the_soak_is_one_flip_back_to_the_warm_version():
+def condemned(*, healthy: int = 100, at: float = 10, **changes: object) -> dict[str, Any]:
+    """Stable is version 2, proven bad; version 1 is warm."""
+    breach = Breach(
+        reason=Reason.REGRESSED_AFTER_PROMOTION, message="errors: 20%", at=build.at(at), healthy_percent=healthy
+    )
+    return {**SOAK, "look": None, "stable": build.stable("2", breach=breach), **changes}
+
+
+def test_a_regression_in_the_soak_is_a_verdict_at_once_and_the_version_is_condemned():
     answer = guards.promoted_regressed(build.case(**SOAK))
     assert rejected(answer)[0] == "RegressedAfterPromotion"
     assert answer is not None
     assert answer.stable is not None
-    assert (answer.stable.revision, answer.previous) == (build.name_of("1"), None)
+    assert answer.stable.breach is not None
+    assert (answer.situation, answer.previous is not None) == (decision.Situation.FAILED, True)
 
 
-def test_a_regression_in_the_soak_counts_while_the_next_candidate_starts():
-    candidate = build.starting(revision=build.name_of("3"), model_version="3")
-    answer = guards.promoted_regressed(build.case(**SOAK, candidate=candidate))
+def test_a_condemned_version_gives_way_to_the_warm_one():
+    answer = guards.condemned_returns(build.case(**condemned()))
     assert answer is not None
     assert answer.stable is not None
-    assert (answer.stable.model_version, answer.candidate) == ("1", candidate)
+    assert (answer.stable.revision, answer.previous) == (build.name_of("1"), None)
+    assert answer.rollback is not None
+    assert answer.rollback.breach_at == build.at(10)
+
+
+def test_a_flip_back_leaves_the_next_candidate_where_it_is():
+    candidate = build.starting(revision=build.name_of("3"), model_version="3")
+    answer = guards.condemned_returns(build.case(**condemned(), candidate=candidate))
+    assert answer is not None
+    assert answer.candidate == candidate
 
 
 def test_a_flip_back_to_the_version_that_is_returning_anyway_leaves_no_candidate():
-    answer = guards.promoted_regressed(build.case(**SOAK, candidate=build.starting(revision=build.name_of("1"))))
+    answer = guards.condemned_returns(build.case(**condemned(), candidate=build.starting(revision=build.name_of("1"))))
     assert answer is not None
     assert answer.candidate is None
 
 
 @pytest.mark.parametrize(
-    ("pods", "flips"),
+    ("pods", "healthy", "after", "flips"),
     [
-        pytest.param((*build.pods("1", True, True), *build.pods("2", True, True)), True, id="warm"),
-        pytest.param((*build.pods("1", True, False), *build.pods("2", True, True)), False, id="half of them"),
-        pytest.param((*build.pods("1", False, False), *build.pods("2", True, True)), False, id="none"),
-        pytest.param((*build.pods("1", True, False), *build.pods("2", False, False)), True, id="better than nobody"),
-        pytest.param((*build.pods("1", False), *build.pods("2", False)), False, id="nobody at all"),
+        pytest.param((*build.pods("1", True, True), *build.pods("2", True, True)), 100, 10, True, id="warm"),
+        pytest.param((*build.pods("1", True, False), *build.pods("2", True, True)), 90, 10, False, id="half of them"),
+        pytest.param((*build.pods("1", True, False), *build.pods("2", True, True)), 50, 10, True, id="worth as much"),
+        pytest.param((*build.pods("1", True, False), *build.pods("2", True, True)), 0, 10, True, id="all fail"),
+        pytest.param((*build.pods("1", False, False), *build.pods("2", True, True)), 0, 10, False, id="none"),
+        pytest.param((*build.pods("1", True, False), *build.pods("2", False, False)), 90, 10, True, id="nobody else"),
+        pytest.param((*build.pods("1", False), *build.pods("2", False)), 0, 10, False, id="nobody at all"),
+        pytest.param((*build.pods("1", True, False), *build.pods("2", True, True)), 90, 310, True, id="no room comes"),
     ],
 )
-def test_the_flip_back_waits_for_the_capacity_it_needs(pods, flips):
-    assert (guards.promoted_regressed(build.case(**SOAK, pods=pods)) is not None) is flips
+def test_the_flip_back_waits_for_the_capacity_it_needs_and_stalls_meanwhile(pods, healthy, after, flips):
+    answer = guards.condemned_returns(build.case(**condemned(healthy=healthy), pods=pods, now=after))
+    assert answer is not None
+    assert (answer.stable == build.stable("1", since=build.at(after))) is flips
+    assert answer.situation is decision.Situation.FAILED
 
 
-def test_after_the_soak_there_is_no_flip_back():
-    assert guards.promoted_regressed(build.case(**SOAK, now=60)) is None
+def test_a_condemned_version_goes_back_even_after_the_soak_and_without_its_evidence():
+    answer = guards.condemned_returns(build.case(**condemned(), now=6000))
+    assert answer is not None
+    assert answer.stable is not None
+    assert answer.stable.model_version == "1"
+
+
+def test_a_verdict_in_the_soak_is_reached_once():
+    assert guards.promoted_regressed(build.case(**condemned(look=SOAK["look"]))) is None
 
 
 STOP = Commands(abort="stop-1")
@@ -109,25 +146,13 @@ def test_abort_ends_a_rollout_in_every_stage(candidate):
     assert answer.commands.abort == "stop-1"
 
 
-def test_abort_in_the_soak_brings_the_old_version_back():
+def test_abort_in_the_soak_condemns_the_promoted_version():
     answer = guards.abort_requested(build.case(**{**SOAK, "look": None}, commands=STOP))
     assert rejected(answer)[0] == "Aborted"
     assert answer is not None
     assert answer.stable is not None
-    assert answer.stable.model_version == "1"
-
-
-def test_abort_in_the_soak_waits_for_the_old_versions_pods():
-    gone = (*build.pods("1", False, False), *build.pods("2", True, True))
-    waiting = build.case(build.spec("2"), **{**SOAK, "look": None}, commands=STOP, pods=gone)
-    plan = planner.plan(waiting.snapshot, waiting.now)
-    assert plan.status.commands.abort == ""
-    ready = msgspec.structs.replace(
-        waiting.snapshot, status=plan.status, pods=(*build.pods("1", True, True), *build.pods("2", True, True))
-    )
-    after = planner.plan(ready, waiting.now).status
-    assert after.stable is not None
-    assert (after.stable.model_version, after.commands.abort) == ("1", "stop-1")
+    assert answer.stable.breach is not None
+    assert answer.commands.abort == "stop-1"
 
 
 def test_abort_when_nothing_goes_on_is_handled_at_once_and_means_nothing_later():
@@ -167,50 +192,56 @@ def test_other_crashing_pods_are_not_held_against_it(candidate, pods):
 @pytest.mark.parametrize(
     ("candidate", "ready", "after", "late"),
     [
-        pytest.param(build.starting(), [], 299, False, id="in time"),
-        pytest.param(build.starting(), [], 300, True, id="no pods at all"),
+        pytest.param(build.starting(), [False], 299, False, id="in time"),
+        pytest.param(build.starting(), [False], 300, True, id="late"),
         pytest.param(build.starting(), [True], 300, False, id="enough for the first step"),
-        pytest.param(build.starting(blind_since=build.START), [], 900, False, id="were ready, waited for metrics"),
-        pytest.param(build.promoting(), [True], 300, True, id="half of them in the promotion"),
+        pytest.param(build.starting(blind_since=build.START), [False], 900, False, id="were ready, waited for metrics"),
+        pytest.param(build.promoting(), [True, False], 300, True, id="half of them in the promotion"),
         pytest.param(build.promoting(), [True, True], 300, False, id="promotion with all"),
-        pytest.param(build.promoting(weight=100), [True], 300, True, id="lost one with all traffic"),
+        pytest.param(build.promoting(weight=100), [True, False], 300, True, id="lost one with all traffic"),
         pytest.param(build.in_step(started_at=build.START), [False], 300, True, id="vanished in the canary"),
         pytest.param(build.in_step(), [False], 900, False, id="clock not started"),
         pytest.param(build.on_trial(), [], 900, False, id="trial has its own"),
         pytest.param(None, [], 900, False, id="no candidate"),
     ],
 )
-def test_pods_must_be_ready_by_the_start_timeout(candidate, ready, after, late):
-    case = build.case(candidate=candidate, now=after, pods=build.pods("2", *ready))
+def test_pods_that_are_themselves_at_fault_must_be_ready_by_the_start_timeout(candidate, ready, after, late):
+    case = build.case(candidate=candidate, now=after, pods=at_fault("2", *ready))
     assert (guards.candidate_never_became_ready(case) is not None) is late
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        pytest.param({"pods": build.pods("2", False, trouble="0/3 nodes are available")}, "0/3 nodes", id="no room"),
         pytest.param(
-            {"pods": build.pods("2", False, trouble="server: ImagePullBackOff: Back-off pulling image")},
-            "ImagePullBackOff",
-            id="image",
-        ),
-        pytest.param(
-            {"pods": build.pods("2", False, trouble="0/3 nodes are available")}, "0/3 nodes", id="unschedulable"
-        ),
-        pytest.param(
-            {"deployments": {build.name_of("2"): facts.Deployment(replicas=1, refusal="exceeded quota: tight")}},
-            "exceeded quota: tight",
+            {"pods": (), "deployments": {build.name_of("2"): facts.Deployment(replicas=1, refusal="exceeded quota")}},
+            "exceeded quota",
             id="quota",
         ),
-        pytest.param({}, "the pods give no reason", id="silence"),
+        pytest.param({"pods": build.pods("2", False, fault=facts.Fault.SURROUNDINGS)}, "0 of 1", id="store away"),
+        pytest.param({"pods": ()}, "0 of 1", id="no pods at all"),
     ],
 )
-def test_the_start_timeout_quotes_the_pod(changes, words):
-    usual = {"pods": build.pods("2", False)}
-    answer = guards.candidate_never_became_ready(build.case(candidate=STARTING, now=300, **{**usual, **changes}))
+@pytest.mark.parametrize(
+    "stage", [STARTING, build.in_step(started_at=build.START), PROMOTING], ids=lambda one: one.step
+)
+def test_the_clusters_trouble_is_waited_for_and_said_but_never_held_against_the_version(changes, words, stage):
+    stable = build.pods("1", True, True)
+    usual = build.case(candidate=stage, now=900, look=build.look(), **changes)
+    snapshot = msgspec.structs.replace(usual.snapshot, pods=(*stable, *usual.snapshot.pods))
+    after = planner.plan(snapshot, usual.now).status
+    ready = next(one for one in after.conditions if one.type == "Stalled")
+    assert (after.verdicts, ready.status.value) == ((), "True")
+    assert words.replace("of 1", f"of {guards.pods_asked_for(usual, stage)}") in ready.message
+
+
+def test_the_start_timeout_quotes_the_pod():
+    pods = at_fault("2", False, trouble="server: ImagePullBackOff: Back-off pulling image")
+    answer = guards.candidate_never_became_ready(build.case(candidate=STARTING, now=300, pods=pods))
     reason, message = rejected(answer)
     assert reason == "StartTimeout"
-    assert message.startswith("0 of 1 pods Ready after 5m: ")
-    assert words in message
+    assert message == "0 of 1 pods Ready after 5m: server: ImagePullBackOff: Back-off pulling image"
 
 
 RUNNING = facts.Trial(state=facts.JobState.RUNNING, created_at=build.START, trouble="trial: ErrImagePull: no such tag")
@@ -237,6 +268,7 @@ def test_a_trial_must_have_a_result_by_its_timeout(candidate, after, trials, mes
 
 def test_deadlines_are_kept_while_a_child_is_refused():
     refused = facts.Refusal(reason=Reason.CHILD_REFUSED, message="exceeded quota")
-    case = build.case(candidate=STARTING, now=300, pods=build.pods("1", True, True), refused=refused)
+    pods = (*build.pods("1", True, True), *at_fault("2", False))
+    case = build.case(candidate=STARTING, now=300, pods=pods, refused=refused)
     after = planner.plan(case.snapshot, case.now).status
     assert [one.reason for one in after.verdicts] == [Reason.START_TIMEOUT]

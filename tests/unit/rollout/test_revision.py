@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.rollout import build
 
 from seatrial.api import spec
+from seatrial.api.status import Status
 from seatrial.api.values import Duration, Ratio
 from seatrial.control import reading
 from seatrial.rollout import children, revision
@@ -133,5 +134,8 @@ def test_of_two_images_of_one_content_the_newest_counts():
 
 def test_a_record_is_read_back_as_it_was_written():
     record = build.record("7")
-    raw = msgspec.json.decode(msgspec.json.encode(children._record(build.OWNER, record)))
+    wants_seven = msgspec.structs.replace(build.snapshot(build.spec("7")), wanted=record, records={})
+    raw = msgspec.json.decode(
+        msgspec.json.encode(next(iter(children.records.noted(wants_seven, Status(), record.revision))))
+    )
     assert reading.record(raw) == record

@@ -10,7 +10,10 @@ from tests.unit.rollout import build
 
 from seatrial.api.spec import Duration, InsufficientTraffic, Step
 from seatrial.api.status import Commands, Phase, Reason, VerdictKind
-from seatrial.rollout import decision, facts, report, stages, takeover
+from seatrial.rollout import decision, facts, report
+from seatrial.rollout.rules import guards, promoting, starting, wishes
+from seatrial.rollout.rules import step as steps
+from seatrial.rollout.rules import trial as trials
 
 PASSED = report.Report(outcome=report.Outcome.PASSED, served_sha256="5e", precision="fp32")
 BOTH = (*build.pods("1", True, True), *build.pods("2", True, True))
@@ -42,11 +45,11 @@ def weight(found: decision.Decision | None) -> int:
 
 
 def test_another_wanted_version_supersedes_the_candidate_without_a_memory_against_it():
-    found = answer(stages.candidate_superseded(build.case(build.spec("3"), candidate=build.in_step())))
+    found = answer(wishes.candidate_superseded(build.case(build.spec("3"), candidate=build.in_step())))
     assert found.verdict is not None
     assert (found.verdict.verdict, found.candidate) == (VerdictKind.SUPERSEDED, None)
     case = build.case(build.spec("2"), verdicts=(found.verdict,))
-    assert case.snapshot.verdict(build.name_of("2")) is None
+    assert case.snapshot.standing(build.name_of("2")) is None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def test_another_wanted_version_supersedes_the_candidate_without_a_memory_agains
             id="soaking",
         ),
         pytest.param(
-            {"previous": build.previous("2", warm_until=build.at(10))},
+            {"previous": build.previous("2", warm_until=build.at(60)), "now": 600},
             Phase.STABLE,
             decision.Situation.READY,
             id="soaked",
@@ -71,13 +74,20 @@ def test_another_wanted_version_supersedes_the_candidate_without_a_memory_agains
     ],
 )
 def test_the_wanted_version_serves(changes, phase, situation):
-    found = answer(stages.wanted_is_stable(build.case(build.spec("1"), **changes)))
+    found = answer(wishes.wanted_is_stable(build.case(build.spec("1"), **changes)))
     assert (found.phase, found.situation) == (phase, situation)
 
 
 def test_the_end_of_the_soak_forgets_the_old_version():
-    case = build.case(build.spec("1"), previous=build.previous("2", warm_until=build.at(10)), now=10)
-    assert answer(stages.wanted_is_stable(case)).previous is None
+    case = build.case(build.spec("1"), previous=build.previous("2", warm_until=build.at(600)), now=600)
+    assert answer(wishes.wanted_is_stable(case)).previous is None
+
+
+@pytest.mark.parametrize(("soak", "warm"), [("1s", False), ("10m", True), ("1h", True)])
+def test_the_soak_is_as_long_as_the_spec_says_now(soak, warm):
+    wish = build.spec("1", soak=Duration.parse(soak))
+    case = build.case(wish, previous=build.previous("2", warm_until=build.at(600)), now=599)
+    assert (answer(wishes.wanted_is_stable(case)).previous is not None) is warm
 
 
 @pytest.mark.parametrize(
@@ -91,7 +101,7 @@ def test_the_end_of_the_soak_forgets_the_old_version():
 )
 def test_a_rejected_version_waits_for_a_change_or_a_token(reason, stable, said):
     verdict = build.verdict("2", VerdictKind.REJECTED, reason)
-    found = answer(stages.wanted_was_rejected(build.case(verdicts=(verdict,), stable=stable)))
+    found = answer(wishes.wanted_was_rejected(build.case(verdicts=(verdict,), stable=stable)))
     assert (found.reason, found.phase) == said
     assert "seatrial.dev/retry" in found.message
 
@@ -109,16 +119,35 @@ AGAIN = Commands(retry="again-1")
     ],
 )
 def test_retry_forgets_a_rejection_once_a_token(verdicts, handled, tried):
-    found = stages.retry_requested(build.case(commands=AGAIN, handled=handled, verdicts=verdicts))
+    found = wishes.retry_requested(build.case(commands=AGAIN, handled=handled, verdicts=verdicts))
     assert (found is not None) is tried
-    assert found is None or (found.forgiven, found.commands.retry) == (build.name_of("2"), "again-1")
+    if found is not None:
+        assert found.verdict is not None
+        assert (found.verdict.verdict, found.commands.retry) == (VerdictKind.RETRIED, "again-1")
+
+
+def test_a_retried_version_goes_through_a_canary_whatever_it_was_before_the_rejection():
+    case = build.case(
+        reports=reported("2"),
+        verdicts=(
+            build.verdict("2", VerdictKind.RETRIED),
+            build.verdict("2", VerdictKind.REJECTED),
+            build.verdict("2", VerdictKind.PROMOTED),
+        ),
+    )
+    assert place(answer(wishes.new_candidate(case))) == (0, 0, False)
+
+
+def test_a_promote_command_that_came_with_the_version_skips_none_of_its_steps():
+    found = answer(wishes.new_candidate(build.case(commands=Commands(promote="go/full"))))
+    assert found.commands.promote == "go/full"
 
 
 # trial
 
 
 def test_an_unknown_version_goes_on_trial():
-    found = answer(stages.new_candidate(build.case()))
+    found = answer(wishes.new_candidate(build.case()))
     assert found.candidate == build.candidate(
         trial_started_at=build.at(10), sha256="2" * 64, image=build.OPERATOR.serving_image
     )
@@ -133,13 +162,13 @@ def test_an_unknown_version_goes_on_trial():
     ],
 )
 def test_only_a_first_or_a_promoted_version_skips_the_canary(verdicts, stable, straight):
-    found = answer(stages.new_candidate(build.case(reports=reported("2"), verdicts=verdicts, stable=stable)))
+    found = answer(wishes.new_candidate(build.case(reports=reported("2"), verdicts=verdicts, stable=stable)))
     assert found.candidate is not None
     assert (found.candidate.started_at, found.candidate.promoting) == (build.at(10), straight)
 
 
 @pytest.mark.parametrize(
-    ("trials", "reason", "words"),
+    ("of", "reason", "words"),
     [
         pytest.param(trial("Rejected"), "ModelRejected", "DigestMismatch: the bytes are others", id="model"),
         pytest.param(
@@ -150,23 +179,52 @@ def test_only_a_first_or_a_promoted_version_skips_the_canary(verdicts, stable, s
         ),
     ],
 )
-def test_a_failed_trial_rejects(trials, reason, words):
-    found = answer(stages.on_trial(build.case(candidate=build.on_trial(), trials=trials)))
+def test_a_failed_trial_rejects(of, reason, words):
+    found = answer(trials.on_trial(build.case(candidate=build.on_trial(), trials=of)))
     assert found.verdict is not None
     assert (found.verdict.reason, found.verdict.message, found.rollback) == (reason, words, None)
 
 
 @pytest.mark.parametrize(
-    "trials",
+    "of",
     [
         pytest.param({}, id="no Job yet"),
         pytest.param(trial(state=facts.JobState.RUNNING, report=None), id="running"),
-        pytest.param(trial("Rejected", at=-60), id="a Job from an earlier try"),
+        pytest.param(trial("Rejected", at=-60), id="a Job from an earlier try, of an older operator"),
+        pytest.param(trial("Rejected", attempt=2), id="a Job from an earlier try"),
     ],
 )
-def test_a_trial_without_a_result_goes_on_until_its_timeout(trials):
-    found = answer(stages.on_trial(build.case(candidate=build.on_trial(), trials=trials)))
+def test_a_trial_without_a_result_goes_on_until_its_timeout(of):
+    found = answer(trials.on_trial(build.case(candidate=build.on_trial(), trials=of)))
     assert (found.phase, found.look_again) == (Phase.TRIAL, timedelta(seconds=590))
+
+
+def test_a_job_is_told_from_an_earlier_one_by_its_number_and_not_by_anybodys_clock():
+    of = trial(at=-20, attempt=1)
+    found = answer(trials.on_trial(build.case(candidate=build.on_trial(), trials=of)))
+    assert found.phase is Phase.STARTING
+
+
+AWAY = {"report": None, "trouble": "fetch: 503 from the store", "fault": facts.Fault.SURROUNDINGS}
+
+
+@pytest.mark.parametrize(
+    ("state", "after", "tried_again"),
+    [
+        pytest.param("Failed", 29, False, id="pause"),
+        pytest.param("Failed", 30, True, id="after it"),
+        pytest.param("Running", 599, False, id="still running"),
+        pytest.param("Running", 600, True, id="never ended"),
+    ],
+)
+def test_a_trial_that_its_surroundings_failed_is_made_again_and_no_verdict(state, after, tried_again):
+    of = trial(state=facts.JobState(state), attempt=1, **AWAY)
+    case = build.case(candidate=build.on_trial(), trials=of, now=after)
+    assert guards.trial_overdue(case) is None
+    found = answer(trials.on_trial(case))
+    assert found.candidate is not None
+    assert (found.verdict, found.candidate.trial_attempt) == (None, 2 if tried_again else 1)
+    assert "503 from the store" in found.message
 
 
 # first weight
@@ -185,17 +243,17 @@ def test_a_trial_without_a_result_goes_on_until_its_timeout(trials):
 )
 def test_the_first_weight_waits_for_pods_metrics_and_third_versions(changes, given):
     usual = {"candidate": build.starting(), "pods": BOTH, "look": PASS}
-    assert weight(takeover.starting(build.case(**{**usual, **changes}))) == given
+    assert weight(starting.starting(build.case(**{**usual, **changes}))) == given
 
 
 def test_a_leaving_pod_of_a_third_version_is_not_waited_for():
     pods = (*BOTH, *build.pods("3", True, leaving=True))
-    assert weight(takeover.starting(build.case(candidate=build.starting(), pods=pods, look=PASS))) == 10
+    assert weight(starting.starting(build.case(candidate=build.starting(), pods=pods, look=PASS))) == 10
 
 
 def test_waiting_for_metrics_moves_nothing_in_status():
-    first = answer(takeover.starting(build.case(candidate=build.starting(), look=BLIND, now=20)))
-    later = answer(takeover.starting(build.case(candidate=first.candidate, look=BLIND, now=35)))
+    first = answer(starting.starting(build.case(candidate=build.starting(), look=BLIND, now=20)))
+    later = answer(starting.starting(build.case(candidate=first.candidate, look=BLIND, now=35)))
     assert (later.candidate, later.reason, later.message) == (first.candidate, first.reason, first.message)
 
 
@@ -209,13 +267,13 @@ def test_waiting_for_metrics_moves_nothing_in_status():
 )
 def test_metrics_that_never_come_have_a_name(look, after, reason):
     candidate = build.starting(blind_since=build.at(10))
-    assert answer(takeover.starting(build.case(candidate=candidate, look=look, now=after))).reason is reason
+    assert answer(starting.starting(build.case(candidate=candidate, look=look, now=after))).reason is reason
 
 
 def test_pods_that_vanish_while_waiting_for_metrics_get_a_new_start_timeout():
     candidate = build.starting(blind_since=build.at(10))
     case = build.case(candidate=candidate, look=BLIND, now=900, pods=build.pods("1", True, True))
-    found = answer(takeover.starting(case)).candidate
+    found = answer(starting.starting(case)).candidate
     assert found is not None
     assert (found.started_at, found.blind_since) == (build.at(900), None)
 
@@ -229,7 +287,7 @@ def step(**changes: object) -> Step:
 
 def judged(look: object = PASS, *, wish: object = None, **changes: object) -> decision.Decision:
     usual = {"candidate": build.in_step(), "now": 60, "look": look}
-    return answer(takeover.canary(build.case(wish, **{**usual, **changes})))  # type: ignore[arg-type]
+    return answer(steps.in_step(build.case(wish, **{**usual, **changes})))  # type: ignore[arg-type]
 
 
 def place(found: decision.Decision) -> tuple[int, int, bool]:
@@ -297,9 +355,9 @@ def test_the_weight_does_not_grow_while_stable_is_short_of_pods(candidate):
             "Promote",
             build.look("Inconclusive", reason="InsufficientTraffic", candidate_requests=0),
             1800,
-            Reason.INSUFFICIENT_TRAFFIC,
-            False,
-            id="nothing seen",
+            Reason.PROMOTING,
+            True,
+            id="no request, and counters that say so",
         ),
         pytest.param("Promote", BLIND, 1800, Reason.METRICS_UNAVAILABLE, False, id="blind is never promoted"),
         pytest.param("Promote", build.look("Error"), 1800, Reason.METRICS_UNAVAILABLE, False, id="nor is an error"),
@@ -336,10 +394,10 @@ def test_the_promote_command_ends_the_step_once_a_token(token, handled, where):
 def test_a_blind_candidate_keeps_its_weight_for_a_while_then_loses_it_without_a_verdict():
     held = judged(BLIND, now=60)
     assert held.candidate == build.in_step(blind_since=build.at(60))
-    gone = judged(BLIND, now=180, candidate=held.candidate)
+    gone = answer(guards.candidate_unseen(build.case(candidate=held.candidate, look=BLIND, now=180)))
     assert (place(gone), gone.verdict) == ((1, 0, False), None)
     back = judged(PASS, now=200, candidate=gone.candidate)
-    assert back.candidate == build.in_step(weight_since=build.at(200))
+    assert back.candidate == build.in_step(weight_since=build.at(200), windows=2)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +411,7 @@ def test_a_prometheus_that_refuses_stalls_and_one_that_is_down_is_waited_for(mis
     look = build.look("Error", reason=Reason.METRICS_UNAVAILABLE, misconfigured=misconfigured)
     found = judged(look)
     assert (found.situation, found.verdict, place(found)) == (situation, None, (1, 10, False))
-    waiting = answer(takeover.starting(build.case(candidate=build.starting(), look=look)))
+    waiting = answer(starting.starting(build.case(candidate=build.starting(), look=look)))
     assert waiting.situation is situation
 
 
@@ -403,7 +461,7 @@ def test_more_replicas_in_the_canary_wait_for_pods_before_the_step_goes_on():
 
 def promoted(**changes: object) -> decision.Decision:
     usual = {"candidate": build.promoting(), "look": PASS, "pods": BOTH}
-    return answer(takeover.promoting(build.case(**{**usual, **changes})))  # type: ignore[arg-type]
+    return answer(promoting.promoting(build.case(**{**usual, **changes})))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -412,18 +470,41 @@ def promoted(**changes: object) -> decision.Decision:
         pytest.param({}, 100, Reason.PROMOTING, id="full capacity"),
         pytest.param({"pods": (*BOTH[:2], *build.pods("2", True))}, 50, Reason.STARTING, id="half of it"),
         pytest.param({"look": BLIND}, 50, Reason.METRICS_UNAVAILABLE, id="blind"),
-        pytest.param({"look": None, "candidate": build.starting(promoting=True)}, 100, Reason.PROMOTING, id="return"),
         pytest.param(
-            {"look": BLIND, "candidate": build.promoting(blind_since=build.START), "now": 120},
-            0,
-            Reason.METRICS_UNAVAILABLE,
-            id="blind for long",
+            {"look": build.look("Inconclusive", reason="RegressionSuspected")},
+            50,
+            Reason.REGRESSION_SUSPECTED,
+            id="suspected",
         ),
     ],
 )
 def test_all_traffic_needs_full_capacity_and_sight(changes, given, reason):
     found = promoted(**changes)
     assert (weight(found), found.reason) == (given, reason)
+
+
+def test_a_promotion_that_goes_blind_for_long_begins_its_step_again():
+    case = build.case(candidate=build.promoting(blind_since=build.START), look=BLIND, now=120)
+    assert place(answer(guards.candidate_unseen(case))) == (2, 0, False)
+
+
+def taken_over(**changes: object) -> decision.Decision:
+    usual = {"candidate": build.starting(promoting=True), "pods": BOTH}
+    return answer(promoting.taking_over(build.case(**{**usual, **changes})))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        pytest.param({"stable": None}, (0, 100, True), id="first install"),
+        pytest.param({"verdicts": (build.verdict("2", VerdictKind.PROMOTED),)}, (0, 100, True), id="return"),
+        pytest.param({"pods": build.pods("2", True, True)}, (0, 100, True), id="stable has gone"),
+        pytest.param({}, (0, 0, False), id="stable is back: compared first"),
+        pytest.param({"stable": None, "pods": build.pods("2", True)}, (0, 0, True), id="half of the capacity"),
+    ],
+)
+def test_only_what_has_nothing_to_be_compared_with_takes_over(changes, where):
+    assert place(taken_over(**changes)) == where
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from seatrial.analysis import counters
 from seatrial.api.spec import Analysis, Duration, Model, Rollout, Spec, Step
 from seatrial.api.status import Commands, Status
 from seatrial.control import reading
-from seatrial.rollout import bounds, children, facts, finishing, looking, names, planner, report, revision, traffic
+from seatrial.rollout import bounds, children, facts, looking, names, notes, planner, plans, report, revision, traffic
+from seatrial.rollout.children import jobs
+from seatrial.rollout.traffic import service
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 INTERVAL = timedelta(seconds=5)
@@ -52,14 +54,16 @@ class World:
         self.now = START
         self.tokens = Commands()
         self.records: dict[str, revision.Record] = {}
+        self.notes: dict[str, notes.Notes] = {}
         self.reports: dict[str, report.Report] = {}
+        self.configs: dict[str, dict] = {}
         self.trials: dict[str, facts.Trial] = {}
         self.deployments: dict[str, int] = {}
         self.pods: dict[str, facts.Pod] = {}
         self.selector: dict[str, str] | None = None
         self.routed: dict[str, str] | None = None  # what endpoints follow: the Service, a moment later
         self.totals: dict[str, list[tuple[float, int, int]]] = {}
-        self.trial_result: Callable[[str], report.Report] = lambda version: PASSED
+        self.trial_result: Callable[[str], report.Report] | None = lambda version: PASSED  # None: it takes its time
         self.error_share: dict[str, float] = {}
         self.stuck: set[str] = set()  # versions whose pods never become Ready
         self.prometheus_down = False
@@ -95,7 +99,9 @@ class World:
             commands=self.tokens,
             wanted=record,
             records=dict(self.records),
-            reports=dict(self.reports),
+            notes=dict(self.notes),
+            reports={**reading.noted_reports(self.notes), **self.reports},
+            configured=reading.configured(self.configs.values()),
             trials=dict(self.trials),
             deployments={name: facts.Deployment(replicas=count) for name, count in self.deployments.items()},
             pods=tuple(self.pods.values()),
@@ -109,18 +115,16 @@ class World:
         """Children as far as deletions look at them."""
         kinds = {
             "ControllerRevision": self.records,
-            "ConfigMap": self.reports,
+            "ConfigMap": self.configs,
             "Deployment": self.deployments,
             "Job": self.trials,
         }
         for kind, names_of_kind in kinds.items():
             for name in names_of_kind:
-                yield {
-                    "kind": kind,
-                    "metadata": {"name": f"churn-{name}", "uid": f"{kind}-{name}", "labels": {names.REVISION: name}},
-                }
+                meta = {"name": f"churn-{name}", "uid": f"{kind}-{name}", "labels": {names.REVISION: name}}
+                yield {"kind": kind, **self.applied.get((kind, name), {}), "metadata": meta}
 
-    def plan(self) -> finishing.Plan:
+    def plan(self) -> plans.Plan:
         return planner.plan(self.snapshot(), self.now)
 
     def step(self) -> None:
@@ -146,7 +150,7 @@ class World:
             if plan.look_again != timedelta(0):
                 return
 
-    def apply(self, plan: finishing.Plan) -> None:
+    def apply(self, plan: plans.Plan) -> None:
         """Each write on its own; promises are checked after it."""
         self.evidence = plan.evidence or self.evidence
         if plan.status != self.status:
@@ -161,11 +165,20 @@ class World:
             self.check_promises()
         for gone in plan.delete:
             self._wrote()
-            kinds = {"ControllerRevision": self.records, "ConfigMap": self.reports}
-            {**kinds, "Deployment": self.deployments, "Job": self.trials}[gone.kind].pop(
-                gone.name.removeprefix("churn-"), None
-            )
+            self.delete(gone.kind, gone.name.removeprefix("churn-"))
         self.events += [event.reason for event in plan.events]
+
+    def delete(self, kind: str, of: str) -> None:
+        """A child goes, whoever deletes it."""
+        kinds = {
+            "ControllerRevision": (self.records, self.notes),
+            "ConfigMap": (self.reports, self.configs),
+            "Deployment": (self.deployments,),
+            "Job": (self.trials,),
+        }
+        for known in kinds[kind]:
+            known.pop(of, None)
+        self.applied.pop((kind, of), None)
 
     def _wrote(self) -> None:
         if self.writes_until_crash is None:
@@ -180,8 +193,10 @@ class World:
         match wanted["kind"]:
             case "ControllerRevision":
                 self.records[of] = reading.record(wanted)
+                self.notes[of] = reading.notes(wanted)
             case "ConfigMap":
-                self.reports[of] = self.trials[of].report or PASSED
+                self.configs[of] = wanted
+                self.reports[of] = reading.known_report(wanted)
             case "Deployment":
                 count = wanted["spec"]["replicas"]
                 routed = [pod for pod in self._selected() if pod.revision == of]
@@ -190,7 +205,9 @@ class World:
             case "Service":
                 self.selector = wanted["spec"]["selector"]
             case "Job":
-                self.trials.setdefault(of, facts.Trial(state=facts.JobState.RUNNING, created_at=self.now))
+                attempt = int(wanted["metadata"]["annotations"][jobs.ATTEMPT])
+                made = facts.Trial(state=facts.JobState.RUNNING, created_at=self.now, attempt=attempt)
+                self.trials.setdefault(of, made)
 
     def _advance(self) -> None:
         self.routed = self.selector
@@ -198,10 +215,13 @@ class World:
         self._traffic()
         self.now += INTERVAL
         for name, trial in self.trials.items():
-            if trial.state is facts.JobState.RUNNING:
+            if trial.state is facts.JobState.RUNNING and self.trial_result is not None:
                 found = self.trial_result(self.version(name))
                 self.trials[name] = msgspec.structs.replace(
-                    trial, state=facts.JobState.SUCCEEDED, report=found, report_line="{}"
+                    trial,
+                    state=facts.JobState.SUCCEEDED,
+                    report=found,
+                    report_line=msgspec.json.encode(found).decode(),
                 )
         for name, count in self.deployments.items():
             own = [pod for pod in self.pods.values() if pod.revision == name]
@@ -213,7 +233,8 @@ class World:
                 self.totals.pop(pod.name, None)
             for pod in own[:count]:
                 ready = self.version(name) not in self.stuck
-                self.pods[pod.name] = msgspec.structs.replace(self.pods[pod.name], ready=ready)
+                fault = facts.Fault.UNKNOWN if ready else facts.Fault.VERSION
+                self.pods[pod.name] = msgspec.structs.replace(self.pods[pod.name], ready=ready, fault=fault)
 
     def _selected(self) -> list[facts.Pod]:
         """Pods that endpoints hold."""
@@ -282,13 +303,13 @@ class World:
         stable, candidate = self.status.stable, self.status.candidate
         selected = self._selected()
         for pod in selected:
-            known = self.reports.get(pod.revision)
+            known = self.snapshot().reports.get(pod.revision)
             passed = known is not None and known.outcome is report.Outcome.PASSED
             assert passed, "a pod of a revision without a passed trial gets traffic"
         if stable is not None and candidate is not None and 0 < candidate.weight < 100:
             revisions = {pod.revision for pod in self.pods.values() if pod.ready}
             assert revisions <= {stable.revision, candidate.revision}, "a third version gets traffic"
-        asked = traffic.selector("churn", stable=stable, candidate=candidate)
+        asked = service.asked_for("churn", self.status)
         stable_ready = stable and any(pod.ready and pod.revision == stable.revision for pod in self.pods.values())
         if stable_ready and self.routed == asked:  # else the write that changes it is under way
             assert selected, "the Service selects nobody although stable has ready pods"

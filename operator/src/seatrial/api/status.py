@@ -55,6 +55,7 @@ class Reason(enum.StrEnum):
     CANARY_PROGRESSING = "CanaryProgressing"
     PAUSED = "Paused"
     INSUFFICIENT_TRAFFIC = "InsufficientTraffic"
+    INSUFFICIENT_CAPACITY = "InsufficientCapacity"
     STABLE_ALSO_BREACHING = "StableAlsoBreaching"
     REGRESSION_SUSPECTED = "RegressionSuspected"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
@@ -75,6 +76,8 @@ class Reason(enum.StrEnum):
     LATENCY_ABOVE_MAXIMUM = "LatencyAboveMaximum"
     REGRESSED_AFTER_PROMOTION = "RegressedAfterPromotion"
     ABORTED = "Aborted"
+    RETRIED = "Retried"
+    COMMAND_IGNORED = "CommandIgnored"
     CHILD_REFUSED = "ChildRefused"
     NAME_TAKEN = "NameTaken"
     INVALID_SPEC = "InvalidSpec"
@@ -120,12 +123,24 @@ class Known(Base, frozen=True, kw_only=True):
         return {name: getattr(self, name) for name in Known.__struct_fields__}
 
 
+class Breach(Base, frozen=True, kw_only=True):
+    """Proof against the revision that has the traffic. It stands until the version before it has taken over."""
+
+    reason: Annotated[Reason, Meta(description="Why, in one word.")]
+    message: Annotated[Text, Meta(description="Why, in one sentence.")] = ""
+    at: Annotated[datetime, Meta(description="First sample at which the evidence passed the bound.")]
+    healthy_percent: Annotated[
+        int, Meta(description="Share of its answers that were in order, in percent.", ge=0, le=100)
+    ] = 100
+
+
 class Stable(Known, frozen=True, kw_only=True):
     """The revision that has the traffic and a good name."""
 
     ready_replicas: ReadyReplicas = 0
     since: Annotated[datetime, Meta(description="When it was promoted.")]
     missing_since: Annotated[datetime, Meta(description="Since when none of its pods has been Ready.")] | None = None
+    breach: Breach | None = None
 
 
 class Previous(Known, frozen=True, kw_only=True):
@@ -140,6 +155,9 @@ class Candidate(Known, frozen=True, kw_only=True):
 
     ready_replicas: ReadyReplicas = 0
     trial_started_at: Annotated[datetime, Meta(description="When the trial Job was asked for.")] | None = None
+    trial_attempt: Annotated[
+        int, Meta(description="Which try of the trial this is; a failure of the surroundings gets another one.", ge=1)
+    ] = 1
     started_at: (
         Annotated[datetime, Meta(description="When its pods were asked for; startTimeout counts from here.")] | None
     ) = None
@@ -159,11 +177,9 @@ class Candidate(Known, frozen=True, kw_only=True):
     promoting: Annotated[
         bool, Meta(description="All steps passed; full capacity is being made, then all traffic moves.")
     ] = False
-
-    @property
-    def wants_sight(self) -> bool:
-        """It has traffic, or needs only metrics to get some."""
-        return bool(self.step) or (self.started_at is not None and not self.promoting)
+    windows: Annotated[
+        int, Meta(description="How often the evidence of the step was begun; each time has its part of the rate.", ge=0)
+    ] = 1
 
 
 class Share(Base, frozen=True, kw_only=True):
@@ -250,15 +266,16 @@ class VerdictKind(enum.StrEnum):
     PROMOTED = "Promoted"
     REJECTED = "Rejected"
     SUPERSEDED = "Superseded"
+    RETRIED = "Retried"
 
 
 class Verdict(Base, frozen=True, kw_only=True):
-    """What was decided of a revision, for good (a retry token clears a rejection)."""
+    """What was decided of a revision. The standing that follows from it is kept on the revision's own record."""
 
     revision: Revision
     model_version: ModelVersion
     sha256: Digest
-    verdict: Annotated[VerdictKind, Meta(description="Promoted, Rejected or Superseded.")]
+    verdict: Annotated[VerdictKind, Meta(description="Promoted, Rejected, Superseded or Retried.")]
     reason: Annotated[Reason, Meta(description="Why, in one word.")]
     message: Annotated[Text, Meta(description="Why, in one sentence.")] = ""
     at: Annotated[datetime, Meta(description="When it was decided.")]

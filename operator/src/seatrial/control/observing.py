@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from seatrial.cluster import gateway as gateways
 from seatrial.control import queue, reading
 from seatrial.prometheus import errors as prometheus_errors
 from seatrial.rollout import children, facts, looking, names, report, revision
+from seatrial.rollout import notes as notes_
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,34 +66,33 @@ class Observer:
         """Everything a decision may rest on.
 
         Raises:
-            InvalidSpec: the spec can't be read.
+            InvalidSpec: the spec can't be read, and none that could be is on record.
             ClusterError: a read failed; nothing was decided.
         """
-        wish, owner, status = _spec(raw), owner_of(raw), status_of(raw)
+        owner, status = owner_of(raw), status_of(raw)
         observed, pods, slices = await self._world(owner)
         of_kind = {kind: [one for one in observed if one["kind"] == kind] for kind in CHILDREN}
+        notes = {reading.revision_of(one): reading.notes(one) for one in of_kind["ControllerRevision"]}
+        wish, unreadable = _spec(raw, notes.values())
         records = {one.revision: one for one in map(reading.record, of_kind["ControllerRevision"])}
         content = revision.wanted(
             wish, name=owner.name, default_image=self._operator.serving_image, known=records.values()
         )
         servers = tuple(reading.pod(one) for one in pods if reading.component_of(one) == names.SERVER)
         service = next(iter(of_kind["Service"]), None)
-        reports = _reports(of_kind["ConfigMap"])
+        reports = {**reading.noted_reports(notes), **_reports(of_kind["ConfigMap"])}
         unread = {one.revision for one in (status.candidate, status.stable) if one is not None} - reports.keys()
         seen = facts.Snapshot(
             owner=owner,
             spec=wish,
+            unreadable=unreadable,
             status=status,
             commands=_commands(raw),
-            wanted=children.new_record(
-                owner.name,
-                content=content,
-                wish=wish,
-                known=records,
-                deployed={reading.revision_of(one) for kind in ("Deployment", "ConfigMap") for one in of_kind[kind]},
-            ),
+            wanted=children.new_record(owner.name, content=content, wish=wish, known=records),
             records=records,
+            notes=notes,
             reports=reports,
+            configured=reading.configured(of_kind["ConfigMap"]),
             trials={
                 reading.revision_of(one): await self._trial(one, pods, unread=reading.revision_of(one) in unread)
                 for one in of_kind["Job"]
@@ -203,11 +203,20 @@ def controlled_by(child: Mapping[str, Any], uid: str) -> bool:
     return any(one.get("uid") == uid for one in child["metadata"].get("ownerReferences", ()))
 
 
-def _spec(raw: Mapping[str, Any]) -> Spec:
+def _spec(raw: Mapping[str, Any], known: Iterable[notes_.Notes]) -> tuple[Spec, str]:
+    """The spec on the object; else the last one that could be read, and why this one can't."""
     try:
-        return msgspec.convert(raw["spec"], Spec, dec_hook=values.decode_hook)
+        return msgspec.convert(raw["spec"], Spec, dec_hook=values.decode_hook), ""
     except (msgspec.ValidationError, KeyError) as error:
-        raise InvalidSpec(f"spec: {error}") from error
+        unreadable = f"spec: {error}"
+    kept = [one.spec for one in known if one.spec is not None]
+    newest = max(kept, key=lambda one: one.generation, default=None)
+    if newest is None:
+        raise InvalidSpec(unreadable)
+    try:
+        return msgspec.convert(newest.spec, Spec, dec_hook=values.decode_hook), unreadable
+    except msgspec.ValidationError as error:
+        raise InvalidSpec(unreadable) from error
 
 
 def _commands(raw: Mapping[str, Any]) -> Commands:

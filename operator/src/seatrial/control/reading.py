@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 
 from seatrial.api import values
 from seatrial.rollout import facts, names, report, revision
+from seatrial.rollout import notes as notes_
 
 Object = Mapping[str, Any]
 
@@ -122,10 +124,45 @@ def termination(raw: Object) -> tuple[str, str]:
 
 
 def record(raw: Object) -> revision.Record:
-    """Raises msgspec.ValidationError for a ControllerRevision that isn't ours."""
-    return msgspec.convert(
+    """With the address that its notes give. Raises msgspec.ValidationError for a ControllerRevision that isn't ours."""
+    made = msgspec.convert(
         {**raw["data"], "number": raw.get("revision", 0)}, revision.Record, dec_hook=values.decode_hook
     )
+    moved = notes(raw).address
+    if moved is None:
+        return made
+    return msgspec.structs.replace(made, uri=moved.uri, secret=moved.secret, pod_template=moved.pod_template)
+
+
+def notes(raw: Object) -> notes_.Notes:
+    """What is kept on a ControllerRevision beside its data; nothing where somebody has spoilt it."""
+    text = (raw["metadata"].get("annotations") or {}).get(notes_.ANNOTATION, "{}")
+    try:
+        return notes_.read(text)
+    except msgspec.MsgspecError:
+        return notes_.Notes()
+
+
+def noted_reports(known: Mapping[str, notes_.Notes]) -> dict[str, report.Report]:
+    """The reports of passed trials that are kept on the records, by revision."""
+    found = {}
+    for name, own in known.items():
+        line = notes_.unpack(own.passed).get("report.json", "")
+        with contextlib.suppress(report.ReportError):
+            found[name] = report.decode(line, report.digest_of(line))
+    return found
+
+
+def configured(config_maps: Iterable[Object]) -> dict[str, str]:
+    """The uri that each revision's configuration names; nothing for one that can't be read."""
+    return {revision_of(one): _uri(one.get("data", {}).get("config.json", "")) for one in config_maps}
+
+
+def _uri(config: str) -> str:
+    try:
+        return str(msgspec.json.decode(config, type=dict[str, Any])["model"]["uri"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return ""
 
 
 def known_report(raw: Object) -> report.Report:

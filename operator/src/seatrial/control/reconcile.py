@@ -1,13 +1,14 @@
 """One pass over one ModelDeployment: observe, plan, write status, apply, tell.
 
-Status goes first, by compare-and-swap: whatever happens after it, the next pass finds the intent and goes on. Applying
-is idempotent. A child that the API server refuses is a fact for the planner, so that the status says so in its words.
+Status goes first, by compare-and-swap: whatever happens after it, the next pass finds the intent and goes on. What
+follows from it is in `applying`. A child that the API server refuses is a fact for the planner, so that the status says
+so in its words.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,10 +16,10 @@ import msgspec
 from seatrial.api.status import Reason, Status
 from seatrial.cluster import errors, gateway
 from seatrial.cluster.events import Events
-from seatrial.control import observing
+from seatrial.control import applying, observing
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
-from seatrial.rollout import facts, finishing, narrative, planner
+from seatrial.rollout import facts, narrative, planner, plans, statuses
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,26 +64,18 @@ class Reconciler:
     async def _carry_out(self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot) -> Result:
         snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key))
         plan = planner.plan(snapshot, self._cluster.server_now())
-        await self._keep(key, plan.evidence)
         raw = await self._write(key, raw, snapshot.status, plan.status)
-        await self._tell(raw, snapshot.status, plan)
+        self._count(snapshot.status, plan)
         try:
-            await self._apply(snapshot, plan)
-        except errors.Refused as refusal:
-            return await self._refused(key, raw, snapshot, refusal, plan)
+            refusals = await applying.carry_out(self._cluster, snapshot, plan)
+        finally:
+            await self._tell(raw, plan.events)
+        if refusals:
+            return await self._refused(key, raw, snapshot, refusals[0], plan)
         again = plan.look_again.total_seconds() if plan.look_again is not None else None
         if self._refusals.pop(key, None) is not None:
             again = 0.0  # the status still says that it was refused
         return Result(look_again_in=again, in_flight=plan.in_flight)
-
-    async def _keep(self, key: Key, evidence: gateway.Object | None) -> None:
-        """Before the verdict, so that one is rarely without it; but nothing may delay a rollback."""
-        if evidence is None:
-            return
-        try:
-            await self._cluster.apply(evidence)
-        except errors.ClusterError as error:
-            _LOG.warning("evidence not kept", extra={"key": str(key), "error": str(error)})
 
     async def _write(self, key: Key, raw: gateway.Object, before: Status, after: Status) -> gateway.Object:
         """The status, when it differs; somebody else's write in between ends the pass with Conflict."""
@@ -91,27 +84,8 @@ class Reconciler:
             return raw
         return await self._cluster.write_status({**raw, "status": msgspec.to_builtins(after)})
 
-    async def _apply(self, snapshot: facts.Snapshot, plan: finishing.Plan) -> None:
-        known = {(one["kind"], one["metadata"]["name"]): one for one in snapshot.observed}
-        for wanted in plan.apply:
-            existing = known.get((wanted["kind"], wanted["metadata"]["name"]))
-            if existing is None:
-                await self._refuse_a_taken_name(snapshot.owner, wanted)
-            elif contains(existing, wanted):
-                continue
-            await self._cluster.apply(wanted)
-        for gone in plan.delete:
-            await self._cluster.delete(gone.kind, snapshot.owner.namespace, gone.name, uid=gone.uid)
-
-    async def _refuse_a_taken_name(self, owner: facts.Owner, wanted: gateway.Object) -> None:
-        kind, name = wanted["kind"], wanted["metadata"]["name"]
-        taken = await self._cluster.get(kind, owner.namespace, name)
-        if taken is not None and not observing.controlled_by(taken, owner.uid):
-            message = f"a {kind} named {name} exists and belongs to somebody else: rename one of the two"
-            raise errors.Refused(409, reason=Reason.NAME_TAKEN, message=message)
-
     async def _refused(
-        self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot, refusal: errors.Refused, plan: finishing.Plan
+        self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot, refusal: errors.Refused, plan: plans.Plan
     ) -> Result:
         taken = refusal.reason == Reason.NAME_TAKEN
         reason = Reason.NAME_TAKEN if taken else Reason.CHILD_REFUSED
@@ -121,7 +95,7 @@ class Reconciler:
             return again
         self._refusals[key] = known
         _LOG.warning("child refused", extra={"key": str(key), "reason": refusal.reason, "error": refusal.message})
-        after = finishing.refused(snapshot, plan.status, known, now=self._cluster.server_now())
+        after = statuses.refused(snapshot, plan.status, known, now=self._cluster.server_now())
         await self._write(key, raw, plan.status, after)
         await self._events.post(raw, type="Warning", reason=reason, message=refusal.message)
         return again
@@ -129,15 +103,17 @@ class Reconciler:
     async def _invalid(self, key: Key, raw: gateway.Object, message: str) -> Result:
         before = observing.status_of(raw)
         generation = observing.owner_of(raw).generation
-        after = finishing.invalid(before, generation=generation, message=message, now=self._cluster.server_now())
+        after = statuses.unreadable(before, generation=generation, message=message, now=self._cluster.server_now())
         await self._write(key, raw, before, after)
         return Result()
 
-    async def _tell(self, raw: gateway.Object, before: Status, plan: finishing.Plan) -> None:
-        for event in plan.events:
+    async def _tell(self, raw: gateway.Object, events: Sequence[narrative.Event]) -> None:
+        for event in events:
             kind: Any = "Warning" if event.warning else "Normal"
             _LOG.info("decided", extra={"object": raw["metadata"]["name"], "reason": event.reason})
             await self._events.post(raw, type=kind, reason=event.reason, message=event.message)
+
+    def _count(self, before: Status, plan: plans.Plan) -> None:
         if narrative.promoted(before, plan.status):
             self._telemetry.promoted()
         rollback = plan.status.last_rollback
@@ -147,21 +123,3 @@ class Reconciler:
             self._telemetry.rolled_back(rollback.reason)
         elif rollback.seconds is not None:
             self._telemetry.rollback_completed(seconds=rollback.seconds)
-
-
-def contains(existing: Any, wanted: Any) -> bool:
-    """Whether everything wanted is there already; what others added doesn't matter, except in selectors, where a label
-    more means other pods. Lists are compared in order.
-    """
-    if isinstance(wanted, Mapping):
-        return isinstance(existing, Mapping) and all(
-            key in existing and (existing[key] == value if key == "selector" else contains(existing[key], value))
-            for key, value in wanted.items()
-        )
-    if isinstance(wanted, list | tuple):
-        return (
-            isinstance(existing, list)
-            and len(existing) == len(wanted)
-            and all(contains(one, other) for one, other in zip(existing, wanted, strict=True))
-        )
-    return bool(existing == wanted)

@@ -26,6 +26,11 @@ class Artifact(msgspec.Struct, frozen=True):
         """Name of the PersistentVolumeClaim, or nothing."""
         return self.uri.removeprefix(_SCHEME).partition("/")[0] if self.uri.startswith(_SCHEME) else ""
 
+    @property
+    def way(self) -> tuple[str | None, str]:
+        """What the pod needs to get there: the Secret and the claim."""
+        return self.secret, self.claim
+
     def fetching(self, container: Object) -> Object:
         """The container with its way to the bytes."""
         reach = dict(container)

@@ -17,7 +17,7 @@ from .decision import Situation
 READY, AVAILABLE, RECONCILING, STALLED = "Ready", "Available", "Reconciling", "Stalled"
 VERIFIED, ANALYZED, ROUTED = "Verified", "Analyzed", "Routed"
 
-Fact = tuple[str, ConditionStatus, str, str]
+Row = tuple[str, ConditionStatus, str, str]
 
 _READY = {
     Situation.PENDING: ConditionStatus.UNKNOWN,
@@ -31,7 +31,7 @@ def truth(value: bool) -> ConditionStatus:
     return ConditionStatus.TRUE if value else ConditionStatus.FALSE
 
 
-def always(situation: Situation, *, reason: Reason, message: str, ready_pods: int, pods: int) -> list[Fact]:
+def always(situation: Situation, *, reason: Reason, message: str, ready_pods: int, pods: int) -> list[Row]:
     """Ready, Available, Reconciling and Stalled of a situation."""
     moving = situation in (Situation.PENDING, Situation.PROGRESSING)
     return [
@@ -42,9 +42,7 @@ def always(situation: Situation, *, reason: Reason, message: str, ready_pods: in
     ]
 
 
-def merge(
-    known: Iterable[Condition], facts: Iterable[Fact], *, generation: int, now: datetime
-) -> tuple[Condition, ...]:
+def merge(known: Iterable[Condition], facts: Iterable[Row], *, generation: int, now: datetime) -> tuple[Condition, ...]:
     """The conditions of these facts; one whose status stays keeps its transition time."""
     before = {condition.type: condition for condition in known}
     merged = []

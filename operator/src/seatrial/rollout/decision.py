@@ -7,7 +7,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
+from seatrial.api import stage as stages
 from seatrial.api.status import (
+    Breach,
     Candidate,
     Commands,
     Phase,
@@ -53,18 +57,38 @@ class Case(Fact, frozen=True, kw_only=True):
         return self.snapshot.status.candidate
 
     @property
+    def stage(self) -> stages.Stage | None:
+        """Where the candidate stands; None without one."""
+        return stages.of(self.candidate) if self.candidate is not None else None
+
+    @property
     def stable(self) -> Stable | None:
         return self.snapshot.status.stable
 
     @property
+    def breach(self) -> Breach | None:
+        """Proof against stable, found in its soak."""
+        return self.stable.breach if self.stable is not None else None
+
+    @property
     def warm(self) -> Previous | None:
-        """The version before stable, as long as the soak lasts."""
-        previous = self.snapshot.status.previous
-        return previous if previous is not None and self.now < previous.warm_until else None
+        """The version before stable: as long as the soak lasts, and as long as it is needed for the way back."""
+        stable, previous = self.stable, self.status.previous
+        if stable is None or previous is None:
+            return None
+        until = stable.since + self.snapshot.spec.rollout.soak
+        if stable.breach is None and self.now >= until:
+            return None
+        return msgspec.structs.replace(previous, warm_until=until)
 
     @property
     def wanted(self) -> str:
         return self.snapshot.wanted.revision
+
+    @property
+    def somebody_else(self) -> bool:
+        """Stable has a pod Ready that could answer in the candidate's place."""
+        return self.stable is not None and self.snapshot.ready(self.stable.revision) > 0
 
 
 class Decision(Fact, frozen=True, kw_only=True):
@@ -80,7 +104,6 @@ class Decision(Fact, frozen=True, kw_only=True):
     commands: Commands
     trial: TrialStatus | None
     verdict: Verdict | None = None
-    forgiven: str = ""  # revision whose rejection is forgotten
     rollback: Rollback | None = None
     look_again: timedelta | None = None
 
@@ -107,12 +130,22 @@ def decide(case: Case, reason: Reason, message: str, *, phase: Phase, **changes:
     )
 
 
+def move(case: Case, stage: stages.Stage, reason: Reason, message: str, *, phase: Phase, **changes: Any) -> Decision:
+    """A decision that puts the candidate into a stage, or leaves it in its own with other facts."""
+    if case.candidate is None:
+        raise ValueError("there is no candidate to move")
+    candidate = stages.entered(case.candidate, stage)
+    return decide(case, reason, message, phase=phase, candidate=candidate, **changes)
+
+
 def who(case: Case) -> str:
     """The wanted version, as messages call it."""
     return f"version {case.snapshot.wanted.content.model_version} ({case.wanted})"
 
 
 def verdict_on(case: Case, who: Candidate | Stable, kind: VerdictKind, *, reason: Reason, message: str) -> Verdict:
+    """Later than whatever was decided of the revision before, whichever API server's clock that was."""
+    before = case.snapshot.standing(who.revision)
     return Verdict(
         revision=who.revision,
         model_version=who.model_version,
@@ -120,7 +153,7 @@ def verdict_on(case: Case, who: Candidate | Stable, kind: VerdictKind, *, reason
         verdict=kind,
         reason=reason,
         message=bounds.cut(message),
-        at=case.now,
+        at=max(case.now, before.at) if before is not None else case.now,
     )
 
 

@@ -14,8 +14,10 @@ import msgspec
 
 from seatrial.analysis import counters
 from seatrial.api.spec import Spec
-from seatrial.api.status import Commands, Reason, Status, Verdict, VerdictKind
+from seatrial.api.status import Commands, Reason, Status
 
+from . import standing
+from .notes import Notes
 from .report import Report
 from .revision import Record
 
@@ -33,6 +35,14 @@ class Owner(Fact, frozen=True, kw_only=True):
     generation: int
 
 
+class Fault(enum.StrEnum):
+    """Whose fault a failure is. Only the version's own is ever held against it."""
+
+    VERSION = "Version"  # image, crash, probe, model
+    SURROUNDINGS = "Surroundings"  # no room, quota, a store or node that is away
+    UNKNOWN = "Unknown"
+
+
 class Pod(Fact, frozen=True, kw_only=True):
     """One pod of a revision's Deployment."""
 
@@ -40,9 +50,15 @@ class Pod(Fact, frozen=True, kw_only=True):
     revision: str
     ready: bool = False
     leaving: bool = False
+    failed: bool = False  # evicted or ended: it stays in the list and never serves again
     started_at: datetime | None = None
     crash_looping: bool = False
+    fault: Fault = Fault.UNKNOWN
     trouble: str = ""  # the pod's own words on why it isn't ready, quoted
+
+    @property
+    def alive(self) -> bool:
+        return not self.leaving and not self.failed
 
 
 class Deployment(Fact, frozen=True, kw_only=True):
@@ -63,9 +79,12 @@ class Trial(Fact, frozen=True, kw_only=True):
 
     state: JobState
     created_at: datetime
+    ended_at: datetime | None = None
+    attempt: int | None = None  # which try of its revision the Job was made for; None: made by an older operator
     report: Report | None = None
     report_line: str = ""
     trouble: str = ""
+    fault: Fault = Fault.UNKNOWN
 
 
 class Endpoints(Fact, frozen=True, kw_only=True):
@@ -104,11 +123,14 @@ class Snapshot(Fact, frozen=True, kw_only=True):
 
     owner: Owner
     spec: Spec
+    unreadable: str = ""  # why the spec on the object can't be read; `spec` is then the last one that could
     status: Status = Status()
     commands: Commands = Commands()  # the tokens on the object now
     wanted: Record
     records: Mapping[str, Record] = {}
+    notes: Mapping[str, Notes] = {}
     reports: Mapping[str, Report] = {}
+    configured: Mapping[str, str] = {}  # revisions whose ConfigMap is there, with the uri that it names
     trials: Mapping[str, Trial] = {}
     deployments: Mapping[str, Deployment] = {}
     pods: tuple[Pod, ...] = ()
@@ -120,10 +142,24 @@ class Snapshot(Fact, frozen=True, kw_only=True):
 
     def ready(self, revision: str) -> int:
         """Pods of a revision that could take traffic now."""
-        return sum(pod.ready and not pod.leaving for pod in self.pods if pod.revision == revision)
+        return sum(pod.ready and pod.alive for pod in self.pods if pod.revision == revision)
+
+    def alive(self, revision: str) -> int:
+        """Pods of a revision that serve or may come to."""
+        return sum(pod.alive for pod in self.pods if pod.revision == revision)
 
     def has_pods(self, revision: str) -> bool:
-        return any(pod.revision == revision and not pod.leaving for pod in self.pods)
+        return self.alive(revision) > 0
+
+    @property
+    def known(self) -> Mapping[str, Record]:
+        """Every record there is, and the wanted one, which may not be written yet."""
+        return {**self.records, self.wanted.revision: self.wanted}
+
+    def child(self, kind: str, name: str) -> Mapping[str, Any] | None:
+        """A child as it is."""
+        of_kind = (one for one in self.observed if one["kind"] == kind)
+        return next((one for one in of_kind if one["metadata"]["name"] == name), None)
 
     def refusal(self, revision: str) -> str:
         deployment = self.deployments.get(revision)
@@ -131,15 +167,20 @@ class Snapshot(Fact, frozen=True, kw_only=True):
 
     def trouble(self, revision: str) -> str:
         """Why a revision's pods aren't ready, in the API's or the pod's own words."""
-        own = (pod for pod in self.pods if pod.revision == revision and not pod.ready and not pod.leaving)
+        own = (pod for pod in self.pods if pod.revision == revision and not pod.ready and pod.alive)
         said = [pod.trouble for pod in own if pod.trouble]
         return self.refusal(revision) or (said[0] if said else "")
+
+    def at_fault(self, revision: str) -> Pod | None:
+        """A pod that isn't ready through the version's own fault."""
+        own = (pod for pod in self.pods if pod.revision == revision and not pod.ready and pod.alive)
+        return next((pod for pod in own if pod.fault is Fault.VERSION), None)
 
     def serving(self, revision: str) -> int:
         """Endpoints of a revision, ready or still draining."""
         return self.endpoints.serving.get(revision, 0) if self.endpoints else 0
 
-    def verdict(self, revision: str) -> Verdict | None:
-        """The newest verdict that says something about a revision: being superseded doesn't."""
-        about = (one for one in self.status.verdicts if one.revision == revision)
-        return next((one for one in about if one.verdict is not VerdictKind.SUPERSEDED), None)
+    def standing(self, revision: str) -> standing.Mark | None:
+        """What was decided of a revision, from its record and from status."""
+        marks = {name: notes.mark for name, notes in self.notes.items() if notes.mark is not None}
+        return standing.of(revision, marks=marks, verdicts=self.status.verdicts)

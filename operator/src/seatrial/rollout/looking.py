@@ -15,6 +15,7 @@ import msgspec
 
 from seatrial.analysis import counters, explain, judgement, policy, soak, verdict
 from seatrial.analysis.slots import Slot
+from seatrial.api import stage as stages
 from seatrial.api import status
 from seatrial.api.values import Duration
 
@@ -53,6 +54,17 @@ class Look(facts.Fact, frozen=True, kw_only=True):
     def passed(self) -> bool:
         return self.outcome is Outcome.PASS
 
+    @property
+    def suspicious(self) -> bool:
+        """Seen, and not well: worse than too little traffic to tell."""
+        return not self.passed and not self.blind and self.reason != status.Reason.INSUFFICIENT_TRAFFIC
+
+    @property
+    def healthy_percent(self) -> int:
+        """Answers of the version judged that were in order, by the worst of what was proven against it."""
+        shares = [one.candidate.share for one in self.metrics if one.outcome is Outcome.FAIL]
+        return math.ceil(100 * (1 - max(shares, default=0.0)))
+
 
 class Window(facts.Fact, frozen=True, kw_only=True):
     """What to ask Prometheus for: which revisions, from when on. `alone`: nothing runs beside the candidate, whether
@@ -75,13 +87,18 @@ def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
     stable, candidate, previous = now_status.stable, now_status.candidate, now_status.previous
     if stable is None:
         return None
-    soaking = previous is not None and now < previous.warm_until
-    if candidate is not None and candidate.wants_sight and (candidate.step or not soaking):
+    soaking = previous is not None and now < stable.since + snapshot.spec.rollout.soak
+    if candidate is not None and _wants_sight(candidate) and (candidate.step or not soaking):
         since = candidate.weight_since or now - snapshot.spec.analysis.interval
         return Window(stable=stable.revision, candidate=candidate.revision, since=since, alone=candidate.weight == 100)
     if previous is not None and soaking:
         return Window(stable=previous.revision, candidate=stable.revision, since=stable.since, alone=True, soak=True)
     return None
+
+
+def _wants_sight(candidate: status.Candidate) -> bool:
+    """It has traffic, or needs only metrics to get some."""
+    return isinstance(stages.of(candidate), stages.Starting | stages.Step | stages.Promoting)
 
 
 def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:

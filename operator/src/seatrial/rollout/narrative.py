@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from seatrial.api import stage as stages
 from seatrial.api import status
 from seatrial.api.status import Reason, VerdictKind
 
@@ -29,9 +30,26 @@ class Event(facts.Fact, frozen=True, kw_only=True):
     warning: bool = False
 
 
-def events(before: status.Status, after: status.Status, decision: Decision) -> tuple[Event, ...]:
+def events(
+    before: status.Status, after: status.Status, decision: Decision, *, asked: status.Commands
+) -> tuple[Event, ...]:
     """What became different, in the order a reader wants it."""
-    return tuple(_events(before, after, decision))
+    return (*_events(before, after, decision), *_ignored(before, after, decision, asked))
+
+
+def _ignored(
+    before: status.Status, after: status.Status, decision: Decision, asked: status.Commands
+) -> Iterator[Event]:
+    """Tokens that are handled without anything having come of them: there was nothing that they could mean."""
+    for command in ("promote", "abort", "retry"):
+        token = getattr(asked, command)
+        new = token and token == getattr(after.commands, command) != getattr(before.commands, command)
+        if new and getattr(decision.commands, command) != token:
+            yield Event(
+                reason=Reason.COMMAND_IGNORED,
+                message=f"seatrial.dev/{command}: {token} came when there was nothing to {command}",
+                warning=True,
+            )
 
 
 def _events(before: status.Status, after: status.Status, decision: Decision) -> Iterator[Event]:
@@ -84,8 +102,14 @@ def _moved(before: status.Candidate | None, after: status.Candidate) -> bool:
     """The candidate is new, or reached another stage."""
     if before is None or before.revision != after.revision:
         return True
-    now = (after.step, after.weight, after.promoting, after.waiting_for_approval, after.started_at is None)
-    return now != (before.step, before.weight, before.promoting, before.waiting_for_approval, before.started_at is None)
+    return _stage(before) != _stage(after)
+
+
+def _stage(of: status.Candidate) -> tuple[object, ...]:
+    stage = stages.of(of)
+    if isinstance(stage, stages.Step):
+        return type(stage), stage.number, stage.weight, stage.waiting_for_approval
+    return type(stage), of.weight, of.trial_attempt
 
 
 def _reason(of: status.Status) -> str:

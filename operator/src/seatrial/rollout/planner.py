@@ -3,26 +3,31 @@
 `plan` asks the rules in order and takes the first answer; the list of rules is the documentation of the order. Guards
 come before everything that can fail, so a deadline is kept even while the API server refuses our children.
 
-| rule                         | when                                             | then                             |
-| ---------------------------- | ------------------------------------------------ | -------------------------------- |
-| candidate_regressed          | evidence against a candidate with traffic        | weight 0, Rejected               |
-| promoted_regressed           | evidence against stable during its soak          | flip back, Rejected              |
-| abort_requested              | a new abort token                                | the same, reason Aborted         |
-| candidate_crash_looping      | a candidate pod starts again and again           | Rejected                         |
-| promoted_crash_looping       | a pod of stable does, during its soak            | flip back, Rejected              |
-| candidate_never_became_ready | pods not Ready by startTimeout                   | Rejected                         |
-| candidate_without_pods       | it has all traffic, and stable has Ready pods    | weight 0, Starting               |
-| trial_overdue                | no trial result by its time-out                  | Rejected                         |
-| candidate_superseded         | another revision is wanted                       | weight 0, Superseded             |
-| wanted_is_stable             | what is wanted serves                            | soak, then done                  |
-| retry_requested              | a new retry token on a rejected revision         | the rejection is forgotten       |
-| address_corrected            | refused on trial, now another uri or secretRef   | the rejection is forgotten       |
-| wanted_was_rejected          | the wanted revision has a rejection              | Stalled                          |
-| new_candidate                | none yet                                         | Trial; known trial: pods start   |
-| on_trial                     | its Job runs or has ended                        | Starting, or Rejected            |
-| starting                     | pods asked for, no step yet                      | first weight once Ready          |
-| canary                       | in a step                                        | hold, advance, go blind          |
-| promoting                    | all steps passed, first install, fast return | capacity, all traffic, stable    |
+| rule                         | when                                             | then                               |
+| ---------------------------- | ------------------------------------------------ | ---------------------------------- |
+| candidate_regressed          | evidence against a candidate with traffic        | weight 0, Rejected                 |
+| promoted_regressed           | evidence against stable during its soak          | Rejected, goes back                |
+| abort_requested              | a new abort token                                | the same, reason Aborted           |
+| candidate_crash_looping      | a candidate's server starts again and again      | Rejected                           |
+| promoted_crash_looping       | stable's server does, during its soak            | Rejected, goes back                |
+| condemned_returns            | stable is proven bad, the old version is warm    | flip back with enough pods Ready   |
+| candidate_never_became_ready | not Ready by startTimeout, its own fault         | Rejected                           |
+| candidate_without_pods       | it has all traffic and no pod, stable has some   | weight 0, Starting                 |
+| candidate_unseen             | blind for blindTimeout                           | weight 0, the step begins again    |
+| trial_overdue                | no trial result by its time-out, its own fault   | Rejected                           |
+| spec_unreadable              | the spec on the object can't be read             | Stalled, nothing begins            |
+| candidate_superseded         | another revision is wanted                       | weight 0, Superseded               |
+| wanted_is_stable             | what is wanted serves                            | soak, then done                    |
+| retry_requested              | a new retry token on a rejected revision         | another canary                     |
+| address_corrected            | refused on trial, now another uri or secretRef   | another trial                      |
+| wanted_was_rejected          | the wanted revision is rejected                  | Stalled                            |
+| new_candidate                | none yet                                         | Trial; known trial: pods start     |
+| moved                        | uri or secretRef changed during the trial        | another try                        |
+| on_trial                     | its Job runs or has ended                        | Starting, Rejected, or another try |
+| starting                     | pods asked for, no step yet                      | first weight once Ready and seen   |
+| in_step                      | it has a share of the traffic                    | hold, advance                      |
+| promoting                    | all steps passed                                 | capacity, all traffic, stable      |
+| taking_over                  | first install, return, or stable has gone        | the same, uncompared               |
 """
 
 from __future__ import annotations
@@ -30,10 +35,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from . import finishing, guards, looking, stages, takeover
+import msgspec
+
+from seatrial.api import stage
+
+from . import looking, plans
 from .decision import Case, Decision, Rule
 from .facts import Snapshot
-from .finishing import Plan
+from .plans import Plan
+from .rules import guards, promoting, starting, step, trial, wishes
 
 RULES: Sequence[Rule] = (
     guards.candidate_regressed,
@@ -41,30 +51,44 @@ RULES: Sequence[Rule] = (
     guards.abort_requested,
     guards.candidate_crash_looping,
     guards.promoted_crash_looping,
+    guards.condemned_returns,
     guards.candidate_never_became_ready,
     guards.candidate_without_pods,
+    guards.candidate_unseen,
     guards.trial_overdue,
-    stages.candidate_superseded,
-    stages.wanted_is_stable,
-    stages.retry_requested,
-    stages.address_corrected,
-    stages.wanted_was_rejected,
-    stages.new_candidate,
-    stages.on_trial,
-    takeover.starting,
-    takeover.canary,
-    takeover.promoting,
+    guards.spec_unreadable,
+    wishes.candidate_superseded,
+    wishes.wanted_is_stable,
+    wishes.retry_requested,
+    wishes.address_corrected,
+    wishes.wanted_was_rejected,
+    wishes.new_candidate,
+    trial.moved,
+    trial.on_trial,
+    starting.starting,
+    step.in_step,
+    promoting.promoting,
+    promoting.taking_over,
 )
 
 
 def plan(snapshot: Snapshot, now: datetime) -> Plan:
     """What to write and what to apply; the same snapshot gives the same plan."""
+    snapshot = _in_a_stage(snapshot)
     case = Case(snapshot=snapshot, now=now, look=looking.look(snapshot, now))
-    return finishing.finish(case, _decide(case))
+    return plans.of(case, _decide(case))
 
 
 def _decide(case: Case) -> Decision:
     for rule in RULES:
         if decision := rule(case):
             return decision
-    raise AssertionError("unreachable: a candidate is on trial, starting, in a step or promoting")
+    raise AssertionError("unreachable: a candidate is on trial, starting, in a step, promoting or taking over")
+
+
+def _in_a_stage(snapshot: Snapshot) -> Snapshot:
+    """A candidate in no stage (status was edited by hand) is nobody's: what is wanted begins anew."""
+    candidate = snapshot.status.candidate
+    if candidate is None or stage.told_by(candidate):
+        return snapshot
+    return msgspec.structs.replace(snapshot, status=msgspec.structs.replace(snapshot.status, candidate=None))

@@ -64,6 +64,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def revision(self) -> str:
         return self.content.revision
 
+    @property
+    def address(self) -> tuple[str, str | None]:
+        """Where the bytes are, and what opens the place."""
+        return self.uri, self.secret
+
 
 def wanted(wish: spec.Spec, *, name: str, default_image: str, known: Iterable[Record]) -> Content:
     """The content that the spec asks for.

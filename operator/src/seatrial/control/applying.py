@@ -1,0 +1,109 @@
+"""Carries out a plan by urgency: status, traffic, stable, candidate, evidence, deletions. Events come last, elsewhere.
+
+Traffic follows status at once, whatever else is slow. A child that the API server refuses, or that fails, stops nothing
+but what its own revision would need it for: no Deployment without its record and configuration. What went wrong is
+reported when all has been tried. Everything can be done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from seatrial.api.status import Reason
+from seatrial.cluster import errors, gateway
+from seatrial.rollout import facts, names, plans
+
+_LOG = logging.getLogger(__name__)
+
+
+async def carry_out(cluster: gateway.Gateway, snapshot: facts.Snapshot, plan: plans.Plan) -> tuple[errors.Refused, ...]:
+    """Applies and deletes what differs; the refusals, in order.
+
+    Raises:
+        ClusterError: something could not be asked for; the rest was, and the next pass goes on.
+    """
+    work = _Work(cluster, snapshot)
+    for wanted in plan.apply:
+        await work.try_to(work.apply(wanted))
+    if plan.evidence is not None:
+        await work.keep(plan.evidence)
+    for gone in plan.delete:
+        await work.try_to(cluster.delete(gone.kind, snapshot.owner.namespace, gone.name, uid=gone.uid))
+    if work.failure is not None:
+        raise work.failure
+    return tuple(work.refusals)
+
+
+class _Work:
+    """What has gone wrong so far."""
+
+    def __init__(self, cluster: gateway.Gateway, snapshot: facts.Snapshot) -> None:
+        self._cluster = cluster
+        self._owner = snapshot.owner
+        self._known = {(one["kind"], one["metadata"]["name"]): one for one in snapshot.observed}
+        self._incomplete: set[str] = set()  # revisions that lack something their next objects need
+        self.refusals: list[errors.Refused] = []
+        self.failure: errors.ClusterError | None = None
+
+    async def try_to(self, write: Any) -> None:
+        try:
+            await write
+        except errors.Refused as refusal:
+            self.refusals.append(refusal)
+        except errors.ClusterError as failure:
+            self.failure = self.failure or failure
+
+    async def apply(self, wanted: gateway.Object) -> None:
+        existing = self._known.get((wanted["kind"], wanted["metadata"]["name"]))
+        if existing is not None:
+            if not contains(existing, wanted):
+                await self._cluster.apply(wanted)
+            return
+        revision = wanted["metadata"]["labels"].get(names.REVISION)
+        if revision in self._incomplete:
+            return
+        try:
+            await self._refuse_a_taken_name(wanted)
+            await self._cluster.apply(wanted)
+        except errors.ClusterError:
+            if revision is not None:
+                self._incomplete.add(revision)
+            raise
+
+    async def keep(self, evidence: gateway.Object) -> None:
+        """What a verdict rests on. The verdict stands without it."""
+        try:
+            await self._cluster.apply(evidence)
+        except errors.ClusterError as error:
+            _LOG.warning("evidence not kept", extra={"name": evidence["metadata"]["name"], "error": str(error)})
+
+    async def _refuse_a_taken_name(self, wanted: gateway.Object) -> None:
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        taken = await self._cluster.get(kind, self._owner.namespace, name)
+        if taken is not None and not _owned(taken, self._owner.uid):
+            message = f"a {kind} named {name} exists and belongs to somebody else: rename one of the two"
+            raise errors.Refused(409, reason=Reason.NAME_TAKEN, message=message)
+
+
+def _owned(child: Mapping[str, Any], uid: str) -> bool:
+    return any(one.get("uid") == uid for one in child["metadata"].get("ownerReferences", ()))
+
+
+def contains(existing: Any, wanted: Any) -> bool:
+    """Whether everything wanted is there already; what others added doesn't matter, except in selectors, where a label
+    more means other pods. Lists are compared in order.
+    """
+    if isinstance(wanted, Mapping):
+        return isinstance(existing, Mapping) and all(
+            key in existing and (existing[key] == value if key == "selector" else contains(existing[key], value))
+            for key, value in wanted.items()
+        )
+    if isinstance(wanted, list | tuple):
+        return (
+            isinstance(existing, list)
+            and len(existing) == len(wanted)
+            and all(contains(one, other) for one, other in zip(existing, wanted, strict=True))
+        )
+    return bool(existing == wanted)

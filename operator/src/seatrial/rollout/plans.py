@@ -1,0 +1,86 @@
+"""From a decision to a plan: the status to write, the children to apply and delete, the events to post."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from seatrial.api import status
+from seatrial.api.status import Status
+
+from . import children, facts, looking, narrative, statuses
+from .decision import NOW, Case, Decision, Situation
+
+SETTLE = timedelta(milliseconds=250)  # until a scrape at the very end of a slot can be read
+
+
+class Plan(facts.Fact, frozen=True, kw_only=True):
+    """What a pass does, in this order: status, then by urgency what serves, evidence, deletions, events."""
+
+    status: Status
+    apply: tuple[dict[str, Any], ...] = ()
+    evidence: dict[str, Any] | None = None
+    delete: tuple[children.unwanted.Deletion, ...] = ()
+    events: tuple[narrative.Event, ...] = ()
+    look_again: timedelta | None = None
+    in_flight: bool = False
+
+
+def of(case: Case, decision: Decision) -> Plan:
+    """The plan of a decision. A child refused in the last pass shows in the conditions; the facts go on."""
+    snapshot = case.snapshot
+    if snapshot.refused is not None:
+        decision = msgspec.structs.replace(
+            decision,
+            situation=Situation.FAILED,
+            phase=status.Phase.STALLED,
+            reason=snapshot.refused.reason,
+            message=snapshot.refused.message,
+        )
+    after = statuses.after(case, decision)
+    return Plan(
+        status=after,
+        apply=children.wanted(snapshot, after, case.now),
+        evidence=_evidence(case, decision),
+        delete=children.unwanted.of(snapshot, after),
+        events=narrative.events(case.status, after, decision, asked=snapshot.commands),
+        look_again=_look_again(case, after, decision),
+        in_flight=after.candidate is not None or after.previous is not None or _draining(after),
+    )
+
+
+def _evidence(case: Case, decision: Decision) -> dict[str, Any] | None:
+    """Of a candidate that evidence against stable has rolled back."""
+    look, candidate = case.look, case.candidate
+    if candidate is None or look is None or look.alone or decision.rollback is None:
+        return None
+    if look.outcome is not looking.Outcome.FAIL:
+        return None
+    return children.evidence.of(case.snapshot, candidate.revision, look)
+
+
+def _draining(after: status.Status) -> bool:
+    return after.last_rollback is not None and after.last_rollback.zero_weight_at is None
+
+
+def _look_again(case: Case, after: status.Status, decision: Decision) -> timedelta | None:
+    """The earliest of the rule's wish, the next look of a soak and its end, and the drain of a rollback."""
+    interval = case.snapshot.spec.analysis.interval
+    wishes = [decision.look_again]
+    if after.previous is not None:
+        left = after.previous.warm_until - case.now
+        wishes += [interval, left if left > NOW else None]
+    if _draining(after):
+        wishes.append(interval)
+    if (since := _judged_since(after)) is not None:
+        wishes.append(interval - (case.now - since) % interval + SETTLE)
+    return min((wish for wish in wishes if wish is not None), default=None)
+
+
+def _judged_since(after: status.Status) -> datetime | None:
+    """Where the time slots of the present window begin: a look is worth most right after one has ended."""
+    if after.candidate is not None:
+        return after.candidate.weight_since
+    return after.stable.since if after.previous is not None and after.stable is not None else None

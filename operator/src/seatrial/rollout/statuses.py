@@ -1,0 +1,190 @@
+"""The status after a decision: its facts, and what people and tools read of them; bounded, still when nothing moves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from seatrial.api import stage as stages
+from seatrial.api import status
+from seatrial.api.status import Reason, Status
+from seatrial.api.values import milliseconds
+
+from . import bounds, conditions, facts, looking, names, traffic
+from .decision import Case, Decision, Situation
+
+
+def after(case: Case, decision: Decision) -> Status:
+    """The facts of the decision, and everything that follows from them."""
+    snapshot, before = case.snapshot, case.status
+    stable, candidate = decision.stable, decision.candidate
+    if stable is not None:
+        ready = snapshot.ready(stable.revision)
+        missing = None if ready else stable.missing_since or case.now
+        stable = msgspec.structs.replace(stable, ready_replicas=ready, missing_since=missing)
+    if candidate is not None:
+        candidate = msgspec.structs.replace(candidate, ready_replicas=snapshot.ready(candidate.revision))
+    verdicts = before.verdicts
+    if decision.verdict is not None:
+        verdicts = (decision.verdict, *verdicts)[: status.VERDICTS_KEPT]
+    facts_after = msgspec.structs.replace(
+        before,
+        observed_generation=snapshot.owner.generation,
+        phase=decision.phase,
+        stable=stable,
+        previous=decision.previous,
+        candidate=candidate,
+        trial=decision.trial,
+        verdicts=verdicts,
+        commands=_commands(case, decision),
+        analysis=_analysis(case),
+        last_rollback=_last_rollback(case, decision),
+        endpoint=_endpoint(snapshot, stable, candidate),
+        replicas=snapshot.alive(_scaled(stable, candidate)),
+        selector=_selector(snapshot, _scaled(stable, candidate)),
+    )
+    return bounds.fitting(
+        msgspec.structs.replace(
+            facts_after, traffic=_traffic(case, facts_after), conditions=_conditions(case, facts_after, decision)
+        )
+    )
+
+
+def unreadable(before: Status, *, generation: int, message: str, now: datetime) -> Status:
+    """The status of a spec that can't be read, and of which none that could is known: Stalled, all facts kept."""
+    ready = before.stable.ready_replicas if before.stable else 0
+    rows = conditions.always(
+        Situation.FAILED, reason=Reason.INVALID_SPEC, message=message, ready_pods=ready, pods=ready
+    )
+    return _stalled(before, rows, generation=generation, now=now)
+
+
+def refused(snapshot: facts.Snapshot, before: Status, refusal: facts.Refusal, *, now: datetime) -> Status:
+    """The status just written, after one of its children was refused: the facts stay, the conditions say why."""
+    stable = before.stable
+    rows = conditions.always(
+        Situation.FAILED,
+        reason=refusal.reason,
+        message=refusal.message,
+        ready_pods=snapshot.ready(stable.revision) if stable else 0,
+        pods=snapshot.spec.replicas if stable else 0,
+    )
+    return _stalled(before, rows, generation=snapshot.owner.generation, now=now)
+
+
+def _stalled(before: Status, rows: list[conditions.Row], *, generation: int, now: datetime) -> Status:
+    """Other conditions stay as they are."""
+    replaced = {kind for kind, *_ in rows}
+    others = (one for one in before.conditions if one.type not in replaced)
+    return msgspec.structs.replace(
+        before,
+        observed_generation=generation,
+        phase=status.Phase.STALLED,
+        conditions=(*conditions.merge(before.conditions, rows, generation=generation, now=now), *others),
+    )
+
+
+def _commands(case: Case, decision: Decision) -> status.Commands:
+    """Tokens that can't mean anything later are handled now. Promote waits for a step to use it on."""
+    asked, handled = case.snapshot.commands, decision.commands
+    idle = decision.candidate is None
+    return status.Commands(
+        promote=asked.promote if idle and asked.promote else handled.promote,
+        abort=asked.abort or handled.abort,
+        retry=asked.retry or handled.retry,
+    )
+
+
+def _analysis(case: Case) -> status.AnalysisStatus | None:
+    """The newest look; an old one stays readable until the next rollout."""
+    if case.look is None:
+        return case.status.analysis
+    now = looking.analysis_status(case.look)
+    before = case.status.analysis
+    if before is not None and msgspec.structs.replace(before, at=now.at) == now:
+        return before
+    return now
+
+
+def _last_rollback(case: Case, decision: Decision) -> status.Rollback | None:
+    """Traffic is off once nothing leads to the rolled back revision any more."""
+    rollback = decision.rollback or case.status.last_rollback
+    if rollback is None or rollback.zero_weight_at is not None or decision.rollback is not None:
+        return rollback
+    if not traffic.off(case.snapshot, rollback.source):
+        return rollback
+    return msgspec.structs.replace(rollback, zero_weight_at=milliseconds(case.now))
+
+
+def _traffic(case: Case, now: Status) -> status.Traffic:
+    candidate, look = now.candidate, case.look
+    weight = candidate.weight if candidate is not None else 0
+    if candidate is None or not candidate.step or look is None or look.blind:
+        return status.Traffic(desired_weight=weight)
+    answered = look.stable_requests + look.candidate_requests
+    share = f"{100 * look.candidate_requests / answered:.1f}%" if answered else None
+    return status.Traffic(
+        desired_weight=weight,
+        measured_share=share,
+        requests=status.Share(stable=look.stable_requests, candidate=look.candidate_requests),
+    )
+
+
+def _conditions(case: Case, now: Status, decision: Decision) -> tuple[status.Condition, ...]:
+    snapshot, stable = case.snapshot, now.stable
+    rows = conditions.always(
+        decision.situation,
+        reason=decision.reason,
+        message=decision.message,
+        ready_pods=snapshot.ready(stable.revision) if stable else 0,
+        pods=snapshot.spec.replicas if stable else 0,
+    )
+    rows += [*_verified(now), _analyzed(case.look)]
+    if (routed := traffic.routed(snapshot, now)) is not None:
+        rows.append((conditions.ROUTED, conditions.truth(routed[0]), "Service", routed[1]))
+    return conditions.merge(snapshot.status.conditions, rows, generation=snapshot.owner.generation, now=case.now)
+
+
+def _verified(now: Status) -> list[conditions.Row]:
+    """About the version that is on its way; the one before it says nothing of a trial under way."""
+    if now.candidate is not None and isinstance(stages.of(now.candidate), stages.Trial):
+        words = f"version {now.candidate.model_version} is on trial"
+        return [(conditions.VERIFIED, status.ConditionStatus.UNKNOWN, Reason.TRIAL_RUNNING, words)]
+    if now.trial is None:
+        return []
+    passed = now.trial.outcome == "Passed"
+    why = Reason.TRIAL_PASSED if passed else Reason.MODEL_REJECTED
+    return [(conditions.VERIFIED, conditions.truth(passed), why, now.trial.message)]
+
+
+def _analyzed(look: looking.Look | None) -> conditions.Row:
+    """Prometheus is asked only while something is judged, so that its outage costs an idle object nothing."""
+    if look is None:
+        words = "no version is being judged, metrics are not asked for"
+        return conditions.ANALYZED, status.ConditionStatus.UNKNOWN, Reason.NOTHING_ROLLING, words
+    if look.blind:
+        return conditions.ANALYZED, status.ConditionStatus.FALSE, Reason.METRICS_UNAVAILABLE, look.message
+    return conditions.ANALYZED, status.ConditionStatus.TRUE, Reason.METRICS_AVAILABLE, look.message
+
+
+def _endpoint(snapshot: facts.Snapshot, stable: status.Stable | None, candidate: status.Candidate | None) -> str:
+    """Of the model that serves, which may have another name than the one that is wanted."""
+    owner, serves = snapshot.owner, _scaled(stable, candidate)
+    record = snapshot.known.get(serves, snapshot.wanted)
+    host = f"{owner.name}.{owner.namespace}.svc:{names.REST_PORT}"
+    return f"http://{host}/v2/models/{record.content.model_name}"
+
+
+def _scaled(stable: status.Stable | None, candidate: status.Candidate | None) -> str:
+    """Whose pods an autoscaler counts: `spec.replicas` is about stable, and about who takes its place from then on."""
+    if candidate is not None and (stable is None or candidate.weight == 100):
+        return candidate.revision
+    return stable.revision if stable is not None else ""
+
+
+def _selector(snapshot: facts.Snapshot, revision: str) -> str:
+    if not revision:
+        return ""
+    labels = {names.DEPLOYMENT: snapshot.owner.name, names.REVISION: revision, names.COMPONENT: names.SERVER}
+    return ",".join(f"{key}={value}" for key, value in labels.items())

@@ -1,0 +1,112 @@
+"""Provider `Service`: pods of one revision or of both are selected, so the share follows the number of ready pods.
+
+No mesh, no CRD. Exposure is coarse; what was really served is measured from request counters. Two versions are shared
+by selecting every server of the deployment, hence no third version may have pods meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from seatrial.api import status
+from seatrial.rollout import facts, metadata, names
+
+Object = dict[str, Any]
+
+NAME = "Service"
+NOBODY = "none"  # has a vowel, so no revision is called that
+
+
+def capacity(weight: int, replicas: int) -> int:
+    """Candidate pods beside `replicas` stable ones for a share of `weight` percent; all replicas at 100."""
+    if weight >= 100:
+        return replicas
+    return min(replicas, max(1, round(weight * replicas / (100 - weight))))
+
+
+def objects(snapshot: facts.Snapshot, after: status.Status) -> Iterator[Object]:
+    """The Service, with the selector that this status asks for."""
+    owner = snapshot.owner
+    yield {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata.of(owner, owner.name),
+        "spec": {
+            "selector": dict(_selector(snapshot, after)),
+            "ports": [
+                {"name": "http", "port": names.REST_PORT, "targetPort": "http", "protocol": "TCP"},
+                {"name": "grpc", "port": names.GRPC_PORT, "targetPort": "grpc", "protocol": "TCP"},
+            ],
+        },
+    }
+
+
+def in_force(snapshot: facts.Snapshot, after: status.Status) -> bool:
+    """The Service has the selector asked for, and its endpoints hold those pods and nobody else's."""
+    asked = asked_for(snapshot.owner.name, after)
+    if snapshot.endpoints is None or dict(snapshot.endpoints.selector) != dict(asked):
+        return False
+    pinned = asked.get(names.REVISION)
+    others = sum(count for revision, count in snapshot.endpoints.ready.items() if revision != pinned)
+    return pinned is None or (others == 0 and snapshot.endpoints.ready.get(pinned, 0) > 0)
+
+
+def routed(snapshot: facts.Snapshot, after: status.Status) -> tuple[bool, str] | None:
+    """Whether requests go where status says, in words; None while there is no Service."""
+    if snapshot.endpoints is None:
+        return None
+    if dict(snapshot.endpoints.selector) == dict(asked_for(snapshot.owner.name, after)):
+        return True, "the selector is as asked"
+    held = _held(snapshot, after)
+    if held is not None:
+        return False, "the revision asked for has no pod Ready; whoever has goes on answering"
+    return False, "the selector is being changed"
+
+
+def drained(snapshot: facts.Snapshot, after: status.Status, revision: str) -> bool:
+    """No endpoint holds the revision's pods, and nothing will send them requests again."""
+    held = _held(snapshot, after)
+    still_asked = held is not None and held.get(names.REVISION) in (None, revision)
+    return snapshot.serving(revision) == 0 and not still_asked
+
+
+def off(snapshot: facts.Snapshot, revision: str) -> bool:
+    """New requests no longer reach the revision."""
+    endpoints = snapshot.endpoints
+    if endpoints is None or names.REVISION not in endpoints.selector:
+        return False
+    return endpoints.selector[names.REVISION] != revision and not endpoints.ready.get(revision, 0)
+
+
+def asked_for(name: str, after: status.Status) -> Mapping[str, str]:
+    """Pod labels to select: one revision, or all of this deployment's while the traffic is shared.
+
+    A first version that was rejected leaves nobody to send requests to.
+    """
+    stable, candidate = after.stable, after.candidate
+    everyone = {names.DEPLOYMENT: name, names.COMPONENT: names.SERVER}
+    if stable is None:
+        return {**everyone, names.REVISION: candidate.revision if candidate else NOBODY}
+    if candidate is None or candidate.weight == 0:
+        return {**everyone, names.REVISION: stable.revision}
+    if candidate.weight == 100:
+        return {**everyone, names.REVISION: candidate.revision}
+    return everyone
+
+
+def _selector(snapshot: facts.Snapshot, after: status.Status) -> Mapping[str, str]:
+    return _held(snapshot, after) or asked_for(snapshot.owner.name, after)
+
+
+def _held(snapshot: facts.Snapshot, after: status.Status) -> Mapping[str, str] | None:
+    """The selector as it is, where the one asked for would find no pod Ready and this one does: a version leaves only
+    when somebody else can answer.
+    """
+    asked, endpoints = asked_for(snapshot.owner.name, after), snapshot.endpoints
+    pinned = asked.get(names.REVISION)
+    if endpoints is None or pinned in (None, NOBODY) or snapshot.ready(str(pinned)):
+        return None
+    now = endpoints.selector.get(names.REVISION)
+    answering = sum(pod.ready and pod.alive for pod in snapshot.pods if now in (None, pod.revision))
+    return endpoints.selector if answering and dict(endpoints.selector) != dict(asked) else None
