@@ -13,7 +13,7 @@ from typing import Any
 from tests.unit.cluster import memory
 
 from seatrial.analysis import counters
-from seatrial.cluster import events, gateway
+from seatrial.cluster import access, events
 from seatrial.control import queue, reconcile, telemetry
 from seatrial.rollout import facts, names, report
 
@@ -98,7 +98,7 @@ class Cluster:
         """All is over and this version has the traffic."""
         return self.status.get("phase") == "Stable" and self.status["stable"]["modelVersion"] == version
 
-    def of(self, kind: str) -> list[gateway.Object]:
+    def of(self, kind: str) -> list[access.Object]:
         return [one for (its, _, _), one in self.memory.objects.items() if its == kind]
 
     def children(self) -> set[tuple[str, str]]:
@@ -172,7 +172,7 @@ class Cluster:
                     started = pod["metadata"]["creationTimestamp"]
                     pod["status"] = {"startTime": started, "conditions": [{"type": "Ready", "status": "True"}]}
 
-    def _pod(self, name: str, owner: gateway.Object, template: dict[str, Any]) -> gateway.Object:
+    def _pod(self, name: str, owner: access.Object, template: dict[str, Any]) -> access.Object:
         meta = {**copy.deepcopy(template["metadata"]), "namespace": KEY.namespace, "name": name}
         meta["ownerReferences"] = [{"uid": owner["metadata"]["uid"]}]
         self.memory._store({"kind": "Pod", "metadata": meta, "spec": {}})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.control.cluster import KEY, Cluster, spec
 
-from seatrial.cluster import errors, gateway
+from seatrial.cluster import access, errors
 from seatrial.control import queue
 
 
@@ -16,14 +16,14 @@ async def installed() -> Cluster:
 
 
 def quota(kind: str) -> Any:
-    def admit(wanted: gateway.Object) -> None:
+    def admit(wanted: access.Object) -> None:
         if wanted["kind"] == kind:
             raise errors.Refused(403, reason="Forbidden", message=f"{kind} is forbidden: exceeded quota: tight")
 
     return admit
 
 
-def free(wanted: gateway.Object) -> None:
+def free(wanted: access.Object) -> None:
     """Admits everything."""
 
 

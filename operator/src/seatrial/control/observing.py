@@ -15,8 +15,7 @@ from seatrial.analysis import counters
 from seatrial.api import values
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Status
-from seatrial.cluster import errors
-from seatrial.cluster import gateway as gateways
+from seatrial.cluster import access, errors
 from seatrial.control import queue, reading
 from seatrial.prometheus import errors as prometheus_errors
 from seatrial.rollout import children, facts, looking, names, report, revision
@@ -51,17 +50,17 @@ class InvalidSpec(Exception):
 class Observer:
     """Makes snapshots. Holds connections, no state."""
 
-    def __init__(self, *, cluster: gateways.Gateway, source: Source, operator: facts.Operator) -> None:
+    def __init__(self, *, cluster: access.Cluster, source: Source, operator: facts.Operator) -> None:
         self._cluster = cluster
         self._source = source
         self._operator = operator
 
-    async def read(self, key: queue.Key) -> gateways.Object | None:
+    async def read(self, key: queue.Key) -> access.Object | None:
         """The object itself; None when it is gone or going: owner references clean up."""
         raw = await self._cluster.get(api.KIND, key.namespace, key.name)
         return None if raw is None or "deletionTimestamp" in raw["metadata"] else raw
 
-    async def snapshot(self, raw: gateways.Object) -> facts.Snapshot:
+    async def snapshot(self, raw: access.Object) -> facts.Snapshot:
         """Everything a decision may rest on.
 
         Raises:
@@ -105,7 +104,7 @@ class Observer:
         )
         return msgspec.structs.replace(seen, sight=await self._sight(seen))
 
-    async def _world(self, owner: facts.Owner) -> tuple[list[gateways.Object], ...]:
+    async def _world(self, owner: facts.Owner) -> tuple[list[access.Object], ...]:
         """(children that are ours, pods, endpoint slices): what carries our label but another owner isn't ours."""
         labels = {names.DEPLOYMENT: owner.name}
         async with asyncio.TaskGroup() as group:
@@ -117,7 +116,7 @@ class Observer:
         ours = [one for some in lists for one in some if controlled_by(one, owner.uid)]
         return ours, pods, slices
 
-    async def _trial(self, job: Mapping[str, Any], pods: list[gateways.Object], *, unread: bool) -> facts.Trial:
+    async def _trial(self, job: Mapping[str, Any], pods: list[access.Object], *, unread: bool) -> facts.Trial:
         """A trial as its Job and pod tell it. `unread`: its report is needed and not on file yet.
 
         A log that can't be had now (its node is away) must not keep anything else from being decided, so the trial
@@ -144,7 +143,7 @@ class Observer:
             return facts.Trial(state=facts.JobState.RUNNING, created_at=created, trouble=trouble)
         return facts.Trial(state=state, created_at=created, report=passed, report_line=line)
 
-    async def _report(self, pod: gateways.Object, digest: str) -> tuple[str, report.Report]:
+    async def _report(self, pod: access.Object, digest: str) -> tuple[str, report.Report]:
         meta = pod["metadata"]
         log = await self._cluster.pod_log(
             meta["namespace"], meta["name"], TRIAL_CONTAINER, limit_bytes=report.MAX_BYTES + 1, tail_lines=1
@@ -177,7 +176,7 @@ class Observer:
         return facts.Sight(series=series, history=history)
 
 
-def _reports(config_maps: list[gateways.Object]) -> dict[str, report.Report]:
+def _reports(config_maps: list[access.Object]) -> dict[str, report.Report]:
     """One that can't be read counts as missing: its revision needs another trial, others are not concerned."""
     found = {}
     for one in config_maps:

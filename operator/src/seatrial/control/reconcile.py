@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from seatrial.api.status import Reason, Status
-from seatrial.cluster import errors, gateway
+from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
 from seatrial.control import observing
 from seatrial.control.queue import Key, Result
@@ -31,7 +31,7 @@ class Reconciler:
     def __init__(
         self,
         *,
-        cluster: gateway.Gateway,
+        cluster: access.Cluster,
         source: observing.Source,
         events: Events,
         telemetry: Telemetry,
@@ -60,7 +60,7 @@ class Reconciler:
             return await self._invalid(key, raw, str(invalid))
         return await self._carry_out(key, raw, snapshot)
 
-    async def _carry_out(self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot) -> Result:
+    async def _carry_out(self, key: Key, raw: access.Object, snapshot: facts.Snapshot) -> Result:
         snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key))
         plan = planner.plan(snapshot, self._cluster.server_now())
         await self._keep(key, plan.evidence)
@@ -75,7 +75,7 @@ class Reconciler:
             again = 0.0  # the status still says that it was refused
         return Result(look_again_in=again, in_flight=plan.in_flight)
 
-    async def _keep(self, key: Key, evidence: gateway.Object | None) -> None:
+    async def _keep(self, key: Key, evidence: access.Object | None) -> None:
         """Before the verdict, so that one is rarely without it; but nothing may delay a rollback."""
         if evidence is None:
             return
@@ -84,7 +84,7 @@ class Reconciler:
         except errors.ClusterError as error:
             _LOG.warning("evidence not kept", extra={"key": str(key), "error": str(error)})
 
-    async def _write(self, key: Key, raw: gateway.Object, before: Status, after: Status) -> gateway.Object:
+    async def _write(self, key: Key, raw: access.Object, before: Status, after: Status) -> access.Object:
         """The status, when it differs; somebody else's write in between ends the pass with Conflict."""
         self._telemetry.conditions(key, after.conditions)
         if after == before:
@@ -103,7 +103,7 @@ class Reconciler:
         for gone in plan.delete:
             await self._cluster.delete(gone.kind, snapshot.owner.namespace, gone.name, uid=gone.uid)
 
-    async def _refuse_a_taken_name(self, owner: facts.Owner, wanted: gateway.Object) -> None:
+    async def _refuse_a_taken_name(self, owner: facts.Owner, wanted: access.Object) -> None:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         taken = await self._cluster.get(kind, owner.namespace, name)
         if taken is not None and not observing.controlled_by(taken, owner.uid):
@@ -111,7 +111,7 @@ class Reconciler:
             raise errors.Refused(409, reason=Reason.NAME_TAKEN, message=message)
 
     async def _refused(
-        self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot, refusal: errors.Refused, plan: finishing.Plan
+        self, key: Key, raw: access.Object, snapshot: facts.Snapshot, refusal: errors.Refused, plan: finishing.Plan
     ) -> Result:
         taken = refusal.reason == Reason.NAME_TAKEN
         reason = Reason.NAME_TAKEN if taken else Reason.CHILD_REFUSED
@@ -126,14 +126,14 @@ class Reconciler:
         await self._events.post(raw, type="Warning", reason=reason, message=refusal.message)
         return again
 
-    async def _invalid(self, key: Key, raw: gateway.Object, message: str) -> Result:
+    async def _invalid(self, key: Key, raw: access.Object, message: str) -> Result:
         before = observing.status_of(raw)
         generation = observing.owner_of(raw).generation
         after = finishing.invalid(before, generation=generation, message=message, now=self._cluster.server_now())
         await self._write(key, raw, before, after)
         return Result()
 
-    async def _tell(self, raw: gateway.Object, before: Status, plan: finishing.Plan) -> None:
+    async def _tell(self, raw: access.Object, before: Status, plan: finishing.Plan) -> None:
         for event in plan.events:
             kind: Any = "Warning" if event.warning else "Normal"
             _LOG.info("decided", extra={"object": raw["metadata"]["name"], "reason": event.reason})
