@@ -1,6 +1,6 @@
 """Everything a decision may rest on: the object, its children as Kubernetes shows them, and the samples of Prometheus.
 
-Built by `control.observe` from live reads, once per pass; frozen. Times are the API server's.
+Built by `control.observing`, once per pass; frozen. Times are the API server's.
 """
 
 from __future__ import annotations
@@ -33,16 +33,46 @@ class Owner(Fact, frozen=True, kw_only=True):
     generation: int
 
 
+class Fault(enum.StrEnum):
+    """Whose fault it is that a pod isn't ready, or that a trial failed."""
+
+    VERSION = "Version"  # image, crash, model, probe: the same bytes will do the same again
+    SURROUNDINGS = "Surroundings"  # store, nodes, quota, eviction: another time or place may be better
+    UNKNOWN = "Unknown"
+
+
 class Pod(Fact, frozen=True, kw_only=True):
-    """One pod of a revision's Deployment."""
+    """One pod of a revision's Deployment.
+
+    Attributes:
+        leaving: it is being deleted, or has ended for good; it never counts as one that serves or will.
+        failed: it has ended for good (evicted, lost, killed by its node); Kubernetes keeps such pods to be read.
+        crash_looping: the server itself ends again and again.
+        init_failing: an init container failed and is tried again.
+        restarts: of the server.
+        fault: whose fault the trouble is; None while there is none.
+        scheduled: a node was found, or nobody has looked for one yet.
+        unschedulable: the scheduler's words when there is no room.
+        image_trouble: the kubelet's words when the image can't be had.
+        trouble: the pod's own words on why it isn't ready, quoted.
+    """
 
     name: str
     revision: str
+    uid: str = ""
+    address: str = ""
     ready: bool = False
     leaving: bool = False
+    failed: bool = False
     started_at: datetime | None = None
     crash_looping: bool = False
-    trouble: str = ""  # the pod's own words on why it isn't ready, quoted
+    init_failing: bool = False
+    restarts: int = 0
+    fault: Fault | None = None
+    scheduled: bool = True
+    unschedulable: str = ""
+    image_trouble: str = ""
+    trouble: str = ""
 
 
 class Deployment(Fact, frozen=True, kw_only=True):
@@ -59,10 +89,17 @@ class JobState(enum.StrEnum):
 
 
 class Trial(Fact, frozen=True, kw_only=True):
-    """One revision's trial Job. `report` is set once it succeeded and its log could be read."""
+    """One revision's trial Job. `report` is set once it succeeded and its log could be read.
+
+    Attributes:
+        attempt: token of the try that the Job was made for, from its annotation; "" when it has none.
+        fault: whose fault it is that it failed; None while it hasn't.
+    """
 
     state: JobState
     created_at: datetime
+    attempt: str = ""
+    fault: Fault | None = None
     report: Report | None = None
     report_line: str = ""
     trouble: str = ""
@@ -116,6 +153,7 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     observed: tuple[Mapping[str, Any], ...] = ()  # the children as they are, to apply only what differs
     sight: Sight | None = None
     refused: Refusal | None = None
+    unread: tuple[str, ...] = ()  # parts of the stored status that this release can't read
     operator: Operator
 
     def ready(self, revision: str) -> int:
