@@ -23,10 +23,10 @@ def shop() -> Iterator[apiserver.ApiServer]:
 
 
 @pytest.fixture
-async def gateway(
+async def cluster(
     shop: apiserver.ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[kubernetes.KubernetesGateway]:
-    """A gateway to it, connected as a user's would be."""
+) -> AsyncIterator[kubernetes.KubernetesCluster]:
+    """A cluster to it, connected as a user's would be."""
     monkeypatch.setenv("KUBECONFIG", str(shop.kubeconfig))
     async with kubernetes.connected(timeout=5) as connected:
         yield connected

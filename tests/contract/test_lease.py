@@ -14,12 +14,12 @@ pytestmark = pytest.mark.apiserver
 TIMES = lease.Times(duration=2, deadline=1.4, retry=0.3)
 
 
-def replica(gateway: kubernetes.KubernetesGateway, name: str, identity: str) -> lease.Lease:
-    return lease.Lease(gateway, namespace="shop", name=name, identity=identity, times=TIMES)
+def replica(cluster: kubernetes.KubernetesCluster, name: str, identity: str) -> lease.Lease:
+    return lease.Lease(cluster, namespace="shop", name=name, identity=identity, times=TIMES)
 
 
-async def test_of_many_that_want_it_exactly_one_leads(gateway: kubernetes.KubernetesGateway) -> None:
-    replicas = [replica(gateway, "many", str(number)) for number in range(8)]
+async def test_of_many_that_want_it_exactly_one_leads(cluster: kubernetes.KubernetesCluster) -> None:
+    replicas = [replica(cluster, "many", str(number)) for number in range(8)]
     tasks = [asyncio.create_task(one.acquire()) for one in replicas]
     async with asyncio.timeout(10):
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -29,8 +29,8 @@ async def test_of_many_that_want_it_exactly_one_leads(gateway: kubernetes.Kubern
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_a_holder_that_died_is_succeeded_after_the_duration(gateway: kubernetes.KubernetesGateway) -> None:
-    dead, heir = replica(gateway, "death", "a"), replica(gateway, "death", "b")
+async def test_a_holder_that_died_is_succeeded_after_the_duration(cluster: kubernetes.KubernetesCluster) -> None:
+    dead, heir = replica(cluster, "death", "a"), replica(cluster, "death", "b")
     await dead.acquire()
     began = time.monotonic()
     async with asyncio.timeout(10):
@@ -41,9 +41,9 @@ async def test_a_holder_that_died_is_succeeded_after_the_duration(gateway: kuber
 
 
 async def test_a_holder_that_goes_on_renewing_keeps_it_and_one_that_releases_hands_over_at_once(
-    gateway: kubernetes.KubernetesGateway,
+    cluster: kubernetes.KubernetesCluster,
 ) -> None:
-    holder, heir = replica(gateway, "handover", "a"), replica(gateway, "handover", "b")
+    holder, heir = replica(cluster, "handover", "a"), replica(cluster, "handover", "b")
     await holder.acquire()
     holding, waiting = asyncio.create_task(holder.hold()), asyncio.create_task(heir.acquire())
     done, _ = await asyncio.wait([holding, waiting], timeout=TIMES.duration + 1)
@@ -55,20 +55,20 @@ async def test_a_holder_that_goes_on_renewing_keeps_it_and_one_that_releases_han
     async with asyncio.timeout(5):
         await waiting
     assert time.monotonic() - began < TIMES.duration
-    record = await gateway.get("Lease", "shop", "handover")
+    record = await cluster.get("Lease", "shop", "handover")
     assert record is not None
     assert (record["spec"]["holderIdentity"], record["spec"]["leaseTransitions"]) == ("b", 1)
 
 
 async def test_a_holder_whose_lease_was_taken_learns_it_at_the_next_renewal(
-    gateway: kubernetes.KubernetesGateway,
+    cluster: kubernetes.KubernetesCluster,
 ) -> None:
-    holder = replica(gateway, "theft", "a")
+    holder = replica(cluster, "theft", "a")
     await holder.acquire()
-    record = await gateway.get("Lease", "shop", "theft")
+    record = await cluster.get("Lease", "shop", "theft")
     assert record is not None
     record["spec"]["holderIdentity"] = "thief"
-    await gateway.replace(record)
+    await cluster.replace(record)
     async with asyncio.timeout(5):
         with pytest.raises(errors.LeadershipLost, match="another replica"):
             await holder.hold()

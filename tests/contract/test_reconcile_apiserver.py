@@ -43,7 +43,7 @@ class Scene:
     """One ModelDeployment in a namespace of its own, and an operator that looks when told to."""
 
     api: apiserver.ApiServer
-    gateway: kubernetes.KubernetesGateway
+    cluster: kubernetes.KubernetesCluster
     reconciler: reconcile.Reconciler
     namespace: str
 
@@ -82,7 +82,7 @@ class Scene:
         return found
 
     async def raw(self) -> dict[str, Any]:
-        found = await self.gateway.get("ModelDeployment", self.namespace, "churn")
+        found = await self.cluster.get("ModelDeployment", self.namespace, "churn")
         assert found is not None
         return found
 
@@ -96,15 +96,15 @@ class Scene:
 
     async def pass_the_trial(self) -> None:
         """Leaves its report where a passed trial does."""
-        observer = observing.Observer(cluster=self.gateway, source=Silent(), operator=OPERATOR)
+        observer = observing.Observer(cluster=self.cluster, source=Silent(), operator=OPERATOR)
         seen = await observer.snapshot(await self.raw())
         passed = facts.Trial(
             state=facts.JobState.SUCCEEDED,
-            created_at=self.gateway.server_now(),
+            created_at=self.cluster.server_now(),
             report=report.decode(LINE, report.digest_of(LINE)),
             report_line=LINE,
         )
-        await self.gateway.apply(children._config_map(seen, seen.wanted, passed))
+        await self.cluster.apply(children._config_map(seen, seen.wanted, passed))
 
     def await_pods(self, count: int) -> None:
         """The controllers have made the servers' pods."""
@@ -137,7 +137,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(shop: apiserver.ApiServer, gateway: kubernetes.KubernetesGateway) -> Iterator[Scene]:
+def scene(shop: apiserver.ApiServer, cluster: kubernetes.KubernetesCluster) -> Iterator[Scene]:
     """The smallest object that works, in a namespace that enforces the restricted standard."""
     namespace = f"reconciled-{secrets.token_hex(4)}"
     shop.kubectl("create", "namespace", namespace)
@@ -150,13 +150,13 @@ def scene(shop: apiserver.ApiServer, gateway: kubernetes.KubernetesGateway) -> I
     }
     shop.kubectl("apply", "-f", "-", input=json.dumps(smallest))
     reconciler = reconcile.Reconciler(
-        cluster=gateway,
+        cluster=cluster,
         source=Silent(),
-        events=events.Events(gateway, instance="operator-0", failed=lambda: None),
+        events=events.Events(cluster, instance="operator-0", failed=lambda: None),
         telemetry=telemetry.Telemetry(),
         operator=OPERATOR,
     )
-    yield Scene(api=shop, gateway=gateway, reconciler=reconciler, namespace=namespace)
+    yield Scene(api=shop, cluster=cluster, reconciler=reconciler, namespace=namespace)
     # What other tests count goes at once; the rest takes its time.
     shop.kubectl("delete", "modeldeployments,configmaps", "-n", namespace, "--all")
     shop.kubectl("delete", "namespace", namespace, "--wait=false")
@@ -200,14 +200,14 @@ async def test_every_field_of_a_status_is_kept_by_the_schema(scene: Scene) -> No
     full = json.loads(msgspec.json.encode(bounds.fitting(build.longest_status())))
     for one, kind in zip(full["conditions"], "abcdefg", strict=True):
         one["type"] = kind  # the list is keyed by type
-    stored = await scene.gateway.write_status({**await scene.raw(), "status": full})
+    stored = await scene.cluster.write_status({**await scene.raw(), "status": full})
     assert stored["status"] == full
 
 
 async def test_a_selector_can_be_widened_and_pinned_again(scene: Scene) -> None:
     owner = observing.owner_of(await scene.raw())
     for labels in ({"a": "1", "b": "2"}, {"a": "1"}, {"a": "1", "b": "3"}):
-        applied = await scene.gateway.apply(children._service(owner, labels))
+        applied = await scene.cluster.apply(children._service(owner, labels))
         assert applied["spec"]["selector"] == labels
 
 

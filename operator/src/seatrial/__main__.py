@@ -14,7 +14,7 @@ from seatrial.rollout import facts
 def build(parts: operator.Parts) -> workers.Reconcile:
     """The real reconcile, of its parts."""
     return reconcile.Reconciler(
-        cluster=parts.gateway,
+        cluster=parts.cluster,
         source=parts.prometheus,
         events=parts.events,
         telemetry=parts.telemetry,

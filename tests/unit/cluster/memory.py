@@ -1,4 +1,4 @@
-"""A cluster in memory for tests of what stands on the gateway: compare-and-swap, apply, uids; no schema, no watch."""
+"""A cluster in memory for tests of what stands on the API: compare-and-swap, apply, uids; no schema, no watch."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import copy
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from seatrial.cluster import errors, gateway
+from seatrial.cluster import access, errors
 
 
 class MemoryCluster:
-    """Implements `gateway.Gateway` over a dict.
+    """Implements `access.Cluster` over a dict.
 
     `before` is called first by every method, `admit` with each object to be written: they raise to make a fault. `logs`
     are by pod.
     """
 
     def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
-        self.objects: dict[tuple[str, str, str], gateway.Object] = {}
+        self.objects: dict[tuple[str, str, str], access.Object] = {}
         self.logs: dict[str, str] = {}
         self.before: Callable[[str], None] = lambda method: None
-        self.admit: Callable[[gateway.Object], None] = lambda wanted: None
+        self.admit: Callable[[access.Object], None] = lambda wanted: None
         self._now = now
         self._version = 0
 
-    async def get(self, kind: str, namespace: str, name: str) -> gateway.Object | None:
+    async def get(self, kind: str, namespace: str, name: str) -> access.Object | None:
         self.before("get")
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> gateway.Objects:
+    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> access.Objects:
         self.before("list")
         return [
             copy.deepcopy(one)
@@ -38,10 +38,10 @@ class MemoryCluster:
             and (labels or {}).items() <= one["metadata"].get("labels", {}).items()
         ]
 
-    async def names(self, kind: str, namespace: str | None) -> gateway.Names:
+    async def names(self, kind: str, namespace: str | None) -> access.Names:
         return [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in await self.list(kind, namespace)]
 
-    async def apply(self, wanted: gateway.Object) -> gateway.Object:
+    async def apply(self, wanted: access.Object) -> access.Object:
         self.before("apply")
         current = self.objects.get(self._key(wanted))
         if current is None:
@@ -49,18 +49,18 @@ class MemoryCluster:
         merged = {**current, **wanted, "metadata": {**current["metadata"], **wanted["metadata"]}}
         return copy.deepcopy(current) if merged == current else self._store(merged)
 
-    async def create(self, wanted: gateway.Object) -> gateway.Object:
+    async def create(self, wanted: access.Object) -> access.Object:
         self.before("create")
         if self._key(wanted) in self.objects:
             raise errors.Conflict("exists already")
         return self._store(wanted)
 
-    async def replace(self, changed: gateway.Object) -> gateway.Object:
+    async def replace(self, changed: access.Object) -> access.Object:
         self.before("replace")
         self._current(changed)
         return self._store(changed)
 
-    async def write_status(self, changed: gateway.Object) -> gateway.Object:
+    async def write_status(self, changed: access.Object) -> access.Object:
         self.before("write_status")
         current = self._current(changed)
         return self._store({**current, "status": changed["status"]})
@@ -81,7 +81,7 @@ class MemoryCluster:
     def server_now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._now())
 
-    def _current(self, changed: gateway.Object) -> gateway.Object:
+    def _current(self, changed: access.Object) -> access.Object:
         current = self.objects.get(self._key(changed))
         if current is None:
             raise errors.NotFound("no such object")
@@ -89,7 +89,7 @@ class MemoryCluster:
             raise errors.Conflict("changed meanwhile")
         return current
 
-    def _store(self, wanted: gateway.Object) -> gateway.Object:
+    def _store(self, wanted: access.Object) -> access.Object:
         self.admit(wanted)
         self._version += 1
         stored = copy.deepcopy(wanted)
@@ -100,5 +100,5 @@ class MemoryCluster:
         return copy.deepcopy(stored)
 
     @staticmethod
-    def _key(one: gateway.Object) -> tuple[str, str, str]:
+    def _key(one: access.Object) -> tuple[str, str, str]:
         return one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]

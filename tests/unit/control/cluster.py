@@ -13,12 +13,13 @@ from typing import Any
 from tests.unit.cluster import memory
 
 from seatrial.analysis import counters
-from seatrial.cluster import events, gateway
-from seatrial.control import queue, reconcile, telemetry
+from seatrial.cluster import access, events
+from seatrial.control import queue, reading, reconcile, telemetry
 from seatrial.rollout import facts, names, report
 
 KEY = queue.Key("shop", "churn")
 SECONDS = 5
+HASH = "5d8f"
 OPERATOR = facts.Operator(serving_image="seatrial.dev/serving:1")
 PASSED = {"outcome": "Passed", "servedSha256": "5e", "precision": "fp32"}
 
@@ -98,7 +99,7 @@ class Cluster:
         """All is over and this version has the traffic."""
         return self.status.get("phase") == "Stable" and self.status["stable"]["modelVersion"] == version
 
-    def of(self, kind: str) -> list[gateway.Object]:
+    def of(self, kind: str) -> list[access.Object]:
         return [one for (its, _, _), one in self.memory.objects.items() if its == kind]
 
     def children(self) -> set[tuple[str, str]]:
@@ -167,14 +168,21 @@ class Cluster:
                 if number >= count:
                     self.memory.objects.pop(("Pod", KEY.namespace, f"{name}-{number}"), None)
                 elif pod is None:
-                    self._pod(f"{name}-{number}", deployment, deployment["spec"]["template"])
+                    self._pod(f"{name}-{number}", deployment, deployment["spec"]["template"], made_by="ReplicaSet")
                 else:
                     started = pod["metadata"]["creationTimestamp"]
                     pod["status"] = {"startTime": started, "conditions": [{"type": "Ready", "status": "True"}]}
 
-    def _pod(self, name: str, owner: gateway.Object, template: dict[str, Any]) -> gateway.Object:
+    def _pod(self, name: str, owner: access.Object, template: dict[str, Any], *, made_by: str = "Job") -> access.Object:
+        """A pod of a Job, or of the ReplicaSet of a Deployment."""
         meta = {**copy.deepcopy(template["metadata"]), "namespace": KEY.namespace, "name": name}
-        meta["ownerReferences"] = [{"uid": owner["metadata"]["uid"]}]
+        reference = {"controller": True, "kind": made_by, "name": owner["metadata"]["name"], "uid": "of-its-set"}
+        if made_by == "ReplicaSet":
+            meta["labels"]["pod-template-hash"] = HASH
+            reference["name"] += f"-{HASH}"
+        else:
+            reference["uid"] = owner["metadata"]["uid"]
+        meta["ownerReferences"] = [reference]
         self.memory._store({"kind": "Pod", "metadata": meta, "spec": {}})
         return self.memory.objects["Pod", KEY.namespace, name]
 
@@ -189,7 +197,8 @@ class Cluster:
 
     def _route(self) -> None:
         ends = [{"conditions": {"ready": True}, "targetRef": {"name": name}} for name in self._selected()]
-        meta = {"namespace": KEY.namespace, "name": "churn-x", "labels": {names.DEPLOYMENT: KEY.name}}
+        labels = {names.DEPLOYMENT: KEY.name, reading.SERVICE_NAME: KEY.name}
+        meta = {"namespace": KEY.namespace, "name": "churn-x", "labels": labels}
         self.memory._store({"kind": "EndpointSlice", "metadata": meta, "endpoints": ends})
 
     def _answer(self) -> None:

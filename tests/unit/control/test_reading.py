@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from seatrial.control import reading
+from seatrial.control import health, reading
 from seatrial.rollout import facts, report
 
 LABELS = {
@@ -134,14 +134,136 @@ def test_a_pod_tells_its_trouble_in_its_own_words(raw, trouble):
     ("raw", "looping"),
     [
         pytest.param(pod(container("server", CRASH, restarts=2)), True, id="server"),
-        pytest.param(pod(init=(container("prepare", CRASH, restarts=2),)), True, id="init container"),
         pytest.param(pod(container("server", CRASH, restarts=1)), False, id="stumbled once"),
         pytest.param(pod(container("server", RUNNING, restarts=9)), False, id="runs again"),
         pytest.param(pod(container("server", waiting("ImagePullBackOff"), restarts=9)), False, id="another trouble"),
+        pytest.param(pod(container("mesh", CRASH, restarts=9), container("server", RUNNING)), False, id="sidecar"),
+        pytest.param(pod(init=(container("fetch", CRASH, restarts=9),)), False, id="init container"),
     ],
 )
-def test_crash_loops_are_believed_after_the_second_crash(raw, looping):
+def test_crash_loops_of_the_server_are_believed_after_the_second_crash(raw, looping):
     assert reading.pod(raw).crash_looping is looping
+
+
+STORE_AWAY = terminated(1, message='{"error": "http://store/7: answered 503", "retryable": true}')
+OTHER_BYTES = terminated(1, message='{"error": "the bytes are others", "retryable": false}')
+
+
+@pytest.mark.parametrize("last", [terminated(1), STORE_AWAY], ids=["silent", "said so"])
+def test_a_store_that_does_not_answer_is_not_the_versions_fault(last):
+    seen = reading.pod(pod(init=(container("fetch", CRASH, last=last, restarts=7),)))
+    assert (seen.init_failing, seen.crash_looping, seen.fault) == (True, False, facts.Fault.SURROUNDINGS)
+
+
+def test_an_init_container_that_succeeded_at_last_is_no_trouble():
+    seen = reading.pod(pod(init=(container("fetch", terminated(0, "Completed"), last=STORE_AWAY, restarts=1),)))
+    assert (seen.init_failing, seen.fault, seen.trouble) == (False, None, "")
+
+
+@pytest.mark.parametrize(
+    ("raw", "fault"),
+    [
+        pytest.param(pod(container("server", CRASH, last=terminated(139), restarts=1)), "Version", id="crash"),
+        pytest.param(pod(container("server", terminated(137, "OOMKilled"))), "Version", id="out of memory"),
+        pytest.param(pod(container("server", RUNNING)), "Version", id="runs, and its probe says no"),
+        pytest.param(pod(init=(container("prepare", terminated(1)),)), "Version", id="prepare"),
+        pytest.param(pod(init=(container("fetch", OTHER_BYTES),)), "Version", id="other bytes"),
+        pytest.param(pod(container("server", waiting("InvalidImageName", "a b"))), "Version", id="image name"),
+        pytest.param(
+            pod(container("server", waiting("ErrImagePull", "serving:9: not found"))), "Version", id="no such image"
+        ),
+        pytest.param(
+            pod(container("server", waiting("ErrImagePull", "503 Service Unavailable"))), "Unknown", id="registry away"
+        ),
+        pytest.param(
+            pod(container("server", waiting("CreateContainerConfigError", "configmap not found"))),
+            "Surroundings",
+            id="configuration missing",
+        ),
+        pytest.param(
+            pod(conditions=({"type": "PodScheduled", "status": "False", "message": "no room"},)),
+            "Surroundings",
+            id="no room",
+        ),
+        pytest.param(
+            pod(container("server", terminated(137, "ContainerStatusUnknown"))), "Surroundings", id="lost by its node"
+        ),
+        pytest.param(pod(container("mesh", terminated(1))), "Unknown", id="sidecar"),
+        pytest.param(pod(init=(container("fetch", RUNNING),)), None, id="on its way"),
+        pytest.param(pod(container("server", RUNNING), conditions=(READY,)), None, id="ready"),
+    ],
+)
+def test_whose_fault_it_is_that_a_pod_is_not_ready(raw, fault):
+    assert reading.pod(raw).fault == fault
+
+
+def test_a_pod_without_a_node_quotes_the_scheduler():
+    words = "0/3 nodes are available: 3 Insufficient cpu."
+    seen = reading.pod(pod(conditions=({"type": "PodScheduled", "status": "False", "message": words},)))
+    assert (seen.scheduled, seen.unschedulable) == (False, words)
+
+
+def test_a_pod_whose_image_cannot_be_had_quotes_the_kubelet():
+    seen = reading.pod(pod(container("server", waiting("ImagePullBackOff", "Back-off"))))
+    assert seen.image_trouble == "server: ImagePullBackOff: Back-off"
+
+
+def ended(phase: str, **status: Any) -> dict[str, Any]:
+    raw = pod(container("server", RUNNING), conditions=(READY,))
+    raw["status"] |= {"phase": phase, **status}
+    return raw
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_ended_for_good_never_counts_whatever_its_conditions_still_say(phase):
+    seen = reading.pod(ended(phase))
+    assert (seen.failed, seen.leaving, seen.ready) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [
+        pytest.param(
+            {"reason": "Evicted", "message": "The node was low on resource: memory."},
+            "Evicted: The node was low on resource: memory.",
+            id="evicted",
+        ),
+        pytest.param({"reason": "NodeLost"}, "NodeLost", id="lost"),
+        pytest.param({"reason": "Terminated", "message": "Pod was terminated"}, "Terminated: Pod was terminated",
+                     id="node shut down"),
+    ],
+)  # fmt: skip
+def test_what_a_node_does_to_a_pod_is_not_the_versions_fault(status, trouble):
+    seen = reading.pod(ended("Failed", **status))
+    assert (seen.fault, seen.trouble) == (facts.Fault.SURROUNDINGS, trouble)
+
+
+def owned(kind: str, name: str, *, controller: bool = True, **labels: str) -> dict[str, Any]:
+    reference = {"kind": kind, "name": name, "uid": "u", "controller": controller}
+    return {
+        "metadata": {
+            "name": "p",
+            "labels": {**LABELS, "pod-template-hash": "5d8f", **labels},
+            "ownerReferences": [reference],
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "ours"),
+    [
+        pytest.param(owned("ReplicaSet", "churn-bcdfghjklm-5d8f"), True, id="of our Deployment's set"),
+        pytest.param({"metadata": {"name": "p", "labels": LABELS}}, False, id="nobody's"),
+        pytest.param(owned("ReplicaSet", "theirs-5d8f"), False, id="of another set"),
+        pytest.param(owned("ReplicaSet", "churn-bcdfghjklm-5d8f", controller=False), False, id="not controlled by it"),
+        pytest.param(owned("StatefulSet", "churn-bcdfghjklm-5d8f"), False, id="of another kind"),
+        pytest.param(
+            owned("Job", "churn-bcdfghjklm-trial", **{"app.kubernetes.io/component": "trial"}), False, id="a trial's"
+        ),
+    ],
+)
+def test_a_pod_with_our_labels_counts_only_when_a_deployment_of_ours_made_it(raw, ours):
+    assert health.server_of(raw, "churn") is ours
 
 
 def test_a_deployment_quotes_what_refused_its_pods():
@@ -153,11 +275,21 @@ def test_a_deployment_quotes_what_refused_its_pods():
 
 
 def endpoint(name: str, **conditions: bool) -> dict[str, Any]:
+    """Without a uid, as an old controller would write it."""
     return {"addresses": ["10.0.0.1"], "conditions": conditions, "targetRef": {"kind": "Pod", "name": name}}
 
 
-SERVICE = {"spec": {"selector": {"app": "churn"}}}
-PODS = tuple(facts.Pod(name=f"{revision}-{number}", revision=revision) for revision in "ab" for number in range(3))
+SERVICE = {"metadata": {"name": "churn", "uid": "s"}, "spec": {"selector": {"app": "churn"}}}
+PODS = tuple(
+    facts.Pod(name=f"{revision}-{number}", uid=f"uid-{revision}-{number}", revision=revision)
+    for revision in "ab"
+    for number in range(3)
+)
+
+
+def part(endpoints: list[Any] | None, *, service: str = "churn", **meta: Any) -> dict[str, Any]:
+    labels = {"kubernetes.io/service-name": service, "seatrial.dev/modeldeployment": "churn"}
+    return {"metadata": {"name": "x", "labels": labels, **meta}, "endpoints": endpoints}
 
 
 @pytest.mark.parametrize(
@@ -175,12 +307,37 @@ PODS = tuple(facts.Pod(name=f"{revision}-{number}", revision=revision) for revis
     ],
 )
 def test_endpoints_count_pods_by_revision(endpoints, ready, serving):
-    seen = reading.endpoints(SERVICE, [{"endpoints": endpoints[:1]}, {"endpoints": endpoints[1:]}], PODS)
+    seen = reading.endpoints(SERVICE, [part(endpoints[:1]), part(endpoints[1:])], PODS)
     assert seen == facts.Endpoints(selector={"app": "churn"}, ready=ready, serving=serving)
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        pytest.param(part([endpoint("b-0")], service="theirs"), id="another Service with our labels"),
+        pytest.param(
+            part([endpoint("b-0")], ownerReferences=[{"kind": "Service", "uid": "old"}]), id="a Service that was ours"
+        ),
+        pytest.param({"metadata": {"name": "x"}, "endpoints": [endpoint("b-0")]}, id="nobody's"),
+    ],
+)
+def test_endpoints_of_another_service_do_not_count(foreign):
+    own = part([endpoint("a-0")], ownerReferences=[{"kind": "Service", "uid": "s"}])
+    seen = reading.endpoints(SERVICE, [foreign, own], PODS)
+    assert seen is not None
+    assert (seen.ready, seen.serving) == ({"a": 1}, {"a": 1})
+
+
+def test_an_endpoint_is_matched_by_uid_so_that_another_pod_of_the_name_is_not_taken_for_it():
+    reused = endpoint("a-0")
+    reused["targetRef"]["uid"] = "uid-b-1"
+    seen = reading.endpoints(SERVICE, [part([reused])], PODS)
+    assert seen is not None
+    assert seen.ready == {"b": 1}
+
+
 def test_slices_may_be_empty_and_the_service_missing():
-    assert reading.endpoints(SERVICE, [{"endpoints": None}, {}], PODS) == facts.Endpoints(
+    assert reading.endpoints(SERVICE, [part(None)], PODS) == facts.Endpoints(
         selector={"app": "churn"}, ready={}, serving={}
     )
     assert reading.endpoints(None, [], PODS) is None
@@ -211,22 +368,60 @@ def test_the_state_of_a_job(status, expected):
 
 
 @pytest.mark.parametrize(
-    ("message", "expected"),
+    ("message", "digest", "error"),
     [
-        pytest.param('{"sha256": "abc"}', ("abc", ""), id="digest"),
-        pytest.param('{"error": "store unreachable"}', ("", "store unreachable"), id="error"),
-        pytest.param("Killed\n", ("", "Killed"), id="another program"),
-        pytest.param("[" * 4096, ("", "[" * 4096), id="deep"),
-        pytest.param('{"sha256": {"a": 1}}', ("{'a': 1}", ""), id="no text"),
+        pytest.param('{"sha256": "abc"}', "abc", "", id="digest"),
+        pytest.param('{"error": "store unreachable"}', "", "store unreachable", id="error"),
+        pytest.param("Killed\n", "", "Killed", id="another program"),
+        pytest.param("[" * 4096, "", "[" * 4096, id="deep"),
+        pytest.param('{"sha256": {"a": 1}}', "{'a': 1}", "", id="no text"),
     ],
 )
-def test_the_termination_message_of_a_trial(message, expected):
-    assert reading.termination(pod(container("trial", terminated(0, "Completed", message)))) == expected
+def test_the_termination_message_of_a_trial(message, digest, error):
+    end = health.ending(pod(container("trial", terminated(0, "Completed", message))))
+    assert (end.done, end.digest, end.error) == (True, digest, error)
 
 
 def test_a_trial_that_waits_tells_why():
-    raw = pod(container("trial", waiting("ErrImagePull", "no such tag")))
-    assert reading.termination(raw) == ("", "trial: ErrImagePull: no such tag")
+    end = health.ending(pod(container("trial", waiting("ErrImagePull", "no such tag"))))
+    assert (end.done, end.error) == (False, "trial: ErrImagePull: no such tag")
+
+
+def test_a_trial_is_done_while_a_sidecar_that_somebody_injected_still_runs():
+    raw = pod(container("mesh", RUNNING), container("trial", terminated(0, "Completed", '{"sha256": "abc"}')))
+    assert health.ending(raw) == health.Ending(done=True, digest="abc")
+
+
+@pytest.mark.parametrize(
+    ("raw", "fault"),
+    [
+        pytest.param(pod(container("trial", STORE_AWAY)), "Surroundings", id="store away"),
+        pytest.param(pod(container("trial", OTHER_BYTES)), "Version", id="other bytes"),
+        pytest.param(pod(container("trial", terminated(1))), "Version", id="crash"),
+        pytest.param(pod(init=(container("fetch", STORE_AWAY),)), "Surroundings", id="store away from its fetch"),
+        pytest.param(pod(init=(container("fetch", OTHER_BYTES),)), "Version", id="other bytes in its fetch"),
+        pytest.param(
+            {
+                "metadata": {"name": "t"},
+                "status": {
+                    "phase": "Failed",
+                    "reason": "Evicted",
+                    "containerStatuses": [container("trial", terminated(137))],
+                },
+            },
+            "Surroundings",
+            id="evicted",
+        ),
+        pytest.param(pod(container("trial", RUNNING)), None, id="runs"),
+    ],
+)
+def test_whose_fault_it_is_that_a_trial_failed(raw, fault):
+    assert health.ending(raw).fault == fault
+
+
+def test_a_job_says_which_try_it_was_made_for():
+    assert reading.attempt({"metadata": {"annotations": {"seatrial.dev/attempt": "2"}}}) == 2
+    assert reading.attempt({"metadata": {}}) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.control.cluster import KEY, Cluster, spec
 
-from seatrial.cluster import errors, gateway
+from seatrial.cluster import access, errors
 from seatrial.control import queue
 
 
@@ -16,14 +16,14 @@ async def installed() -> Cluster:
 
 
 def quota(kind: str) -> Any:
-    def admit(wanted: gateway.Object) -> None:
+    def admit(wanted: access.Object) -> None:
         if wanted["kind"] == kind:
             raise errors.Refused(403, reason="Forbidden", message=f"{kind} is forbidden: exceeded quota: tight")
 
     return admit
 
 
-def free(wanted: gateway.Object) -> None:
+def free(wanted: access.Object) -> None:
     """Admits everything."""
 
 
@@ -164,8 +164,11 @@ async def test_a_trial_whose_log_cannot_be_read_holds_up_nothing_but_itself():
     cluster.memory.before = node_away
     for _ in range(8):
         await cluster.step()
-    assert cluster.condition("Ready")[:2] == ("False", "TrialTimeout")
+    assert cluster.condition("Stalled")[:2] == ("True", "TrialFailed")
     assert "kubelet doesn't answer" in cluster.condition("Ready")[2]
+    assert cluster.status.get("verdicts", []) == []
+    cluster.memory.before = usual
+    await cluster.until_serving("1")
 
 
 async def test_a_report_that_is_not_the_one_named_rejects_the_version():

@@ -16,7 +16,6 @@ from seatrial.api.spec import Analysis, Duration, Model, Rollout, Spec, Step
 from seatrial.api.status import Commands, Status
 from seatrial.control import reading
 from seatrial.rollout import bounds, children, facts, looking, names, notes, planner, plans, report, revision, traffic
-from seatrial.rollout.children import jobs
 from seatrial.rollout.traffic import service
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -205,7 +204,7 @@ class World:
             case "Service":
                 self.selector = wanted["spec"]["selector"]
             case "Job":
-                attempt = int(wanted["metadata"]["annotations"][jobs.ATTEMPT])
+                attempt = int(wanted["metadata"]["annotations"][names.ATTEMPT])
                 made = facts.Trial(state=facts.JobState.RUNNING, created_at=self.now, attempt=attempt)
                 self.trials.setdefault(of, made)
 
@@ -233,7 +232,7 @@ class World:
                 self.totals.pop(pod.name, None)
             for pod in own[:count]:
                 ready = self.version(name) not in self.stuck
-                fault = facts.Fault.UNKNOWN if ready else facts.Fault.VERSION
+                fault = None if ready else facts.Fault.VERSION
                 self.pods[pod.name] = msgspec.structs.replace(self.pods[pod.name], ready=ready, fault=fault)
 
     def _selected(self) -> list[facts.Pod]:

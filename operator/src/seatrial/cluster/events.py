@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from seatrial.cluster import errors, gateway
+from seatrial.cluster import access, errors
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ Type = Literal["Normal", "Warning"]
 
 
 class Events:
-    """Posts events through the gateway.
+    """Posts events through the cluster's API.
 
     Args:
         instance: name of this replica's pod.
@@ -35,7 +35,7 @@ class Events:
 
     def __init__(
         self,
-        cluster: gateway.Gateway,
+        cluster: access.Cluster,
         *,
         instance: str,
         failed: Callable[[], None],
@@ -70,7 +70,7 @@ class Events:
         if len(self._posted) > _REMEMBERED:
             self._posted.popitem(last=False)
 
-    def _event(self, regarding: Mapping[str, Any], *, type: Type, reason: str, message: str) -> gateway.Object:
+    def _event(self, regarding: Mapping[str, Any], *, type: Type, reason: str, message: str) -> access.Object:
         metadata = regarding["metadata"]
         reference = {"apiVersion": regarding["apiVersion"], "kind": regarding["kind"]}
         reference |= {

@@ -1,4 +1,4 @@
-"""The gateway to a real API server: each method of the protocol as the HTTP request it is."""
+"""The cluster behind a real API server: each method of the protocol as the HTTP request it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import cast
 
 import msgspec
 
-from seatrial.cluster import errors, gateway, kinds, rest
+from seatrial.cluster import access, errors, kinds, rest
 
 _CHUNK = 500
 _NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -17,28 +17,28 @@ _EXPIRED = 410
 
 
 @contextlib.asynccontextmanager
-async def connected(*, timeout: float = 10.0) -> AsyncIterator[KubernetesGateway]:
-    """A gateway with the pod's service account, else with $KUBECONFIG; `timeout` seconds bound every call."""
+async def connected(*, timeout: float = 10.0) -> AsyncIterator[KubernetesCluster]:
+    """A cluster with the pod's service account, else with $KUBECONFIG; `timeout` seconds bound every call."""
     transport = rest.Rest(await rest.configuration(), timeout=timeout)
     try:
-        yield KubernetesGateway(transport)
+        yield KubernetesCluster(transport)
     finally:
         await transport.close()
 
 
-class KubernetesGateway:
-    """`gateway.Gateway` over HTTP. See there for what each method promises."""
+class KubernetesCluster:
+    """`access.Cluster` over HTTP. See there for what each method promises."""
 
     def __init__(self, transport: rest.Rest) -> None:
         self._rest = transport
 
-    async def get(self, kind: str, namespace: str, name: str) -> gateway.Object | None:
+    async def get(self, kind: str, namespace: str, name: str) -> access.Object | None:
         try:
             return _object(await self._rest.call("GET", kinds.KINDS[kind].path(namespace, name)))
         except errors.NotFound:
             return None
 
-    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> gateway.Objects:
+    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> access.Objects:
         selector = ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
         items = await self._chunks(kind, namespace, query={"labelSelector": selector} if selector else {})
         for item in items:
@@ -46,25 +46,25 @@ class KubernetesGateway:
             item["metadata"].pop("managedFields", None)
         return items
 
-    async def names(self, kind: str, namespace: str | None) -> gateway.Names:
+    async def names(self, kind: str, namespace: str | None) -> access.Names:
         items = await self._chunks(kind, namespace, query={}, accept=_NAMES_ONLY)
         return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items]
 
-    async def apply(self, wanted: gateway.Object) -> gateway.Object:
-        query = {"fieldManager": gateway.FIELD_MANAGER, "force": "true"}
+    async def apply(self, wanted: access.Object) -> access.Object:
+        query = {"fieldManager": access.FIELD_MANAGER, "force": "true"}
         return _object(await self._rest.call("PATCH", _path(wanted), query=query, body=wanted, content_type=rest.APPLY))
 
-    async def create(self, wanted: gateway.Object) -> gateway.Object:
+    async def create(self, wanted: access.Object) -> access.Object:
         path = kinds.KINDS[wanted["kind"]].path(wanted["metadata"]["namespace"])
-        query = {"fieldManager": gateway.FIELD_MANAGER}
+        query = {"fieldManager": access.FIELD_MANAGER}
         return _object(await self._rest.call("POST", path, query=query, body=wanted))
 
-    async def replace(self, changed: gateway.Object) -> gateway.Object:
-        query = {"fieldManager": gateway.FIELD_MANAGER}
+    async def replace(self, changed: access.Object) -> access.Object:
+        query = {"fieldManager": access.FIELD_MANAGER}
         return _object(await self._rest.call("PUT", _path(changed), query=query, body=_versioned(changed)))
 
-    async def write_status(self, changed: gateway.Object) -> gateway.Object:
-        query = {"fieldManager": gateway.FIELD_MANAGER}
+    async def write_status(self, changed: access.Object) -> access.Object:
+        query = {"fieldManager": access.FIELD_MANAGER}
         path = _path(changed, "status")
         return _object(await self._rest.call("PUT", path, query=query, body=_versioned(changed)))
 
@@ -89,10 +89,10 @@ class KubernetesGateway:
 
     async def _chunks(
         self, kind: str, namespace: str | None, *, query: Mapping[str, str], accept: str = rest.JSON
-    ) -> gateway.Objects:
+    ) -> access.Objects:
         """Every item; begins anew, once and unchunked, when the list expires between two chunks."""
         path = kinds.KINDS[kind].path(namespace)
-        items: gateway.Objects = []
+        items: access.Objects = []
         page = {**query, "limit": str(_CHUNK)}
         while True:
             try:
@@ -109,20 +109,20 @@ class KubernetesGateway:
             page = {**query, "limit": str(_CHUNK), "continue": following}
 
 
-def _path(subject: gateway.Object, subresource: str | None = None) -> str:
+def _path(subject: access.Object, subresource: str | None = None) -> str:
     metadata = subject["metadata"]
     return kinds.KINDS[subject["kind"]].path(metadata["namespace"], metadata["name"], subresource)
 
 
-def _versioned(changed: gateway.Object) -> gateway.Object:
+def _versioned(changed: access.Object) -> access.Object:
     """Without a resourceVersion the API server would overwrite instead of compare."""
     if not changed["metadata"].get("resourceVersion"):
         raise ValueError("metadata.resourceVersion must be the one that was read")
     return changed
 
 
-def _object(content: bytes) -> gateway.Object:
+def _object(content: bytes) -> access.Object:
     try:
-        return cast(gateway.Object, msgspec.json.decode(content, type=dict))
+        return cast(access.Object, msgspec.json.decode(content, type=dict))
     except msgspec.DecodeError as error:
         raise errors.Unavailable(f"the API server's answer is not JSON: {error}") from error

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from seatrial.cluster import errors, gateway
+from seatrial.cluster import access, errors
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Lease:
 
     def __init__(
         self,
-        cluster: gateway.Gateway,
+        cluster: access.Cluster,
         *,
         namespace: str,
         name: str,
@@ -151,7 +151,7 @@ class Lease:
         expires = self._seen_at + (spec.get("leaseDurationSeconds") or self._times.duration)
         return holder not in ("", self._identity) and self._monotonic() < expires
 
-    def _record(self, lease: gateway.Object) -> gateway.Object:
+    def _record(self, lease: access.Object) -> access.Object:
         now = self._cluster.server_now().isoformat(timespec="microseconds").replace("+00:00", "Z")
         spec = dict(lease.get("spec") or {})
         if spec.get("holderIdentity") != self._identity:

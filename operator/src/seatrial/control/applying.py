@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from seatrial.api.status import Reason
-from seatrial.cluster import errors, gateway
+from seatrial.cluster import access, errors
 from seatrial.rollout import facts, names, plans
 
 _LOG = logging.getLogger(__name__)
 
 
-async def carry_out(cluster: gateway.Gateway, snapshot: facts.Snapshot, plan: plans.Plan) -> tuple[errors.Refused, ...]:
+async def carry_out(cluster: access.Cluster, snapshot: facts.Snapshot, plan: plans.Plan) -> tuple[errors.Refused, ...]:
     """Applies and deletes what differs; the refusals, in order.
 
     Raises:
@@ -39,7 +39,7 @@ async def carry_out(cluster: gateway.Gateway, snapshot: facts.Snapshot, plan: pl
 class _Work:
     """What has gone wrong so far."""
 
-    def __init__(self, cluster: gateway.Gateway, snapshot: facts.Snapshot) -> None:
+    def __init__(self, cluster: access.Cluster, snapshot: facts.Snapshot) -> None:
         self._cluster = cluster
         self._owner = snapshot.owner
         self._known = {(one["kind"], one["metadata"]["name"]): one for one in snapshot.observed}
@@ -55,7 +55,7 @@ class _Work:
         except errors.ClusterError as failure:
             self.failure = self.failure or failure
 
-    async def apply(self, wanted: gateway.Object) -> None:
+    async def apply(self, wanted: access.Object) -> None:
         existing = self._known.get((wanted["kind"], wanted["metadata"]["name"]))
         if existing is not None:
             if not contains(existing, wanted):
@@ -72,14 +72,14 @@ class _Work:
                 self._incomplete.add(revision)
             raise
 
-    async def keep(self, evidence: gateway.Object) -> None:
+    async def keep(self, evidence: access.Object) -> None:
         """What a verdict rests on. The verdict stands without it."""
         try:
             await self._cluster.apply(evidence)
         except errors.ClusterError as error:
             _LOG.warning("evidence not kept", extra={"name": evidence["metadata"]["name"], "error": str(error)})
 
-    async def _refuse_a_taken_name(self, wanted: gateway.Object) -> None:
+    async def _refuse_a_taken_name(self, wanted: access.Object) -> None:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         taken = await self._cluster.get(kind, self._owner.namespace, name)
         if taken is not None and not _owned(taken, self._owner.uid):

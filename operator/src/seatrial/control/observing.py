@@ -15,9 +15,8 @@ from seatrial.analysis import counters
 from seatrial.api import values
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Status
-from seatrial.cluster import errors
-from seatrial.cluster import gateway as gateways
-from seatrial.control import queue, reading
+from seatrial.cluster import access, errors
+from seatrial.control import health, queue, reading
 from seatrial.prometheus import errors as prometheus_errors
 from seatrial.rollout import children, facts, looking, names, report, revision
 from seatrial.rollout import notes as notes_
@@ -25,7 +24,8 @@ from seatrial.rollout import notes as notes_
 _LOG = logging.getLogger(__name__)
 
 CHILDREN = ("ControllerRevision", "ConfigMap", "Job", "Deployment", "Service", "PodDisruptionBudget")
-TRIAL_CONTAINER = "trial"
+LOG_BYTES: int = getattr(report, "LOG_BYTES", report.MAX_BYTES + 1)
+TAIL_LINES: int = getattr(report, "TAIL_LINES", 1)
 
 
 class Source(Protocol):
@@ -52,17 +52,17 @@ class InvalidSpec(Exception):
 class Observer:
     """Makes snapshots. Holds connections, no state."""
 
-    def __init__(self, *, cluster: gateways.Gateway, source: Source, operator: facts.Operator) -> None:
+    def __init__(self, *, cluster: access.Cluster, source: Source, operator: facts.Operator) -> None:
         self._cluster = cluster
         self._source = source
         self._operator = operator
 
-    async def read(self, key: queue.Key) -> gateways.Object | None:
+    async def read(self, key: queue.Key) -> access.Object | None:
         """The object itself; None when it is gone or going: owner references clean up."""
         raw = await self._cluster.get(api.KIND, key.namespace, key.name)
         return None if raw is None or "deletionTimestamp" in raw["metadata"] else raw
 
-    async def snapshot(self, raw: gateways.Object) -> facts.Snapshot:
+    async def snapshot(self, raw: access.Object) -> facts.Snapshot:
         """Everything a decision may rest on.
 
         Raises:
@@ -78,9 +78,9 @@ class Observer:
         content = revision.wanted(
             wish, name=owner.name, default_image=self._operator.serving_image, known=records.values()
         )
-        servers = tuple(reading.pod(one) for one in pods if reading.component_of(one) == names.SERVER)
+        servers = tuple(reading.pod(one) for one in pods if health.server_of(one, owner.name))
         service = next(iter(of_kind["Service"]), None)
-        reports = {**reading.noted_reports(notes), **_reports(of_kind["ConfigMap"])}
+        reports = {**_reports(of_kind["ConfigMap"]), **reading.noted_reports(notes)}
         unread = {one.revision for one in (status.candidate, status.stable) if one is not None} - reports.keys()
         seen = facts.Snapshot(
             owner=owner,
@@ -105,7 +105,7 @@ class Observer:
         )
         return msgspec.structs.replace(seen, sight=await self._sight(seen))
 
-    async def _world(self, owner: facts.Owner) -> tuple[list[gateways.Object], ...]:
+    async def _world(self, owner: facts.Owner) -> tuple[list[access.Object], ...]:
         """(children that are ours, pods, endpoint slices): what carries our label but another owner isn't ours."""
         labels = {names.DEPLOYMENT: owner.name}
         async with asyncio.TaskGroup() as group:
@@ -117,37 +117,45 @@ class Observer:
         ours = [one for some in lists for one in some if controlled_by(one, owner.uid)]
         return ours, pods, slices
 
-    async def _trial(self, job: Mapping[str, Any], pods: list[gateways.Object], *, unread: bool) -> facts.Trial:
+    async def _trial(self, job: Mapping[str, Any], pods: list[access.Object], *, unread: bool) -> facts.Trial:
         """A trial as its Job and pod tell it. `unread`: its report is needed and not on file yet.
 
         A log that can't be had now (its node is away) must not keep anything else from being decided, so the trial
-        counts as running until its time-out.
+        counts as running until its time-out. One whose own container is done has ended, though a sidecar that
+        somebody's policy injected keeps its Job running.
         """
         state, words = reading.job(job)
-        created = reading.created(job)
         own = [one for one in pods if controlled_by(one, job["metadata"]["uid"])]
         newest = max(own, key=lambda one: str(one["metadata"]["creationTimestamp"]), default=None)
-        digest, error = reading.termination(newest) if newest is not None else ("", "")
+        end = health.ending(newest) if newest is not None else health.Ending()
+        if state is facts.JobState.RUNNING and end.done:
+            state = facts.JobState.SUCCEEDED
+        seen = facts.Trial(state=state, created_at=reading.created(job), attempt=reading.attempt(job))
         if state is not facts.JobState.SUCCEEDED:
-            return facts.Trial(state=state, created_at=created, trouble=error or words)
-        if not unread:
-            return facts.Trial(state=state, created_at=created)
-        if newest is None:
+            failed = state is facts.JobState.FAILED
+            fault = (end.fault or facts.Fault.UNKNOWN) if failed else end.fault
+            return msgspec.structs.replace(seen, trouble=end.error or words, fault=fault)
+        return await self._with_report(seen, newest, end.digest) if unread else seen
+
+    async def _with_report(self, seen: facts.Trial, pod: access.Object | None, digest: str) -> facts.Trial:
+        if pod is None:
             gone = "its pod is gone, and with it the report; annotate seatrial.dev/retry to run it again"
-            return facts.Trial(state=facts.JobState.FAILED, created_at=created, trouble=gone)
+            return _failed(seen, gone, facts.Fault.SURROUNDINGS)
         try:
-            line, passed = await self._report(newest, digest)
+            line, passed = await self._report(pod, digest)
         except report.ReportError as unreadable:
-            return facts.Trial(state=facts.JobState.FAILED, created_at=created, trouble=str(unreadable))
+            return _failed(seen, str(unreadable), facts.Fault.VERSION)
         except errors.ClusterError as away:
             trouble = f"its log can't be read: {away}"
-            return facts.Trial(state=facts.JobState.RUNNING, created_at=created, trouble=trouble)
-        return facts.Trial(state=state, created_at=created, report=passed, report_line=line)
+            return msgspec.structs.replace(
+                seen, state=facts.JobState.RUNNING, trouble=trouble, fault=facts.Fault.SURROUNDINGS
+            )
+        return msgspec.structs.replace(seen, report=passed, report_line=line)
 
-    async def _report(self, pod: gateways.Object, digest: str) -> tuple[str, report.Report]:
+    async def _report(self, pod: access.Object, digest: str) -> tuple[str, report.Report]:
         meta = pod["metadata"]
         log = await self._cluster.pod_log(
-            meta["namespace"], meta["name"], TRIAL_CONTAINER, limit_bytes=report.MAX_BYTES + 1, tail_lines=1
+            meta["namespace"], meta["name"], health.TRIAL, limit_bytes=LOG_BYTES, tail_lines=TAIL_LINES
         )
         return log.strip(), report.read(log, digest)
 
@@ -177,7 +185,7 @@ class Observer:
         return facts.Sight(series=series, history=history)
 
 
-def _reports(config_maps: list[gateways.Object]) -> dict[str, report.Report]:
+def _reports(config_maps: list[access.Object]) -> dict[str, report.Report]:
     """One that can't be read counts as missing: its revision needs another trial, others are not concerned."""
     found = {}
     for one in config_maps:
@@ -186,6 +194,10 @@ def _reports(config_maps: list[gateways.Object]) -> dict[str, report.Report]:
         except report.ReportError as error:
             _LOG.warning("report unreadable", extra={"configmap": one["metadata"]["name"], "error": str(error)})
     return found
+
+
+def _failed(seen: facts.Trial, trouble: str, fault: facts.Fault) -> facts.Trial:
+    return msgspec.structs.replace(seen, state=facts.JobState.FAILED, trouble=trouble, fault=fault)
 
 
 def owner_of(raw: Mapping[str, Any]) -> facts.Owner:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from seatrial import api
-from seatrial.cluster import errors, events, gateway, kubernetes, lease
+from seatrial.cluster import access, errors, events, kubernetes, lease
 from seatrial.control import logs, probes, queue, telemetry, wiring, workers
 from seatrial.control import settings as settings_
 from seatrial.prometheus import client
@@ -42,7 +42,7 @@ WATCH_STOP_SECONDS = 3.0
 class Parts:
     """What a reconciler is made of."""
 
-    gateway: gateway.Gateway
+    cluster: access.Cluster
     prometheus: client.Prometheus
     events: events.Events
     telemetry: telemetry.Telemetry
@@ -84,7 +84,7 @@ async def run(settings: settings_.Settings, build: Build) -> None:
         )
         metrics = telemetry.Telemetry()
         posted = events.Events(cluster, instance=settings.pod_name, failed=metrics.event_failed)
-        parts = Parts(gateway=cluster, prometheus=source, events=posted, telemetry=metrics, settings=settings)
+        parts = Parts(cluster=cluster, prometheus=source, events=posted, telemetry=metrics, settings=settings)
         replica = Replica(parts, build(parts), stopping=stopping)
         await stack.enter_async_context(
             probes.serving(
@@ -107,7 +107,7 @@ class Replica:
         self._rng = random.Random()  # noqa: S311  spreads load, keeps no secret
         self._queue = queue.Queue(now=time.monotonic, rng=self._rng)
         self._lease = lease.Lease(
-            parts.gateway,
+            parts.cluster,
             namespace=parts.settings.pod_namespace,
             name=settings_.LEASE,
             identity=parts.settings.pod_name,
@@ -197,7 +197,7 @@ class Replica:
 
     async def _add_all(self, *, spread: float) -> None:
         for namespace in self._parts.settings.namespaces or (None,):
-            for found in await self._parts.gateway.names(api.KIND, namespace):
+            for found in await self._parts.cluster.names(api.KIND, namespace):
                 self._queue.add(queue.Key(*found), after=self._rng.uniform(0, spread))
         self._synced_at = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""From the API's JSON to facts: the only place that digs in dicts of other kinds. Pure."""
+"""From the API's JSON to facts: with `health`, the only place that digs in dicts of other kinds. Pure."""
 
 from __future__ import annotations
 
@@ -10,73 +10,31 @@ from typing import Any
 import msgspec
 
 from seatrial.api import values
+from seatrial.control import health
 from seatrial.rollout import facts, names, report, revision
 from seatrial.rollout import notes as notes_
 
 Object = Mapping[str, Any]
 
-CRASHES = 2  # restarts before CrashLoopBackOff is believed: a pod may stumble once
+SERVICE_NAME = "kubernetes.io/service-name"
+
+pod = health.read
 
 
 def revision_of(child: Object) -> str:
-    return str(child["metadata"].get("labels", {}).get(names.REVISION, ""))
+    return _label(child, names.REVISION)
 
 
-def component_of(child: Object) -> str:
-    return str(child["metadata"].get("labels", {}).get(names.COMPONENT, ""))
+def _label(child: Object, name: str) -> str:
+    return str((child["metadata"].get("labels") or {}).get(name, ""))
 
 
 def created(raw: Object) -> datetime:
     return msgspec.convert(raw["metadata"]["creationTimestamp"], datetime)
 
 
-def pod(raw: Object) -> facts.Pod:
-    """One pod of a server."""
-    status = raw.get("status", {})
-    containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
-    waiting = [one.get("state", {}).get("waiting", {}) for one in containers]
-    looping = any(
-        state.get("reason") == "CrashLoopBackOff" and one.get("restartCount", 0) >= CRASHES
-        for one, state in zip(containers, waiting, strict=True)
-    )
-    return facts.Pod(
-        name=raw["metadata"]["name"],
-        revision=revision_of(raw),
-        ready=_condition(raw, "Ready").get("status") == "True",
-        leaving="deletionTimestamp" in raw["metadata"],
-        started_at=msgspec.convert(status["startTime"], datetime) if "startTime" in status else None,
-        crash_looping=looping,
-        trouble=_trouble(raw, containers),
-    )
-
-
-def _trouble(raw: Object, containers: Iterable[Object]) -> str:
-    """The most telling words a pod has: how a container ended, why one waits, why it isn't scheduled."""
-    for container in containers:
-        for state in (container.get("state", {}), container.get("lastState", {})):
-            ended = state.get("terminated", {})
-            if ended.get("exitCode", 0) != 0:
-                words = _error(ended.get("message", "")) or ended.get("reason", "")
-                return f"{container['name']}: {words} (exit code {ended['exitCode']})"
-    for container in containers:
-        waiting = container.get("state", {}).get("waiting", {})
-        if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
-            return f"{container['name']}: {waiting['reason']}: {waiting.get('message', '')}"
-    scheduled = _condition(raw, "PodScheduled")
-    return str(scheduled.get("message", "")) if scheduled.get("status") == "False" else ""
-
-
-def _error(message: str) -> str:
-    """Our containers end with {"error": ...}; others with anything."""
-    try:
-        said = msgspec.json.decode(message, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError):
-        return message.strip()
-    return str(said.get("error", message)).strip()
-
-
 def deployment(raw: Object) -> facts.Deployment:
-    failure = _condition(raw, "ReplicaFailure")
+    failure = health.condition(raw, "ReplicaFailure")
     refused = failure.get("status") == "True"
     return facts.Deployment(
         replicas=raw["spec"].get("replicas", 1), refusal=str(failure.get("message", "")) if refused else ""
@@ -84,15 +42,23 @@ def deployment(raw: Object) -> facts.Deployment:
 
 
 def endpoints(service: Object | None, slices: Iterable[Object], pods: Iterable[facts.Pod]) -> facts.Endpoints | None:
-    """Where the Service sends requests; None while there is no Service."""
+    """Where the Service sends requests; None while there is no Service.
+
+    Slices inherit the labels of their Service, so one that somebody else made with our labels has slices like ours.
+    """
     if service is None:
         return None
-    revisions = {one.name: one.revision for one in pods}
+    known = tuple(pods)
+    by_uid = {one.uid: one.revision for one in known if one.uid}
+    by_name = {one.name: one.revision for one in known}
     ready: dict[str, int] = {}
     serving: dict[str, int] = {}
-    for endpoint in (endpoint for one in slices for endpoint in one.get("endpoints") or ()):
-        of = revisions.get((endpoint.get("targetRef") or {}).get("name", ""), "")
-        states = endpoint.get("conditions", {})
+    own = (one for one in slices if _of_service(one, service))
+    for endpoint in (endpoint for one in own for endpoint in one.get("endpoints") or ()):
+        target = endpoint.get("targetRef") or {}
+        # A pod's name can be another pod's by now (its node came back, a set recreated it); a uid never is.
+        of = by_uid.get(target["uid"], "") if "uid" in target and by_uid else by_name.get(target.get("name", ""), "")
+        states = endpoint.get("conditions") or {}
         if states.get("ready", True):
             ready[of] = ready.get(of, 0) + 1
         if states.get("ready", True) or states.get("serving", False):
@@ -100,27 +66,26 @@ def endpoints(service: Object | None, slices: Iterable[Object], pods: Iterable[f
     return facts.Endpoints(selector=service["spec"].get("selector", {}), ready=ready, serving=serving)
 
 
+def _of_service(one: Object, service: Object) -> bool:
+    meta = service["metadata"]
+    owners = {owner.get("uid") for owner in one["metadata"].get("ownerReferences") or () if owner["kind"] == "Service"}
+    return _label(one, SERVICE_NAME) == meta["name"] and (not owners or meta["uid"] in owners)
+
+
 def job(raw: Object) -> tuple[facts.JobState, str]:
     """State of a Job and, when it failed, the Job controller's words."""
-    if _condition(raw, "Complete").get("status") == "True":
+    if health.condition(raw, "Complete").get("status") == "True":
         return facts.JobState.SUCCEEDED, ""
-    failed = _condition(raw, "Failed")
+    failed = health.condition(raw, "Failed")
     if failed.get("status") == "True":
         return facts.JobState.FAILED, f"{failed.get('reason', 'Failed')}: {failed.get('message', '')}"
     return facts.JobState.RUNNING, ""
 
 
-def termination(raw: Object) -> tuple[str, str]:
-    """(report digest, error) from the termination message of a trial's pod; both may be empty."""
-    for container in raw.get("status", {}).get("containerStatuses", ()):
-        message = container.get("state", {}).get("terminated", {}).get("message", "")
-        if message:
-            try:
-                said = msgspec.json.decode(message, type=dict[str, Any])
-            except (msgspec.MsgspecError, RecursionError):
-                return "", message.strip()
-            return str(said.get("sha256", "")), str(said.get("error", ""))
-    return "", _trouble(raw, raw.get("status", {}).get("containerStatuses", ()))
+def attempt(raw: Object) -> int | None:
+    """Which try of its revision a Job was made for. Clocks of API servers differ, so its age doesn't tell."""
+    said = (raw["metadata"].get("annotations") or {}).get(names.ATTEMPT, "")
+    return int(said) if said.isascii() and said.isdigit() else None
 
 
 def record(raw: Object) -> revision.Record:
@@ -167,10 +132,5 @@ def _uri(config: str) -> str:
 
 def known_report(raw: Object) -> report.Report:
     """The trial's report that a revision's ConfigMap keeps. Raises ReportError."""
-    line = raw.get("data", {}).get("report.json", "")
+    line = (raw.get("data") or {}).get("report.json", "")
     return report.decode(line, report.digest_of(line))
-
-
-def _condition(raw: Object, kind: str) -> Object:
-    conditions = raw.get("status", {}).get("conditions") or ()
-    return next((one for one in conditions if one.get("type") == kind), {})

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from seatrial.api.status import Reason, Status
-from seatrial.cluster import errors, gateway
+from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
 from seatrial.control import applying, observing
 from seatrial.control.queue import Key, Result
@@ -32,7 +32,7 @@ class Reconciler:
     def __init__(
         self,
         *,
-        cluster: gateway.Gateway,
+        cluster: access.Cluster,
         source: observing.Source,
         events: Events,
         telemetry: Telemetry,
@@ -61,7 +61,7 @@ class Reconciler:
             return await self._invalid(key, raw, str(invalid))
         return await self._carry_out(key, raw, snapshot)
 
-    async def _carry_out(self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot) -> Result:
+    async def _carry_out(self, key: Key, raw: access.Object, snapshot: facts.Snapshot) -> Result:
         snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key))
         plan = planner.plan(snapshot, self._cluster.server_now())
         raw = await self._write(key, raw, snapshot.status, plan.status)
@@ -77,7 +77,7 @@ class Reconciler:
             again = 0.0  # the status still says that it was refused
         return Result(look_again_in=again, in_flight=plan.in_flight)
 
-    async def _write(self, key: Key, raw: gateway.Object, before: Status, after: Status) -> gateway.Object:
+    async def _write(self, key: Key, raw: access.Object, before: Status, after: Status) -> access.Object:
         """The status, when it differs; somebody else's write in between ends the pass with Conflict."""
         self._telemetry.conditions(key, after.conditions)
         if after == before:
@@ -85,7 +85,7 @@ class Reconciler:
         return await self._cluster.write_status({**raw, "status": msgspec.to_builtins(after)})
 
     async def _refused(
-        self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot, refusal: errors.Refused, plan: plans.Plan
+        self, key: Key, raw: access.Object, snapshot: facts.Snapshot, refusal: errors.Refused, plan: plans.Plan
     ) -> Result:
         taken = refusal.reason == Reason.NAME_TAKEN
         reason = Reason.NAME_TAKEN if taken else Reason.CHILD_REFUSED
@@ -100,14 +100,14 @@ class Reconciler:
         await self._events.post(raw, type="Warning", reason=reason, message=refusal.message)
         return again
 
-    async def _invalid(self, key: Key, raw: gateway.Object, message: str) -> Result:
+    async def _invalid(self, key: Key, raw: access.Object, message: str) -> Result:
         before = observing.status_of(raw)
         generation = observing.owner_of(raw).generation
         after = statuses.unreadable(before, generation=generation, message=message, now=self._cluster.server_now())
         await self._write(key, raw, before, after)
         return Result()
 
-    async def _tell(self, raw: gateway.Object, events: Sequence[narrative.Event]) -> None:
+    async def _tell(self, raw: access.Object, events: Sequence[narrative.Event]) -> None:
         for event in events:
             kind: Any = "Warning" if event.warning else "Normal"
             _LOG.info("decided", extra={"object": raw["metadata"]["name"], "reason": event.reason})

@@ -94,7 +94,7 @@ def settings() -> kopf.OperatorSettings:
 
 
 async def _credentials() -> kopf.ConnectionInfo:
-    """The same connection as the gateway's; asked again by kopf when the API server answers 401."""
+    """The same connection as that of every other call; asked again by kopf when the API server answers 401."""
     found = await rest.configuration()
     header = found.get_api_key_with_prefix("BearerToken")
     token = str(await header if inspect.isawaitable(header) else header or "")

@@ -1,6 +1,6 @@
 """Everything a decision may rest on: the object, its children as Kubernetes shows them, and the samples of Prometheus.
 
-Built by `control.observe` from live reads, once per pass; frozen. Times are the API server's.
+Built by `control.observing`, once per pass; frozen. Times are the API server's.
 """
 
 from __future__ import annotations
@@ -36,25 +36,45 @@ class Owner(Fact, frozen=True, kw_only=True):
 
 
 class Fault(enum.StrEnum):
-    """Whose fault a failure is. Only the version's own is ever held against it."""
+    """Whose fault it is that a pod isn't ready, or that a trial failed."""
 
-    VERSION = "Version"  # image, crash, probe, model
-    SURROUNDINGS = "Surroundings"  # no room, quota, a store or node that is away
+    VERSION = "Version"  # image, crash, model, probe: the same bytes will do the same again
+    SURROUNDINGS = "Surroundings"  # store, nodes, quota, eviction: another time or place may be better
     UNKNOWN = "Unknown"
 
 
 class Pod(Fact, frozen=True, kw_only=True):
-    """One pod of a revision's Deployment."""
+    """One pod of a revision's Deployment.
+
+    Attributes:
+        leaving: it is being deleted, or has ended for good; it never counts as one that serves or will.
+        failed: it has ended for good (evicted, lost, killed by its node); Kubernetes keeps such pods to be read.
+        crash_looping: the server itself ends again and again.
+        init_failing: an init container failed and is tried again.
+        restarts: of the server.
+        fault: whose fault the trouble is; None while there is none.
+        scheduled: a node was found, or nobody has looked for one yet.
+        unschedulable: the scheduler's words when there is no room.
+        image_trouble: the kubelet's words when the image can't be had.
+        trouble: the pod's own words on why it isn't ready, quoted.
+    """
 
     name: str
     revision: str
+    uid: str = ""
+    address: str = ""
     ready: bool = False
     leaving: bool = False
-    failed: bool = False  # evicted or ended: it stays in the list and never serves again
+    failed: bool = False
     started_at: datetime | None = None
     crash_looping: bool = False
-    fault: Fault = Fault.UNKNOWN
-    trouble: str = ""  # the pod's own words on why it isn't ready, quoted
+    init_failing: bool = False
+    restarts: int = 0
+    fault: Fault | None = None
+    scheduled: bool = True
+    unschedulable: str = ""
+    image_trouble: str = ""
+    trouble: str = ""
 
     @property
     def alive(self) -> bool:
@@ -75,16 +95,21 @@ class JobState(enum.StrEnum):
 
 
 class Trial(Fact, frozen=True, kw_only=True):
-    """One revision's trial Job. `report` is set once it succeeded and its log could be read."""
+    """One revision's trial Job. `report` is set once it succeeded and its log could be read.
+
+    Attributes:
+        attempt: which try of its revision the Job was made for; None: an older operator made it.
+        fault: whose fault it is that it failed; None while it hasn't.
+    """
 
     state: JobState
     created_at: datetime
     ended_at: datetime | None = None
-    attempt: int | None = None  # which try of its revision the Job was made for; None: made by an older operator
+    attempt: int | None = None
+    fault: Fault | None = None
     report: Report | None = None
     report_line: str = ""
     trouble: str = ""
-    fault: Fault = Fault.UNKNOWN
 
 
 class Endpoints(Fact, frozen=True, kw_only=True):
@@ -138,6 +163,7 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     observed: tuple[Mapping[str, Any], ...] = ()  # the children as they are, to apply only what differs
     sight: Sight | None = None
     refused: Refusal | None = None
+    unread: tuple[str, ...] = ()  # parts of the stored status that this release can't read
     operator: Operator
 
     def ready(self, revision: str) -> int:

@@ -11,8 +11,6 @@ from seatrial.rollout import config, facts, metadata, names, templates
 
 Object = dict[str, Any]
 
-ATTEMPT = "seatrial.dev/attempt"
-
 
 def trial(snapshot: facts.Snapshot, after: status.Status) -> Iterator[Object]:
     """The candidate's, while it is on trial and has none; one of an earlier try has to go first."""
@@ -28,7 +26,7 @@ def trial(snapshot: facts.Snapshot, after: status.Status) -> Iterator[Object]:
     yield {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {**meta, "annotations": {ATTEMPT: str(stage.attempt)}},
+        "metadata": {**meta, "annotations": {names.ATTEMPT: str(stage.attempt)}},
         "spec": {
             "backoffLimit": 2,
             "activeDeadlineSeconds": max(1, int(wish.trial.timeout.total_seconds())),

@@ -1,6 +1,6 @@
 """What the operator may do with the cluster, as one small protocol over plain dicts in the API's JSON form.
 
-The real one is `seatrial.cluster.kubernetes.KubernetesGateway`; unit tests of the control loop may bring their own.
+The real one is `seatrial.cluster.kubernetes.KubernetesCluster`; unit tests of the control loop may bring their own.
 Every method raises `seatrial.cluster.errors.ClusterError` and nothing else; every call has a deadline of its own.
 Writes can be repeated: apply is declarative, replace and write_status compare and swap, delete names a uid.
 """
@@ -18,7 +18,7 @@ Names: TypeAlias = list[tuple[str, str]]
 FIELD_MANAGER = "seatrial"
 
 
-class Gateway(Protocol):
+class Cluster(Protocol):
     """The cluster as the operator sees it."""
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:

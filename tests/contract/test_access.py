@@ -1,4 +1,4 @@
-"""The gateway against a real API server: each promise of the protocol."""
+"""Access to a real API server: each promise of the protocol."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seatrial.cluster import errors, events, kinds, kubernetes, rest
 
 pytestmark = pytest.mark.apiserver
 
-Gateway = kubernetes.KubernetesGateway
+Cluster = kubernetes.KubernetesCluster
 LABELS = {"app.kubernetes.io/managed-by": "seatrial"}
 
 
@@ -47,20 +47,20 @@ def clean(shop: apiserver.ApiServer) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", sorted(kinds.KINDS), ids=str)
-async def test_every_kind_of_the_table_is_where_it_says(gateway: Gateway, kind: str) -> None:
-    for item in await gateway.list(kind, None):
+async def test_every_kind_of_the_table_is_where_it_says(cluster: Cluster, kind: str) -> None:
+    for item in await cluster.list(kind, None):
         assert (item["apiVersion"], item["kind"]) == (kinds.KINDS[kind].api_version, kind)
         assert "managedFields" not in item["metadata"]
 
 
-async def test_what_is_not_there_is_none(gateway: Gateway) -> None:
-    assert await gateway.get("ConfigMap", "shop", "nothing") is None
+async def test_what_is_not_there_is_none(cluster: Cluster) -> None:
+    assert await cluster.get("ConfigMap", "shop", "nothing") is None
 
 
-async def test_applying_creates_then_changes_then_changes_nothing(gateway: Gateway) -> None:
-    first = await gateway.apply(config_map("a", weight="10"))
-    second = await gateway.apply(config_map("a", weight="50"))
-    third = await gateway.apply(config_map("a", weight="50"))
+async def test_applying_creates_then_changes_then_changes_nothing(cluster: Cluster) -> None:
+    first = await cluster.apply(config_map("a", weight="10"))
+    second = await cluster.apply(config_map("a", weight="50"))
+    third = await cluster.apply(config_map("a", weight="50"))
     versions = [one["metadata"]["resourceVersion"] for one in (first, second, third)]
     assert versions[0] != versions[1] == versions[2]
     assert third["data"] == {"weight": "50"}
@@ -68,121 +68,121 @@ async def test_applying_creates_then_changes_then_changes_nothing(gateway: Gatew
 
 
 async def test_applying_takes_over_what_somebody_changed_and_leaves_what_is_theirs(
-    gateway: Gateway, shop: apiserver.ApiServer
+    cluster: Cluster, shop: apiserver.ApiServer
 ) -> None:
-    await gateway.apply(config_map("a", weight="10"))
+    await cluster.apply(config_map("a", weight="10"))
     patch = {"metadata": {"labels": {"team": "blue"}}, "data": {"weight": "99"}}
     shop.kubectl("patch", "configmap", "a", "-n", "shop", "-p", json.dumps(patch))
-    applied = await gateway.apply(config_map("a", weight="10"))
+    applied = await cluster.apply(config_map("a", weight="10"))
     assert applied["data"] == {"weight": "10"}
     assert applied["metadata"]["labels"] == {**LABELS, "team": "blue"}
 
 
-async def test_lists_filter_by_label_and_come_in_chunks(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lists_filter_by_label_and_come_in_chunks(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes, "_CHUNK", 2)
     for name in "abcde":
-        await gateway.apply(config_map(name))
-    assert [one["metadata"]["name"] for one in await gateway.list("ConfigMap", "shop", LABELS)] == list("abcde")
-    assert await gateway.list("ConfigMap", "shop", {"team": "red"}) == []
-    assert len(await gateway.list("ConfigMap", None, LABELS)) == 5
+        await cluster.apply(config_map(name))
+    assert [one["metadata"]["name"] for one in await cluster.list("ConfigMap", "shop", LABELS)] == list("abcde")
+    assert await cluster.list("ConfigMap", "shop", {"team": "red"}) == []
+    assert len(await cluster.list("ConfigMap", None, LABELS)) == 5
 
 
-async def test_names_come_without_contents(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_names_come_without_contents(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes, "_CHUNK", 1)
     for name in ("churn", "fraud"):
-        await gateway.apply(model_deployment(name))
-    assert await gateway.names("ModelDeployment", None) == [("shop", "churn"), ("shop", "fraud")]
-    assert await gateway.names("ModelDeployment", "default") == []
+        await cluster.apply(model_deployment(name))
+    assert await cluster.names("ModelDeployment", None) == [("shop", "churn"), ("shop", "fraud")]
+    assert await cluster.names("ModelDeployment", "default") == []
 
 
-async def test_a_status_is_written_only_over_what_was_read(gateway: Gateway) -> None:
-    await gateway.apply(model_deployment("churn"))
-    read = await gateway.get("ModelDeployment", "shop", "churn")
+async def test_a_status_is_written_only_over_what_was_read(cluster: Cluster) -> None:
+    await cluster.apply(model_deployment("churn"))
+    read = await cluster.get("ModelDeployment", "shop", "churn")
     assert read is not None
     stale = copy.deepcopy(read)
     read["status"] = {"phase": "Trial", "observedGeneration": 1}
-    written = await gateway.write_status(read)
+    written = await cluster.write_status(read)
     assert written["status"]["phase"] == "Trial"
     stale["status"] = {"phase": "Canary"}
     with pytest.raises(errors.Conflict):
-        await gateway.write_status(stale)
+        await cluster.write_status(stale)
 
 
-async def test_writing_a_status_changes_neither_spec_nor_metadata(gateway: Gateway) -> None:
-    await gateway.apply(model_deployment("churn"))
-    read = await gateway.get("ModelDeployment", "shop", "churn")
+async def test_writing_a_status_changes_neither_spec_nor_metadata(cluster: Cluster) -> None:
+    await cluster.apply(model_deployment("churn"))
+    read = await cluster.get("ModelDeployment", "shop", "churn")
     assert read is not None
     mine = copy.deepcopy(read)
     mine["spec"]["replicas"] = 7
     mine["metadata"]["annotations"] = {"a": "b"}
     mine["status"] = {"phase": "Trial"}
-    written = await gateway.write_status(mine)
+    written = await cluster.write_status(mine)
     assert written["spec"] == read["spec"]
     assert "annotations" not in written["metadata"]
     assert written["metadata"]["generation"] == read["metadata"]["generation"]
 
 
-async def test_a_write_without_a_version_is_a_fault_of_ours(gateway: Gateway) -> None:
+async def test_a_write_without_a_version_is_a_fault_of_ours(cluster: Cluster) -> None:
     with pytest.raises(ValueError, match="resourceVersion"):
-        await gateway.write_status(model_deployment("churn"))
+        await cluster.write_status(model_deployment("churn"))
 
 
-async def test_a_name_that_is_taken_is_a_conflict(gateway: Gateway) -> None:
-    await gateway.create(config_map("a"))
+async def test_a_name_that_is_taken_is_a_conflict(cluster: Cluster) -> None:
+    await cluster.create(config_map("a"))
     with pytest.raises(errors.Conflict, match="already exists"):
-        await gateway.create(config_map("a"))
+        await cluster.create(config_map("a"))
 
 
-async def test_only_the_very_object_is_deleted(gateway: Gateway) -> None:
-    created = await gateway.create(config_map("a"))
-    await gateway.delete("ConfigMap", "shop", "a", uid="00000000-0000-0000-0000-000000000000")
-    assert await gateway.get("ConfigMap", "shop", "a") is not None
-    await gateway.delete("ConfigMap", "shop", "a", uid=created["metadata"]["uid"])
-    assert await gateway.get("ConfigMap", "shop", "a") is None
-    await gateway.delete("ConfigMap", "shop", "a", uid=created["metadata"]["uid"])
+async def test_only_the_very_object_is_deleted(cluster: Cluster) -> None:
+    created = await cluster.create(config_map("a"))
+    await cluster.delete("ConfigMap", "shop", "a", uid="00000000-0000-0000-0000-000000000000")
+    assert await cluster.get("ConfigMap", "shop", "a") is not None
+    await cluster.delete("ConfigMap", "shop", "a", uid=created["metadata"]["uid"])
+    assert await cluster.get("ConfigMap", "shop", "a") is None
+    await cluster.delete("ConfigMap", "shop", "a", uid=created["metadata"]["uid"])
 
 
-async def test_a_refusal_says_what_the_api_says(gateway: Gateway, shop: apiserver.ApiServer) -> None:
+async def test_a_refusal_says_what_the_api_says(cluster: Cluster, shop: apiserver.ApiServer) -> None:
     shop.kubectl("create", "quota", "tight", "-n", "shop", "--hard=configmaps=0")
     try:
         with pytest.raises(errors.Refused, match="exceeded quota: tight") as refused:
-            await gateway.apply(config_map("a"))
+            await cluster.apply(config_map("a"))
         assert (refused.value.status, refused.value.reason) == (403, "Forbidden")
     finally:
         shop.kubectl("delete", "quota", "tight", "-n", "shop")
     with pytest.raises(errors.Refused, match="RFC 1123"):
-        await gateway.apply(config_map("Not A Name"))
+        await cluster.apply(config_map("Not A Name"))
 
 
-async def test_a_namespace_that_is_missing_is_not_found(gateway: Gateway) -> None:
+async def test_a_namespace_that_is_missing_is_not_found(cluster: Cluster) -> None:
     lost = config_map("a")
     lost["metadata"]["namespace"] = "nowhere"
     with pytest.raises(errors.NotFound, match="nowhere"):
-        await gateway.apply(lost)
+        await cluster.apply(lost)
 
 
-async def test_the_log_of_a_pod_that_is_missing_is_not_found(gateway: Gateway) -> None:
+async def test_the_log_of_a_pod_that_is_missing_is_not_found(cluster: Cluster) -> None:
     with pytest.raises(errors.NotFound):
-        await gateway.pod_log("shop", "nothing", "trial", limit_bytes=1000, tail_lines=1)
+        await cluster.pod_log("shop", "nothing", "trial", limit_bytes=1000, tail_lines=1)
 
 
-async def test_an_event_is_shown_by_kubectl_describe(gateway: Gateway, shop: apiserver.ApiServer) -> None:
-    churn = await gateway.apply(model_deployment("churn"))
+async def test_an_event_is_shown_by_kubectl_describe(cluster: Cluster, shop: apiserver.ApiServer) -> None:
+    churn = await cluster.apply(model_deployment("churn"))
 
     def failed() -> None:
         raise AssertionError("not posted")
 
-    poster = events.Events(gateway, instance="operator-0", failed=failed)
+    poster = events.Events(cluster, instance="operator-0", failed=failed)
     await poster.post(churn, type="Warning", reason="RolledBack", message="errors regressed, 2.2% against 0.5%")
     described = shop.kubectl("describe", "modeldeployment", "churn", "-n", "shop")
     assert re.search(r"Warning +RolledBack .*errors regressed, 2\.2% against 0\.5%", described)
 
 
-async def test_the_servers_time_is_known_after_the_first_answer(gateway: Gateway) -> None:
+async def test_the_servers_time_is_known_after_the_first_answer(cluster: Cluster) -> None:
     with pytest.raises(errors.Unavailable):
-        gateway.server_now()
-    await gateway.get("ConfigMap", "shop", "nothing")
-    assert abs(gateway.server_now() - datetime.now(UTC)) < timedelta(seconds=2)
+        cluster.server_now()
+    await cluster.get("ConfigMap", "shop", "nothing")
+    assert abs(cluster.server_now() - datetime.now(UTC)) < timedelta(seconds=2)
 
 
 async def test_a_server_that_is_frozen_or_gone_is_unavailable(
