@@ -134,6 +134,8 @@ def _table(requests: np.ndarray, events: np.ndarray, *, history: int, interval: 
         events_candidate=events[history:, candidate].sum(axis=1),
         events_stable=events[history:, stable].sum(axis=1),
         known=np.ones((slots, events.shape[-1])),
+        unseen=np.zeros((slots, len(table.METRICS)), dtype=bool),
+        timed=np.ones(slots, dtype=bool),
         pods_candidate=np.maximum(1, (requests[history:, candidate] > 0).sum(axis=1)),
         pods_stable=np.maximum(1, (requests[history:, stable] > 0).sum(axis=1)),
         blocks=table.blocks([interval] * len(requests)),

@@ -36,6 +36,12 @@ def test_steps_share_the_rate_of_false_rollbacks():
     assert policy.of(policy.Tolerances(), steps=2).false_rollback_rate == pytest.approx(0.005)
 
 
+def test_however_often_a_step_begins_again_its_windows_share_its_part():
+    rates = [policy.of(policy.Tolerances(), steps=2, windows=before).false_rollback_rate for before in range(40)]
+    assert rates[:2] == [pytest.approx(0.0025), pytest.approx(0.00125)]
+    assert sum(rates) <= 0.005
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

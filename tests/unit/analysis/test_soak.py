@@ -35,6 +35,21 @@ def test_without_a_record_only_maxima_are_judged():
     assert judge([(900, 180)] * 4, reference=()) == (Outcome.FAIL, Reason.ERRORS_ABOVE_MAXIMUM)
 
 
+def test_a_promoted_version_under_suspicion_has_not_passed():
+    assert judge([(900, 14)] * 6) == (Outcome.INCONCLUSIVE, Reason.REGRESSION_SUSPECTED)
+
+
+def test_a_version_that_is_not_seen_has_not_passed():
+    rows = [build.slot(build.arm(900, 5, unseen=("latency",)), build.arm(0))] * 4
+    judged = soak.judge_alone(rows, build.PLAIN, reference=OLD, unseen={"latency": "no buckets"})
+    assert (judged.outcome, judged.message) == (Outcome.NO_DATA, "no buckets")
+
+
+def test_a_verdict_that_was_reached_stands_while_blind():
+    rows = [build.slot(build.arm(900, 90), build.arm(0))] * 10
+    assert soak.judge_alone(rows, build.PLAIN, reference=OLD, blind="nothing is fresh").outcome is Outcome.FAIL
+
+
 def test_a_failed_soak_fails_whatever_comes_later():
     assert judge([(900, 90)] * 10 + [(900, 0)] * 100)[0] is Outcome.FAIL
 

@@ -10,6 +10,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from tests.unit.analysis import exported
 from tests.unit.cluster import memory
 
 from seatrial.analysis import counters
@@ -115,7 +116,7 @@ class Cluster:
     # passing time
 
     async def look(self, **asked: Any) -> tuple[counters.Series, ...]:
-        return self._samples(**asked)
+        return exported.whole(self._samples(**asked))
 
     async def step(self) -> queue.Result | None:
         """Looks until nothing is left to do at once; a crash ends it."""

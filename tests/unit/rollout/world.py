@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from tests.unit.analysis import exported
 
 from seatrial.analysis import counters
 from seatrial.api.spec import Analysis, Duration, Model, Rollout, Spec, Step
@@ -108,7 +109,12 @@ class World:
             observed=tuple(self._observed()),
             operator=OPERATOR,
         )
-        return msgspec.structs.replace(seen, sight=self._sight(seen))
+        sight = self._sight(seen)
+        if sight is not None:
+            sight = msgspec.structs.replace(
+                sight, series=exported.whole(sight.series), history=exported.whole(sight.history)
+            )
+        return msgspec.structs.replace(seen, sight=sight)
 
     def _observed(self) -> Iterator[dict]:
         """Children as far as deletions look at them."""

@@ -10,16 +10,17 @@ import enum
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from seatrial.analysis import dispersion, evidence, table
 from seatrial.analysis import policy as policies
+from seatrial.analysis import slots as slots_
 from seatrial.analysis.evidence import Floats
 
-Bools = npt.NDArray[np.bool_]
+Bools = table.Bools
 
 OFF = evidence.HIGHEST_SHARE  # a maximum of 95 % or more forbids nothing
 SUSPICION = 0.5  # of the logarithm of the bound
+SEEN_PART = 0.8  # of the candidate's requests: a metric that was told for fewer has not been judged
 GUARD_PART = 0.25  # of the metric's alpha, for its absolute guard; `verdict` shows why it fits under the whole
 
 
@@ -119,6 +120,22 @@ def guard_edge(edges: tuple[str, ...], threshold: float) -> int | None:
         if float(edge) >= threshold * (1 - 1e-9):
             return table.FIRST_EDGE + place
     return None
+
+
+def unseen(rows: table.Table, threshold: float) -> dict[slots_.Metric, Bools]:
+    """By metric, after which slots it has not been judged: it can't be told in that slot, or could not in too many.
+
+    Latency needs an edge at or above the threshold that both arms have, as soon as one of them has any.
+    """
+    told = ~rows.unseen
+    slow = guard_edge(rows.edges, threshold)
+    at_threshold = rows.known[:, slow:].any(axis=1) if slow is not None else np.zeros(len(told), dtype=bool)
+    both = (rows.requests_candidate > 0) & (rows.requests_stable > 0)
+    place = table.METRICS.index("latency")
+    told[:, place] &= at_threshold | ~(rows.timed & both)
+    requests = rows.requests_candidate[:, None]
+    part = np.cumsum(requests * told, axis=0) >= SEEN_PART * np.cumsum(requests, axis=0)
+    return {metric: ~(told & part)[:, place] for place, metric in enumerate(table.METRICS)}
 
 
 def _tolerances(rows: table.Table, policy: policies.Policy) -> Floats:

@@ -101,6 +101,23 @@ class Judgement(msgspec.Struct, frozen=True):
         raise KeyError(name)
 
 
+def unseen(name: str, *, stable: Counts, candidate: Counts) -> MetricEvidence:
+    """A metric that was asked for and could not be told."""
+    return MetricEvidence(
+        name=name,
+        stable=stable,
+        candidate=candidate,
+        ratio=None,
+        low=None,
+        high=None,
+        log_evidence=0.0,
+        bound=1.0,
+        margin=0.0,
+        dispersion=1.0,
+        outcome=Outcome.NO_DATA,
+    )
+
+
 def no_data(message: str) -> Judgement:
     """Nothing to judge from: metrics are missing or old."""
     return Judgement(outcome=Outcome.NO_DATA, reason=Reason.METRICS_UNAVAILABLE, message=message)

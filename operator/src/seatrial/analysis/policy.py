@@ -51,8 +51,12 @@ class Tolerances(spec.Analysis, frozen=True, kw_only=True, forbid_unknown_fields
     spread: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
-def of(analysis: spec.Analysis, *, steps: int = 1) -> Policy:
+def of(analysis: spec.Analysis, *, steps: int = 1, windows: int | None = None) -> Policy:
     """What is tolerated in one of `steps` steps, each judged on its own: they share the rate of false rollbacks.
+
+    A step that begins again (after blind time) is judged anew. Give `windows`, how many it has had before: each gets
+    half of what is left of the step's part, so that however often it resumes the sum stays within it. Without it the
+    window has the step's whole part.
 
     Raises:
         ValueError: a value that the resource's schema would refuse; names the field.
@@ -63,8 +67,9 @@ def of(analysis: spec.Analysis, *, steps: int = 1) -> Policy:
     for field, span in (("interval", analysis.interval), ("latency.threshold", analysis.latency.threshold)):
         if not span:
             raise ValueError(f"{field} must be longer than zero")
+    part = 1 / steps if windows is None else 0.5 ** (windows + 1) / steps
     return Policy(
-        false_rollback_rate=analysis.false_rollback_rate / steps,
+        false_rollback_rate=analysis.false_rollback_rate * part,
         interval=analysis.interval.total_seconds(),
         errors=Errors(max=analysis.errors.max, tolerance=analysis.errors.tolerance),
         latency=Latency(

@@ -4,17 +4,20 @@ The Structs are the JSON of `seatrial replay` as well: decoding validates. Nothi
 
 Requests are all answers except shed ones. `slower` maps a histogram edge in seconds, as text, to the number of requests
 that took longer. Pods are told apart by `name`, or by their place in the tuple when they have none; they may be left
-out, then noise is estimated over time instead of between pods.
+out, then noise is estimated over time instead of between pods. `unseen` names metrics that could not be told in the
+slot because series were missing; who has only counts leaves it out.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Edge = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(e-?[0-9]+)?$")]
+
+Metric = Literal["errors", "latency", "rejections", "degraded"]
 
 
 class PodCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -37,6 +40,7 @@ class ArmCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     degraded: Count = 0
     slower: dict[Edge, Count] = {}
     pods: tuple[PodCounts, ...] = ()
+    unseen: tuple[Metric, ...] = ()
 
 
 class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +56,7 @@ def edge_text(seconds: float) -> str:
     return f"{seconds:.12g}"
 
 
-def total(counts: tuple[PodCounts, ...]) -> ArmCounts:
+def total(counts: tuple[PodCounts, ...], *, unseen: tuple[Metric, ...] = ()) -> ArmCounts:
     """The arm these pods make up. Edges not known to every pod are left out: their sum would be too small."""
     edges = set.intersection(*(set(pod.slower) for pod in counts)) if counts else set()
     return ArmCounts(
@@ -62,4 +66,5 @@ def total(counts: tuple[PodCounts, ...]) -> ArmCounts:
         degraded=sum(pod.degraded for pod in counts),
         slower={edge: sum(pod.slower[edge] for pod in counts) for edge in sorted(edges, key=float)},
         pods=counts,
+        unseen=unseen,
     )

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
-from seatrial.analysis import course, dispersion, evidence, judgement, table
+from seatrial.analysis import course, dispersion, evidence, judgement, table, verdict
 from seatrial.analysis import policy as policies
 from seatrial.analysis import slots as slots_
 from seatrial.analysis.evidence import Floats
@@ -48,41 +48,75 @@ class _Test:
         hits = np.flatnonzero(self.log_evidence >= math.log(self.bound))
         return int(hits[0]) if len(hits) else None
 
+    @property
+    def suspected(self) -> bool:
+        """On the way to the bound after the last slot."""
+        return bool(self.log_evidence[-1] >= course.SUSPICION * math.log(self.bound))
+
 
 def judge_alone(
-    slots: Sequence[slots_.Slot], policy: policies.Policy, *, reference: Sequence[slots_.Slot] = ()
+    slots: Sequence[slots_.Slot],
+    policy: policies.Policy,
+    *,
+    reference: Sequence[slots_.Slot] = (),
+    blind: str = "",
+    unseen: Mapping[str, str] = {},
 ) -> Judgement:
-    """The judgement of the promoted version, at the last slot or at the one at which it became Fail.
+    """The judgement of a version that nothing runs beside, at the last slot or at the one at which it became Fail.
+
+    For the soak after a promotion, and for a first install, which has no record to be compared with.
 
     Args:
         slots: all complete slots since promotion, the new version on the `candidate` side; `stable` is not read.
         policy: what is tolerated.
         reference: the old version's slots up to promotion, on the `stable` side; without them only maxima are judged.
+        blind: why its pods aren't seen well enough now, from `counters.read`.
+        unseen: by metric, why it can't be told now, from the same.
 
     Returns:
-        Fail or Pass; Inconclusive before the first request, NoData without any slot.
+        Fail or Pass; Inconclusive before the first request and while something is suspected, NoData without any slot,
+        while blind, and while a metric is unseen.
     """
     if not slots:
-        return judgement.no_data("no complete time slot has been measured since promotion")
+        return judgement.no_data(blind or "no complete time slot has been measured since promotion")
     rows = table.build([msgspec.structs.replace(slot, stable=slot.candidate) for slot in slots], reference)
     phi = dispersion.phi(rows, policy.dispersion)[0]  # of the record alone: what comes after is on trial
     tests = _tests(rows, policy, phi, _record(reference, rows.edges))
     breaches = [(test.breach, place) for place, test in enumerate(tests) if test.breach is not None]
+    hidden = _hidden(rows, policy) | dict(unseen)
     if breaches:
         at, place = min(breaches)
-        outcome, reason = Outcome.FAIL, tests[place].reason
+        outcome, reason, message = Outcome.FAIL, tests[place].reason, ""
     else:
-        at, answered = len(slots) - 1, bool(rows.requests_candidate.sum())
-        outcome = Outcome.PASS if answered else Outcome.INCONCLUSIVE
-        reason = Reason.NO_REGRESSION if answered else Reason.INSUFFICIENT_TRAFFIC
+        at = len(slots) - 1
+        outcome, reason, message = _without_breach(rows, tests, blind=blind, hidden=hidden)
     return Judgement(
         outcome=outcome,
         reason=reason,
+        message=message,
         metrics=tuple(_metric(rows, test, at, phi) for test in tests),
         slot=at,
         seconds=float(rows.seconds[: at + 1].sum()),
         breach_slot=at if breaches else None,
     )
+
+
+def _hidden(rows: table.Table, policy: policies.Policy) -> dict[str, str]:
+    """By metric, why it has not been judged up to the last slot."""
+    now = {metric: bool(after[-1]) for metric, after in course.unseen(rows, policy.latency.threshold).items()}
+    return {metric: verdict.PARTLY.format(metric) for metric, missing in now.items() if missing}
+
+
+def _without_breach(
+    rows: table.Table, tests: Sequence[_Test], *, blind: str, hidden: Mapping[str, str]
+) -> tuple[Outcome, Reason, str]:
+    if blind or hidden:
+        return Outcome.NO_DATA, Reason.METRICS_UNAVAILABLE, blind or " | ".join(hidden.values())
+    if not rows.requests_candidate.sum():
+        return Outcome.INCONCLUSIVE, Reason.INSUFFICIENT_TRAFFIC, ""
+    if any(test.suspected for test in tests):
+        return Outcome.INCONCLUSIVE, Reason.REGRESSION_SUSPECTED, ""
+    return Outcome.PASS, Reason.NO_REGRESSION, ""
 
 
 def highest_rate(record: Counts, *, error: float, dispersion: float) -> float:

@@ -2,6 +2,9 @@
 
 Columns: errors, rejections, degraded answers, then "slower than" each histogram edge, ascending. The edges are those
 that both arms know in the first slot that has any; later slots cannot change the question that is being asked.
+
+What a slot could not tell (`ArmCounts.unseen`, an edge that one arm lacks) is not known there: it is no evidence, for
+nobody.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ ERRORS, REJECTIONS, DEGRADED, FIRST_EDGE = 0, 1, 2, 3
 # burst that straddles two. Simulated for bursts within a second, 15 s and 30 s do equally well, and 60 s is late.
 BLOCK_SECONDS = 15.0
 
+METRICS: tuple[slots_.Metric, ...] = ("errors", "rejections", "degraded", "latency")
+
+Bools = npt.NDArray[np.bool_]
 Counts = slots_.PodCounts | slots_.ArmCounts
 
 
@@ -28,7 +34,8 @@ class Table:
     """T slots, C columns; A = history + slots for stable's own record, P pods.
 
     odds is candidate/stable requests, 0 where a slot has no traffic on either arm. `known` is 0 where an arm's counts
-    lack a column in that slot.
+    lack a column in that slot. `unseen` has a column for each of `METRICS`; `timed` says where an arm has buckets at
+    all (a replay file may come without).
     """
 
     edges: tuple[str, ...]
@@ -38,6 +45,8 @@ class Table:
     events_candidate: Floats  # [T, C]
     events_stable: Floats  # [T, C]
     known: Floats  # [T, C]
+    unseen: Bools  # [T, 4]
+    timed: Bools  # [T]
     pods_candidate: Floats  # [T]
     pods_stable: Floats  # [T]
     blocks: npt.NDArray[np.intp]  # [A] block of each slot, ascending from 0
@@ -79,6 +88,8 @@ def build(slots: Sequence[slots_.Slot], history: Sequence[slots_.Slot] = ()) -> 
         events_candidate=_rows([slot.candidate for slot in slots], edges),
         events_stable=_rows([slot.stable for slot in slots], edges),
         known=_known(slots, edges),
+        unseen=_unseen(slots),
+        timed=np.array([bool(slot.stable.slower or slot.candidate.slower) for slot in slots], dtype=bool),
         pods_candidate=_pod_counts([slot.candidate for slot in slots]),
         pods_stable=_pod_counts([slot.stable for slot in slots]),
         blocks=blocks([slot.seconds for slot in (*history, *slots)]),
@@ -124,4 +135,11 @@ def _events(counts: Counts, edges: tuple[str, ...]) -> list[int]:
 
 def _known(slots: Sequence[slots_.Slot], edges: tuple[str, ...]) -> Floats:
     rows = [[edge in slot.stable.slower and edge in slot.candidate.slower for edge in edges] for slot in slots]
-    return np.hstack([np.ones((len(slots), FIRST_EDGE)), np.array(rows, dtype=float).reshape(len(slots), len(edges))])
+    unseen = _unseen(slots)
+    slower = np.array(rows, dtype=bool).reshape(len(slots), len(edges)) & ~unseen[:, FIRST_EDGE:]
+    return np.hstack([~unseen[:, :FIRST_EDGE], slower]).astype(float)
+
+
+def _unseen(slots: Sequence[slots_.Slot]) -> Bools:
+    rows = [[one in slot.stable.unseen or one in slot.candidate.unseen for one in METRICS] for slot in slots]
+    return np.array(rows, dtype=bool).reshape(len(slots), len(METRICS))

@@ -17,6 +17,10 @@ Between no evidence and enough of it lies suspicion: the candidate keeps its wei
 (RegressionSuspected) until further requests clear it or convict it. Else a step that ends early lets failing versions
 through: two steps of 10 s promoted one in six that failed a fifth of their requests.
 
+Missing data is nobody's fault and nobody's merit. Evidence is valid at any time, so what there is is judged first; a
+verdict that was reached stands, whatever can't be seen now. Else a metric that can't be told, or an arm that isn't
+seen, is NoData: never Pass.
+
 A candidate above an absolute maximum isn't to blame while stable times the margin in force is above it too: hold
 (StableAlsoBreaching), unless it is proven worse than stable. If it is proven better, going forward is allowed.
 """
@@ -24,7 +28,7 @@ A candidate above an absolute maximum isn't to blame while stable times the marg
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -34,6 +38,7 @@ from seatrial.analysis import slots as slots_
 from seatrial.analysis.evidence import Floats
 from seatrial.analysis.judgement import Judgement, MetricEvidence, Outcome, Reason
 
+PARTLY = "{0} can't be judged: series were missing in this slot, or in too many of this window"
 REASONS = {
     "errors": Reason.ERRORS_REGRESSED,
     "latency": Reason.LATENCY_REGRESSED,
@@ -51,6 +56,8 @@ def judge(
     history: Sequence[slots_.Slot] = (),
     min_requests: int = 0,
     step_from: int = 0,
+    blind: str = "",
+    unseen: Mapping[str, str] = {},
 ) -> Judgement:
     """The judgement at the end of the last slot, or at the slot at which it became Fail.
 
@@ -60,16 +67,18 @@ def judge(
         history: stable's slots before the canary, up to an hour (their candidate side is not read); for dispersion.
         min_requests: candidate requests needed for Pass.
         step_from: index of the first slot of the current step; only requests from there on count for `min_requests`.
+        blind: why the arms aren't seen well enough now, from `counters.read`.
+        unseen: by metric, why it can't be told now, from the same.
 
     Returns:
-        Fail, Pass or Inconclusive; NoData without any slot.
+        Fail, Pass or Inconclusive; NoData without any slot, while blind, and while a metric is unseen.
     """
     if not slots:
-        return judgement.no_data("no complete time slot has been measured yet")
+        return judgement.no_data(blind or "no complete time slot has been measured yet")
     rows = course.run(table.build(slots, history), policy)
     breach = first_breach(rows)
     at = len(slots) - 1 if breach is None else breach[0]
-    return _Reader(rows, min_requests=min_requests, step_from=step_from).at(at)
+    return _Reader(rows, policy, min_requests=min_requests, step_from=step_from, blind=blind, unseen=unseen).at(at)
 
 
 def judge_each(
@@ -84,7 +93,7 @@ def judge_each(
     Outcome, reason and breach_slot are those `judge` gives for the slots so far; the numbers go on after a Fail.
     """
     if slots:
-        reader = _Reader(course.run(table.build(slots, history), policy), min_requests=min_requests)
+        reader = _Reader(course.run(table.build(slots, history), policy), policy, min_requests=min_requests)
         for at in range(len(slots)):
             yield reader.at(at)
 
@@ -101,8 +110,20 @@ def first_breach(rows: course.Course) -> tuple[int, course.Test] | None:
 class _Reader:
     """Judgements from a course; running sums are made once."""
 
-    def __init__(self, rows: course.Course, *, min_requests: int, step_from: int = 0) -> None:
+    def __init__(
+        self,
+        rows: course.Course,
+        policy: policies.Policy,
+        *,
+        min_requests: int,
+        step_from: int = 0,
+        blind: str = "",
+        unseen: Mapping[str, str] = {},
+    ) -> None:
         self._course = rows
+        self._blind = blind
+        self._unseen_now = unseen
+        self._unseen = course.unseen(rows.table, policy.latency.threshold)
         self._breach = first_breach(rows)
         self._min_requests = min_requests
         sums = rows.table
@@ -115,10 +136,13 @@ class _Reader:
 
     def at(self, slot: int) -> Judgement:
         outcome, reason = self._decide(slot)
+        tests = self._course.tests
+        missing = [] if any(test.name == "latency" for test in tests) else self._without_edges(slot)
         return Judgement(
             outcome=outcome,
             reason=reason,
-            metrics=tuple(self._metric(test, slot) for test in self._course.tests),
+            message=self._why(slot) if outcome is Outcome.NO_DATA else "",
+            metrics=(*(self._metric(test, slot) for test in tests), *missing),
             slot=slot,
             seconds=float(self._seconds[slot]),
             breach_slot=self._breach[0] if self._breach and outcome is Outcome.FAIL else None,
@@ -127,6 +151,8 @@ class _Reader:
     def _decide(self, slot: int) -> tuple[Outcome, Reason]:
         if self._breach and self._breach[0] <= slot:
             return Outcome.FAIL, REASONS[self._breach[1].name]
+        if self._blind or self._hidden(slot):
+            return Outcome.NO_DATA, Reason.METRICS_UNAVAILABLE
         if any(self._holds(test, slot) for test in self._course.tests):
             return Outcome.INCONCLUSIVE, Reason.STABLE_ALSO_BREACHING
         stable, candidate = (float(arm[slot]) for arm in self._requests)
@@ -135,6 +161,22 @@ class _Reader:
         if any(test.suspected[slot] for test in self._course.tests):
             return Outcome.INCONCLUSIVE, Reason.REGRESSION_SUSPECTED
         return Outcome.PASS, Reason.NO_REGRESSION
+
+    def _hidden(self, slot: int) -> list[str]:
+        """Metrics that have not been judged."""
+        return [one for one in table.METRICS if one in self._unseen_now or self._unseen[one][slot]]
+
+    def _why(self, slot: int) -> str:
+        if self._blind:
+            return self._blind
+        return " | ".join(self._unseen_now.get(one, PARTLY.format(one)) for one in self._hidden(slot))
+
+    def _without_edges(self, slot: int) -> list[MetricEvidence]:
+        """Latency where no edge could be compared: asked for, and not judged."""
+        if "latency" not in self._hidden(slot):
+            return []
+        counts = [judgement.Counts(requests=int(requests[slot]), events=0) for requests in self._requests]
+        return [judgement.unseen("latency", stable=counts[0], candidate=counts[1])]
 
     def _holds(self, test: course.Test, slot: int) -> bool:
         """Above the maximum, but so is stable; and not proven better than stable."""
@@ -172,6 +214,8 @@ class _Reader:
     def _outcome(self, test: course.Test, slot: int, candidate: judgement.Counts) -> Outcome:
         if test.breach is not None and test.breach <= slot:
             return Outcome.FAIL
+        if test.name.removesuffix("Maximum") in self._hidden(slot):
+            return Outcome.NO_DATA
         open_ = candidate.requests == 0 or test.suspected[slot] or self._holds(test, slot)
         return Outcome.INCONCLUSIVE if open_ else Outcome.PASS
 

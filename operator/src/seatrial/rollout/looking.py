@@ -118,17 +118,13 @@ def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:
             misconfigured=sight.misconfigured,
         )
     reading = _read(snapshot, asked, sight.series, start=asked.since, end=now)
-    if reading.blind:
-        return Look(
-            outcome=Outcome.NO_DATA, reason=unseen, message=reading.blind, at=now, alone=asked.alone, soak=asked.soak
-        )
     limits = policy.of(snapshot.spec.analysis, steps=len(snapshot.spec.rollout.steps))
     history = _read(snapshot, asked, sight.history, start=asked.since - HISTORY, end=asked.since).slots
     if asked.alone:
-        judged = soak.judge_alone(reading.slots, limits, reference=history)
+        judged = soak.judge_alone(reading.slots, limits, reference=history, blind=reading.blind, unseen=reading.unseen)
     else:
-        judged = verdict.judge(reading.slots, limits, history=history)
-    summary = _summary(judged, reading.slots, asked, now)
+        judged = verdict.judge(reading.slots, limits, history=history, blind=reading.blind, unseen=reading.unseen)
+    summary = _summary(judged, reading.slots, asked, now, blind=bool(reading.blind))
     return msgspec.structs.replace(summary, slots=reading.slots, history=tuple(history))
 
 
@@ -162,7 +158,7 @@ def _read(
     )
 
 
-def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Window, now: datetime) -> Look:
+def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Window, now: datetime, *, blind: bool) -> Look:
     first = next((place for place, slot in enumerate(seen) if slot.candidate.requests), None)
     answered = [slot for slot in seen[first:] if slot.candidate.requests or slot.stable.requests] if seen else []
 
@@ -170,7 +166,7 @@ def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Window, n
         return datetime.fromtimestamp(asked.since.timestamp() + sum(slot.seconds for slot in seen[:place]), UTC)
 
     failed = judged.breach_slot is not None
-    nothing_yet = not seen
+    nothing_yet = not seen and not blind
     return Look(
         outcome=Outcome.INCONCLUSIVE if nothing_yet else judged.outcome,
         reason=status.Reason.INSUFFICIENT_TRAFFIC if nothing_yet else judged.reason,

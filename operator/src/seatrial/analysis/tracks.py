@@ -1,0 +1,158 @@
+"""From a pod's snapshots to what it counted between two moments, and which metrics could be told from them.
+
+Increments run between consecutive snapshots and belong to the stretch in which the later one lies. A counter that falls
+was reset and counts from zero. A pod counts from its first snapshot on: what it had answered before is lost (at most
+one scrape's time, and Kubernetes' word on when the pod was born would be gone with the pod, which must not change what
+has been counted).
+
+The server exports every series at zero from the start. So a series that a pod lacks was dropped on the way, and the
+metric that needs it is unseen, not zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from seatrial.analysis import slots as slots_
+from seatrial.analysis.evidence import Floats
+from seatrial.analysis.samples import COUNTED, Arm, Counter, Key
+from seatrial.analysis.scrapes import Scrapes
+
+WARM_UP = 5.0  # seconds of a pod's first traffic that are dropped
+TOTAL: Key = (Counter.LATENCY, "+Inf")
+EVENTS = {"errors": "error", "rejections": "rejected", "degraded": "degraded"}
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """Running totals of one pod at its snapshots."""
+
+    arm: Arm
+    pod: str
+    scrapes: Scrapes
+    totals: dict[Key, Floats]
+    born: dict[Key, float]  # first snapshot that has the series
+
+    def last(self, moment: float) -> float:
+        """Time of the latest snapshot up to then; minus infinity without one."""
+        place = int(np.searchsorted(self.scrapes.times, moment, side="right"))
+        return float(self.scrapes.times[place - 1]) if place else -math.inf
+
+    def between(self, bounds: Sequence[float]) -> list[slots_.PodCounts]:
+        """What the pod counted between each two neighbouring bounds."""
+        counts = {key: _counts(totals, self.scrapes.times, bounds) for key, totals in self.totals.items()}
+        nothing = np.zeros(len(bounds) - 1, dtype=np.int64)
+        outcomes = {outcome: counts.get((Counter.REQUESTS, outcome), nothing) for outcome in COUNTED}
+        everything = counts.get(TOTAL, nothing)
+        answered = np.sum(list(outcomes.values()), axis=0)
+        if any((Counter.REQUESTS, outcome) not in counts for outcome in COUNTED):
+            answered = np.maximum(answered, everything)  # the histogram has the requests of every outcome
+        buckets = self._buckets(counts, everything)
+        edges = self._edges(bounds)
+        rows = (answered, outcomes["error"], outcomes["rejected"], outcomes["degraded"])
+        return [
+            slots_.PodCounts(
+                requests=requests,
+                errors=errors,
+                rejected=rejected,
+                degraded=degraded,
+                slower={edge: buckets[edge][k] for edge in edges[k]},
+                name=self.pod,
+            )
+            for k, (requests, errors, rejected, degraded) in enumerate(
+                zip(*(row.tolist() for row in rows), strict=True)
+            )
+        ]
+
+    def missing(self, moment: float, everywhere: frozenset[str]) -> dict[str, tuple[Key, ...]]:
+        """Series that had not been seen by then, by the metric that can't be told without them.
+
+        Args:
+            everywhere: outcomes that some pod has. Without the histogram's total, one that this pod alone lacks leaves
+                unknown how many requests there were: nothing can be told then.
+        """
+        absent = [
+            (Counter.REQUESTS, one) for one in COUNTED if self.born.get((Counter.REQUESTS, one), math.inf) > moment
+        ]
+        found: dict[str, tuple[Key, ...]] = {
+            metric: ((Counter.REQUESTS, outcome),)
+            for metric, outcome in EVENTS.items()
+            if (Counter.REQUESTS, outcome) in absent
+        }
+        total = self.born.get(TOTAL, math.inf) <= moment
+        finite = any(key[0] is Counter.LATENCY and key != TOTAL and at <= moment for key, at in self.born.items())
+        if not total or not finite:
+            found["latency"] = (*(() if total else (TOTAL,)), *(() if finite else ((Counter.LATENCY, ""),)))
+        uncounted = tuple(key for key in absent if key[1] in everywhere or key[1] == "ok")
+        if uncounted and not total:
+            found = {metric: found.get(metric, uncounted) for metric in (*EVENTS, "latency")}
+        return found
+
+    def _buckets(self, counts: dict[Key, Counts], everything: Counts) -> dict[str, list[int]]:
+        """By edge, requests that took longer."""
+        return {
+            label: np.maximum(0, everything - own).tolist()
+            for (counter, label), own in counts.items()
+            if counter is Counter.LATENCY and label != TOTAL[1]
+        }
+
+    def _edges(self, bounds: Sequence[float]) -> list[list[str]]:
+        """Edges that can be told in each stretch: seen from its beginning on, or for as long as the total."""
+        total = self.born.get(TOTAL, math.inf)
+        if math.isinf(total):
+            return [[] for _ in bounds[1:]]
+        own = sorted(
+            (label for (counter, label) in self.born if counter is Counter.LATENCY and label != TOTAL[1]), key=float
+        )
+        since = {edge: self.born[Counter.LATENCY, edge] for edge in own}
+        late = {edge for edge in own if since[edge] > total}
+        whole = [edge for edge in own if edge not in late]
+        if not late:
+            return [whole] * (len(bounds) - 1)
+        return [[edge for edge in own if edge not in late or since[edge] <= bound] for bound in bounds[:-1]]
+
+
+def of(arm: Arm, pod: str, scrapes: Scrapes) -> Track:
+    """Increments of one pod."""
+    steps = _increments(scrapes.values)
+    requests = [counter is Counter.REQUESTS for counter, _ in scrapes.keys]
+    steps[:, : _warm(scrapes.times, np.nan_to_num(scrapes.values[requests]).sum(axis=0))] = 0
+    first = [int(np.argmax(~np.isnan(row))) for row in scrapes.values] if len(scrapes.times) else []
+    return Track(
+        arm=arm,
+        pod=pod,
+        scrapes=scrapes,
+        totals={key: np.cumsum(row) for key, row in zip(scrapes.keys, steps, strict=True)},
+        born={key: float(scrapes.times[place]) for key, place in zip(scrapes.keys, first, strict=False)},
+    )
+
+
+def _increments(values: Floats) -> Floats:
+    """What each series grew by at each snapshot. A restart resets every series of the pod's process at once."""
+    previous = np.hstack([np.full((len(values), 1), np.nan), values[:, :-1]]) if values.size else values
+    with np.errstate(invalid="ignore"):
+        restarted = (values < previous).any(axis=0)
+    steps = np.where(restarted, values, values - previous)
+    return np.where(np.isnan(previous) | np.isnan(values), 0.0, steps)
+
+
+def _warm(times: Floats, answered: Floats) -> int:
+    """Snapshots to drop: within 5 s after the last one at which the pod had not answered anything yet."""
+    busy = np.flatnonzero(answered > 0)
+    idle = int(busy[0]) if len(busy) else 0  # snapshots before the first answer
+    if idle == 0:
+        return 0
+    return int(np.searchsorted(times, times[idle - 1] + WARM_UP, side="right"))
+
+
+def _counts(totals: Floats, times: Floats, bounds: Sequence[float]) -> Counts:
+    upto = np.concatenate([[0.0], totals])[np.searchsorted(times, bounds, side="right")]
+    counts: Counts = np.diff(np.rint(upto).astype(np.int64))
+    return counts
