@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.cluster.harness import apiserver, errors, paths
 from tests.contract import established
 
 from seatrial.api import crd, rules, spec, status, values
+from seatrial.rollout import revision
 
 pytestmark = pytest.mark.apiserver
 
@@ -34,7 +35,7 @@ REFUSED = {
     "must be s3://bucket/key": {"model": {**MODEL, "uri": "s3://models"}},
     "maxDisagreement must be between": {"quantization": {"maxDisagreement": "100.5%"}},
     "requests.cpu must be at most": {"serving": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}},
-    "requests.memory must be at most": {"serving": {"resources": {"requests": {"memory": "2Gi"}}}},
+    "requests.memory must be at most": {"serving": {"resources": {"requests": {"memory": 2**31}}}},
     "limits.timeout must be": {"serving": {"limits": {"timeout": "0s"}}},
     "maxBodyBytes must be": {"serving": {"limits": {"maxBodyBytes": "2Gi"}}},
     "cache.maxBytes must be": {"serving": {"cache": {"maxBytes": "1Ki"}}},
@@ -64,6 +65,11 @@ BOUNDS = {
     "spec.rollout.steps": {"rollout": {"steps": []}},
     "spec.rollout.steps[0].weight": {"rollout": {"steps": [{"weight": 101}]}},
     "spec.rollout.soak": {"rollout": {"soak": "ten minutes"}},
+    "spec.rollout": {"rollout": {"stepTimeout": "1m", "steps": [{"weight": 50}]}},
+    "spec.model.version": {"model": {**MODEL, "version": 1.5}},
+    "spec.serving.resources.limits.cpu": {"serving": {"resources": {"limits": {"cpu": 0.5}}}},
+    "spec.serving.resources.limits.memory": {"serving": {"resources": {"limits": {"memory": "1 GiB"}}}},
+    "spec.serving.cache.maxBytes": {"serving": {"cache": {"maxBytes": -1}}},
     "spec.analysis.errors.max": {"analysis": {"errors": {"max": "0.05"}}},
 }
 
@@ -109,7 +115,31 @@ def test_the_smallest_object_gets_the_defaults_of_the_types(api: apiserver.ApiSe
     stored = create(api, manifest("smallest"))["spec"]
     decoded = msgspec.convert(stored, spec.Spec, dec_hook=values.decode_hook)
     assert decoded == spec.Spec(model=spec.Model(**MODEL))
-    assert stored["rollout"]["steps"][1] == {"weight": 50, "minDuration": "2m", "minRequests": 500, "pause": False}
+
+
+def test_a_list_is_stored_as_it_was_written(api: apiserver.ApiServer) -> None:
+    steps = [{"weight": 10}, {"weight": 50, "minRequests": 500}]
+    assert create(api, manifest("listed", rollout={"steps": steps}))["spec"]["rollout"]["steps"] == steps
+
+
+def test_numbers_need_no_quotes(api: apiserver.ApiServer) -> None:
+    """As YAML gives them when nobody quotes: every field that can be a bare number, as one."""
+
+    def wish(number: Callable[[int], int | str]) -> dict[str, Any]:
+        amounts = {"cpu": number(2), "memory": number(2**30)}
+        serving = {
+            "resources": {"requests": amounts, "limits": amounts},
+            "limits": {"maxBodyBytes": number(2**20)},
+            "cache": {"maxBytes": number(2**20)},
+        }
+        return {"model": {**MODEL, "version": number(7)}, "serving": serving}
+
+    plain, quoted = (create(api, manifest(str(kind.__name__), **wish(kind)))["spec"] for kind in (int, str))
+    assert plain["serving"]["resources"]["limits"]["cpu"] == 2, "stored as it was written"
+    one, other = (msgspec.convert(each, spec.Spec, dec_hook=values.decode_hook) for each in (plain, quoted))
+    assert one == other
+    names = {revision.wanted(each, name="m", default_image="i", known=()).revision for each in (one, other)}
+    assert len(names) == 1, "both ways of writing are one revision"
 
 
 @pytest.mark.parametrize("uri", ACCEPTED)

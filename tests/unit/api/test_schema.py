@@ -36,6 +36,8 @@ FIELDS = {path: node for path, node in NODES.items() if path.startswith(("spec",
 
 
 def bounded(node: dict[str, Any]) -> bool:
+    if node.get("x-kubernetes-int-or-string"):
+        return "type" not in node and node.keys() >= {"maxLength", "pattern", "minimum", "maximum"}
     match node["type"]:
         case "string":
             return "enum" in node or node.get("format") == "date-time" or "maxLength" in node
@@ -81,7 +83,7 @@ def test_a_default_of_the_schema_is_the_default_of_the_type() -> None:
     filled = fill(NODES["spec"], {"model": dict(model)})
     decode = msgspec.convert(filled, spec.Spec, dec_hook=values.decode_hook)
     assert decode == spec.Spec(model=spec.Model(uri=model["uri"], sha256=model["sha256"]))
-    assert filled["rollout"]["steps"][1] == {"weight": 50, "minDuration": "2m", "minRequests": 500, "pause": False}
+    assert filled["rollout"]["steps"][1] == {"weight": 50, "minRequests": 500}
 
 
 def fill(node: dict[str, Any], value: Any) -> Any:
@@ -92,6 +94,41 @@ def fill(node: dict[str, Any], value: Any) -> Any:
         return value
     defaults = {name: member["default"] for name, member in node["properties"].items() if "default" in member}
     return {name: fill(node["properties"][name], inner) for name, inner in {**defaults, **value}.items()}
+
+
+IN_LISTS = [path for path in FIELDS if path.startswith("spec") and "[]" in path]
+
+
+def test_no_list_is_completed_by_the_api_server() -> None:
+    """A three-way merge compares lists whole: a completed item would differ from what Git holds for ever."""
+    assert "spec.rollout.steps[].minDuration" in IN_LISTS
+    assert [path for path in IN_LISTS if "default" in FIELDS[path]] == []
+
+
+def test_a_default_inside_a_list_is_told_in_its_description() -> None:
+    told = {path: FIELDS[path]["description"] for path in IN_LISTS if not path.endswith("[]")}
+    assert told["spec.rollout.steps[].minDuration"].endswith(" Default: 2m.")
+    assert told["spec.rollout.steps[].pause"].endswith(" Default: false.")
+    assert "Default:" not in told["spec.rollout.steps[].weight"]
+
+
+def test_a_list_as_git_has_it_is_stored_as_it_is() -> None:
+    steps = [{"weight": 10}, {"weight": 50, "minRequests": 500}]
+    assert fill(NODES["spec.rollout"], {"steps": steps})["steps"] == steps
+
+
+WORDS = [path for path in FIELDS if FIELDS[path].get("x-kubernetes-int-or-string")]
+
+
+def test_what_people_write_as_a_number_needs_no_quotes() -> None:
+    """Every field whose text can be a bare number: YAML gives it as one unless it is quoted."""
+    numbers = [
+        path
+        for path, node in FIELDS.items()
+        if path.startswith("spec") and "enum" not in node and re.fullmatch(node.get("pattern", "(?!)"), "7")
+    ]
+    names = {"spec.model.name", "spec.model.secretRef.name", "spec.serving.image"}  # text wherever Kubernetes has them
+    assert sorted({*numbers} - names) == sorted(WORDS)
 
 
 def test_status_has_one_default_and_its_members_none() -> None:

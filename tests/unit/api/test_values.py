@@ -1,4 +1,4 @@
-"""Durations and ratios: what is read is what was written, and nothing else is read."""
+"""Durations, ratios and quantities: what is read is what was written, and nothing else is read."""
 
 from __future__ import annotations
 
@@ -77,3 +77,29 @@ def test_values_are_read_and_written_inside_structs() -> None:
 def test_a_wrong_value_is_refused_with_the_path_of_its_field(text: bytes) -> None:
     with pytest.raises(msgspec.ValidationError, match=r"must be .* - at `\$\.timeout`"):
         msgspec.json.decode(text, type=Wait, dec_hook=values.decode_hook)
+
+
+class Words(msgspec.Struct):
+    """Text that may be a whole number."""
+
+    cpu: values.Quantity
+    body: values.Size
+    version: values.Label
+
+
+def words(text: bytes) -> Words:
+    return msgspec.json.decode(text, type=Words, dec_hook=values.decode_hook)
+
+
+def test_a_whole_number_is_the_same_value_as_its_text() -> None:
+    plain = words(b'{"cpu":2,"body":1048576,"version":7}')
+    assert plain == words(b'{"cpu":"2","body":"1048576","version":"7"}')
+    assert msgspec.json.encode(plain, enc_hook=values.encode_hook) == b'{"cpu":"2","body":"1048576","version":"7"}'
+
+
+@pytest.mark.parametrize(
+    "value", [b"0.5", b"true", b"-1", b'"2 cores"', b'"2\\n"', b"null", b"1e3", b'"' + b"9" * 25 + b'"']
+)
+def test_what_is_neither_text_of_the_form_nor_a_whole_number_is_refused(value: bytes) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"must be .* - at `\$\.cpu`"):
+        words(b'{"cpu":' + value + b',"body":1,"version":7}')

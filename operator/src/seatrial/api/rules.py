@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
+from .spec import MIN_DURATION
+
 
 class Rule(msgspec.Struct, frozen=True):
     """A CEL expression on `self`, the value at `field`, and what the user reads when it is false."""
@@ -39,10 +41,20 @@ def _percentage(field: str, *, above: int | None = None, at_most: int) -> Rule:
     )
 
 
+def _size(field: str, low: str, high: str) -> Rule:
+    """`string(self)`: a quantity may be a number."""
+    value = "quantity(string(self))"
+    return Rule(
+        field,
+        f"{value}.compareTo(quantity('{low}')) >= 0 && {value}.compareTo(quantity('{high}')) <= 0",
+        f"{field} must be between {low} and {high}",
+    )
+
+
 def _requests_fit(resource: str) -> Rule:
     """Else the API server refuses the pods, far from the place where the mistake was made."""
     parts = ("self.requests", "self.limits", f"self.requests.{resource}", f"self.limits.{resource}")
-    request, limit = (f"quantity({part})" for part in parts[2:])
+    request, limit = (f"quantity(string({part}))" for part in parts[2:])
     return Rule(
         "spec.serving.resources",
         f"!({' && '.join(f'has({part})' for part in parts)}) || {request}.compareTo({limit}) <= 0",
@@ -77,16 +89,8 @@ RULES = (
     _requests_fit("cpu"),
     _requests_fit("memory"),
     _duration("spec.serving.limits.timeout", "10ms", "10m"),
-    Rule(
-        "spec.serving.limits.maxBodyBytes",
-        "quantity(self).compareTo(quantity('1Ki')) >= 0 && quantity(self).compareTo(quantity('1Gi')) <= 0",
-        "spec.serving.limits.maxBodyBytes must be between 1Ki and 1Gi",
-    ),
-    Rule(
-        "spec.serving.cache.maxBytes",
-        "quantity(self).compareTo(quantity('64Ki')) >= 0 && quantity(self).compareTo(quantity('16Gi')) <= 0",
-        "spec.serving.cache.maxBytes must be between 64Ki and 16Gi",
-    ),
+    _size("spec.serving.limits.maxBodyBytes", "1Ki", "1Gi"),
+    _size("spec.serving.cache.maxBytes", "64Ki", "16Gi"),
     _duration("spec.serving.cache.ttl", "1s", "24h"),
     _duration("spec.trial.timeout", "1s", "24h"),
     Rule(
@@ -98,8 +102,8 @@ RULES = (
     _duration("spec.rollout.stepTimeout", "1s", "720h"),
     Rule(
         "spec.rollout",
-        "!(has(self.stepTimeout) && has(self.steps)) || "
-        "self.steps.all(s, !has(s.minDuration) || duration(s.minDuration) <= duration(self.stepTimeout))",
+        "!(has(self.stepTimeout) && has(self.steps)) || self.steps.all(s, "
+        f"duration(has(s.minDuration) ? s.minDuration : '{MIN_DURATION}') <= duration(self.stepTimeout))",
         "spec.rollout.stepTimeout must be at least the minDuration of every step",
     ),
     _duration("spec.rollout.startTimeout", "1s", "24h"),

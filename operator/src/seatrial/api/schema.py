@@ -5,12 +5,15 @@ API server and the operator can't disagree; `rules` adds what bounds can't say. 
 the CRD around it.
 
 The API server fills defaults from the outside in, so an object whose members all have defaults gets `default: {}`.
-Members of status have none: a field that the operator left out was not observed.
+Two places have none. Members of a list's items: a three-way merge (kubectl, Argo CD, Flux) compares lists whole, so an
+item that the API server had completed would differ from Git for ever; the operator fills them when it decodes, and
+their descriptions say so. And members of status: a field that the operator left out was not observed.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +23,7 @@ import msgspec.inspect
 from . import API_VERSION, KIND, rules
 from .spec import Spec
 from .status import Status
-from .values import DURATION_PATTERN, RATIO_PATTERN, Duration, Ratio, encode_hook
+from .values import DURATION_PATTERN, RATIO_PATTERN, Duration, Ratio, Word, encode_hook
 
 Schema = dict[str, Any]
 
@@ -96,7 +99,7 @@ def _plain(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
         case msgspec.inspect.StructType():
             return _object(kind, path=path, defaults=defaults)
         case msgspec.inspect.VarTupleType():
-            items = _schema(kind.item_type, path=f"{path}[]", defaults=defaults)
+            items = _schema(kind.item_type, path=f"{path}[]", defaults=False)
             bounds = _bounds(minItems=kind.min_length, maxItems=kind.max_length)
             return {"type": "array", "x-kubernetes-list-type": "atomic", **bounds, "items": items}
         case msgspec.inspect.StrType():
@@ -113,6 +116,8 @@ def _plain(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
             return {"type": "string", "format": "date-time"}
         case msgspec.inspect.CustomType() if kind.cls in _TEXTS:
             return dict(_TEXTS[kind.cls])
+        case msgspec.inspect.CustomType() if issubclass(kind.cls, Word):
+            return _word(kind.cls)
     raise TypeError(f"{path}: {kind} can't be said in the schema; use a bounded type")
 
 
@@ -129,8 +134,13 @@ def _object(kind: msgspec.inspect.StructType, *, path: str, defaults: bool) -> S
 
 def _member(field: msgspec.inspect.Field, *, path: str, defaults: bool) -> Schema:
     schema = _schema(field.type, path=path, defaults=defaults)
-    if defaults and not field.required and field.default is not None:
-        schema["default"] = sparse(field.default)
+    if not field.required and field.default is not None:
+        default = sparse(field.default)
+        if defaults:
+            schema["default"] = default
+        elif path.startswith("spec.") and default != {}:
+            text = default if isinstance(default, str) else json.dumps(default)
+            schema["description"] = f"{schema['description']} Default: {text}."
     first = ("description", "type", "format", "default")  # for readers: before an object's many members
     return {name: schema[name] for name in (*first, *schema) if name in schema}
 
@@ -149,6 +159,18 @@ def sparse(value: Any) -> Any:
 def _with_rules(schema: Schema, *, path: str) -> Schema:
     own = [{"rule": rule.expression, "message": rule.message} for rule in rules.RULES if rule.field == path]
     return {**schema, "x-kubernetes-validations": own} if own else schema
+
+
+def _word(kind: type[Word]) -> Schema:
+    """Text or a whole number; bounds of each say nothing about the other."""
+    return {
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": True,
+        "pattern": kind.PATTERN,
+        "maxLength": kind.MAX_LENGTH,
+        "minimum": 0,
+        "maximum": kind.MAX_NUMBER,
+    }
 
 
 def _bounds(**limits: Any) -> Schema:

@@ -12,12 +12,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from .values import Duration, Ratio
+from .values import Duration, Label, Quantity, Ratio, Size
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
 Name = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-Bytes = Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?(k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=24)]
-Quantity = Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=24)]
 
 
 def seconds(text: str) -> Duration:
@@ -63,13 +61,11 @@ class Model(Base, frozen=True, kw_only=True):
     sha256: Annotated[Sha256, Meta(description="SHA-256 of the bytes at uri, 64 lower-case hex digits.")]
     version: (
         Annotated[
-            str,
+            Label,
             Meta(
                 description=(
                     "Label for people; V2 model_version and metrics carry it. Default: the first 8 digits of sha256."
-                ),
-                pattern="^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
-                max_length=63,
+                )
             ),
         ]
         | None
@@ -95,7 +91,7 @@ class Model(Base, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        return self.version or self.sha256[:8]
+        return str(self.version or self.sha256[:8])
 
 
 class QuantizationMode(enum.StrEnum):
@@ -138,7 +134,10 @@ class Quantization(Base, frozen=True, kw_only=True):
 class ResourceList(Base, frozen=True, kw_only=True):
     """CPU and memory as Kubernetes quantities."""
 
-    cpu: Annotated[Quantity, Meta(description="Cores, such as 500m or 2.")] | None = None
+    cpu: (
+        Annotated[Quantity, Meta(description="Cores, such as 500m or 2; a fraction needs quotes or milli-cores.")]
+        | None
+    ) = None
     memory: Annotated[Quantity, Meta(description="Bytes, such as 512Mi or 2Gi.")] | None = None
 
 
@@ -146,10 +145,10 @@ class Resources(Base, frozen=True, kw_only=True):
     """Requests and limits of the server's container."""
 
     requests: Annotated[ResourceList, Meta(description="What the scheduler reserves.")] = ResourceList(
-        cpu="100m", memory="128Mi"
+        cpu=Quantity("100m"), memory=Quantity("128Mi")
     )
     limits: Annotated[ResourceList, Meta(description="What the container may use at most.")] = ResourceList(
-        memory="1Gi"
+        memory=Quantity("1Gi")
     )
 
 
@@ -160,13 +159,13 @@ class Limits(Base, frozen=True, kw_only=True):
         int, Meta(description="Rows waiting for the model; more is answered 429.", ge=1, le=65536)
     ] = 256
     timeout: Annotated[Duration, Meta(description="Longest time a request may take.")] = seconds("2s")
-    max_body_bytes: Annotated[Bytes, Meta(description="Largest request body; more is answered 413.")] = "64Mi"
+    max_body_bytes: Annotated[Size, Meta(description="Largest request body; more is answered 413.")] = Size("64Mi")
 
 
 class Cache(Base, frozen=True, kw_only=True):
     """Answers that are given again to the same values, without running the model. Off when left out."""
 
-    max_bytes: Annotated[Bytes, Meta(description="Memory for answers; the least recently used go first.")] = "32Mi"
+    max_bytes: Annotated[Size, Meta(description="Memory for answers; the least recently used go first.")] = Size("32Mi")
     ttl: Annotated[Duration, Meta(description="Longest age of an answer.")] = seconds("1m")
 
 
@@ -218,6 +217,9 @@ class Trial(Base, frozen=True, kw_only=True):
     timeout: Annotated[Duration, Meta(description="The trial fails after this time.")] = seconds("10m")
 
 
+MIN_DURATION = seconds("2m")
+
+
 class Step(Base, frozen=True, kw_only=True):
     """One stage of a canary."""
 
@@ -226,7 +228,7 @@ class Step(Base, frozen=True, kw_only=True):
     ]
     min_duration: Annotated[
         Duration, Meta(description="Observed time before the next step; time without metrics doesn't count.")
-    ] = seconds("2m")
+    ] = MIN_DURATION
     min_requests: Annotated[
         int, Meta(description="Requests answered by the candidate before the next step.", ge=0, le=1_000_000_000)
     ] = 100

@@ -1,14 +1,15 @@
-"""Values as users write them: durations (`1h30m`), ratios (`2%`) and how they are parsed, once, at the edge.
+"""Values as users write them: durations (`1h30m`), ratios (`2%`), quantities (`500m`, `2`) and how they are parsed.
 
-Both are subclasses of what the inside works with, so that nothing has to be unpacked: a Duration is a timedelta,
-a Ratio is a float (2% is 0.02). Floats and bare numbers don't exist in the resource.
+All are subclasses of what the inside works with, so that nothing has to be unpacked: a Duration is a timedelta, a
+Ratio is a float (2% is 0.02), the others are text. Where a whole number can mean only one thing (`cpu: 2`,
+`version: 7`) it needs no quotes, as in every pod template; floats don't exist in the resource.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar, Self
 
 DURATION_PATTERN = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 RATIO_PATTERN = r"^[0-9]{1,4}(\.[0-9]{1,6})?%$"
@@ -55,6 +56,47 @@ class Ratio(float):
         return f"{float(self) * 100:.6f}".rstrip("0").rstrip(".") + "%"
 
 
+class Word(str):
+    """Text of a fixed form that may be written as a whole number as well; both are the same value."""
+
+    PATTERN: ClassVar[str]
+    MAX_LENGTH: ClassVar[int]
+    MAX_NUMBER: ClassVar[int] = 10**12 - 1
+    FORM: ClassVar[str]
+
+    @classmethod
+    def parse(cls, value: str | int) -> Self:
+        """Raises ValueError for anything but this form."""
+        text = str(value)
+        if isinstance(value, bool) or len(text) > cls.MAX_LENGTH or not re.fullmatch(cls.PATTERN, text):
+            raise ValueError(f"must be {cls.FORM}, not {value!r}")
+        return cls(text)
+
+
+class Size(Word):
+    """Bytes as a Kubernetes quantity."""
+
+    PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,6})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"
+    MAX_LENGTH = 24
+    FORM = "a size in bytes like 64Mi or 1G"
+
+
+class Quantity(Word):
+    """CPU or memory as a Kubernetes quantity."""
+
+    PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+    MAX_LENGTH = 24
+    FORM = "a quantity like 500m, 2 or 512Mi"
+
+
+class Label(Word):
+    """A label for people, of the form of a Kubernetes label's value."""
+
+    PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+    MAX_LENGTH = 63
+    FORM = "letters, digits, hyphens, dots and underscores, at most 63"
+
+
 def decode_hook(kind: type, value: Any) -> Any:
     """For msgspec: parses our own value types.
 
@@ -66,12 +108,16 @@ def decode_hook(kind: type, value: Any) -> Any:
         if not isinstance(value, str):
             raise ValueError(f"must be text, not {type(value).__name__}")
         return kind.parse(value)
+    if issubclass(kind, Word):
+        if not isinstance(value, str | int):
+            raise ValueError(f"must be text or a whole number, not {type(value).__name__}")
+        return kind.parse(value)
     raise NotImplementedError(kind)
 
 
 def encode_hook(value: Any) -> Any:
     """For msgspec: writes our own value types as users write them."""
-    if isinstance(value, Duration | Ratio):
+    if isinstance(value, Duration | Ratio | Word):
         return str(value)
     raise NotImplementedError(type(value))
 
@@ -93,5 +139,5 @@ def quantity(text: str) -> int:
     """A Kubernetes quantity of bytes as a whole number. Raises ValueError when it isn't one."""
     parts = re.match(r"^([0-9]+(?:\.[0-9]+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?$", text)
     if parts is None:
-        raise ValueError(f"must be a size in bytes like 64Mi or 1G, not {text!r}")
+        raise ValueError(f"must be {Size.FORM}, not {text!r}")
     return int(float(parts[1]) * _SUFFIX[parts[2] or ""])

@@ -62,7 +62,9 @@ def _sections(path: str, schema: Schema) -> Iterator[str]:
 def _row(path: str, name: str, member: Schema, *, required: bool) -> str:
     # A default of status only stands until the operator first looks: not one a reader would miss.
     default = "required" if required and path.startswith("spec") else _default(member)
-    own = [] if member["type"] == "object" else member.get("x-kubernetes-validations", [])  # an object has its section
+    own = (
+        [] if member.get("type") == "object" else member.get("x-kubernetes-validations", [])
+    )  # an object has its section
     rules = " ".join(f"{rule['message']}." for rule in own)
     target, inner = _inner(f"{path}.{name}", member)
     kind = f"[{_type(member)}](#{_anchor(target)})" if inner else _type(member)
@@ -79,7 +81,7 @@ def _default(member: Schema) -> str:
 def _type(member: Schema) -> str:
     if "enum" in member:
         return " \\| ".join(f"`{value}`" for value in member["enum"])
-    match member["type"]:
+    match member.get("type", "string"):
         case "array":
             return f"list of {_range(member.get('minItems', 0), member['maxItems'])} {_type(member['items'])}s"
         case "integer":
@@ -97,6 +99,8 @@ def _text(member: Schema) -> str:
         return "percentage"
     if "Ki" in pattern:
         return "quantity"
+    if member.get("x-kubernetes-int-or-string"):
+        return f"text or a whole number, at most {member['maxLength']}"
     return "time" if member.get("format") == "date-time" else f"text, at most {member['maxLength']}"
 
 
@@ -106,9 +110,9 @@ def _range(low: int, high: int) -> str:
 
 def _inner(path: str, member: Schema) -> tuple[str, Schema | None]:
     """Where an object's own table is, for objects and lists of objects."""
-    if member["type"] == "object":
+    if member.get("type") == "object":
         return path, member
-    if member["type"] == "array" and member["items"]["type"] == "object":
+    if member.get("type") == "array" and member["items"].get("type") == "object":
         return f"{path}[]", member["items"]
     return path, None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from seatrial.api import spec
+from seatrial.api import spec, values
 
 from . import artifacts, names, revision
 
@@ -123,6 +123,6 @@ def _container(command: str, content: revision.Content) -> Object:
 
 
 def _resources(resources: spec.Resources) -> Object:
-    plain: Object = msgspec.to_builtins(resources)
+    plain: Object = msgspec.to_builtins(resources, enc_hook=values.encode_hook)
     named = {kind: {key: value for key, value in amounts.items() if value} for kind, amounts in plain.items()}
     return {kind: amounts for kind, amounts in named.items() if amounts}
