@@ -12,8 +12,9 @@ import pytest
 import yaml
 from tests.cluster.harness import apiserver, errors, paths
 from tests.contract import established
+from tests.unit.rollout import placed
 
-from seatrial.api import crd, rules, spec, status, values
+from seatrial.api import crd, rules, schema, spec, status, values
 from seatrial.rollout import revision
 
 pytestmark = pytest.mark.apiserver
@@ -40,6 +41,10 @@ REFUSED = {
     "maxBodyBytes must be": {"serving": {"limits": {"maxBodyBytes": "2Gi"}}},
     "cache.maxBytes must be": {"serving": {"cache": {"maxBytes": "1Ki"}}},
     "cache.ttl must be": {"serving": {"cache": {"ttl": "25h"}}},
+    "podLabels must not have": {"serving": {"podLabels": {"seatrial.dev/revision": "a"}}},
+    "podAnnotations must not have": {"serving": {"podAnnotations": {"seatrial.dev/config": "{}"}}},
+    "tolerations[] must have": {"serving": {"tolerations": [{"value": "gpu"}]}},
+    "terminationGracePeriod must be": {"serving": {"terminationGracePeriod": "2h"}},
     "trial.timeout must be": {"trial": {"timeout": "25h"}},
     "must have strictly increasing weights": {"rollout": {"steps": [{"weight": 50}, {"weight": 50}]}},
     "minDuration must be": {"rollout": {"steps": [{"weight": 50, "minDuration": "0s"}]}},
@@ -115,6 +120,13 @@ def test_the_smallest_object_gets_the_defaults_of_the_types(api: apiserver.ApiSe
     stored = create(api, manifest("smallest"))["spec"]
     decoded = msgspec.convert(stored, spec.Spec, dec_hook=values.decode_hook)
     assert decoded == spec.Spec(model=spec.Model(**MODEL))
+
+
+def test_everything_that_places_pods_is_stored_and_read_back(api: apiserver.ApiServer) -> None:
+    serving = schema.sparse(placed.EVERYTHING)
+    stored = create(api, manifest("placed", serving=serving))["spec"]
+    assert {name: stored["serving"][name] for name in serving} == serving
+    assert msgspec.convert(stored, spec.Spec, dec_hook=values.decode_hook).serving == placed.EVERYTHING
 
 
 def test_a_list_is_stored_as_it_was_written(api: apiserver.ApiServer) -> None:

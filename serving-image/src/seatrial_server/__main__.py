@@ -3,7 +3,7 @@
     fetch    artifact -> work/package          init container
     prepare  work/package -> work/prepared     init container
     serve    work/prepared, or a model file    the pod's main container, or a laptop
-    trial    fetch + prepare + tests           the Job; its last line is the report
+    trial    (fetch +) prepare + tests         the Job; its last line is the report
 
 Exit code 0: done (for `trial`: a verdict exists, also a refusal). 1: failed, with the cause in the termination message.
 """
@@ -34,13 +34,15 @@ def main() -> None:
 @main.command()
 @_CONFIG
 @_WORK
-def fetch(config_path: Path, work: Path) -> None:
+@click.option("--for-trial", is_flag=True, help="leave a refusal to `trial --fetched`, which reports it")
+def fetch(config_path: Path, work: Path, *, for_trial: bool) -> None:
     """Download and verify the artifact."""
     from seatrial_server.model import stages  # keeps each step's imports to what it needs
+    from seatrial_server.trial import fetching
 
     logs.configure()
     try:
-        stages.fetch_package(config.load(config_path), work)
+        (fetching.fetch if for_trial else stages.fetch_package)(config.load(config_path), work)
     except errors.ServerError as error:
         _fail(error)
 
@@ -64,14 +66,15 @@ def prepare(config_path: Path, work: Path) -> None:
 @main.command()
 @_CONFIG
 @_WORK
-def trial(config_path: Path, work: Path) -> None:
+@click.option("--fetched", is_flag=True, help="`fetch --for-trial` has filled the work folder")
+def trial(config_path: Path, work: Path, *, fetched: bool) -> None:
     """Fetch, prepare and test; report on the last line."""
     from seatrial_server.trial import report
     from seatrial_server.trial import run as running
 
     logs.configure()
     try:
-        line = report.encode(running.run(config.load(config_path), work))
+        line = report.encode(running.run(config.load(config_path), work, fetched=fetched))
     except (errors.ServerError, OSError) as error:
         _fail(error)
     sys.stdout.flush()

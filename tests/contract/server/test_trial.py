@@ -57,10 +57,10 @@ class Bench:
             "quantization": ANY_SPEED,
         }
 
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         self.config.write_text(json.dumps(self.document))
         return subprocess.run(
-            [sys.executable, "-m", "seatrial_server", command, "--config", self.config, "--work", self.work],
+            [sys.executable, "-m", "seatrial_server", *command, "--config", self.config, "--work", self.work],
             capture_output=True,
             text=True,
             check=False,
@@ -68,8 +68,8 @@ class Bench:
             env={**os.environ, "SEATRIAL_TERMINATION_LOG": str(self.termination), "TMPDIR": str(self.folder)},
         )
 
-    def trial(self) -> dict[str, Any]:
-        finished = self.run("trial")
+    def trial(self, *options: str) -> dict[str, Any]:
+        finished = self.run("trial", *options)
         assert finished.returncode == 0, finished.stderr
         line = finished.stdout.splitlines()[-1]
         assert self.told() == {"sha256": hashlib.sha256(line.encode()).hexdigest()}
@@ -294,3 +294,28 @@ def test_the_examining_process_does_not_inherit_the_credentials(monkeypatch: pyt
     seen = sandbox.call("subprocess:getoutput", {"cmd": "env"})
     assert "PATH=" in str(seen)
     assert "not-to-be-seen" not in str(seen)
+
+
+def test_a_trial_in_two_containers_reports_as_one_would(bench: Bench) -> None:
+    """The first holds the credentials and opens nothing, the second has neither them nor a way to the store."""
+    bench.publish(graphs.linear())
+    whole = bench.trial()
+    assert bench.run("fetch", "--for-trial").returncode == 0
+    (bench.folder / "artifact").unlink()
+    halved = bench.trial("--fetched")
+    assert (whole["outcome"], halved["outcome"]) == ("Passed", "Passed")
+    assert halved["servedSha256"] == whole["servedSha256"]
+
+
+def test_bytes_that_are_refused_are_reported_by_the_second_container(bench: Bench) -> None:
+    bench.publish(graphs.linear())
+    bench.document["model"]["sha256"] = "0" * 64
+    assert bench.run("fetch", "--for-trial").returncode == 0
+    report = bench.trial("--fetched")
+    assert (report["outcome"], report["reason"]) == ("Rejected", "DigestMismatch")
+
+
+def test_a_trial_without_anything_fetched_says_so(bench: Bench) -> None:
+    bench.publish(graphs.linear())
+    assert bench.run("trial", "--fetched").returncode == 1
+    assert "nothing was fetched" in bench.told()["error"]

@@ -382,6 +382,14 @@ def test_the_termination_message_of_a_trial(message, digest, error):
     assert (end.done, end.digest, end.error) == (True, digest, error)
 
 
+def test_a_trial_whose_artifact_could_not_be_fetched_tells_why():
+    """The container that tests the model has not begun then."""
+    told = terminated(1, "Error", '{"error": "store unreachable"}')
+    end = health.ending(pod(container("trial", waiting("PodInitializing")), init=(container("fetch", told),)))
+    assert (end.done, end.error) == (False, "fetch: store unreachable (exit code 1)")
+    assert end.fault is facts.Fault.SURROUNDINGS
+
+
 def test_a_trial_that_waits_tells_why():
     end = health.ending(pod(container("trial", waiting("ErrImagePull", "no such tag"))))
     assert (end.done, end.error) == (False, "trial: ErrImagePull: no such tag")

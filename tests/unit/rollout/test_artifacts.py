@@ -59,11 +59,24 @@ def test_only_the_fetching_containers_see_the_claim_and_cannot_write_to_it() -> 
     assert {"name": "SEATRIAL_CLAIM", "value": "/claim"} in serving["fetch"]["env"]
 
 
-def test_the_trial_gets_both() -> None:
+def test_of_the_trial_too_only_the_fetching_container_gets_both() -> None:
+    """The container that opens a model nobody has seen before holds no credentials."""
     trial = templates.trial("churn", record(at("pvc://shared-models/1.onnx", secret="store")), config="{}")
-    (container,) = trial["spec"]["containers"]
-    assert container["envFrom"] == [{"secretRef": {"name": "store"}}]
-    assert container["volumeMounts"][-1]["name"] == trial["spec"]["volumes"][-1]["name"] == "claim"
+    parts = containers(trial)
+    assert {name: one.get("envFrom") for name, one in parts.items()} == {
+        "fetch": [{"secretRef": {"name": "store"}}],
+        "trial": None,
+    }
+    mounts = {name: [mount["name"] for mount in one["volumeMounts"]] for name, one in parts.items()}
+    assert mounts == {"fetch": ["config", "work", "claim"], "trial": ["config", "work"]}
+    assert trial["spec"]["volumes"][-1]["name"] == "claim"
+    assert trial["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_trial_works_on_what_was_fetched() -> None:
+    parts = containers(templates.trial("churn", record(at("https://models/churn.onnx")), config="{}"))
+    assert (parts["fetch"]["args"][0], parts["fetch"]["args"][-1]) == ("fetch", "--for-trial")
+    assert (parts["trial"]["args"][0], parts["trial"]["args"][-1]) == ("trial", "--fetched")
 
 
 def test_without_them_the_template_has_no_trace_of_them() -> None:

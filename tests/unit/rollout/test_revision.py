@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.rollout import build
 
-from seatrial.api import spec
+from seatrial.api import placement, spec
 from seatrial.api.status import Status
 from seatrial.api.values import Duration, Ratio
 from seatrial.control import reading
@@ -55,6 +55,12 @@ def recorded(content: revision.Content, number: int) -> revision.Record:
             changed("serving", fallback=spec.Fallback(mode=spec.FallbackMode.STATIC)), "p4pg46w4f7", id="fallback"
         ),
         pytest.param(changed("serving", image="registry/own@sha256:ab"), "d5tzgwxg4d", id="image"),
+        pytest.param(changed("serving", node_selector={"disk": "ssd", "arch": "arm64"}), "v82w7twgx8", id="node"),
+        pytest.param(
+            changed("serving", tolerations=(placement.Toleration(key="gpu"),), priority_class_name="high"),
+            "t2gdh77ph4",
+            id="tolerations and priority",
+        ),
     ],
 )
 def test_the_name_of_a_content_is_pinned(wish, name):

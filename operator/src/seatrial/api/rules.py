@@ -51,6 +51,17 @@ def _size(field: str, low: str, high: str) -> Rule:
     )
 
 
+def _not_ours(field: str) -> Rule:
+    """Services and counters find the pods by these keys."""
+    ours = ("seatrial.dev/", "app.kubernetes.io/managed-by", "app.kubernetes.io/component")
+    each = " && ".join(f"!key.startsWith('{one}')" for one in ours)
+    return Rule(
+        field,
+        f"self.all(key, {each})",
+        f"{field} must not have the operator's own keys: {', '.join(ours)}",
+    )
+
+
 def _requests_fit(resource: str) -> Rule:
     """Else the API server refuses the pods, far from the place where the mistake was made."""
     parts = ("self.requests", "self.limits", f"self.requests.{resource}", f"self.limits.{resource}")
@@ -92,6 +103,15 @@ RULES = (
     _size("spec.serving.limits.maxBodyBytes", "1Ki", "1Gi"),
     _size("spec.serving.cache.maxBytes", "64Ki", "16Gi"),
     _duration("spec.serving.cache.ttl", "1s", "24h"),
+    _not_ours("spec.serving.podLabels"),
+    _not_ours("spec.serving.podAnnotations"),
+    Rule(
+        "spec.serving.tolerations[]",
+        "has(self.key) ? !(has(self.operator) && self.operator == 'Exists' && has(self.value)) : "
+        "has(self.operator) && self.operator == 'Exists' && !has(self.value)",
+        "spec.serving.tolerations[] must have a key or operator: Exists, and no value with Exists",
+    ),
+    _duration("spec.serving.terminationGracePeriod", "1s", "1h"),
     _duration("spec.trial.timeout", "1s", "24h"),
     Rule(
         "spec.rollout.steps",

@@ -80,7 +80,7 @@ def structure(kind: type[msgspec.Struct], *, path: str, defaults: bool) -> Schem
     """The schema of a Struct at a path, rules included; with or without the members' defaults.
 
     Raises:
-        TypeError: a member's type has no place in the resource, such as a float or a map.
+        TypeError: a member's type has no place in the resource, such as a float or a map without a bound.
     """
     return _schema(msgspec.inspect.type_info(kind), path=path, defaults=defaults)
 
@@ -102,6 +102,9 @@ def _plain(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
             items = _schema(kind.item_type, path=f"{path}[]", defaults=False)
             bounds = _bounds(minItems=kind.min_length, maxItems=kind.max_length)
             return {"type": "array", "x-kubernetes-list-type": "atomic", **bounds, "items": items}
+        case msgspec.inspect.DictType() if kind.max_length is not None:
+            texts = _schema(kind.value_type, path=f"{path}{{}}", defaults=False)
+            return {"type": "object", "maxProperties": kind.max_length, "additionalProperties": texts}
         case msgspec.inspect.StrType():
             bounds = _bounds(minLength=kind.min_length, maxLength=kind.max_length, pattern=kind.pattern)
             return {"type": "string", **bounds}

@@ -9,13 +9,14 @@ from __future__ import annotations
 import enum
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
+from .base import Base, Name
+from .base import SecretReference as SecretReference
+from .placement import Placement
 from .values import Duration, Label, Quantity, Ratio, Size
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
-Name = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
 def seconds(text: str) -> Duration:
@@ -24,23 +25,6 @@ def seconds(text: str) -> Duration:
 
 def percent(text: str) -> Ratio:
     return Ratio.parse(text)
-
-
-class Base(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Immutable, keyword-only, camelCase on the wire."""
-
-
-class SecretReference(Base, frozen=True, kw_only=True):
-    """A Secret in the namespace of the object."""
-
-    name: Annotated[
-        str,
-        Meta(
-            description="metadata.name of the Secret.",
-            pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-            max_length=253,
-        ),
-    ]
 
 
 class Model(Base, frozen=True, kw_only=True):
@@ -188,7 +172,7 @@ class Fallback(Base, frozen=True, kw_only=True):
     ] = FallbackMode.NONE
 
 
-class Serving(Base, frozen=True, kw_only=True):
+class Serving(Placement, frozen=True, kw_only=True, omit_defaults=False):
     """The pods that serve a version. Changing anything here makes a new revision, hence a rollout."""
 
     image: (
@@ -197,7 +181,7 @@ class Serving(Base, frozen=True, kw_only=True):
             Meta(
                 description=(
                     "Serving image. Default: the operator's own at the time a version is first seen; an operator "
-                    "upgrade changes no running version."
+                    "upgrade changes no running version. Must be one that the operator's --serving-image-allow lists."
                 ),
                 pattern="^[^ ]+$",
                 max_length=512,

@@ -84,6 +84,8 @@ def _type(member: Schema) -> str:
     match member.get("type", "string"):
         case "array":
             return f"list of {_range(member.get('minItems', 0), member['maxItems'])} {_type(member['items'])}s"
+        case "object" if "additionalProperties" in member:
+            return f"map of at most {member['maxProperties']} texts"
         case "integer":
             return f"integer, {_range(member['minimum'], member['maximum'])}"
         case "string":
@@ -110,7 +112,7 @@ def _range(low: int, high: int) -> str:
 
 def _inner(path: str, member: Schema) -> tuple[str, Schema | None]:
     """Where an object's own table is, for objects and lists of objects."""
-    if member.get("type") == "object":
+    if "properties" in member:
         return path, member
     if member.get("type") == "array" and member["items"].get("type") == "object":
         return f"{path}[]", member["items"]

@@ -30,6 +30,11 @@ def of_evidence(name: str, revision: str) -> str:
     return f"{name}-{revision}-evidence"
 
 
+def selector(name: str, revision: str) -> dict[str, str]:
+    """Labels that select the serving pods of one revision."""
+    return {DEPLOYMENT: name, REVISION: revision, COMPONENT: SERVER}
+
+
 def labels(name: str, revision: str | None = None) -> dict[str, str]:
     """Labels that every child carries."""
     common = {MANAGED_BY: MANAGER, DEPLOYMENT: name}

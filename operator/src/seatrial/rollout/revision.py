@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from seatrial.api import spec, values
+from seatrial.api import placement, spec, values
 
 SCHEMA = 1
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels, no look-alikes: what Kubernetes uses for generated names
@@ -32,6 +32,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     limits: spec.Limits
     cache: spec.Cache | None = None
     fallback: spec.Fallback | None = None
+    placement: placement.Placement | None = None
     image: str
 
     @property
@@ -87,6 +88,7 @@ def wanted(wish: spec.Spec, *, name: str, default_image: str, known: Iterable[Re
             limits=wish.serving.limits,
             cache=wish.serving.cache,
             fallback=None if wish.serving.fallback == spec.Fallback() else wish.serving.fallback,
+            placement=wish.serving.placement,
             image=image,
         )
 

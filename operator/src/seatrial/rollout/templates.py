@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from seatrial.api import spec, values
+from seatrial.api import placement, spec, values
 
-from . import artifacts, names, revision
+from . import artifacts, names, placing, revision
 
 Object = dict[str, Any]
 
@@ -20,6 +20,11 @@ CONFIG = "/etc/seatrial"
 USER = 65532
 CONFIG_ANNOTATION = "seatrial.dev/config"
 GRACE_SECONDS = 30
+LOADING_SECONDS = 3600
+
+# A mesh's proxy never ends, and with it the trial's pod; the trial needs no mesh, its traffic is one download.
+NO_SIDECAR_LABELS = {"sidecar.istio.io/inject": "false", "kuma.io/sidecar-injection": "disabled"}
+NO_SIDECAR_ANNOTATIONS = {"linkerd.io/inject": "disabled", "consul.hashicorp.com/connect-inject": "false"}
 
 
 def server(name: str, content: revision.Content, *, artifact: artifacts.Artifact) -> Object:
@@ -28,62 +33,71 @@ def server(name: str, content: revision.Content, *, artifact: artifacts.Artifact
     The names of its objects follow from the content's revision, so the template holds no moving part.
     """
     config = {"name": "config", "configMap": {"name": names.of_revision(name, content.revision)}}
+    scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": str(names.METRICS_PORT)}
+    wish = content.placement or placement.Placement()
     return {
         "metadata": {
-            "labels": {**names.labels(name, content.revision), names.COMPONENT: names.SERVER},
-            "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": str(names.METRICS_PORT)},
+            "labels": {**(wish.pod_labels or {}), **_labels(name, content, names.SERVER)},
+            "annotations": {**scraped, **(wish.pod_annotations or {})},
         },
         "spec": {
             **_pod(config, artifact),
             "terminationGracePeriodSeconds": GRACE_SECONDS,
+            **placing.fields(wish, counted=names.selector(name, content.revision)),
             "initContainers": [artifact.fetching(_container("fetch", content)), _container("prepare", content)],
-            "containers": [
-                {
-                    **_container("serve", content),
-                    "name": "server",
-                    "ports": [
-                        {"name": "http", "containerPort": names.REST_PORT},
-                        {"name": "grpc", "containerPort": names.GRPC_PORT},
-                        {"name": "metrics", "containerPort": names.METRICS_PORT},
-                    ],
-                    "readinessProbe": {
-                        "httpGet": {"path": "/v2/health/ready", "port": "http"},
-                        "periodSeconds": 2,
-                        "timeoutSeconds": 2,
-                    },
-                    "livenessProbe": {
-                        "httpGet": {"path": "/healthz", "port": "metrics"},
-                        "initialDelaySeconds": 10,
-                        "periodSeconds": 10,
-                        "timeoutSeconds": 5,
-                    },
-                }
-            ],
+            "containers": [{**_container("serve", content), "name": "server", "ports": _ports(), **_probes()}],
         },
     }
 
 
 def trial(name: str, record: revision.Record, *, config: str) -> Object:
-    """Template of the trial's pod. Its configuration is an annotation: there is no ConfigMap before a passed trial."""
+    """Template of the trial's pod. Its configuration is an annotation: there is no ConfigMap before a passed trial.
+
+    As in a serving pod, the container that opens the model has no way to the store and none of its credentials.
+    """
     content, artifact = record.content, artifacts.Artifact(record.uri, record.secret)
-    volume = {
-        "name": "config",
-        "downwardAPI": {
-            "items": [
-                {"path": "config.json", "fieldRef": {"fieldPath": f"metadata.annotations['{CONFIG_ANNOTATION}']"}}
-            ]
-        },
-    }
+    wish = content.placement or placement.Placement()
+    fetch, test = _container("fetch", content), _container("trial", content)
     return {
         "metadata": {
-            "labels": {**names.labels(name, content.revision), names.COMPONENT: names.TRIAL},
-            "annotations": {CONFIG_ANNOTATION: config},
+            "labels": {**(wish.pod_labels or {}), **NO_SIDECAR_LABELS, **_labels(name, content, names.TRIAL)},
+            "annotations": {**(wish.pod_annotations or {}), **NO_SIDECAR_ANNOTATIONS, CONFIG_ANNOTATION: config},
         },
         "spec": {
-            **_pod(volume, artifact),
+            **_pod(_own_configuration(), artifact),
             "restartPolicy": "Never",
-            "containers": [artifact.fetching(_container("trial", content))],
+            **placing.fields(wish, counted=None),
+            "initContainers": [artifact.fetching({**fetch, "args": [*fetch["args"], "--for-trial"]})],
+            "containers": [{**test, "args": [*test["args"], "--fetched"]}],
         },
+    }
+
+
+def _labels(name: str, content: revision.Content, component: str) -> dict[str, str]:
+    return {**names.labels(name, content.revision), names.COMPONENT: component}
+
+
+def _own_configuration() -> Object:
+    field = {"fieldPath": f"metadata.annotations['{CONFIG_ANNOTATION}']"}
+    return {"name": "config", "downwardAPI": {"items": [{"path": "config.json", "fieldRef": field}]}}
+
+
+def _ports() -> list[Object]:
+    ports = {"http": names.REST_PORT, "grpc": names.GRPC_PORT, "metrics": names.METRICS_PORT}
+    return [{"name": name, "containerPort": port} for name, port in ports.items()]
+
+
+def _probes() -> Object:
+    """A model may load for as long as the rollout's startTimeout waits; only then is silence a fault."""
+    alive = {"httpGet": {"path": "/healthz", "port": "metrics"}}
+    return {
+        "startupProbe": {**alive, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": LOADING_SECONDS},
+        "readinessProbe": {
+            "httpGet": {"path": "/v2/health/ready", "port": "http"},
+            "periodSeconds": 2,
+            "timeoutSeconds": 2,
+        },
+        "livenessProbe": {**alive, "periodSeconds": 10, "timeoutSeconds": 5},
     }
 
 

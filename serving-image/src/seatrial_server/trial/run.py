@@ -12,14 +12,15 @@ import msgspec
 
 from seatrial_server import config, errors, sandbox
 from seatrial_server.model import manifest, prepare, session
-from seatrial_server.model import stages as model_stages
-from seatrial_server.trial import report
+from seatrial_server.trial import fetching, report
 
 
-def run(settings: config.Config, work: Path) -> report.Report:
-    """The verdict on one model version."""
+def run(settings: config.Config, work: Path, *, fetched: bool = False) -> report.Report:
+    """The verdict on one model version; `fetched`: another container has run `fetching.fetch` on this folder."""
     try:
-        model_stages.fetch_package(settings, work)
+        if not fetched:
+            fetching.fetch(settings, work)
+        fetching.check(work)
         prepared = prepare.run(settings, work)
     except errors.Rejected as error:
         return _rejected(error, settings)

@@ -43,7 +43,7 @@ def of(snapshot: facts.Snapshot, revision: str, count: int) -> Iterator[Object]:
     if record is None:
         return
     owner = snapshot.owner
-    selector = {names.DEPLOYMENT: owner.name, names.REVISION: revision, names.COMPONENT: names.SERVER}
+    selector = names.selector(owner.name, revision)
     yield {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

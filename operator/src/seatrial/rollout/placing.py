@@ -1,0 +1,48 @@
+"""`spec.serving`'s placement as fields of a pod: node, priority, account, secrets to pull with. Pure.
+
+Labels and annotations are the template's matter; nothing here reaches a container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from seatrial.api import placement
+
+Object = dict[str, Any]
+
+
+def fields(wish: placement.Placement, *, counted: Mapping[str, str] | None) -> Object:
+    """Fields of the pod's spec, those alone that were asked for.
+
+    `counted` are the labels of the pods that a spread counts; None for a pod that is alone.
+    """
+    grace = wish.termination_grace_period
+    asked = {
+        "nodeSelector": wish.node_selector,
+        "tolerations": [_plain(one) for one in wish.tolerations or ()],
+        "topologySpreadConstraints": [_spread(one, counted) for one in wish.topology_spread_constraints or ()]
+        if counted
+        else None,
+        "serviceAccountName": wish.service_account_name,
+        "imagePullSecrets": [_plain(one) for one in wish.image_pull_secrets or ()],
+        "priorityClassName": wish.priority_class_name,
+        "terminationGracePeriodSeconds": max(1, round(grace.total_seconds())) if grace is not None else None,
+    }
+    return {name: value for name, value in asked.items() if value}
+
+
+def _spread(one: placement.Spread, counted: Mapping[str, str]) -> Object:
+    return {
+        "topologyKey": one.topology_key,
+        "maxSkew": one.max_skew,
+        "whenUnsatisfiable": one.when_unsatisfiable,
+        "labelSelector": {"matchLabels": dict(counted)},
+    }
+
+
+def _plain(one: msgspec.Struct) -> Object:
+    return dict(msgspec.to_builtins(one))
