@@ -19,7 +19,9 @@ def build(parts: operator.Parts) -> workers.Reconcile:
         events=parts.events,
         telemetry=parts.telemetry,
         operator=facts.Operator(
-            serving_image=parts.settings.serving_image, scrape_interval=parts.settings.scrape_interval
+            serving_image=parts.settings.serving_image,
+            serving_images=parts.settings.serving_images,
+            scrape_interval=parts.settings.scrape_interval,
         ),
     ).reconcile
 
@@ -27,6 +29,9 @@ def build(parts: operator.Parts) -> workers.Reconcile:
 @click.command(context_settings={"show_default": True, "max_content_width": 120})
 @click.option("--serving-image", envvar="SEATRIAL_SERVING_IMAGE", show_envvar=True, default="",
               help="Image that fetches, tries and serves models.")  # fmt: skip
+@click.option("--serving-image-allow", envvar="SEATRIAL_SERVING_IMAGE_ALLOW", show_envvar=True, default="",
+              help="Registries and repositories that spec.serving.image may name, separated by commas, besides the "
+                   "repository of --serving-image.")  # fmt: skip
 @click.option("--prometheus-url", envvar="SEATRIAL_PROMETHEUS_URL", show_envvar=True, default="",
               help="Prometheus for objects that name none, like http://prometheus:9090.")  # fmt: skip
 @click.option("--scrape-interval", envvar="SEATRIAL_SCRAPE_INTERVAL", show_envvar=True, default="15s",
@@ -37,6 +42,8 @@ def build(parts: operator.Parts) -> workers.Reconcile:
               help="This replica's name in the leader election.", show_default="host name")  # fmt: skip
 @click.option("--pod-namespace", envvar="POD_NAMESPACE", show_envvar=True, default="",
               help="Namespace of the leader's lease.")  # fmt: skip
+@click.option("--lease-name", envvar="SEATRIAL_LEASE_NAME", show_envvar=True, default=settings.LEASE,
+              help="Name of that lease; replicas of one installation share it.")  # fmt: skip
 @click.option("--workers", envvar="SEATRIAL_WORKERS", show_envvar=True, default=4, type=click.IntRange(2, 64),
               help="ModelDeployments looked at at the same time; one worker is kept for rollouts.")  # fmt: skip
 @click.option("--probe-port", envvar="SEATRIAL_PROBE_PORT", show_envvar=True, default=8080,

@@ -86,6 +86,16 @@ async def test_a_spec_that_cannot_be_read_stalls_and_leaves_stable_alone():
     await cluster.until_serving("1")
 
 
+async def test_an_image_that_is_not_allowed_stalls_before_any_pod_runs_it():
+    cluster = await installed()
+    before = cluster.children(), cluster.status["stable"]
+    cluster.want({**spec("2"), "serving": {"image": "evil.example.com/serving:1"}})
+    await cluster.step()
+    assert cluster.condition("Stalled")[:2] == ("True", "InvalidSpec")
+    assert "spec.serving.image 'evil.example.com/serving:1' is not allowed" in cluster.condition("Ready")[2]
+    assert (cluster.children(), cluster.status["stable"]) == before
+
+
 @pytest.mark.parametrize("kind", ["ControllerRevision", "Job", "ConfigMap", "Deployment"])
 async def test_a_refused_child_stalls_with_the_apis_words_once_and_recovers(kind):
     cluster = await installed()

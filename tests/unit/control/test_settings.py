@@ -29,6 +29,13 @@ def test_good_settings_are_typed() -> None:
     assert parsed.scrape_interval == Duration(seconds=15)
 
 
+def test_images_and_lease_have_defaults_of_one_installation() -> None:
+    parsed = settings.parse(**GOOD)
+    assert (parsed.serving_images, parsed.lease_name) == ((), settings.LEASE)
+    parsed = settings.parse(**GOOD, serving_image_allow="registry.example.com, other.example.com/team", lease_name="a")
+    assert (parsed.serving_images, parsed.lease_name) == (("registry.example.com", "other.example.com/team"), "a")
+
+
 def test_no_namespaces_are_all_of_them_and_no_prometheus_is_fine() -> None:
     parsed = settings.parse(**{**GOOD, "namespaces": "", "prometheus_url": ""})
     assert (parsed.namespaces, parsed.prometheus_url) == ((), "")
@@ -44,6 +51,11 @@ def test_no_namespaces_are_all_of_them_and_no_prometheus_is_fine() -> None:
         ({"prometheus_url": "http://["}, "SEATRIAL_PROMETHEUS_URL must be like"),
         ({"scrape_interval": "15"}, "SEATRIAL_SCRAPE_INTERVAL must be a duration"),
         ({"scrape_interval": "0s"}, "SEATRIAL_SCRAPE_INTERVAL must be more"),
+        (
+            {"serving_image_allow": "registry.example.com,two words"},
+            "SEATRIAL_SERVING_IMAGE_ALLOW: 'two words' is no registry",
+        ),
+        ({"lease_name": "Lease"}, "SEATRIAL_LEASE_NAME must be"),
         ({"namespaces": "shop,Lab"}, "'Lab' is not the name of a namespace"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -18,7 +18,7 @@ from seatrial.api.status import Commands, Status
 from seatrial.cluster import access, errors
 from seatrial.control import health, queue, reading
 from seatrial.prometheus import errors as prometheus_errors
-from seatrial.rollout import children, facts, looking, names, report, revision
+from seatrial.rollout import allowed, children, facts, looking, names, report, revision
 from seatrial.rollout import notes as notes_
 
 _LOG = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Observer:
         observed, pods, slices = await self._world(owner)
         of_kind = {kind: [one for one in observed if one["kind"] == kind] for kind in CHILDREN}
         notes = {reading.revision_of(one): reading.notes(one) for one in of_kind["ControllerRevision"]}
-        wish, unreadable = _spec(raw, notes.values())
+        wish, unreadable = _spec(raw, notes.values(), self._operator)
         records = {one.revision: one for one in map(reading.record, of_kind["ControllerRevision"])}
         content = revision.wanted(
             wish, name=owner.name, default_image=self._operator.serving_image, known=records.values()
@@ -215,10 +215,13 @@ def controlled_by(child: Mapping[str, Any], uid: str) -> bool:
     return any(one.get("uid") == uid for one in child["metadata"].get("ownerReferences", ()))
 
 
-def _spec(raw: Mapping[str, Any], known: Iterable[notes_.Notes]) -> tuple[Spec, str]:
-    """The spec on the object; else the last one that could be read, and why this one can't."""
+def _spec(raw: Mapping[str, Any], known: Iterable[notes_.Notes], operator: facts.Operator) -> tuple[Spec, str]:
+    """The spec on the object; else the last one that could be followed, and why this one can't."""
     try:
-        return msgspec.convert(raw["spec"], Spec, dec_hook=values.decode_hook), ""
+        wish = msgspec.convert(raw["spec"], Spec, dec_hook=values.decode_hook)
+        unreadable = allowed.refusal(wish.serving.image, own=operator.serving_image, allow=operator.serving_images)
+        if not unreadable:
+            return wish, ""
     except (msgspec.ValidationError, KeyError) as error:
         unreadable = f"spec: {error}"
     kept = [one.spec for one in known if one.spec is not None]

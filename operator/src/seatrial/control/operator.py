@@ -109,7 +109,7 @@ class Replica:
         self._lease = lease.Lease(
             parts.cluster,
             namespace=parts.settings.pod_namespace,
-            name=settings_.LEASE,
+            name=parts.settings.lease_name,
             identity=parts.settings.pod_name,
         )
         self._workers = workers.Workers(

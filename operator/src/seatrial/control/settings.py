@@ -11,6 +11,7 @@ import urllib.parse
 import msgspec
 
 from seatrial.api.values import Duration
+from seatrial.rollout import allowed
 
 LEASE = "seatrial-operator"
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -27,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     serving_image: str
     pod_namespace: str
     pod_name: str
+    serving_images: tuple[str, ...] = ()
+    lease_name: str = LEASE
     prometheus_url: str = ""
     scrape_interval: Duration = Duration(seconds=15)
     namespaces: tuple[str, ...] = ()
@@ -48,6 +51,8 @@ def parse(
     probe_port: int,
     metrics_port: int,
     log_level: str,
+    serving_image_allow: str = "",
+    lease_name: str = LEASE,
 ) -> Settings:
     """Raises SettingsError with everything that is wrong."""
     wrong: list[str] = []
@@ -63,6 +68,14 @@ def parse(
         wrong.append(
             f"--prometheus-url / SEATRIAL_PROMETHEUS_URL must be like http://prometheus:9090, not {prometheus_url!r}"
         )
+    images = tuple(part.strip() for part in serving_image_allow.split(",") if part.strip())
+    for image in images:
+        if not allowed.is_entry(image):
+            wrong.append(
+                f"--serving-image-allow / SEATRIAL_SERVING_IMAGE_ALLOW: {image!r} is no registry and no repository"
+            )
+    if not _NAMESPACE.fullmatch(lease_name):
+        wrong.append("--lease-name / SEATRIAL_LEASE_NAME must be lower-case letters, digits and hyphens, at most 63")
     chosen = tuple(part.strip() for part in namespaces.split(",") if part.strip())
     for namespace in chosen:
         if not _NAMESPACE.fullmatch(namespace):
@@ -74,6 +87,8 @@ def parse(
         serving_image=serving_image,
         pod_namespace=pod_namespace,
         pod_name=pod_name,
+        serving_images=images,
+        lease_name=lease_name,
         prometheus_url=prometheus_url,
         scrape_interval=interval,
         namespaces=chosen,

@@ -140,6 +140,7 @@ class Operator(Fact, frozen=True, kw_only=True):
     """Settings of the operator that decisions depend on."""
 
     serving_image: str
+    serving_images: tuple[str, ...] = ()  # what a spec may name besides the repository of serving_image
     scrape_interval: timedelta = timedelta(seconds=15)
 
 
