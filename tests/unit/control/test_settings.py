@@ -44,6 +44,7 @@ def test_no_namespaces_are_all_of_them_and_no_prometheus_is_fine() -> None:
         ({"prometheus_url": "http://["}, "SEATRIAL_PROMETHEUS_URL must be like"),
         ({"scrape_interval": "15"}, "SEATRIAL_SCRAPE_INTERVAL must be a duration"),
         ({"scrape_interval": "0s"}, "SEATRIAL_SCRAPE_INTERVAL must be more"),
+        ({"lease_name": "My Lease"}, "'My Lease' is not the name of an object"),
         ({"namespaces": "shop,Lab"}, "'Lab' is not the name of a namespace"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -14,6 +14,7 @@ from seatrial.api.values import Duration
 
 LEASE = "seatrial-operator"
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LEASE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     probe_port: int = 8080
     metrics_port: int = 9090
     log_level: str = "info"
+    lease_name: str = LEASE
 
 
 def parse(
@@ -48,6 +50,7 @@ def parse(
     probe_port: int,
     metrics_port: int,
     log_level: str,
+    lease_name: str = LEASE,
 ) -> Settings:
     """Raises SettingsError with everything that is wrong."""
     wrong: list[str] = []
@@ -63,6 +66,8 @@ def parse(
         wrong.append(
             f"--prometheus-url / SEATRIAL_PROMETHEUS_URL must be like http://prometheus:9090, not {prometheus_url!r}"
         )
+    if not _LEASE.fullmatch(lease_name):
+        wrong.append(f"--lease-name / SEATRIAL_LEASE_NAME: {lease_name!r} is not the name of an object")
     chosen = tuple(part.strip() for part in namespaces.split(",") if part.strip())
     for namespace in chosen:
         if not _NAMESPACE.fullmatch(namespace):
@@ -81,6 +86,7 @@ def parse(
         probe_port=probe_port,
         metrics_port=metrics_port,
         log_level=log_level,
+        lease_name=lease_name,
     )
 
 
