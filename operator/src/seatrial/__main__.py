@@ -43,7 +43,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
 @click.option("--pod-namespace", envvar="POD_NAMESPACE", show_envvar=True, default="",
               help="Namespace of the leader's lease.")  # fmt: skip
 @click.option("--lease-name", envvar="SEATRIAL_LEASE_NAME", show_envvar=True, default=settings.LEASE,
-              help="Name of that lease; replicas of one installation share it.")  # fmt: skip
+              help="The leader's lease: replicas of one release share it, other releases have their own.")  # fmt: skip
 @click.option("--workers", envvar="SEATRIAL_WORKERS", show_envvar=True, default=4, type=click.IntRange(2, 64),
               help="ModelDeployments looked at at the same time; one worker is kept for rollouts.")  # fmt: skip
 @click.option("--probe-port", envvar="SEATRIAL_PROBE_PORT", show_envvar=True, default=8080,

@@ -55,7 +55,7 @@ def test_no_namespaces_are_all_of_them_and_no_prometheus_is_fine() -> None:
             {"serving_image_allow": "registry.example.com,two words"},
             "SEATRIAL_SERVING_IMAGE_ALLOW: 'two words' is no registry",
         ),
-        ({"lease_name": "Lease"}, "SEATRIAL_LEASE_NAME must be"),
+        ({"lease_name": "My Lease"}, "'My Lease' is not the name of an object"),
         ({"namespaces": "shop,Lab"}, "'Lab' is not the name of a namespace"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -1,4 +1,4 @@
-"""Reads one ModelDeployment and its world into a snapshot: live reads in parallel, then Prometheus if needed."""
+"""Reads one ModelDeployment and its world into a snapshot: from memory, or live before what can't be undone."""
 
 from __future__ import annotations
 
@@ -57,20 +57,24 @@ class Observer:
         self._source = source
         self._operator = operator
 
-    async def read(self, key: queue.Key) -> access.Object | None:
+    async def read(self, key: queue.Key, *, live: bool = False) -> access.Object | None:
         """The object itself; None when it is gone or going: owner references clean up."""
-        raw = await self._cluster.get(api.KIND, key.namespace, key.name)
+        cluster = self._cluster.live if live else self._cluster
+        raw = await cluster.get(api.KIND, key.namespace, key.name)
         return None if raw is None or "deletionTimestamp" in raw["metadata"] else raw
 
-    async def snapshot(self, raw: access.Object) -> facts.Snapshot:
+    async def snapshot(self, raw: access.Object, *, live: bool = False) -> facts.Snapshot:
         """Everything a decision may rest on.
+
+        Args:
+            live: children, pods and endpoints as the API server has them now, whatever the memory says.
 
         Raises:
             InvalidSpec: the spec can't be read, and none that could be is on record.
             ClusterError: a read failed; nothing was decided.
         """
         owner, status = owner_of(raw), status_of(raw)
-        observed, pods, slices = await self._world(owner)
+        observed, pods, slices = await self._world(owner, self._cluster.live if live else self._cluster)
         of_kind = {kind: [one for one in observed if one["kind"] == kind] for kind in CHILDREN}
         notes = {reading.revision_of(one): reading.notes(one) for one in of_kind["ControllerRevision"]}
         wish, unreadable = _spec(raw, notes.values(), self._operator)
@@ -105,12 +109,12 @@ class Observer:
         )
         return msgspec.structs.replace(seen, sight=await self._sight(seen))
 
-    async def _world(self, owner: facts.Owner) -> tuple[list[access.Object], ...]:
+    async def _world(self, owner: facts.Owner, cluster: access.Cluster) -> tuple[list[access.Object], ...]:
         """(children that are ours, pods, endpoint slices): what carries our label but another owner isn't ours."""
         labels = {names.DEPLOYMENT: owner.name}
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._cluster.list(kind, owner.namespace, labels))
+                group.create_task(cluster.list(kind, owner.namespace, labels))
                 for kind in (*CHILDREN, "Pod", "EndpointSlice")
             ]
         *lists, pods, slices = (task.result() for task in tasks)

@@ -15,6 +15,7 @@ from seatrial.rollout import allowed
 
 LEASE = "seatrial-operator"
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LEASE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -74,8 +75,8 @@ def parse(
             wrong.append(
                 f"--serving-image-allow / SEATRIAL_SERVING_IMAGE_ALLOW: {image!r} is no registry and no repository"
             )
-    if not _NAMESPACE.fullmatch(lease_name):
-        wrong.append("--lease-name / SEATRIAL_LEASE_NAME must be lower-case letters, digits and hyphens, at most 63")
+    if not _LEASE.fullmatch(lease_name):
+        wrong.append(f"--lease-name / SEATRIAL_LEASE_NAME: {lease_name!r} is not the name of an object")
     chosen = tuple(part.strip() for part in namespaces.split(",") if part.strip())
     for namespace in chosen:
         if not _NAMESPACE.fullmatch(namespace):
