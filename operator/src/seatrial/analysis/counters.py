@@ -49,6 +49,7 @@ class Series(msgspec.Struct, frozen=True):
     counter: Counter
     label: str
     samples: Sequence[tuple[float, float]]
+    target: str = ""
 
 
 class Pod(msgspec.Struct, frozen=True):

@@ -40,6 +40,8 @@ def pod(raw: Object) -> facts.Pod:
     return facts.Pod(
         name=raw["metadata"]["name"],
         revision=revision_of(raw),
+        uid=raw["metadata"].get("uid", ""),
+        ip=status.get("podIP", ""),
         ready=_condition(raw, "Ready").get("status") == "True",
         leaving="deletionTimestamp" in raw["metadata"],
         started_at=msgspec.convert(status["startTime"], datetime) if "startTime" in status else None,

@@ -1,4 +1,4 @@
-"""Everything a decision may rest on: the object, its children as Kubernetes shows them, and the samples of Prometheus.
+"""Everything a decision may rest on: the object, its children as Kubernetes shows them, and the look at its metrics.
 
 Built by `control.observe` from live reads, once per pass; frozen. Times are the API server's.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +18,9 @@ from seatrial.api.status import Commands, Reason, Status, Verdict, VerdictKind
 
 from .report import Report
 from .revision import Record
+
+if TYPE_CHECKING:  # looking stands on these facts; only the type is needed here
+    from .looking import Look
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +41,8 @@ class Pod(Fact, frozen=True, kw_only=True):
 
     name: str
     revision: str
+    uid: str = ""
+    ip: str = ""
     ready: bool = False
     leaving: bool = False
     started_at: datetime | None = None
@@ -77,12 +82,15 @@ class Endpoints(Fact, frozen=True, kw_only=True):
 
 
 class Sight(Fact, frozen=True, kw_only=True):
-    """What Prometheus said, or why it said nothing."""
+    """What the sources of metrics said, or why they said nothing."""
 
     series: tuple[counters.Series, ...] = ()
     history: tuple[counters.Series, ...] = ()
     error: str = ""
     misconfigured: bool = False  # refused (4xx): a setting has to change, waiting won't help
+    partial: str = ""  # a warning that data may be missing, quoted
+    note: str = ""  # why samples may be missing: whose came instead, which pods can't be read
+    source: str = "Prometheus"
 
 
 class Refusal(Fact, frozen=True, kw_only=True):
@@ -115,6 +123,7 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     endpoints: Endpoints | None = None
     observed: tuple[Mapping[str, Any], ...] = ()  # the children as they are, to apply only what differs
     sight: Sight | None = None
+    look: Look | None = None  # the newest one, where the samples are judged beside the pass
     refused: Refusal | None = None
     operator: Operator
 

@@ -59,7 +59,8 @@ RULES: Sequence[Rule] = (
 
 def plan(snapshot: Snapshot, now: datetime) -> Plan:
     """What to write and what to apply; the same snapshot gives the same plan."""
-    case = Case(snapshot=snapshot, now=now, look=looking.look(snapshot, now))
+    look = snapshot.look or looking.look(snapshot, now)
+    case = Case(snapshot=snapshot, now=now, look=look)
     return finishing.finish(case, _decide(case))
 
 
