@@ -23,9 +23,9 @@ from typing import Any
 
 from seatrial import api
 from seatrial.cluster import errors, events, gateway, kubernetes, lease
-from seatrial.control import logs, probes, queue, telemetry, wiring, workers
+from seatrial.control import evidence, logs, probes, queue, sources, telemetry, wiring, workers
 from seatrial.control import settings as settings_
-from seatrial.prometheus import client
+from seatrial.prometheus import client, pods
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class Parts:
     """What a reconciler is made of."""
 
     gateway: gateway.Gateway
-    prometheus: client.Prometheus
+    looks: evidence.Evidence
+    queue: queue.Queue
     events: events.Events
     telemetry: telemetry.Telemetry
     settings: settings_.Settings
@@ -79,12 +80,21 @@ async def run(settings: settings_.Settings, build: Build) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(kubernetes.connected())
-        source = await stack.enter_async_context(
-            client.connected(default_url=settings.prometheus_url, scrape_interval=settings.scrape_interval)
+        keys = queue.Queue(now=time.monotonic, rng=random.Random())  # noqa: S311  spreads load, keeps no secret
+        looks = evidence.Evidence(
+            sources.Sources(
+                await stack.enter_async_context(client.connected()),
+                await stack.enter_async_context(pods.connected()),
+                policy=settings.sources,
+                secrets=lambda namespace, name: cluster.get("Secret", namespace, name),
+            ),
+            ring=lambda key: keys.add(key, urgent=True),
+            clock=cluster.server_now,
         )
+        stack.push_async_callback(looks.close)
         metrics = telemetry.Telemetry()
         posted = events.Events(cluster, instance=settings.pod_name, failed=metrics.event_failed)
-        parts = Parts(gateway=cluster, prometheus=source, events=posted, telemetry=metrics, settings=settings)
+        parts = Parts(gateway=cluster, looks=looks, queue=keys, events=posted, telemetry=metrics, settings=settings)
         replica = Replica(parts, build(parts), stopping=stopping)
         await stack.enter_async_context(
             probes.serving(
@@ -105,7 +115,7 @@ class Replica:
         self._parts = parts
         self._stopping = stopping
         self._rng = random.Random()  # noqa: S311  spreads load, keeps no secret
-        self._queue = queue.Queue(now=time.monotonic, rng=self._rng)
+        self._queue = parts.queue
         self._lease = lease.Lease(
             parts.gateway,
             namespace=parts.settings.pod_namespace,

@@ -15,10 +15,10 @@ import msgspec
 from seatrial.api.status import Reason, Status
 from seatrial.cluster import errors, gateway
 from seatrial.cluster.events import Events
-from seatrial.control import observing
+from seatrial.control import evidence, observing
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
-from seatrial.rollout import facts, finishing, narrative, planner
+from seatrial.rollout import facts, finishing, looking, narrative, planner
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,13 +32,14 @@ class Reconciler:
         self,
         *,
         cluster: gateway.Gateway,
-        source: observing.Source,
+        looks: evidence.Looks,
         events: Events,
         telemetry: Telemetry,
         operator: facts.Operator,
     ) -> None:
         self._cluster = cluster
-        self._observer = observing.Observer(cluster=cluster, source=source, operator=operator)
+        self._observer = observing.Observer(cluster=cluster, operator=operator)
+        self._looks = looks
         self._events = events
         self._telemetry = telemetry
         self._refusals: dict[Key, facts.Refusal] = {}
@@ -53,6 +54,7 @@ class Reconciler:
         if raw is None:
             self._refusals.pop(key, None)
             self._telemetry.forget(key)
+            self._looks.forget(key)
             return Result()
         try:
             snapshot = await self._observer.snapshot(raw)
@@ -61,8 +63,10 @@ class Reconciler:
         return await self._carry_out(key, raw, snapshot)
 
     async def _carry_out(self, key: Key, raw: gateway.Object, snapshot: facts.Snapshot) -> Result:
-        snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key))
-        plan = planner.plan(snapshot, self._cluster.server_now())
+        now = self._cluster.server_now()
+        look = self._looks.newest(key, looking.question(snapshot, now))
+        snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key), look=look)
+        plan = planner.plan(snapshot, now)
         await self._keep(key, plan.evidence)
         raw = await self._write(key, raw, snapshot.status, plan.status)
         await self._tell(raw, snapshot.status, plan)
@@ -75,12 +79,12 @@ class Reconciler:
             again = 0.0  # the status still says that it was refused
         return Result(look_again_in=again, in_flight=plan.in_flight)
 
-    async def _keep(self, key: Key, evidence: gateway.Object | None) -> None:
+    async def _keep(self, key: Key, kept: gateway.Object | None) -> None:
         """Before the verdict, so that one is rarely without it; but nothing may delay a rollback."""
-        if evidence is None:
+        if kept is None:
             return
         try:
-            await self._cluster.apply(evidence)
+            await self._cluster.apply(kept)
         except errors.ClusterError as error:
             _LOG.warning("evidence not kept", extra={"key": str(key), "error": str(error)})
 
