@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from seatrial import api
-from seatrial.analysis import counters
 from seatrial.api import values
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Status
 from seatrial.cluster import access, errors
 from seatrial.control import health, queue, reading
-from seatrial.prometheus import errors as prometheus_errors
-from seatrial.rollout import allowed, children, facts, looking, names, report, revision
+from seatrial.rollout import allowed, children, facts, names, report, revision
 from seatrial.rollout import notes as notes_
 
 _LOG = logging.getLogger(__name__)
@@ -28,23 +25,6 @@ LOG_BYTES: int = getattr(report, "LOG_BYTES", report.MAX_BYTES + 1)
 TAIL_LINES: int = getattr(report, "TAIL_LINES", 1)
 
 
-class Source(Protocol):
-    """Where samples come from."""
-
-    async def look(
-        self,
-        *,
-        namespace: str,
-        name: str,
-        stable: str,
-        candidate: str | None,
-        since: datetime,
-        until: datetime,
-        timeout: Any = ...,
-        url: str | None = None,
-    ) -> tuple[counters.Series, ...]: ...
-
-
 class InvalidSpec(Exception):
     """The spec can't be read, although the schema let it pass; the message names the field."""
 
@@ -52,9 +32,8 @@ class InvalidSpec(Exception):
 class Observer:
     """Makes snapshots. Holds connections, no state."""
 
-    def __init__(self, *, cluster: access.Cluster, source: Source, operator: facts.Operator) -> None:
+    def __init__(self, *, cluster: access.Cluster, operator: facts.Operator) -> None:
         self._cluster = cluster
-        self._source = source
         self._operator = operator
 
     async def read(self, key: queue.Key, *, live: bool = False) -> access.Object | None:
@@ -86,7 +65,7 @@ class Observer:
         service = next(iter(of_kind["Service"]), None)
         reports = {**_reports(of_kind["ConfigMap"]), **reading.noted_reports(notes)}
         unread = {one.revision for one in (status.candidate, status.stable) if one is not None} - reports.keys()
-        seen = facts.Snapshot(
+        return facts.Snapshot(
             owner=owner,
             spec=wish,
             unreadable=unreadable,
@@ -107,7 +86,6 @@ class Observer:
             observed=tuple(observed),
             operator=self._operator,
         )
-        return msgspec.structs.replace(seen, sight=await self._sight(seen))
 
     async def _world(self, owner: facts.Owner, cluster: access.Cluster) -> tuple[list[access.Object], ...]:
         """(children that are ours, pods, endpoint slices): what carries our label but another owner isn't ours."""
@@ -162,31 +140,6 @@ class Observer:
             meta["namespace"], meta["name"], health.TRIAL, limit_bytes=LOG_BYTES, tail_lines=TAIL_LINES
         )
         return log.strip(), report.read(log, digest)
-
-    async def _sight(self, seen: facts.Snapshot) -> facts.Sight | None:
-        """Samples of the window that is being judged, or why there are none."""
-        now = self._cluster.server_now()
-        asked = looking.window(seen, now)
-        if asked is None:
-            return None
-        analysis, owner = seen.spec.analysis, seen.owner
-        common: dict[str, Any] = {
-            "namespace": owner.namespace,
-            "name": owner.name,
-            "stable": asked.stable,
-            "timeout": analysis.interval,
-            "url": analysis.prometheus.url if analysis.prometheus else None,
-        }
-        try:
-            series = await self._source.look(**common, candidate=asked.candidate, since=asked.since, until=now)
-            history = await self._source.look(
-                **common, candidate=None, since=asked.since - looking.HISTORY, until=asked.since
-            )
-        except prometheus_errors.PrometheusRefused as error:
-            return facts.Sight(error=str(error), misconfigured=True)
-        except prometheus_errors.PrometheusUnavailable as error:
-            return facts.Sight(error=str(error))
-        return facts.Sight(series=series, history=history)
 
 
 def _reports(config_maps: list[access.Object]) -> dict[str, report.Report]:

@@ -22,9 +22,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from seatrial.cluster import access, errors, events, kubernetes, lease, remembering, store
-from seatrial.control import logs, probes, queue, resync, telemetry, waking, wiring, workers
+from seatrial.control import evidence, logs, probes, queue, resync, sources, telemetry, waking, wiring, workers
 from seatrial.control import settings as settings_
-from seatrial.prometheus import client
+from seatrial.prometheus import client, pods
 from seatrial.rollout import names
 
 _LOG = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ class Parts:
 
     cluster: access.Cluster
     seen: store.Store
-    prometheus: client.Prometheus
+    looks: evidence.Evidence
+    queue: queue.Queue
     events: events.Events
     telemetry: telemetry.Telemetry
     settings: settings_.Settings
@@ -80,13 +81,28 @@ async def run(settings: settings_.Settings, build: Build) -> None:
         live = await stack.enter_async_context(kubernetes.connected())
         seen = store.Store(waking.owner_of)
         cluster = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT)
-        source = await stack.enter_async_context(
-            client.connected(default_url=settings.prometheus_url, scrape_interval=settings.scrape_interval)
+        keys = queue.Queue(now=time.monotonic, rng=random.Random())  # noqa: S311  spreads load, keeps no secret
+        looks = evidence.Evidence(
+            sources.Sources(
+                await stack.enter_async_context(client.connected()),
+                await stack.enter_async_context(pods.connected()),
+                policy=settings.sources,
+                secrets=lambda namespace, name: live.get("Secret", namespace, name),
+            ),
+            ring=lambda key: keys.add(key, lane=queue.Lane.ROLLOUT),
+            clock=cluster.server_now,
         )
+        stack.push_async_callback(looks.close)
         metrics = telemetry.Telemetry()
         posted = events.Events(live, instance=settings.pod_name, failed=metrics.event_failed)
         parts = Parts(
-            cluster=cluster, seen=seen, prometheus=source, events=posted, telemetry=metrics, settings=settings
+            cluster=cluster,
+            seen=seen,
+            looks=looks,
+            queue=keys,
+            events=posted,
+            telemetry=metrics,
+            settings=settings,
         )
         replica = Replica(parts, build(parts), stopping=stopping)
         await stack.enter_async_context(
@@ -108,7 +124,7 @@ class Replica:
         self._parts = parts
         self._stopping = stopping
         self._rng = random.Random()  # noqa: S311  spreads load, keeps no secret
-        self._queue = queue.Queue(now=time.monotonic, rng=self._rng)
+        self._queue = parts.queue
         self._lease = lease.Lease(
             parts.cluster.live,
             namespace=parts.settings.pod_namespace,
