@@ -19,7 +19,7 @@ from typing import NoReturn
 import click
 import orjson
 
-from seatrial_server import config, errors, logs
+from seatrial_server.host import config, errors, logs
 
 _MAX_MESSAGE = 2000  # Kubernetes keeps 4096 bytes of a termination message
 _CONFIG = click.option("--config", "config_path", type=click.Path(path_type=Path), required=True, help="config.json")
@@ -37,7 +37,7 @@ def main() -> None:
 @click.option("--for-trial", is_flag=True, help="leave a refusal to `trial --fetched`, which reports it")
 def fetch(config_path: Path, work: Path, *, for_trial: bool) -> None:
     """Download and verify the artifact."""
-    from seatrial_server.model import stages  # keeps each step's imports to what it needs
+    from seatrial_server.artifact import stages  # keeps each step's imports to what it needs
     from seatrial_server.trial import fetching
 
     logs.configure()
@@ -52,7 +52,7 @@ def fetch(config_path: Path, work: Path, *, for_trial: bool) -> None:
 @_WORK
 def prepare(config_path: Path, work: Path) -> None:
     """Verify and quantize the fetched model."""
-    from seatrial_server.model import prepare as preparing
+    from seatrial_server.prepare import prepare as preparing
 
     logs.configure()
     try:

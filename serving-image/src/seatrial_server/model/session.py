@@ -17,8 +17,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime as ort
 
-from seatrial_server import datatypes, errors
-from seatrial_server.model import schema
+from seatrial_server.host import errors
+from seatrial_server.model import datatypes, schema
 
 ort.disable_telemetry_events()
 ort.set_default_logger_severity(4)  # its warnings go to stderr in a format of their own; errors come as exceptions

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from seatrial_server import errors
+from seatrial_server.host import errors
 from seatrial_server.model import manifest
 
 MAX_BYTES = 256 * 1024
