@@ -9,7 +9,6 @@ import statistics
 import time
 
 import msgspec
-import numpy as np
 
 from seatrial_server.host import config
 from seatrial_server.model import answers, schema, session
@@ -49,23 +48,14 @@ def measure(
     rows: dict[str, session.Array],
     card: schema.Card,
     *,
-    together: int = 256,
+    together: int = session.ROWS_PER_RUN,
 ) -> Measurement:
     """Compare both models over the rows, of which the quantized one gets `together` at once."""
     count = len(next(iter(rows.values())))
-    different = 0
-    for start in range(0, count, 256):
-        part = {name: array[start : start + 256] for name, array in rows.items()}
-        size = len(next(iter(part.values())))
-        left = answers.read(card, original.schema, original.run(part))
-        runs = [
-            quantized.run({name: array[first : first + together] for name, array in part.items()})
-            for first in range(0, size, together)
-        ]
-        joined = [np.concatenate(arrays) for arrays in zip(*runs, strict=True)]
-        different += int(answers.differing(left, answers.read(card, quantized.schema, joined)).sum())
+    left = answers.read(card, original.schema, original.rows(rows))
+    right = answers.read(card, quantized.schema, quantized.rows(rows, together))
     return Measurement(
-        disagreement=different / count,
+        disagreement=int(answers.differing(left, right).sum()) / count,
         rows=count,
         speedup1=speedup(original, quantized, _batch(rows, 1)),
         speedup32=speedup(original, quantized, _batch(rows, 32)),

@@ -153,7 +153,9 @@ def _quantized(opened: _Build, wanted: config.Quantization, rows: dict[str, sess
     calibration = quantize.DYNAMIC if dynamic else quantize.measure(optimised, rows or {}, scratch=opened.scratch)
     quantize.apply(optimised, target, calibration, scratch=opened.scratch)
     # A dynamic model answers one request at a time: rows of a batch would share a scale.
-    measured = gate.measure(opened.loaded, session.load(target), known, opened.card, together=1 if dynamic else 256)
+    measured = gate.measure(
+        opened.loaded, session.load(target), known, opened.card, together=1 if dynamic else session.ROWS_PER_RUN
+    )
     refusal = gate.decide(measured, wanted)
     if refusal:
         return _failed(opened, wanted, refusal, measured)

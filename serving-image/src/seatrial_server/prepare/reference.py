@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
-
 from seatrial_server.artifact import package
 from seatrial_server.host import logs
 from seatrial_server.model import bins, datatypes, schema, session
@@ -14,7 +12,6 @@ from seatrial_server.observe import drift
 from seatrial_server.prepare import profile
 
 log = logging.getLogger(__name__)
-_ROWS_PER_RUN = 256
 
 
 def read(folder: Path, card: schema.Card, served: session.Session) -> bins.Profile:
@@ -36,12 +33,8 @@ def read(folder: Path, card: schema.Card, served: session.Session) -> bins.Profi
 
 def _answers(served: session.Session, inputs: list[session.Array]) -> list[session.Array]:
     names = [spec.name for spec in served.schema.inputs]
-    parts = []
     try:
-        for start in range(0, len(inputs[0]), _ROWS_PER_RUN):
-            feeds = dict(zip(names, (array[start : start + _ROWS_PER_RUN] for array in inputs), strict=True))
-            parts.append(served.run(feeds))
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated types
-        logs.warning(log, "no bins of predictions: the model fails on the reference rows", cause=str(error)[:300])
+        return served.rows(dict(zip(names, inputs, strict=True)))
+    except session.RowsFailed as error:
+        logs.warning(log, "no bins of predictions: the model fails on the reference rows", cause=str(error))
         return []
-    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
