@@ -3,14 +3,13 @@
     fetch    artifact -> work/package          init container
     prepare  work/package -> work/prepared     init container
     serve    work/prepared, or a model file    the pod's main container, or a laptop
-    trial    (fetch +) prepare + tests         the Job; its last line is the report
+    trial    (fetch +) prepare + tests         the Job; its last lines are the report
 
 Exit code 0: done (for `trial`: a verdict exists, also a refusal). 1: failed, with the cause in the termination message.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -68,19 +67,19 @@ def prepare(config_path: Path, work: Path) -> None:
 @_WORK
 @click.option("--fetched", is_flag=True, help="`fetch --for-trial` has filled the work folder")
 def trial(config_path: Path, work: Path, *, fetched: bool) -> None:
-    """Fetch, prepare and test; report on the last line."""
+    """Fetch, prepare and test; report in the last lines."""
     from seatrial_server.trial import report
     from seatrial_server.trial import run as running
 
     logs.configure()
     try:
-        line = report.encode(running.run(config.load(config_path), work, fetched=fetched))
+        lines = report.encode(running.run(config.load(config_path), work, fetched=fetched))
     except (errors.ServerError, OSError) as error:
         _fail(error)
     sys.stdout.flush()
-    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.write(lines + b"\n")
     sys.stdout.buffer.flush()
-    _termination_message({"sha256": hashlib.sha256(line).hexdigest()})
+    _termination_message({"sha256": report.digest(lines)})
 
 
 @main.command()
