@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 KSERVE_VENV := .venv-kserve
 KSERVE_STAMP := $(KSERVE_VENV)/.installed
 PYTHON ?= python3
-RPC := serving-image/src/seatrial_server/rpc
+RPC := serving-image/src/seatrial_server/protocol/rpc
 
 .PHONY: help demo test check fmt bench generate lock image cluster-up cluster-down clean
 

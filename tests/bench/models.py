@@ -17,7 +17,7 @@ import skl2onnx
 from onnx import TensorProto, helper, numpy_helper
 from sklearn import ensemble, linear_model
 
-from seatrial_server.model import quantize
+from seatrial_server.prepare import quantize
 
 BODIES = 512
 Array = np.ndarray[Any, Any]

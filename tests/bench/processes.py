@@ -26,7 +26,7 @@ import numpy as np
 import uvloop
 from tests.bench import models
 
-from seatrial_server import config
+from seatrial_server.host import config
 from seatrial_server.model import manifest, schema, session
 
 _START_SECONDS = 20.0
@@ -178,8 +178,8 @@ def probe(port: int, path: str) -> None:
 @main.command()
 def echo() -> None:
     """The same HTTP and gRPC stacks with applications that answer a constant."""
-    from seatrial_server.http import exchange, listener
-    from seatrial_server.rpc import listener as rpc_listener
+    from seatrial_server.protocol.http import exchange, listener
+    from seatrial_server.protocol.rpc import listener as rpc_listener
 
     class Echo:
         max_body_bytes = 1 << 20
@@ -211,7 +211,7 @@ def echo() -> None:
 def unobserved(arguments: tuple[str, ...]) -> None:
     """The server without its counters: what observability costs is the difference."""
     from seatrial_server import __main__ as server
-    from seatrial_server import telemetry
+    from seatrial_server.observe import telemetry
 
     telemetry.Histogram.observe = lambda *_, **__: None  # type: ignore[method-assign]
     telemetry.Telemetry.finished = lambda *_, **__: None  # type: ignore[method-assign]

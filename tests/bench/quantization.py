@@ -22,7 +22,8 @@ import rich.table
 from tests.bench import models
 from tests.cluster.models import catalog, digits
 
-from seatrial_server.model import answers, manifest, quantize, schema, session
+from seatrial_server.model import answers, manifest, schema, session
+from seatrial_server.prepare import quantize
 
 _ROUNDS, _ROUND_SECONDS = 15, 0.02
 _OUTLIER = 1000.0

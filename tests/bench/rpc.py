@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 from tests.bench import load, models
 
-from seatrial_server.rpc import messages
+from seatrial_server.protocol.rpc import messages
 
 _METHOD = f"/{messages.SERVICE}/ModelInfer"
 _CONNECTIONS = 4

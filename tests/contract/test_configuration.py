@@ -10,7 +10,7 @@ import pytest
 from seatrial.api import spec, values
 from seatrial.rollout import config as operators
 from seatrial.rollout import revision
-from seatrial_server import config as servers
+from seatrial_server.host import config as servers
 
 
 def written(**serving: object) -> str:

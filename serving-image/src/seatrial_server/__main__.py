@@ -3,14 +3,13 @@
     fetch    artifact -> work/package          init container
     prepare  work/package -> work/prepared     init container
     serve    work/prepared, or a model file    the pod's main container, or a laptop
-    trial    (fetch +) prepare + tests         the Job; its last line is the report
+    trial    (fetch +) prepare + tests         the Job; its last lines are the report
 
 Exit code 0: done (for `trial`: a verdict exists, also a refusal). 1: failed, with the cause in the termination message.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import NoReturn
 import click
 import orjson
 
-from seatrial_server import config, errors, logs
+from seatrial_server.host import config, errors, logs
 
 _MAX_MESSAGE = 2000  # Kubernetes keeps 4096 bytes of a termination message
 _CONFIG = click.option("--config", "config_path", type=click.Path(path_type=Path), required=True, help="config.json")
@@ -37,7 +36,7 @@ def main() -> None:
 @click.option("--for-trial", is_flag=True, help="leave a refusal to `trial --fetched`, which reports it")
 def fetch(config_path: Path, work: Path, *, for_trial: bool) -> None:
     """Download and verify the artifact."""
-    from seatrial_server.model import stages  # keeps each step's imports to what it needs
+    from seatrial_server.artifact import stages  # keeps each step's imports to what it needs
     from seatrial_server.trial import fetching
 
     logs.configure()
@@ -52,7 +51,7 @@ def fetch(config_path: Path, work: Path, *, for_trial: bool) -> None:
 @_WORK
 def prepare(config_path: Path, work: Path) -> None:
     """Verify and quantize the fetched model."""
-    from seatrial_server.model import prepare as preparing
+    from seatrial_server.prepare import prepare as preparing
 
     logs.configure()
     try:
@@ -68,19 +67,19 @@ def prepare(config_path: Path, work: Path) -> None:
 @_WORK
 @click.option("--fetched", is_flag=True, help="`fetch --for-trial` has filled the work folder")
 def trial(config_path: Path, work: Path, *, fetched: bool) -> None:
-    """Fetch, prepare and test; report on the last line."""
+    """Fetch, prepare and test; report in the last lines."""
     from seatrial_server.trial import report
     from seatrial_server.trial import run as running
 
     logs.configure()
     try:
-        line = report.encode(running.run(config.load(config_path), work, fetched=fetched))
+        lines = report.encode(running.run(config.load(config_path), work, fetched=fetched))
     except (errors.ServerError, OSError) as error:
         _fail(error)
     sys.stdout.flush()
-    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.write(lines + b"\n")
     sys.stdout.buffer.flush()
-    _termination_message({"sha256": hashlib.sha256(line).hexdigest()})
+    _termination_message({"sha256": report.digest(lines)})
 
 
 @main.command()

@@ -18,25 +18,14 @@ import orjson
 import uvloop
 
 import seatrial_server
-from seatrial_server import (
-    batching,
-    chain,
-    config,
-    cpus,
-    datatypes,
-    documents,
-    drift,
-    errors,
-    inference,
-    logs,
-    telemetry,
-    validation,
-    warmup,
-)
-from seatrial_server import front as fronts
-from seatrial_server.http import monitoring
-from seatrial_server.http.listener import Listener
-from seatrial_server.model import features, manifest, profile, schema, session
+from seatrial_server.engine import batching, chain, inference, validation, warmup
+from seatrial_server.host import config, cpus, errors, logs
+from seatrial_server.model import bins, datatypes, features, manifest, schema, session
+from seatrial_server.observe import drift, telemetry
+from seatrial_server.protocol import documents
+from seatrial_server.protocol import front as fronts
+from seatrial_server.protocol.http import monitoring
+from seatrial_server.protocol.http.listener import Listener
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +46,7 @@ class Served(msgspec.Struct, frozen=True):
     served_sha256: str
     model: session.Session
     card: schema.Card
-    profile: profile.Profile = profile.Profile()
+    profile: bins.Profile = bins.Profile()
     batching: bool = True
 
 

@@ -15,7 +15,7 @@ from tests.contract.server import process
 from tests.contract.server.process import Server, Wire, post, row
 from tests.unit.server import graphs
 
-from seatrial_server.http import exchange, listener, phases
+from seatrial_server.protocol.http import exchange, listener, phases
 
 MIB = 1024 * 1024
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"

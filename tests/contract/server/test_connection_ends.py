@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from seatrial_server.http import exchange, listener, phases
+from seatrial_server.protocol.http import exchange, listener, phases
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
 QUICK = phases.Timeouts(idle=0.3, head=0.3, body=0.3, write=0.3, linger=0.3)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from seatrial_server import errors
-from seatrial_server.model import fetch
+from seatrial_server.artifact import fetch
+from seatrial_server.host import errors
 
 CONTENT = b"model" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -24,7 +24,7 @@ from tests.contract.server import process, test_conformance
 from tests.contract.server.process import Server, Wire, post, row, tensor
 from tests.unit.server import graphs
 
-from seatrial_server.rpc import messages
+from seatrial_server.protocol.rpc import messages
 
 EXAMPLES = os.environ.get("SEATRIAL_FUZZ")
 FEW = hypothesis.settings(

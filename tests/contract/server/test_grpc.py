@@ -16,7 +16,7 @@ from tests.contract.server import process
 from tests.contract.server.process import Server
 from tests.unit.server import graphs
 
-from seatrial_server.rpc import messages, status
+from seatrial_server.protocol.rpc import messages, status
 
 KNOWN = messages.Messages()
 

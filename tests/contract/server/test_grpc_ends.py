@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from seatrial_server.rpc import listener
+from seatrial_server.protocol.rpc import listener
 
 # Each client with a connection of its own, as processes have.
 OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.server import stores
 from tests.contract.server.stores import CONTENT, download
 
-from seatrial_server import errors
+from seatrial_server.host import errors
 
 
 @pytest.fixture

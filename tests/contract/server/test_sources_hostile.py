@@ -22,7 +22,7 @@ import pytest
 from tests.contract.server import registry, stores
 from tests.contract.server.stores import CONTENT, DIGEST, QUICK, download
 
-from seatrial_server import errors
+from seatrial_server.host import errors
 
 SECRET = "not-to-be-seen"
 ETAG = '"version-1"'

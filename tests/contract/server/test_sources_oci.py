@@ -15,8 +15,8 @@ from tests.contract.server import stores
 from tests.contract.server.registry import INDEX, PASSWORD, USER, Layer, Registry
 from tests.contract.server.stores import CONTENT, DIGEST, download
 
-from seatrial_server import errors
-from seatrial_server.model.sources import oci, source
+from seatrial_server.artifact.sources import oci, source
+from seatrial_server.host import errors
 
 pytestmark = pytest.mark.timeout(900)  # the first run builds the registry
 

@@ -19,8 +19,8 @@ from tests.cluster.harness import binaries
 from tests.contract.server import stores
 from tests.contract.server.stores import CONTENT, DIGEST, download
 
-from seatrial_server import errors
-from seatrial_server.model.sources import object_store, source
+from seatrial_server.artifact.sources import object_store, source
+from seatrial_server.host import errors
 
 KEY, SECRET = "harbour", "not-to-be-seen"
 

@@ -25,7 +25,7 @@ from tests.contract.server import process
 from tests.contract.server.process import tensor
 from tests.unit.server import graphs
 
-from seatrial_server import errors, sandbox
+from seatrial_server.host import errors, sandbox
 
 ROWS = np.random.default_rng(1).standard_normal((300, 64)).astype(np.float32)
 ANY_SPEED = {"mode": "Auto", "minSpeedup": -0.99, "maxDisagreement": 0.2}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import zlib
 from typing import Any
 
 import msgspec
@@ -84,6 +87,42 @@ def test_what_is_no_report_is_an_error_and_nothing_else(text):
 def test_another_report_than_the_termination_message_names_is_not_believed():
     with pytest.raises(report.ReportError, match="termination message"):
         report.read(line(outcome="Passed"), report.digest_of(line(outcome="Rejected")))
+
+
+def parts(plain: bytes, *, count: int, sha256: str = "") -> list[str]:
+    packed, sha256 = base64.b64encode(zlib.compress(plain)).decode(), sha256 or hashlib.sha256(plain).hexdigest()
+    size = -(-len(packed) // count)
+    return [
+        f"seatrial-report {number + 1}/{count} {sha256} {packed[number * size : (number + 1) * size]}"
+        for number in range(count)
+    ]
+
+
+PARTS = parts(line().encode(), count=3)
+
+
+def test_a_report_in_parts_is_one_report():
+    found = report.read("\n".join(["before", *PARTS, ""]), report.digest_of(PARTS[-1]))
+    assert (found.precision, found.digest) == ("int8-static", report.digest_of(PARTS[-1]))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(PARTS[1:], id="the first is missing"),
+        pytest.param([PARTS[1], PARTS[0], PARTS[2]], id="another order"),
+        pytest.param([PARTS[0], PARTS[0], PARTS[2]], id="one twice"),
+        pytest.param([PARTS[0], PARTS[1][:-4], PARTS[2]], id="one cut"),
+        pytest.param(parts(b'{"outcome": "Passed"}', count=1, sha256="0" * 64), id="another digest"),
+        pytest.param(parts(b"no JSON", count=1), id="no JSON"),
+        pytest.param(parts(b"0" * 500_000_000, count=32), id="a bomb"),
+        pytest.param([f"seatrial-report 1/1 {'0' * 64} AAAA"], id="not compressed"),
+    ],
+)
+def test_parts_that_make_no_report_are_an_error_and_nothing_else(found):
+    text = "\n".join(found)
+    with pytest.raises(report.ReportError):
+        report.read(text, report.digest_of(text))
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

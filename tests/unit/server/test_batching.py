@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from tests.unit.server import graphs, test_telemetry
 
-from seatrial_server import batching, config, errors, inference, jobs, telemetry, validation, warmup
+from seatrial_server.engine import batching, inference, jobs, validation, warmup
+from seatrial_server.host import config, errors
 from seatrial_server.model import session
+from seatrial_server.observe import telemetry
 
 INLINE = batching.Plan(in_thread=False, batched=True, row_seconds=0.0001)
 THREAD = batching.Plan(in_thread=True, batched=True, row_seconds=0.01)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tests.unit.server import graphs, test_telemetry
 
-from seatrial_server import batching, cache, config, errors, inference, jobs, validation
+from seatrial_server.engine import batching, cache, inference, jobs, validation
+from seatrial_server.host import config, errors
 from seatrial_server.model import features, schema, session
 
 INLINE = batching.Plan(in_thread=False, batched=True, row_seconds=0.0001)

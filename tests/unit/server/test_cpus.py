@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seatrial_server import cpus
+from seatrial_server.host import cpus
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,9 @@ import pytest
 import yaml
 from tests.unit.server import graphs
 
-from seatrial_server import errors
-from seatrial_server.model import declared, package, schema, session
+from seatrial_server.artifact import package
+from seatrial_server.host import errors
+from seatrial_server.model import declared, schema, session
 from seatrial_server.trial import behaviour, functional, report, robustness
 
 ROWS = np.random.default_rng(0).uniform(0, 10, (40, 4)).astype(np.float32)

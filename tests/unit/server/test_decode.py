@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seatrial_server import errors, signature
-from seatrial_server.http import decode
+from seatrial_server.host import errors
 from seatrial_server.model import schema
+from seatrial_server.protocol import signature
+from seatrial_server.protocol.http import decode
 
 FLOATS = schema.Schema(
     inputs=(schema.TensorSpec("x", "FP32", (-1, 2)),), outputs=(schema.TensorSpec("y", "FP32", (-1, 2)),)

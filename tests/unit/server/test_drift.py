@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from prometheus_client import parser
 
-from seatrial_server import drift
-from seatrial_server.model import profile, schema
+from seatrial_server.model import bins, schema
+from seatrial_server.observe import drift
+from seatrial_server.prepare import profile
 
 LABELS = {"deployment": "churn", "deployment_namespace": "shop", "revision": "abc"}
 OUTSIDE = ("missing", "below", "above", "unseen", "other")
@@ -21,19 +22,19 @@ def model(datatype: str, columns: int = 1, *, answers: str = "FP32", scores: int
     return schema.Schema(inputs=(schema.TensorSpec("x", datatype, (-1, columns)),), outputs=(answer,))
 
 
-def counted(bins: tuple[profile.Bins, ...], rows: np.ndarray[Any, Any]) -> dict[str, int]:
+def counted(chosen: tuple[bins.Bins, ...], rows: np.ndarray[Any, Any]) -> dict[str, int]:
     """Rows in the bins of the first column, without empty ones."""
-    counts = drift.Counts(bins, [rows.dtype])
+    counts = drift.Counts(chosen, [rows.dtype])
     counts.add({0: rows})
-    return {label: int(count) for label, count in zip(bins[0].labels, counts.parts()[0], strict=True) if count}
+    return {label: int(count) for label, count in zip(chosen[0].labels, counts.parts()[0], strict=True) if count}
 
 
 def test_numbers_get_deciles_of_the_reference_and_bins_for_everything_else() -> None:
     reference = np.arange(1000, dtype=np.float32).reshape(-1, 1)
-    bins = profile.features(schema.Card(), model("FP32"), [reference])
-    assert counted(bins, reference) == {str(number): 100 for number in range(1, 11)}
+    frozen = profile.features(schema.Card(), model("FP32"), [reference])
+    assert counted(frozen, reference) == {str(number): 100 for number in range(1, 11)}
     odd = np.array([[np.nan], [-0.5], [0], [999], [999.001], [np.inf]], np.float32)
-    assert counted(bins, odd) == {"missing": 1, "below": 1, "1": 1, "10": 1, "above": 2}
+    assert counted(frozen, odd) == {"missing": 1, "below": 1, "1": 1, "10": 1, "above": 2}
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i8"])
@@ -45,15 +46,15 @@ def test_the_reference_itself_is_never_outside(dtype: str) -> None:
 
 
 def test_few_values_get_a_bin_each() -> None:
-    bins = profile.features(schema.Card(), model("FP32"), [np.array([[0], [1], [1]], np.float32)])
-    assert counted(bins, np.array([[1], [1], [0], [0.5]], np.float32)) == {"1": 2, "0": 1, "unseen": 1}
+    frozen = profile.features(schema.Card(), model("FP32"), [np.array([[0], [1], [1]], np.float32)])
+    assert counted(frozen, np.array([[1], [1], [0], [0.5]], np.float32)) == {"1": 2, "0": 1, "unseen": 1}
 
 
 def test_strings_get_their_commonest_values_and_labels_never_clash() -> None:
     texts = np.array([[text] for text in ["missing", *(f"v{number}" for number in range(30)), "v3"]], np.object_)
-    bins = profile.features(schema.Card(), model("BYTES"), [texts])
-    assert len(set(bins[0].labels)) == len(bins[0].labels) == 23
-    found = counted(bins, np.array([["v3"], [""], [None], ["new"], ["v29"], ["missing"]], np.object_))
+    frozen = profile.features(schema.Card(), model("BYTES"), [texts])
+    assert len(set(frozen[0].labels)) == len(frozen[0].labels) == 23
+    found = counted(frozen, np.array([["v3"], [""], [None], ["new"], ["v29"], ["missing"]], np.object_))
     assert found == {"v3": 1, "missing": 2, "unseen": 1, "other": 1, "=missing": 1}
 
 
@@ -75,9 +76,9 @@ def test_predictions_get_bins_by_their_kind(
     datatype: str, card: schema.Card, answers: list[list[float]], labels: tuple[str, ...]
 ) -> None:
     array = np.array(answers, {"INT64": "i8", "FP32": "f4"}[datatype])
-    (bins,) = profile.outputs(card, model("FP32", answers=datatype, scores=array.shape[1]), [array])
-    assert tuple(label for label in bins.labels if label not in OUTSIDE) == labels
-    assert sum(counted((bins,), array).values()) == 2
+    (one,) = profile.outputs(card, model("FP32", answers=datatype, scores=array.shape[1]), [array])
+    assert tuple(label for label in one.labels if label not in OUTSIDE) == labels
+    assert sum(counted((one,), array).values()) == 2
 
 
 def test_what_was_observed_is_in_the_text_that_prometheus_parses() -> None:
@@ -86,7 +87,7 @@ def test_what_was_observed_is_in_the_text_that_prometheus_parses() -> None:
     card = schema.Card(features=(schema.Feature('a "quoted" name'), schema.Feature("b")))
     features = profile.features(card, spec, [rows])
     outputs = profile.outputs(card, spec, [rows[:, :1]])
-    reference = profile.Profile(
+    reference = bins.Profile(
         features=features,
         outputs=outputs,
         feature_shares=drift.shares(features, [rows.dtype], [rows]),

@@ -14,11 +14,14 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.server import graphs, test_telemetry
 
-from seatrial_server import batching, config, documents, drift, inference, telemetry, validation
-from seatrial_server.http import decode, encode, listener
-from seatrial_server.http.connection import Connection
-from seatrial_server.http.v2 import V2
-from seatrial_server.model import features, profile, schema, session
+from seatrial_server.engine import batching, inference, validation
+from seatrial_server.host import config
+from seatrial_server.model import bins, features, schema, session
+from seatrial_server.observe import drift, telemetry
+from seatrial_server.protocol import documents
+from seatrial_server.protocol.http import decode, encode, listener
+from seatrial_server.protocol.http.connection import Connection
+from seatrial_server.protocol.http.v2 import V2
 
 PLAN = batching.Plan(in_thread=False, batched=True, row_seconds=1e-6)
 IDENTITY = documents.Identity(server_version="1", model="m", version="1")
@@ -248,9 +251,9 @@ async def test_a_repaired_row_is_marked_and_its_neighbours_are_not() -> None:
 
 
 async def test_rows_are_counted_once_for_drift_even_when_a_neighbour_is_repaired() -> None:
-    bins = profile.Bins(name="a", tensor=0, column=0, edges=(0.0, 9.0))
+    one = bins.Bins(name="a", tensor=0, column=0, edges=(0.0, 9.0))
     observer = drift.Drift(
-        profile.Profile(features=(bins,), feature_shares=((0.0, 0.0, 1.0, 0.0),)),
+        bins.Profile(features=(one,), feature_shares=((0.0, 0.0, 1.0, 0.0),)),
         inputs=[np.dtype(np.float32)],
         outputs=[np.dtype(np.float32)],
         labels={},

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tests.unit.server import graphs, test_telemetry
 
-from seatrial_server import errors, fallback, jobs
+from seatrial_server.engine import fallback, jobs
+from seatrial_server.host import errors
 from seatrial_server.model import fallback_rows, schema, session
 
 LINEAR = session.load(graphs.linear()).schema

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from seatrial_server import conversion, errors
-from seatrial_server.http import decode
+from seatrial_server.engine import conversion
+from seatrial_server.host import errors
 from seatrial_server.model import schema
+from seatrial_server.protocol.http import decode
 
 MODEL = schema.Schema(
     inputs=(schema.TensorSpec(name="x", datatype="FP32", shape=(schema.FREE, 3)),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from seatrial_server.rpc import gathering
+from seatrial_server.protocol.rpc import gathering
 
 
 class Taken:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seatrial_server.http import exchange, heads
+from seatrial_server.protocol.http import exchange, heads
 
 HEAD = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
 

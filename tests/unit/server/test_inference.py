@@ -10,7 +10,8 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.server import graphs
 
-from seatrial_server import errors, inference, jobs, validation
+from seatrial_server.engine import inference, jobs, validation
+from seatrial_server.host import errors
 from seatrial_server.model import features, schema, session
 
 

@@ -11,8 +11,9 @@ import pytest
 from prometheus_client import parser
 from tests.unit.server import test_telemetry
 
-from seatrial_server import drift, telemetry
-from seatrial_server.model import profile, schema
+from seatrial_server.model import bins, schema
+from seatrial_server.observe import drift, telemetry
+from seatrial_server.prepare import profile
 
 RESERVED = {"job", "instance", "namespace", "pod", "container", "node"}
 """Labels that Prometheus or its scrape configuration sets."""
@@ -34,7 +35,7 @@ def families() -> list[prometheus_client.Metric]:
     features = profile.features(schema.Card(), model, [rows, texts])
     outputs = profile.outputs(schema.Card(), model, [rows, texts])
     dtypes = [rows.dtype, texts.dtype]
-    reference = profile.Profile(
+    reference = bins.Profile(
         features=features,
         outputs=outputs,
         feature_shares=drift.shares(features, dtypes, [rows, texts]),

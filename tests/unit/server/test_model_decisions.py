@@ -10,8 +10,9 @@ import pytest
 from onnx import TensorProto, helper
 from tests.unit.server import graphs
 
-from seatrial_server import config, errors
-from seatrial_server.model import answers, features, gate, quantize, schema, verify
+from seatrial_server.host import config, errors
+from seatrial_server.model import answers, features, schema
+from seatrial_server.prepare import gate, quantize, verify
 
 GOOD = gate.Measurement(disagreement=0.0, rows=100, speedup1=1.5, speedup32=2.0)
 MODEL = schema.Schema(

@@ -7,7 +7,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 
-from seatrial_server.rpc import messages
+from seatrial_server.protocol.rpc import messages
 
 
 def test_the_compiled_proto_is_up_to_date(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial_server import errors
-from seatrial_server.model import sources
-from seatrial_server.model.sources import addresses, source
+from seatrial_server.artifact import sources
+from seatrial_server.artifact.sources import addresses, source
+from seatrial_server.host import errors
 
 
 @pytest.mark.parametrize(

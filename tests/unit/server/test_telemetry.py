@@ -5,7 +5,7 @@ from __future__ import annotations
 import prometheus_client
 from prometheus_client import parser
 
-from seatrial_server import telemetry
+from seatrial_server.observe import telemetry
 
 LABELS = {"deployment": "churn", "deployment_namespace": "shop", "revision": "abc"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.unit.server import graphs
 
-from seatrial_server import warmup
+from seatrial_server.engine import warmup
 
 
 def test_a_quick_model_stays_on_one_thread_whatever_is_granted() -> None:

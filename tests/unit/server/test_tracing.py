@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from seatrial_server import errors, tracing
+from seatrial_server.host import errors
+from seatrial_server.protocol import tracing
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 

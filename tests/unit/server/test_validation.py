@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seatrial_server import errors, validation
+from seatrial_server.engine import validation
+from seatrial_server.host import errors
 from seatrial_server.model import features, schema
 
 F = schema.Feature

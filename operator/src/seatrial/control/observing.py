@@ -21,8 +21,6 @@ from seatrial.rollout import notes as notes_
 _LOG = logging.getLogger(__name__)
 
 CHILDREN = ("ControllerRevision", "ConfigMap", "Job", "Deployment", "Service", "PodDisruptionBudget")
-LOG_BYTES: int = getattr(report, "LOG_BYTES", report.MAX_BYTES + 1)
-TAIL_LINES: int = getattr(report, "TAIL_LINES", 1)
 
 
 class InvalidSpec(Exception):
@@ -140,9 +138,9 @@ class Observer:
     async def _report(self, pod: access.Object, digest: str) -> tuple[str, report.Report]:
         meta = pod["metadata"]
         log = await self._cluster.pod_log(
-            meta["namespace"], meta["name"], health.TRIAL, limit_bytes=LOG_BYTES, tail_lines=TAIL_LINES
+            meta["namespace"], meta["name"], health.TRIAL, limit_bytes=report.LOG_BYTES, tail_lines=report.TAIL_LINES
         )
-        return log.strip(), report.read(log, digest)
+        return report.lines(log), report.read(log, digest)
 
 
 def _reports(config_maps: list[access.Object]) -> dict[str, report.Report]:

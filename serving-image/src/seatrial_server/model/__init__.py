@@ -1,1 +1,1 @@
-"""From an artifact to a model that can be served: fetch, archive, verify, quantize, prepare, schema, session."""
+"""A loaded ONNX model and what is known about it: schema, session, features, manifest, answers."""

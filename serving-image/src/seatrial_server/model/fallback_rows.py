@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from seatrial_server import datatypes, errors
-from seatrial_server.model import schema, session
+from seatrial_server.host import errors
+from seatrial_server.model import datatypes, schema, session
 
 
 def read(card: schema.Card, model: schema.Schema) -> list[session.Array]:

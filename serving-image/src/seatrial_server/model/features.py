@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
-from seatrial_server import datatypes, errors
-from seatrial_server.model import schema
+from seatrial_server.host import errors
+from seatrial_server.model import datatypes, schema
 
 
 def by_input(features: tuple[schema.Feature, ...], model: schema.Schema) -> dict[str, tuple[schema.Feature, ...]]:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from seatrial_server import config, errors
-from seatrial_server.model import profile, schema
+from seatrial_server.host import config, errors
+from seatrial_server.model import bins, schema
 
 FILE = "manifest.json"
 MODEL = "model.onnx"
@@ -44,7 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     environment: Environment
     calibration: dict[str, Any] | None = None
     card: schema.Card = schema.Card()
-    profile: profile.Profile = profile.Profile()
+    profile: bins.Profile = bins.Profile()
     batching: bool = True
     """Whether rows of several requests may run together; the warm-up has a say in it too."""
 

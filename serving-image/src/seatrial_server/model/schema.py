@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from seatrial_server import datatypes, errors
+from seatrial_server.host import errors
+from seatrial_server.model import datatypes
 
 FREE = -1
 """A dimension whose size the request chooses."""

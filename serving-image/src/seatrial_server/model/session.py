@@ -17,14 +17,22 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime as ort
 
-from seatrial_server import datatypes, errors
-from seatrial_server.model import schema
+from seatrial_server.host import errors
+from seatrial_server.model import datatypes, schema
 
 ort.disable_telemetry_events()
 ort.set_default_logger_severity(4)  # its warnings go to stderr in a format of their own; errors come as exceptions
 
 Array = np.ndarray[Any, Any]
 VERSION: str = ort.__version__
+ROWS_PER_RUN = 256
+
+
+class RowsFailed(Exception):
+    """The model fails on some rows that it should answer; `cause` is ONNX Runtime's word."""
+
+    def __init__(self, *, first: int, last: int, cause: str) -> None:
+        super().__init__(f"rows {first} to {last}: {cause[:300]}")
 
 
 class Session:
@@ -40,6 +48,21 @@ class Session:
         """All outputs of the schema, in its order; raises whatever ONNX Runtime raises."""
         outputs: list[Array] = self._session.run(self._names, feeds)
         return outputs
+
+    def rows(self, feeds: dict[str, Array], size: int = ROWS_PER_RUN) -> list[Array]:
+        """All outputs for all rows, of which `size` run together where the model takes so many.
+
+        Raises:
+            RowsFailed: whatever ONNX Runtime raised, with the rows that it concerns.
+        """
+        count, parts = len(next(iter(feeds.values()))), []
+        step = size if self.schema.rows_first else 1
+        for start in range(0, count, step):
+            try:
+                parts.append(self.run({name: array[start : start + step] for name, array in feeds.items()}))
+            except Exception as error:  # ONNX Runtime raises a dozen unrelated types
+                raise RowsFailed(first=start, last=min(start + step, count) - 1, cause=str(error)) from error
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 def options(*, threads: int = 1) -> ort.SessionOptions:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from seatrial_server import errors
-from seatrial_server.model import answers, declared, package, schema, session
+from seatrial_server.artifact import package
+from seatrial_server.host import errors
+from seatrial_server.model import answers, declared, schema, session
 from seatrial_server.trial import perturbing, report
 
 _NAMED_ROWS = 5
-_ROWS_PER_RUN = 256
 
 
 class Subject:
@@ -36,26 +36,19 @@ class Subject:
             raise _invalid(source, f"the package has no {test.dataset}.npz")
         return {name: array[: test.max_rows] for name, array in feeds.items()}
 
-    def run(self, feeds: perturbing.Feeds, *, source: str, batch: int = _ROWS_PER_RUN) -> list[session.Array]:
+    def run(self, feeds: perturbing.Feeds, *, source: str, batch: int = session.ROWS_PER_RUN) -> list[session.Array]:
         """All outputs for all rows."""
-        count, parts = len(next(iter(feeds.values()))), []
-        size = batch if self.model.schema.rows_first else 1
-        for start in range(0, count, size):
-            part = {name: array[start : start + size] for name, array in feeds.items()}
-            try:
-                parts.append(self.model.run(part))
-            except Exception as error:  # ONNX Runtime raises a dozen unrelated types
-                raise errors.Rejected(
-                    "TestFailed", f"{source}: the model fails on rows {start} to {start + size - 1}: {str(error)[:300]}"
-                ) from error
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        try:
+            return self.model.rows(feeds, batch)
+        except session.RowsFailed as error:
+            raise errors.Rejected("TestFailed", f"{source}: the model fails on {error}") from error
 
 
 def invariance(test: declared.InvarianceTest, subject: Subject) -> report.TestResult:
     """The share of changed rows whose answer stayed, against its bound."""
     source = f"tests.yaml: {test.name}"
     feeds = subject.rows(test, source=source)
-    before = subject.run(feeds, source=source, batch=1 if test.perturb.rebatch else _ROWS_PER_RUN)
+    before = subject.run(feeds, source=source, batch=1 if test.perturb.rebatch else session.ROWS_PER_RUN)
     changed = [
         subject.run(variant, source=source)
         for variant in perturbing.variants(feeds, test.perturb, subject.columns, seed=test.seed, source=source)

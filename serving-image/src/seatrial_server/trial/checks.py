@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from seatrial_server.model import manifest, package, session
+from seatrial_server.artifact import package
+from seatrial_server.model import manifest, session
 from seatrial_server.trial import behaviour, functional, report, robustness
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from seatrial_server import config, errors
-from seatrial_server.model import stages
+from seatrial_server.artifact import stages
+from seatrial_server.host import config, errors
 
 _FILE = "refusal.json"
 

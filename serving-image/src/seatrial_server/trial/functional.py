@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from seatrial_server import errors
-from seatrial_server.model import answers, declared, package, schema, session
+from seatrial_server.artifact import package
+from seatrial_server.host import errors
+from seatrial_server.model import answers, declared, schema, session
 from seatrial_server.trial import perturbing, report
 
 _NAMED_ROWS = 5

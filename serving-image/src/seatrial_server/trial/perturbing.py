@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from seatrial_server import datatypes, errors
-from seatrial_server.model import declared, schema, session
+from seatrial_server.host import errors
+from seatrial_server.model import datatypes, declared, schema, session
 
 Feeds = dict[str, session.Array]
 _Change = Callable[[session.Array], session.Array]

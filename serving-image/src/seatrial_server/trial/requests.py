@@ -6,8 +6,7 @@ import json
 import random
 from typing import Any
 
-from seatrial_server import datatypes
-from seatrial_server.model import schema, session
+from seatrial_server.model import datatypes, schema, session
 
 _JUNK: tuple[Any, ...] = (None, True, 0, -1, 2**40, 1.5, "", "x", [], [[]], {}, [None], {"x": 1})
 _FIELDS = ("name", "shape", "datatype", "data", "parameters")

@@ -14,12 +14,15 @@ from typing import Any
 import orjson
 
 import seatrial_server
-from seatrial_server import batching, config, documents, inference, telemetry, validation, warmup
-from seatrial_server.http.decode import Decoder
-from seatrial_server.http.encode import Encoder
-from seatrial_server.http.listener import Listener
-from seatrial_server.http.v2 import V2
+from seatrial_server.engine import batching, inference, validation, warmup
+from seatrial_server.host import config
 from seatrial_server.model import declared, features, schema, session
+from seatrial_server.observe import telemetry
+from seatrial_server.protocol import documents
+from seatrial_server.protocol.http.decode import Decoder
+from seatrial_server.protocol.http.encode import Encoder
+from seatrial_server.protocol.http.listener import Listener
+from seatrial_server.protocol.http.v2 import V2
 from seatrial_server.trial import report, requests
 
 _NAMED_CASES = 5

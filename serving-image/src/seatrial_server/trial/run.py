@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from seatrial_server import config, errors, sandbox
-from seatrial_server.model import manifest, prepare, session
+from seatrial_server.host import config, errors, sandbox
+from seatrial_server.model import manifest, session
+from seatrial_server.prepare import prepare
 from seatrial_server.trial import fetching, report
 
 

@@ -1,0 +1,104 @@
+"""The files of a model package beside the graph: `model.yaml`, two files of rows, `tests.yaml`. Runs in the sandbox.
+
+Decodes and checks them against the graph; decides nothing.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import yaml
+
+from seatrial_server.host import errors
+from seatrial_server.model import datatypes, declared, schema, session
+
+_T = TypeVar("_T")
+
+
+def card(folder: Path) -> schema.Card:
+    """`model.yaml`, or an empty card for a bare graph."""
+    return _decode(folder / "model.yaml", schema.Card) or schema.Card()
+
+
+def tests(folder: Path) -> declared.Tests:
+    """`tests.yaml`, or no tests."""
+    return _decode(folder / "tests.yaml", declared.Tests) or declared.Tests()
+
+
+def calibration(folder: Path, model: schema.Schema) -> dict[str, session.Array] | None:
+    """Calibration rows by input name, all with the same number of rows; None when the package has none."""
+    return _rows(folder / "calibration.npz", model)
+
+
+def reference(folder: Path, model: schema.Schema) -> dict[str, session.Array] | None:
+    """Rows like those the model was made for; the calibration rows when the package has no others."""
+    rows = _rows(folder / "reference.npz", model)
+    return calibration(folder, model) if rows is None else rows
+
+
+def _rows(path: Path, model: schema.Schema) -> dict[str, session.Array] | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise errors.Rejected("InvalidModel", f"{path.name} cannot be read: {error}") from error
+    return as_feeds(arrays, model, source=path.name)
+
+
+def as_feeds(arrays: dict[str, Any], model: schema.Schema, *, source: str) -> dict[str, session.Array]:
+    """Rows in the datatypes of the model's inputs; a message names what does not fit."""
+    wanted = {spec.name for spec in model.inputs}
+    if set(arrays) != wanted:
+        raise errors.Rejected(
+            "InvalidModel", f"{source}: must hold exactly the inputs {sorted(wanted)}, has {sorted(arrays)}"
+        )
+    feeds = {spec.name: _array(arrays[spec.name], spec, source=source) for spec in model.inputs}
+    if len({len(array) for array in feeds.values()}) != 1:
+        raise errors.Rejected("InvalidModel", f"{source}: all inputs must have the same number of rows")
+    return feeds
+
+
+def _array(values: Any, spec: schema.TensorSpec, *, source: str) -> session.Array:
+    dtype = datatypes.BY_NAME[spec.datatype].dtype
+    try:
+        array = np.asarray(values)
+        if spec.datatype != "BYTES":
+            array = array.astype(dtype, casting="same_kind" if array.dtype.kind == dtype.kind else "safe")
+        else:
+            array = array.astype(np.object_)
+    except (ValueError, TypeError):
+        try:
+            array = np.array(values, dtype)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise errors.Rejected(
+                "InvalidModel", f"{source}: input {spec.name!r} is not {spec.datatype}: {error}"
+            ) from error
+    fits = array.ndim == len(spec.shape) and all(
+        size in (schema.FREE, given) for size, given in zip(spec.row_shape, array.shape[1:], strict=True)
+    )
+    if not fits or array.ndim == 0 or len(array) == 0:
+        raise errors.Rejected(
+            "InvalidModel",
+            f"{source}: input {spec.name!r} has shape {list(array.shape)}, the model wants {list(spec.shape)}",
+        )
+    return np.ascontiguousarray(array)
+
+
+def _decode(path: Path, kind: type[_T]) -> _T | None:
+    if not path.exists():
+        return None
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_bytes()), kind)
+    except yaml.YAMLError as error:
+        raise errors.Rejected("InvalidModel", f"{path.name} is not YAML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise errors.Rejected("InvalidModel", f"{path.name}: {error}") from error
+    except RecursionError:
+        raise errors.Rejected("InvalidModel", f"{path.name} is nested too deeply") from None

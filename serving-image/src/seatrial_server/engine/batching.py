@@ -1,0 +1,203 @@
+"""Micro-batching: everything that arrived in one turn of the event loop runs together, without any added delay.
+
+Quick models run on the loop itself (a thread would cost a third of the throughput); slow ones in one worker thread, the
+next batch building up meanwhile. The queue is bounded in rows, and nobody waits longer than the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import concurrent.futures
+import math
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from seatrial_server.engine import inference, jobs
+from seatrial_server.host import config, errors
+from seatrial_server.observe import telemetry
+
+MAX_ROWS = 32
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How the model is run; chosen at warm-up by measurement."""
+
+    in_thread: bool
+    batched: bool
+    row_seconds: float
+
+
+class Batcher:
+    """The queue in front of one engine. All methods belong to the event loop."""
+
+    def __init__(
+        self, engine: inference.Engine, plan: Plan, *, limits: config.Limits, counters: telemetry.Telemetry
+    ) -> None:
+        self._engine, self._counters = engine, counters
+        self._timeout, self._max_queue_rows, self._row_seconds = (
+            limits.timeout_seconds,
+            limits.max_queue_rows,
+            plan.row_seconds,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._queue: collections.deque[jobs.Job] = collections.deque()
+        self._rows = 0
+        self._scheduled = False
+        self._running: Sequence[jobs.Job] = ()
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "model") if plan.in_thread else None
+        self._max_rows = MAX_ROWS if plan.batched else 1
+        self._watch: asyncio.TimerHandle | None = None
+
+    def submit(self, job: jobs.Job) -> None:
+        """Queue a job; raises when there is no room for it."""
+        self._admit(job)
+        if self._thread is None:
+            if self._rows >= self._max_rows:
+                self._run_queue()  # a full batch gains nothing by waiting for the end of the turn
+                return
+        else:
+            timeout = job.deadline - job.started
+            if self._watch is None or self._watch.when() > self._loop.time() + timeout:
+                self._watch_from_now(timeout)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def run(self, job: jobs.Job) -> None:
+        """Run a job and all that waits, now; for models that run on the loop. Raises as `submit` does."""
+        self._admit(job)
+        self._run_queue()
+
+    def _admit(self, job: jobs.Job) -> None:
+        rows, queued, timeout = job.rows, self._rows, self._timeout
+        if queued + rows > self._max_queue_rows:
+            raise self._overload(rows)
+        if job.timeout and job.timeout < timeout:
+            timeout = job.timeout
+        if queued * self._row_seconds > timeout:
+            raise self._overload(rows)  # it would be dropped unanswered when its turn came
+        job.deadline = job.started + timeout
+        self._queue.append(job)
+        self._rows = self._counters.queue_rows = queued + rows
+
+    def _overload(self, rows: int) -> errors.RequestError:
+        bound = self._max_queue_rows
+        if rows > bound:
+            return errors.RequestError(
+                413, f"{rows} rows in one request, at most {bound} are accepted: split it", code="TooManyRows"
+            )
+        wait = max(1, math.ceil(self._rows * self._row_seconds))
+        return errors.RequestError(
+            429,
+            f"{self._rows} rows are waiting, which is as much as can be answered in time: try again later",
+            code="Overloaded",
+            outcome="shed",
+            headers=b"Retry-After: %d\r\n" % wait,
+        )
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self._thread is None:
+            self._run_queue()
+        elif not self._running:
+            self._start()
+
+    def _run_queue(self) -> None:
+        while self._queue:
+            batch = self._take()
+            if batch:
+                started = time.perf_counter()
+                results = self._engine.execute(batch)
+                self._finish(batch, results, started)
+
+    def _start(self) -> None:
+        batch = self._take()
+        if not batch or self._thread is None:
+            return
+        self._running = batch
+        started = time.perf_counter()
+        future = self._loop.run_in_executor(self._thread, self._engine.execute, batch)
+        future.add_done_callback(lambda done: self._ended(batch, done.result(), started))
+
+    def _ended(self, batch: list[jobs.Job], results: list[inference.Result], started: float) -> None:
+        self._running = ()
+        self._start()  # the model goes on while this batch is encoded
+        self._finish(batch, results, started)
+
+    def _take(self) -> list[jobs.Job]:
+        """The next jobs that fit one run; drops those whose deadline has passed."""
+        queue, now = self._queue, time.perf_counter()
+        batch: list[jobs.Job] = []
+        rows = 0
+        while queue:
+            job = queue[0]
+            if batch and (
+                rows + job.rows > self._max_rows or not (job.shapes is batch[0].shapes or job.fits(batch[0]))
+            ):
+                break
+            queue.popleft()
+            self._rows -= job.rows
+            if now > job.deadline:
+                job.finish(_too_late())
+            else:
+                batch.append(job)
+                rows += job.rows
+        self._counters.queue_rows = self._rows
+        return batch
+
+    def _finish(self, batch: list[jobs.Job], results: list[inference.Result], started: float) -> None:
+        now = time.perf_counter()
+        self._counters.last_call = now
+        self._counters.model_durations.observe(now - started)
+        self._counters.batch_rows.observe(sum([job.rows for job in batch]))
+        for job, result in zip(batch, results, strict=True):
+            if not job.finished:  # `Job.finish`, without a call for every request
+                job.finished = True
+                job.done(job, result if now <= job.deadline else _too_slow())
+
+    def _expire(self) -> None:
+        """Answer in time even while the model does not return."""
+        self._watch = None
+        now = time.perf_counter()
+        for job in self._running:
+            if now >= job.deadline:
+                job.finish(_too_slow())
+        late = [job for job in self._queue if now >= job.deadline]
+        if late:
+            self._queue = collections.deque(job for job in self._queue if now < job.deadline)
+            self._rows -= sum(job.rows for job in late)
+            self._counters.queue_rows = self._rows
+            for job in late:
+                job.finish(_too_late())
+        waiting = [job.deadline for job in (*self._running, *self._queue) if not job.finished]
+        if waiting:
+            self._watch_from_now(max(0.001, min(waiting) - now))
+
+    def _watch_from_now(self, seconds: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._loop.call_later(seconds, self._expire)
+
+    def close(self) -> None:
+        """Let the worker thread go."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+
+def _too_late() -> errors.RequestError:
+    return errors.RequestError(
+        503,
+        "dropped after waiting until its deadline: the server is overloaded",
+        code="Overloaded",
+        outcome="shed",
+        headers=b"Retry-After: 1\r\n",
+    )
+
+
+def _too_slow() -> errors.RequestError:
+    return errors.RequestError(
+        504, "the model took longer than the request's deadline", code="DeadlineExceeded", outcome="error"
+    )

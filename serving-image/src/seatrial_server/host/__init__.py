@@ -1,0 +1,1 @@
+"""What the process stands on: configuration, errors, logs, CPUs, the sandbox. Knows no model."""

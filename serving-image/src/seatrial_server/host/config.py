@@ -1,0 +1,90 @@
+"""What the operator tells the server: `config.json`, decoded once into frozen Structs.
+
+The operator keeps its own Struct of the same document; the two parts share no code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from seatrial_server.host import errors
+
+Precision = Literal["fp32", "int8-static", "int8-dynamic"]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class ModelRef(msgspec.Struct, frozen=True, rename="camel"):
+    """Which bytes to serve, and under which name."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    version: str
+    uri: str
+    sha256: Sha256
+
+
+class Quantization(msgspec.Struct, frozen=True, rename="camel"):
+    """Whether to quantize, and what the result must hold."""
+
+    mode: Literal["Auto", "Static", "Dynamic", "None"] = "Auto"
+    max_disagreement: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+    min_speedup: float = 0.0
+    on_failure: Literal["ServeOriginal", "Reject"] = "ServeOriginal"
+
+
+class Limits(msgspec.Struct, frozen=True, rename="camel"):
+    """Bounds of the request path."""
+
+    max_queue_rows: Annotated[int, msgspec.Meta(ge=1)] = 256
+    timeout_seconds: Positive = 2.0
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024 * 1024
+
+
+class Cache(msgspec.Struct, frozen=True, rename="camel"):
+    """How much to remember, for how long."""
+
+    max_bytes: Annotated[int, msgspec.Meta(ge=1)]
+    ttl_seconds: Positive = 60.0
+
+
+class Fallback(msgspec.Struct, frozen=True):
+    """What a client gets when the model fails or cannot keep up: an error, or the answer in `model.yaml`."""
+
+    mode: Literal["None", "Static"] = "None"
+
+
+class Expected(msgspec.Struct, frozen=True, rename="camel"):
+    """What the trial recorded; a pod must arrive at the same bytes. `calibration` is for `prepare.quantize` alone."""
+
+    served_sha256: Sha256
+    precision: Precision
+    calibration: dict[str, Any] | None = None
+
+
+class Config(msgspec.Struct, frozen=True, rename="camel"):
+    """The whole document."""
+
+    model: ModelRef
+    deployment: str = ""
+    namespace: str = ""
+    revision: str = ""
+    quantization: Quantization = Quantization()
+    limits: Limits = Limits()
+    cache: Cache | None = None
+    fallback: Fallback = Fallback()
+    latency_threshold_seconds: Positive = 0.1
+    max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1)] = 2 * 1024**3
+    expected: Expected | None = None
+
+
+def load(path: Path) -> Config:
+    """Decode the document; an error names the field."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Config)
+    except OSError as error:
+        raise errors.Unavailable(f"--config: cannot read {path}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise errors.Unavailable(f"--config: {path} is not a valid configuration: {error}") from error

@@ -1,0 +1,45 @@
+"""Frozen bins as the manifest keeps them. `prepare.profile` makes them, `observe.drift` counts in them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from seatrial_server.model import schema
+
+TOP = -1
+"""The column of an output with several scores per row: the highest of them."""
+
+
+class Bins(msgspec.Struct, frozen=True):
+    """One column's bins: `edges` (lowest, inner ones, highest) for numbers, else `categories` and `rare` ones.
+
+    `tensor` is the position in the schema. Bins are closed below, the last one also above.
+    """
+
+    name: str
+    tensor: int
+    column: int
+    edges: tuple[float, ...] = ()
+    categories: tuple[schema.Value, ...] = ()
+    rare: tuple[schema.Value, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label of every bin, in the order of `codes` in `drift`."""
+        if self.edges:
+            return ("missing", "below", *(str(number) for number in range(1, len(self.edges))), "above")
+        return ("missing", "unseen", "other", *(label(value) for value in self.categories))
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """The bins, and per bin the share of the reference rows in it."""
+
+    features: tuple[Bins, ...] = ()
+    outputs: tuple[Bins, ...] = ()
+    feature_shares: tuple[tuple[float, ...], ...] = ()
+    output_shares: tuple[tuple[float, ...], ...] = ()
+
+
+def label(value: schema.Value) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"={text}" if text in ("missing", "unseen", "other") else text

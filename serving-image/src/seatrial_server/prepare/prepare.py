@@ -1,0 +1,229 @@
+"""From the fetched package to the prepared folder: verify, quantize, gate, write model and manifest.
+
+`run` is the caller's side; `build` does the work inside the sandbox, because everything it opens is untrusted.
+With `expected` (a pod) nothing is measured or decided: the trial's decision is carried out, and the bytes must come out
+as the trial recorded them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+
+from seatrial_server.artifact import package
+from seatrial_server.host import config, errors, sandbox
+from seatrial_server.model import fallback_rows, features, manifest, schema, session
+from seatrial_server.prepare import gate, quantize, reference, verify
+
+
+def run(settings: config.Config, work: Path) -> manifest.Manifest:
+    """Fill `work/prepared` from `work/package`."""
+    result = sandbox.call(
+        "seatrial_server.prepare.prepare:build",
+        {
+            "package_folder": str(work / "package"),
+            "prepared_folder": str(work / "prepared"),
+            "sha256": settings.model.sha256,
+            "quantization": msgspec.to_builtins(settings.quantization),
+            "expected": msgspec.to_builtins(settings.expected),
+        },
+    )
+    prepared = msgspec.convert(result, manifest.Manifest)
+    if settings.fallback.mode == "Static" and not prepared.card.fallback:
+        raise errors.Rejected(
+            "InvalidModel", "serving.fallback.mode is Static, but model.yaml of the package has no fallback"
+        )
+    return prepared
+
+
+class _Build(msgspec.Struct, frozen=True):
+    """What the steps share. `original` is the verified graph with embedded data; `scratch` is deleted afterwards."""
+
+    folder: Path
+    original: Path
+    scratch: Path
+    graph: onnx.ModelProto
+    loaded: session.Session
+    card: schema.Card
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    """Which file to serve and why."""
+
+    path: Path
+    precision: config.Precision
+    result: manifest.QuantizationResult
+    calibration: dict[str, Any] | None = None
+
+
+def build(
+    *,
+    package_folder: str,
+    prepared_folder: str,
+    sha256: str,
+    quantization: dict[str, Any],
+    expected: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Everything that touches the untrusted package; the manifest as plain data."""
+    wanted = msgspec.convert(quantization, config.Quantization)
+    recorded = msgspec.convert(expected, config.Expected | None)
+    prepared = Path(prepared_folder)
+    prepared.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=prepared.parent) as scratch:
+        tempfile.tempdir = scratch  # the quantizer makes temporary folders of its own, and /tmp may be read-only
+        opened = _open(Path(package_folder), Path(scratch))
+        choice = _reproduce(opened, recorded) if recorded else _choose(opened, wanted)
+        served = choice.path.read_bytes()
+        digest = hashlib.sha256(served).hexdigest()
+        if recorded and digest != recorded.served_sha256:
+            raise errors.Rejected(
+                "DigestMismatch",
+                f"this node derived a model with sha256 {digest}, the trial recorded {recorded.served_sha256}: "
+                "serve with the image of the trial, or run the trial again",
+            )
+        (prepared / manifest.MODEL).write_bytes(served)
+        profile = reference.read(opened.folder, opened.card, session.load(choice.path))
+        batching = not quantize.rows_share_scales(onnx.load_from_string(served))
+    written = manifest.Manifest(
+        sha256=sha256,
+        served_sha256=digest,
+        precision=choice.precision,
+        quantization=choice.result,
+        environment=manifest.Environment(onnxruntime=session.VERSION, cpu_flags=manifest.cpu_flags()),
+        calibration=choice.calibration,
+        card=opened.card,
+        profile=profile,
+        batching=batching,
+    )
+    (prepared / manifest.FILE).write_bytes(msgspec.json.encode(written))
+    plain: dict[str, Any] = msgspec.to_builtins(written)
+    return plain
+
+
+def _open(folder: Path, scratch: Path) -> _Build:
+    source = folder / "model.onnx"
+    graph = verify.read(source)
+    if graph.embedded:
+        source = scratch / "embedded.onnx"
+        source.write_bytes(quantize.serialize(graph.proto))
+    loaded = session.load(source)
+    card = package.card(folder)
+    features.by_input(card.features, loaded.schema)
+    schema.check_outputs(card, loaded.schema)
+    if card.fallback:
+        fallback_rows.read(card, loaded.schema)
+    return _Build(folder=folder, original=source, scratch=scratch, graph=graph.proto, loaded=loaded, card=card)
+
+
+def _choose(opened: _Build, wanted: config.Quantization) -> _Choice:
+    """The trial's decision: the quantized model when asked for, possible and good enough, else the original."""
+    if wanted.mode == "None":
+        return _original(opened, wanted, "Off")
+    if not quantize.applicable(opened.graph, wanted.mode):
+        operators = " or ".join(sorted(quantize.heavy(wanted.mode)))
+        return _original(opened, wanted, "NotApplicable", f"the graph has no {operators} with constant weights")
+    rows = package.calibration(opened.folder, opened.loaded.schema)
+    if rows is None and wanted.mode == "Auto":
+        return _original(opened, wanted, "NotApplicable", "the package has no calibration.npz")
+    if rows is None and wanted.mode == "Static":
+        return _failed(opened, wanted, "the package has no calibration.npz")
+    if rows is not None:
+        _check_runs(opened.loaded, rows)
+    try:
+        return _quantized(opened, wanted, rows)
+    except quantize.Unquantizable as error:
+        return _failed(opened, wanted, str(error))
+
+
+def _quantized(opened: _Build, wanted: config.Quantization, rows: dict[str, session.Array] | None) -> _Choice:
+    known = _gate_rows(opened, rows)
+    if known is None:
+        return _failed(
+            opened, wanted, "the package has neither calibration.npz nor functional tests to compare answers"
+        )
+    optimised, target = opened.scratch / "optimised.onnx", opened.scratch / "quantized.onnx"
+    quantize.optimise(opened.original, optimised)
+    dynamic = wanted.mode == "Dynamic" or rows is None
+    calibration = quantize.DYNAMIC if dynamic else quantize.measure(optimised, rows or {}, scratch=opened.scratch)
+    quantize.apply(optimised, target, calibration, scratch=opened.scratch)
+    # A dynamic model answers one request at a time: rows of a batch would share a scale.
+    measured = gate.measure(
+        opened.loaded, session.load(target), known, opened.card, together=1 if dynamic else session.ROWS_PER_RUN
+    )
+    refusal = gate.decide(measured, wanted)
+    if refusal:
+        return _failed(opened, wanted, refusal, measured)
+    return _Choice(
+        path=target,
+        precision="int8-dynamic" if dynamic else "int8-static",
+        result=_result(wanted, "Applied", "", measured),
+        calibration=calibration,
+    )
+
+
+def _reproduce(opened: _Build, recorded: config.Expected) -> _Choice:
+    """The trial's decision carried out again, from the recorded ranges."""
+    result = manifest.QuantizationResult(mode="Recorded", outcome="Off" if recorded.precision == "fp32" else "Applied")
+    if recorded.precision == "fp32":
+        return _Choice(path=opened.original, precision="fp32", result=result)
+    if recorded.calibration is None:
+        raise errors.Rejected(
+            "InvalidModel", f"config.json: expected.calibration must be present for {recorded.precision}"
+        )
+    optimised, target = opened.scratch / "optimised.onnx", opened.scratch / "quantized.onnx"
+    quantize.optimise(opened.original, optimised)
+    quantize.apply(optimised, target, recorded.calibration, scratch=opened.scratch)
+    return _Choice(path=target, precision=recorded.precision, result=result, calibration=recorded.calibration)
+
+
+def _check_runs(model: session.Session, rows: dict[str, session.Array]) -> None:
+    try:
+        outputs = model.run({name: array[:1] for name, array in rows.items()})
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types
+        raise errors.Rejected(
+            "InvalidModel", f"the model fails on its own calibration rows: {str(error)[:500]}"
+        ) from error
+    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in outputs):
+        raise errors.Rejected("InvalidModel", "the model answers NaN or infinity on its own calibration rows")
+
+
+def _gate_rows(opened: _Build, rows: dict[str, session.Array] | None) -> dict[str, session.Array] | None:
+    """Calibration rows and the rows of the functional tests."""
+    parts = [rows] if rows is not None else []
+    for test in package.tests(opened.folder).functional:
+        parts.append(package.as_feeds(test.rows, opened.loaded.schema, source=f"tests.yaml: {test.name}"))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
+
+
+def _original(opened: _Build, wanted: config.Quantization, outcome: Any, reason: str = "") -> _Choice:
+    return _Choice(path=opened.original, precision="fp32", result=_result(wanted, outcome, reason, None))
+
+
+def _failed(
+    opened: _Build, wanted: config.Quantization, reason: str, measured: gate.Measurement | None = None
+) -> _Choice:
+    outcome = "Rejected" if wanted.on_failure == "Reject" else "ServedOriginal"
+    return _Choice(path=opened.original, precision="fp32", result=_result(wanted, outcome, reason, measured))
+
+
+def _result(
+    wanted: config.Quantization, outcome: Any, reason: str, measured: gate.Measurement | None
+) -> manifest.QuantizationResult:
+    if measured is None:
+        return manifest.QuantizationResult(mode=wanted.mode, outcome=outcome, reason=reason)
+    return manifest.QuantizationResult(
+        mode=wanted.mode,
+        outcome=outcome,
+        reason=reason,
+        disagreement=measured.disagreement,
+        bound=wanted.max_disagreement,
+        rows=measured.rows,
+        speedup1=measured.speedup1,
+        speedup32=measured.speedup32,
+    )

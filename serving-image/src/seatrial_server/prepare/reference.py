@@ -1,0 +1,40 @@
+"""The package's reference rows to a profile: bins, and the share of the reference in each. Runs in the sandbox."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from seatrial_server.artifact import package
+from seatrial_server.host import logs
+from seatrial_server.model import bins, datatypes, schema, session
+from seatrial_server.observe import drift
+from seatrial_server.prepare import profile
+
+log = logging.getLogger(__name__)
+
+
+def read(folder: Path, card: schema.Card, served: session.Session) -> bins.Profile:
+    """The profile of the model that will be served; empty without reference rows."""
+    rows = package.reference(folder, served.schema)
+    if rows is None or not served.schema.rows_first:
+        return bins.Profile()
+    inputs = [rows[spec.name][: profile.MAX_ROWS] for spec in served.schema.inputs]
+    outputs = _answers(served, inputs)
+    features = profile.features(card, served.schema, inputs)
+    predictions = profile.outputs(card, served.schema, outputs) if outputs else ()
+    return bins.Profile(
+        features=features,
+        outputs=predictions,
+        feature_shares=drift.shares(features, datatypes.dtypes(served.schema.inputs), inputs),
+        output_shares=drift.shares(predictions, datatypes.dtypes(served.schema.outputs), outputs),
+    )
+
+
+def _answers(served: session.Session, inputs: list[session.Array]) -> list[session.Array]:
+    names = [spec.name for spec in served.schema.inputs]
+    try:
+        return served.rows(dict(zip(names, inputs, strict=True)))
+    except session.RowsFailed as error:
+        logs.warning(log, "no bins of predictions: the model fails on the reference rows", cause=str(error))
+        return []

@@ -1,0 +1,117 @@
+"""Look at an untrusted ONNX graph before anything runs it. Runs in the sandbox.
+
+Refuses operators that need foreign libraries and tensor data outside of the package. Whether the graph makes sense is
+for ONNX Runtime to say when it loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import msgspec
+import onnx
+import onnx.external_data_helper
+
+from seatrial_server.host import errors
+
+BUILT_IN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+"""Operators that ONNX Runtime itself implements."""
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """A checked model; `embedded` says that external data was pulled in, so the file on disk is not the whole of it."""
+
+    proto: onnx.ModelProto
+    embedded: bool
+
+
+def read(path: Path) -> Graph:
+    """The checked model with its external data, if any, pulled in from the package's folder."""
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf's DecodeError, whose module ships no types
+        raise _invalid("model.onnx is not an ONNX file") from error
+    if not model.graph.output:
+        raise _invalid("model.onnx holds no graph")
+    check_domains(model)
+    if not check_external_data(model, path.parent):
+        return Graph(proto=model, embedded=False)
+    onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
+    return Graph(proto=_embedded(model), embedded=True)
+
+
+def check_domains(model: onnx.ModelProto) -> None:
+    """Every operator is built in or a function of the model itself."""
+    own = {(function.domain, function.name) for function in model.functions}
+    for node in nodes(model):
+        if node.domain not in BUILT_IN_DOMAINS and (node.domain, node.op_type) not in own:
+            raise _invalid(
+                f"operator {node.op_type!r} is in the custom domain {node.domain!r}; only built-in operators are served"
+            )
+
+
+def check_external_data(model: onnx.ModelProto, folder: Path) -> bool:
+    """Whether the model has external data; refuses any that is not a regular file inside the package."""
+    found = False
+    for tensor in _tensors(model):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        found = True
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        relative = PurePosixPath(location)
+        file = folder / relative
+        if not location or relative.is_absolute() or ".." in relative.parts or file.is_symlink() or not file.is_file():
+            raise _invalid(f"tensor {tensor.name!r} keeps its data in {location!r}, which is not a file of the package")
+    return found
+
+
+def _embedded(model: onnx.ModelProto) -> onnx.ModelProto:
+    if sum(len(tensor.raw_data) for tensor in _tensors(model)) >= onnx.checker.MAXIMUM_PROTOBUF:
+        raise _invalid("the model and its external data together exceed 2 GiB")
+    for tensor in _tensors(model):
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+    return model
+
+
+def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    """The main graph and every graph nested in a node, of functions too."""
+    waiting = [model.graph, *(graph for function in model.functions for graph in _subgraphs(function.node))]
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        waiting.extend(_subgraphs(graph.node))
+
+
+def _subgraphs(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield attribute.g
+            yield from attribute.graphs
+
+
+def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    for graph in _graphs(model):
+        yield from graph.node
+    for function in model.functions:
+        yield from function.node
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    for graph in _graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("sparse_tensor"):
+                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
+
+
+def _invalid(message: str) -> errors.Rejected:
+    return errors.Rejected("InvalidModel", message)

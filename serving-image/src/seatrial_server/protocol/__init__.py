@@ -1,0 +1,1 @@
+"""The Open Inference Protocol: REST in `http`, gRPC in `rpc`, and what both share."""

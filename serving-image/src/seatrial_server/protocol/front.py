@@ -1,0 +1,80 @@
+"""The two ports of the V2 protocol over one queue: REST and gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+
+from seatrial_server.engine import batching, jobs
+from seatrial_server.model import schema
+from seatrial_server.observe import telemetry
+from seatrial_server.protocol import documents
+from seatrial_server.protocol.http import v2
+from seatrial_server.protocol.http.decode import Decoder
+from seatrial_server.protocol.http.encode import Encoder
+from seatrial_server.protocol.http.listener import Listener
+from seatrial_server.protocol.rpc import calls, codec, messages
+from seatrial_server.protocol.rpc import listener as rpc_listener
+
+_OPEN_FILES = 16_384
+
+
+class Front:
+    """Opens and drains both ports. `nullable` names the inputs in which null says that a value is missing.
+
+    `bundles`: the batcher, if it may have bundles, see `http.express`.
+    """
+
+    def __init__(
+        self,
+        about: documents.Documents,
+        model: schema.Schema,
+        *,
+        nullable: frozenset[str],
+        queue: jobs.Queue,
+        counters: telemetry.Telemetry,
+        max_body_bytes: int,
+        bundles: batching.Batcher | None,
+    ) -> None:
+        own, stacked, known = about.identity, bool(about.identity.max_batch_size), messages.Messages()
+        application = v2.V2(
+            about=about,
+            decoder=Decoder(model, stacked=stacked, nullable=nullable),
+            encoder=Encoder(model, name=own.model, version=own.version),
+            queue=queue,
+            counters=counters,
+            max_body_bytes=max_body_bytes,
+            bundles=bundles,
+        )
+        self._rest = Listener(application, short_way=application.short_way)
+        self._rpc = rpc_listener.Listener(
+            calls.Calls(
+                about=about,
+                known=known,
+                decoder=codec.Decoder(model, stacked=stacked, request=known.request["ModelInfer"]),
+                encoder=codec.Encoder(
+                    model, name=own.model, version=own.version, response=known.response["ModelInfer"]
+                ),
+                queue=queue,
+                counters=counters,
+            ),
+            max_message_bytes=max_body_bytes,
+        )
+
+    async def open(self, *, host: str | None, rest: int, grpc: int) -> tuple[int, int]:
+        """Listen; returns both ports. Raises OSError."""
+        _allow_open_files()
+        rpc_port = await self._rpc.open(host=host, port=grpc)
+        return await self._rest.open(host=host, port=rest), rpc_port
+
+    async def drain(self) -> None:
+        """Let go of all clients without losing a request."""
+        await asyncio.gather(self._rest.drain(), self._rpc.drain())
+
+
+def _allow_open_files() -> None:
+    """Many container runtimes start with a soft limit of 1024, which a thousand idle clients reach."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,97 @@
+"""Model outputs to a V2 infer response. Pure. The fixed parts are rendered once per model."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import orjson
+
+from seatrial_server.engine.jobs import Outputs, Share
+from seatrial_server.model import schema, session
+from seatrial_server.protocol import binary
+from seatrial_server.protocol.signature import Reply
+
+
+class Encoder:
+    """Encodes for one model."""
+
+    def __init__(self, model: schema.Schema, *, name: str, version: str) -> None:
+        self.start = b'{"model_name":%s,"model_version":%s,"id":' % (orjson.dumps(name), orjson.dumps(version))
+        self._heads = [
+            b'{"name":%s,"datatype":"%s","shape":[' % (orjson.dumps(spec.name), spec.datatype.encode())
+            for spec in model.outputs
+        ]
+        self._datatypes = [spec.datatype for spec in model.outputs]
+
+    def encode(
+        self, request_id: str, outputs: Outputs, reply: Reply, *, degraded: str = ""
+    ) -> tuple[bytes, int | None]:
+        """The body, and the length of its JSON part when a binary part follows. `degraded` marks the answer."""
+        uniform = reply.uniform
+        if type(outputs) is Share and uniform is not None and outputs.end - outputs.start == 1 and not degraded:
+            # One row of a batch, all outputs in the same form: the first row that is asked for renders them all.
+            batch = outputs.batch
+            rendered = batch.rendered.get(uniform)
+            if rendered is None:
+                rendered = batch.rendered[uniform] = self.rows(batch.arrays, as_binary=uniform)
+            rest, part = rendered[outputs.start]
+            head = self.start + orjson.dumps(request_id) + rest
+            return (head + part, len(head)) if uniform else (head, None)
+        documents, tail = [], []
+        for index, as_binary in reply.outputs:
+            array = outputs[index]
+            shape = _dimensions(array.shape)
+            if as_binary:
+                part = binary.encoded(array, self._datatypes[index])
+                tail.append(part)
+                rest = b'],"parameters":{"binary_data_size":%d}}' % len(part)
+            else:
+                rest = b'],"data":%s}' % self._json(array, index)
+            documents.append(b"%s%s%s" % (self._heads[index], shape, rest))
+        mark = b',"parameters":{"degraded":%s}' % orjson.dumps(degraded) if degraded else b""
+        head = b'%s%s%s,"outputs":[%s]}' % (self.start, orjson.dumps(request_id), mark, b",".join(documents))
+        return (head + b"".join(tail), len(head)) if tail else (head, None)
+
+    def rows(self, arrays: Sequence[session.Array], *, as_binary: bool) -> list[tuple[bytes, bytes]]:
+        """For each row what follows `start` and the id in its answer, and its binary part."""
+        render = self._binary_rows if as_binary else self._json_rows
+        if len(arrays) == 1:
+            return render(arrays[0], 0, before=b',"outputs":[', after=b"]}")
+        rows = zip(*(render(array, index) for index, array in enumerate(arrays)), strict=True)
+        return [
+            (b',"outputs":[%b]}' % b",".join(documents), b"".join(tails))
+            for documents, tails in (zip(*row, strict=True) for row in rows)
+        ]
+
+    def _json_rows(
+        self, array: session.Array, index: int, *, before: bytes = b"", after: bytes = b""
+    ) -> list[tuple[bytes, bytes]]:
+        if self._datatypes[index] == "BYTES":
+            texts = [self._json(row, index)[1:-1] for row in array.reshape(len(array), -1)]
+        else:
+            texts = orjson.dumps(array.reshape(len(array), -1), option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
+        before = b'%b%b%b],"data":[' % (before, self._heads[index], _dimensions((1, *array.shape[1:])))
+        after = b"]}%b" % after
+        return [(before + text + after, b"") for text in texts]
+
+    def _binary_rows(
+        self, array: session.Array, index: int, *, before: bytes = b"", after: bytes = b""
+    ) -> list[tuple[bytes, bytes]]:
+        parts = [binary.encoded(row, self._datatypes[index]) for row in array.reshape(len(array), -1)]
+        before = b"%b%b%b" % (before, self._heads[index], _dimensions((1, *array.shape[1:])))
+        return [(b'%b],"parameters":{"binary_data_size":%d}}%b' % (before, len(part), after), part) for part in parts]
+
+    def _json(self, array: session.Array, index: int) -> bytes:
+        if self._datatypes[index] == "BYTES":
+            return orjson.dumps([_text(value) for value in array.reshape(-1)])
+        return orjson.dumps(array.reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+@functools.lru_cache(maxsize=1024)
+def _dimensions(shape: tuple[int, ...]) -> bytes:
+    return ",".join(map(str, shape)).encode()
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

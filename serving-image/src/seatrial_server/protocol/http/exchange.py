@@ -1,0 +1,137 @@
+"""One request and the place for its answer.
+
+An application reads the request side and calls `answer` exactly once, at once or later. The connection puts answers
+on the wire in request order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+import orjson
+
+from seatrial_server.host import errors
+
+JSON = b"application/json"
+BINARY = b"application/octet-stream"
+REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    409: b"Conflict",
+    411: b"Length Required",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    415: b"Unsupported Media Type",
+    417: b"Expectation Failed",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+OK_BINARY = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n"
+    b"Inference-Header-Content-Length: %d\r\n"
+)
+"""Heads of the usual answers, without Date and the empty line."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a head without a special wish says. `headers` is shared by all its requests and is never changed."""
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    length: int
+    json_part: int | None
+    """None unless the short way may take the request; the bytes of its JSON part, 0 when all of it is JSON."""
+
+
+class Sink(Protocol):
+    """Where an answered exchange reports: its connection."""
+
+    def answered(self) -> None:
+        """Some exchange of this connection has its answer now."""
+
+
+class Exchange(msgspec.Struct, eq=False):
+    """`target` is the raw request target; `headers` has lower-case names; `response` is None until answered.
+
+    A Struct because it is made for every request, and a Struct's constructor is C.
+    """
+
+    sink: Sink
+    target: bytes = b""
+    method: bytes = b""
+    headers: dict[bytes, bytes] = {}
+    body: bytes = b""
+    keep_alive: bool = True
+    started: float = 0.0
+    response: tuple[bytes, bytes] | None = None
+
+    def answer(self, status: int, body: bytes, *, content_type: bytes = JSON, headers: bytes = b"") -> None:
+        """Give the answer; `headers` are complete lines, each with its line end."""
+        if status == 200 and content_type is JSON and not headers and self.method == b"POST":
+            self.response = OK % len(body), body
+            self.sink.answered()
+            return
+        self.response = (
+            b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s"
+            % (status, REASONS[status], content_type, len(body), headers),
+            b"" if self.method == b"HEAD" else body,
+        )
+        self.sink.answered()
+
+    def answer_json(self, document: Any, *, status: int = 200, headers: bytes = b"") -> None:
+        """Answer with a JSON document."""
+        self.answer(status, orjson.dumps(document), headers=headers)
+
+    def fail(self, error: errors.RequestError) -> None:
+        """Answer with V2's error object; machine-readable detail sits beside the text."""
+        self.answer_json(
+            {"error": str(error), "code": error.code, **error.details}, status=error.status, headers=error.headers
+        )
+
+
+class Rider(Protocol):
+    """Who waits at the end of the short way: a connection on which nothing else goes on."""
+
+    def reply(self, start: bytes, body: bytes) -> None:
+        """The answer: the head without Date and empty line, and the body."""
+
+    def exchange(self, head: Head, data: bytes, started: float) -> Exchange:
+        """Take the request back, to be answered the general way. `data` is all of it."""
+
+    def abort(self) -> None:
+        """There will be no answer."""
+
+
+class ShortWay(Protocol):
+    """See `express`."""
+
+    def json_part(self, exchange: Exchange) -> int | None:
+        """See `Head.json_part`."""
+
+    def take(self, rider: Rider, head: Head, data: bytes, begin: int) -> bool:
+        """Whether the request is taken; its rider is answered at the end of the loop's turn, or now.
+
+        `data` is all of it, the body begins at `begin`.
+        """
+
+    def flush(self) -> None:
+        """Answer everything that waits, now."""
+
+
+class Application(Protocol):
+    """What a listener serves."""
+
+    max_body_bytes: int
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer the exchange, now or later; must not raise."""

@@ -1,0 +1,218 @@
+"""The Open Inference Protocol (V2) over REST: routes, and the way of an inference request through the server.
+
+The infer path of the served model is one dictionary look-up; everything else is parsed the slow way. Whatever goes
+wrong, the client gets an error object and no traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import urllib.parse
+from typing import Any
+
+from seatrial_server.engine import batching, jobs
+from seatrial_server.host import errors
+from seatrial_server.observe import telemetry
+from seatrial_server.protocol import documents, tracing
+from seatrial_server.protocol.http import compression, express
+from seatrial_server.protocol.http.decode import Decoder
+from seatrial_server.protocol.http.encode import Encoder
+from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange, ShortWay
+
+log = logging.getLogger(__name__)
+_PACK_IN_THREAD = 256 * 1024
+
+
+class V2:
+    """`exchange.Application` for one model. `bundles`: the batcher that may have bundles, see `express`."""
+
+    def __init__(
+        self,
+        *,
+        about: documents.Documents,
+        decoder: Decoder,
+        encoder: Encoder,
+        queue: jobs.Queue,
+        counters: telemetry.Telemetry,
+        max_body_bytes: int,
+        bundles: batching.Batcher | None = None,
+    ) -> None:
+        self.max_body_bytes = max_body_bytes
+        self._about = about
+        self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
+        self._ids = tracing.RequestIds()
+        model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
+        version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
+        self._infer_targets = frozenset(f"{path}/infer".encode() for path in (model_path, version_path))
+        self.short_way: ShortWay | None = None
+        if bundles is not None and len(decoder.schema.inputs) == 1:
+            self.short_way = express.Express(
+                targets=self._infer_targets,
+                decoder=decoder,
+                encoder=encoder,
+                batcher=bundles,
+                counters=counters,
+                ids=self._ids,
+                general=self._infer,
+                fail=self._finish,
+            )
+
+    def handle(self, exchange: Exchange) -> None:
+        """See `exchange.Application`."""
+        if exchange.target in self._infer_targets and exchange.method == b"POST":
+            self._infer(exchange)
+            return
+        try:
+            self._route(exchange)
+        except errors.RequestError as error:
+            exchange.fail(error)
+        except Exception:  # the last line of defence: a defect of ours must not end the connection without an answer
+            log.exception("request failed")
+            exchange.fail(_internal())
+
+    # Inference
+
+    def _infer(self, exchange: Exchange) -> None:
+        self._counters.in_flight += 1
+        try:
+            headers = exchange.headers
+            if b"content-length" not in headers and b"transfer-encoding" not in headers:
+                raise errors.RequestError(411, "the body needs a Content-Length or chunks", code="LengthRequired")
+            body, exchange.body = exchange.body, b""  # a queued request must not hold its body as well
+            given = headers.get(b"x-request-id")
+            if b"content-encoding" in headers:
+                body = compression.unpacked(body, headers[b"content-encoding"], limit=self.max_body_bytes)
+            decoded = self._decoder.decode(body, headers.get(b"inference-header-content-length"))
+            self._queue.submit(
+                jobs.Job(
+                    id=decoded.id or (self._ids.new() if given is None else self._ids.choose(given)),
+                    values=decoded.values,
+                    shapes=decoded.shapes,
+                    rows=decoded.rows,
+                    reply=(exchange, decoded.reply),
+                    started=exchange.started,
+                    timeout=decoded.timeout,
+                    done=self._done,
+                )
+            )
+        except errors.RequestError as error:
+            self._finish(exchange, error)
+        except Exception:
+            log.exception("request could not be decoded")
+            self._finish(exchange, _internal())
+
+    def _done(self, job: jobs.Job, result: jobs.Outputs | errors.RequestError) -> None:
+        exchange, reply = job.reply
+        if isinstance(result, errors.RequestError):
+            result.details.setdefault("id", job.id)
+            self._finish(exchange, result)
+            return
+        try:
+            body, header_length = self._encoder.encode(job.id, result, reply, degraded=job.degraded)
+        except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
+            log.exception("answer could not be encoded")
+            self._finish(exchange, _internal())
+            return
+        self._counters.in_flight -= 1
+        self._counters.finished("degraded" if job.degraded else "ok", time.perf_counter() - exchange.started)
+        content_type, headers = JSON, b""
+        if header_length is not None:
+            content_type, headers = BINARY, b"Inference-Header-Content-Length: %d\r\n" % header_length
+        if len(body) > compression.MIN_SIZE and b"accept-encoding" in exchange.headers:
+            coding = compression.chosen(exchange.headers[b"accept-encoding"])
+            if coding is not None:
+                self._pack(exchange, body, coding, content_type=content_type, headers=headers)
+                return
+        exchange.answer(200, body, content_type=content_type, headers=headers)
+
+    def _pack(self, exchange: Exchange, body: bytes, coding: bytes, *, content_type: bytes, headers: bytes) -> None:
+        """Answer compressed; a large body is compressed in a thread, zlib lets the loop go on."""
+        headers += b"Content-Encoding: %s\r\n" % coding
+
+        def answer(packed: bytes) -> None:
+            exchange.answer(200, packed, content_type=content_type, headers=headers)
+
+        if len(body) < _PACK_IN_THREAD:
+            answer(compression.packed(body, coding))
+        else:
+            future = asyncio.get_running_loop().run_in_executor(None, compression.packed, body, coding)
+            future.add_done_callback(lambda done: answer(done.result()))
+
+    def _finish(self, exchange: Exchange, error: errors.RequestError) -> None:
+        if error.outcome == "error":
+            traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
+            tracing.failed(error, transport="rest", traceparent=traceparent)
+        self._counters.in_flight -= 1
+        self._counters.finished(error.outcome, time.perf_counter() - exchange.started)
+        exchange.fail(error)
+
+    # Everything else
+
+    def _route(self, exchange: Exchange) -> None:
+        target = exchange.target.partition(b"?")[0]
+        if target.lower().startswith((b"http://", b"https://")):
+            target = b"/" + target.split(b"/", 3)[3] if target.count(b"/") > 2 else b"/"
+        segments = [urllib.parse.unquote(part) for part in target.decode("latin-1").strip("/").split("/")]
+        match segments:
+            case ["v2"]:
+                self._get(exchange, self._about.server())
+            case ["v2", "health", "live"]:
+                self._get(exchange, {"live": True})
+            case ["v2", "health", "ready"]:
+                self._readiness(exchange, {"ready": True, "live": True})
+            case ["v2", "repository", "index"]:
+                self._post(exchange, self._about.index())
+            case ["v2", "repository", "models", str(), "load" | "unload"]:
+                _allow(exchange, b"POST")
+                raise documents.refused_load()
+            case ["v2", "models", "stats"]:
+                self._get(exchange, self._about.statistics())
+            case ["v2", "models", name, "versions", version, *rest]:
+                self._model(exchange, name, version, rest)
+            case ["v2", "models", name, *rest]:
+                self._model(exchange, name, None, rest)
+            case _:
+                raise documents.not_found("there is nothing at this path; the protocol starts at /v2")
+
+    def _model(self, exchange: Exchange, name: str, version: str | None, rest: list[str]) -> None:
+        self._about.check_model(name, version)
+        match rest:
+            case []:
+                self._get(exchange, self._about.model())
+            case ["ready"]:
+                self._readiness(exchange, {"name": name, "ready": True})
+            case ["config"]:
+                self._get(exchange, self._about.config())
+            case ["stats"]:
+                self._get(exchange, self._about.statistics())
+            case ["infer"]:
+                _allow(exchange, b"POST")
+                self._infer(exchange)
+            case _:
+                raise documents.not_found("there is nothing at this path of the model")
+
+    def _readiness(self, exchange: Exchange, document: dict[str, Any]) -> None:
+        self._about.check_ready()
+        self._get(exchange, document)
+
+    def _get(self, exchange: Exchange, document: Any) -> None:
+        _allow(exchange, b"GET", b"HEAD")
+        exchange.answer_json(document)
+
+    def _post(self, exchange: Exchange, document: Any) -> None:
+        _allow(exchange, b"POST")
+        exchange.answer_json(document)
+
+
+def _internal() -> errors.RequestError:
+    return errors.RequestError(500, "internal error", code="Internal", outcome="error")
+
+
+def _allow(exchange: Exchange, *methods: bytes) -> None:
+    if exchange.method not in methods:
+        allowed = b", ".join(methods)
+        raise errors.RequestError(
+            405, f"this path takes {allowed.decode()}", code="MethodNotAllowed", headers=b"Allow: %s\r\n" % allowed
+        )

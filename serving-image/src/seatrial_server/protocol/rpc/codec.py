@@ -1,0 +1,129 @@
+"""ModelInferRequest to a job, and model outputs to ModelInferResponse. Pure.
+
+Tensors come raw (`raw_input_contents`, one entry per input in order) or typed (`contents`), never mixed. Answers are
+always raw: tritonclient reads nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import message as protobuf
+
+from seatrial_server.engine import jobs
+from seatrial_server.model import schema
+from seatrial_server.protocol import binary, signature
+
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+_UNSUPPORTED = ("classification", "shared_memory_region")
+
+
+class Decoder:
+    """Decodes for one model; `request` is the message class."""
+
+    def __init__(self, model: schema.Schema, *, stacked: bool, request: Any) -> None:
+        self._schema = model
+        self._signature = signature.Signature(model, stacked=stacked)
+        self._request = request
+
+    def parse(self, body: bytes) -> Any:
+        """The message, or `RequestError` when the bytes are none."""
+        try:
+            return self._request.FromString(body)
+        except protobuf.DecodeError:
+            raise signature.bad_request("the message is no ModelInferRequest") from None
+
+    def decode(self, message: Any) -> signature.Decoded:
+        """The request, or `RequestError` with status 400."""
+        raw, count = message.raw_input_contents, len(self._schema.inputs)
+        if raw and len(raw) != len(message.inputs):
+            raise signature.bad_request(f"raw_input_contents has {len(raw)} entries for {len(message.inputs)} inputs")
+        values: list[jobs.Values | None] = [None] * count
+        shapes: list[tuple[int, ...]] = [()] * count
+        for number, tensor in enumerate(message.inputs):
+            index = self._signature.position(tensor.name, tensor.datatype)
+            if values[index] is not None:
+                raise signature.bad_input(tensor.name, "is given twice")
+            if tensor.parameters and "shared_memory_region" in tensor.parameters:
+                raise signature.bad_input(tensor.name, "uses shared memory, which is not supported")
+            spec = self._schema.inputs[index]
+            shapes[index] = shape = signature.checked_shape(spec, tensor.shape)
+            if not raw:
+                values[index] = _typed(tensor, spec, shape)
+            elif tensor.HasField("contents"):
+                raise signature.bad_input(tensor.name, "has contents although raw_input_contents is used")
+            else:
+                values[index] = signature.from_bytes(raw[number], spec, shape)
+        if len(message.inputs) != count:
+            raise self._signature.missing(values)
+        return signature.Decoded(
+            id=message.id,
+            values=[value for value in values if value is not None],
+            shapes=shapes,
+            rows=self._signature.rows(shapes),
+            reply=self._reply(message),
+            timeout=_timeout(message.parameters) if message.parameters else 0.0,
+        )
+
+    def _reply(self, message: Any) -> signature.Reply:
+        if not message.outputs:
+            return self._signature.all[True]
+        for output in message.outputs:
+            unsupported = [name for name in _UNSUPPORTED if name in output.parameters]
+            if unsupported:
+                raise signature.bad_request(f"output {output.name[:200]!r}: {unsupported[0]} is not supported")
+        return self._signature.reply((self._signature.output(output.name), True) for output in message.outputs)
+
+
+class Encoder:
+    """Encodes for one model; `response` is the message class."""
+
+    def __init__(self, model: schema.Schema, *, name: str, version: str, response: Any) -> None:
+        self._outputs = model.outputs
+        self._name, self._version, self._response = name, version, response
+
+    def encode(self, request_id: str, outputs: jobs.Outputs, reply: signature.Reply, *, degraded: str = "") -> bytes:
+        """The serialized message."""
+        message = self._response(model_name=self._name, model_version=self._version, id=request_id)
+        for index, _ in reply.outputs:
+            spec, array = self._outputs[index], outputs[index]
+            message.outputs.add(name=spec.name, datatype=spec.datatype, shape=array.shape)
+            message.raw_output_contents.append(binary.encoded(array, spec.datatype))
+        if degraded:
+            message.parameters["degraded"].string_param = degraded
+        serialized: bytes = message.SerializeToString()
+        return serialized
+
+
+def _typed(tensor: Any, spec: schema.TensorSpec, shape: tuple[int, ...]) -> jobs.Values:
+    field = _CONTENTS.get(spec.datatype)
+    if field is None:
+        raise signature.bad_input(spec.name, f"is {spec.datatype}, which only raw_input_contents can carry")
+    values = list(getattr(tensor.contents, field))
+    if not values and tensor.HasField("contents"):
+        raise signature.bad_input(spec.name, f"has no elements in {field}, where {spec.datatype} belongs")
+    signature.check_size(spec.name, len(values), shape)
+    return _texts(values, spec.name) if spec.datatype == "BYTES" else values
+
+
+def _texts(values: list[bytes], name: str) -> jobs.Values:
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError:
+        raise signature.bad_input(name, "has an element that is not UTF-8, which ONNX strings are") from None
+
+
+def _timeout(parameters: Any) -> float:
+    if "timeout" not in parameters:
+        return 0.0
+    given = parameters["timeout"]
+    return signature.timeout({"timeout": getattr(given, given.WhichOneof("parameter_choice") or "string_param")})

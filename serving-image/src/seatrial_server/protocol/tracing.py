@@ -1,0 +1,40 @@
+"""Who asked: request ids, and W3C trace context for the log lines of failed requests."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import secrets
+
+from seatrial_server.host import errors, logs
+
+log = logging.getLogger(__name__)
+_MAX_ID = 256
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+class RequestIds:
+    """Makes ids that are unique over pods; takes over the client's when it gave a usable one."""
+
+    def __init__(self) -> None:
+        prefix, numbers = secrets.token_hex(4), itertools.count(1)
+        self.new = map(f"{prefix}-%x".__mod__, numbers).__next__
+        self.new_json = map(f'"{prefix}-%x"'.encode().__mod__, numbers).__next__
+
+    def choose(self, given: str | bytes | None) -> str:
+        """The given id, else a new one."""
+        if given and len(given) <= _MAX_ID:
+            text = given if isinstance(given, str) else given.decode("latin-1")
+            if text.isprintable():
+                return text
+        return self.new()
+
+
+def failed(error: errors.RequestError, *, transport: str, traceparent: str) -> None:
+    """Log a request that failed by our fault, so that its trace can be found."""
+    fields = {"transport": transport, "code": error.code, "error": str(error), **error.details}
+    found = _TRACEPARENT.fullmatch(traceparent.strip())
+    if found:
+        fields |= {"trace_id": found[1], "span_id": found[2]}
+    logs.warning(log, "request failed", **fields)
