@@ -33,3 +33,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   name: {{ include "seatrial.serviceAccount" . }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}
+
+{{/* Name of what belongs to no namespace: the same release may be installed in several. */}}
+{{- define "seatrial.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "seatrial.name" .) -}}
+{{- end -}}
+
+{{/* A policy's parameters: what doesn't say that models may use it. */}}
+{{- define "seatrial.unlabelled" -}}
+paramRef:
+  parameterNotFoundAction: Allow
+  selector:
+    matchExpressions:
+      - {key: seatrial.dev/for-models, operator: NotIn, values: ["true"]}
+{{- end -}}
+
+{{- define "seatrial.refusal" -}}
+{{ printf "'%s ' + params.metadata.name + ' is not for models: label it seatrial.dev/for-models=true if they may use it'" .kind | quote }}
+{{- end -}}
