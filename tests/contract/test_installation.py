@@ -11,6 +11,7 @@ import yaml
 from tests.cluster.harness import apiserver, errors, paths, shell, waiting
 from tests.contract import established
 
+from seatrial import __main__
 from seatrial.api import crd
 from seatrial.cli import generate
 
@@ -149,6 +150,37 @@ def test_values_reach_the_operators_environment(bare: apiserver.ApiServer) -> No
         "SEATRIAL_SCRAPE_INTERVAL": "5s",
         "SEATRIAL_NAMESPACES": "shop,bank",
     }
+
+
+def test_what_prometheus_asks_for_reaches_the_operator_as_flags_it_knows(bare: apiserver.ApiServer) -> None:
+    auth = {"secretName": "prom", "tokenKey": "token", "username": "u", "passwordKey": "word", "caKey": "ca.crt"}
+    prometheus = {
+        "auth": auth,
+        "headers": {"X-Scope-OrgID": "shop and bank"},
+        "insecureSkipVerify": True,
+        "allow": ["*.monitoring.svc", "https://mimir.example.com/prometheus"],
+        "secretNames": ["mimir"],
+    }
+    flags = ("--set-json", f"prometheus={json.dumps(prometheus)}")
+    (deployment,) = (one for one in rendered(bare, *flags) if one["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = container["volumeMounts"]
+    assert pod["volumes"] == [{"name": mount["name"], "secret": {"secretName": "prom"}}]
+    read = __main__.main.make_context("operator", list(container["args"])).params
+    assert read["prometheus_token_file"] == f"{mount['mountPath']}/token"
+    assert read["prometheus_password_file"] == f"{mount['mountPath']}/word"
+    assert read["prometheus_ca_file"] == f"{mount['mountPath']}/ca.crt"
+    assert (read["prometheus_username"], read["prometheus_insecure_skip_verify"]) == ("u", True)
+    assert read["prometheus_headers"] == ("X-Scope-OrgID=shop and bank",)
+    assert read["prometheus_allow"] == tuple(prometheus["allow"])
+    assert read["prometheus_secret_names"] == ("mimir",)
+
+
+def test_without_such_values_the_pod_has_no_trace_of_them(bare: apiserver.ApiServer) -> None:
+    (deployment,) = (one for one in rendered(bare) if one["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container.keys().isdisjoint({"args", "volumeMounts"})
 
 
 def test_secrets_are_read_by_name_and_only_when_they_are_listed(bare: apiserver.ApiServer) -> None:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.apiserver
 NAMESPACE = "shop"
 ACCOUNT = "narrow-seatrial"
 RELEASE = ("template", "narrow", str(paths.REPO / generate.CHART), "-n", NAMESPACE)
-VALUES = ("--set", f"namespaces={{{NAMESPACE}}},crds.install=false")
+VALUES = ("--set", f"namespaces={{{NAMESPACE}}},crds.install=false,prometheus.secretNames={{prometheus}}")
 FORBIDDEN = 403
 
 Right = tuple[str, str]
@@ -60,7 +60,7 @@ class Operator:
             await special[right]()
             return
         kind = next(name for name, one in kinds.KINDS.items() if one.plural == plural)
-        name = ACCOUNT if kind == "Lease" else "nobody"
+        name = {"Lease": ACCOUNT, "Secret": "prometheus"}.get(kind, "nobody")
         ordinary: dict[str, Callable[[], Awaitable[Any]]] = {
             "get": lambda: self._cluster.get(kind, NAMESPACE, name),
             "list": lambda: self._cluster.list(kind, NAMESPACE, {"seatrial.dev/modeldeployment": "churn"}),
