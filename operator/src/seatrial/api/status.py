@@ -141,6 +141,9 @@ class Stable(Known, frozen=True, kw_only=True):
     ready_replicas: ReadyReplicas = 0
     since: Annotated[datetime, Meta(description="When it was promoted.")]
     missing_since: Annotated[datetime, Meta(description="Since when none of its pods has been Ready.")] | None = None
+    first: Annotated[
+        bool, Meta(description="Nothing was stable before it, so it was compared with nobody before its soak.")
+    ] = False
     breach: Breach | None = None
 
 

@@ -25,6 +25,7 @@ Outcome = judgement.Outcome
 
 HISTORY = timedelta(hours=1)
 LONGEST_QUESTION = timedelta(seconds=10)
+NOBODY = "none"  # has a vowel, so no revision is called that
 
 
 class Look(facts.Fact, frozen=True, kw_only=True):
@@ -177,9 +178,19 @@ def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
             alone=candidate.weight == 100,
             sliding=since is None,
         )
-    if previous is not None and soaking:
-        return Window(stable=previous.revision, candidate=stable.revision, since=stable.since, alone=True, soak=True)
+    if soaking or first_soak(snapshot, now):
+        before = previous.revision if previous is not None else NOBODY
+        return Window(stable=before, candidate=stable.revision, since=stable.since, alone=True, soak=True)
     return None
+
+
+def first_soak(snapshot: facts.Snapshot, now: datetime) -> bool:
+    """A first version has taken all traffic uncompared: its absolute guards are all there is, for as long as a soak."""
+    stable, candidate = snapshot.status.stable, snapshot.status.candidate
+    if stable is None or not stable.first or stable.breach is not None:
+        return False
+    alone = candidate is None or isinstance(stages.of(candidate), stages.Trial)
+    return alone and now < stable.since + snapshot.spec.rollout.soak
 
 
 def _wants_sight(candidate: status.Candidate) -> bool:
