@@ -116,6 +116,13 @@ def test_what_is_labelled_can_be_named(api: apiserver.ApiServer, kind: str) -> N
     assert refused(api, deployment("churn", opened(WISHES[kind])), AUTHOR) == ""
 
 
+def test_the_credentials_of_a_prometheus_need_the_label_too(api: apiserver.ApiServer) -> None:
+    prometheus = {"url": "http://prometheus:9090", "secretRef": {"name": "closed"}}
+    wish = deployment("churn", {"model": MODEL, "analysis": {"prometheus": prometheus}})
+    assert "Secret closed is not for models" in refused(api, wish, AUTHOR)
+    assert refused(api, opened(wish), AUTHOR) == ""
+
+
 def test_what_names_nothing_is_admitted(api: apiserver.ApiServer) -> None:
     assert refused(api, deployment("churn", {"model": MODEL}), AUTHOR) == ""
     assert (

@@ -7,11 +7,7 @@ leave the chart; a call that a new feature makes has to be added here.
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +15,8 @@ from typing import Any
 import pytest
 import yaml
 from tests.cluster.harness import apiserver, paths, shell, waiting
-from tests.contract import established
+from tests.contract import established, operator_process
 from tests.contract.eventually import eventually
-from tests.contract.test_wiring import free_port
 
 from seatrial import api as resource
 from seatrial.cli import generate
@@ -34,6 +29,7 @@ ACCOUNT = "narrow-seatrial"
 RELEASE = ("template", "narrow", str(paths.REPO / generate.CHART), "-n", NAMESPACE)
 VALUES = ("--set", f"namespaces={{{NAMESPACE}}},crds.install=false,prometheus.secretNames={{prometheus}}")
 FORBIDDEN = 403
+MODEL = {"uri": "https://models.example.com/churn/7.onnx", "sha256": "9f86d081" * 8}
 
 Right = tuple[str, str]
 """(resource, verb)"""
@@ -208,42 +204,33 @@ async def allowed(operator: Operator, right: Right) -> bool:
 
 def test_the_operator_lives_on_these_rights(server: apiserver.ApiServer, kubeconfig: Path) -> None:
     """The process itself, from its lease to the first children of a ModelDeployment, without a word of complaint."""
-    wish = {"model": {"uri": "https://models.example.com/churn/7.onnx", "sha256": "9f86d081" * 8}}
-    settings = {
-        "KUBECONFIG": str(kubeconfig),
-        "SEATRIAL_SERVING_IMAGE": "serving:1",
-        "SEATRIAL_NAMESPACES": NAMESPACE,
-        "SEATRIAL_LEASE_NAME": ACCOUNT,
-        "SEATRIAL_PROBE_PORT": str(free_port()),
-        "SEATRIAL_METRICS_PORT": str(free_port()),
-        "POD_NAME": "operator-0",
-        "POD_NAMESPACE": NAMESPACE,
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seatrial"],
-        env={**os.environ, **settings},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        apply(server, _made(resource.KIND, "churn", spec=wish))
+    with operator_process.running(kubeconfig, namespace=NAMESPACE, lease=ACCOUNT) as process:
+        apply(server, _made(resource.KIND, "churn", spec={"model": MODEL}))
+        of_churn = ("-n", NAMESPACE, "-l", "seatrial.dev/modeldeployment=churn", "-o", "name")
+        phase = ("mdeploy", "churn", "-n", NAMESPACE, "-o", "jsonpath={.status.phase}")
+        waiting.until(lambda: server.kubectl("get", "jobs", *of_churn), what="the trial's Job", seconds=40)
+        waiting.until(lambda: server.kubectl("get", *phase) == "Trial", what="a status", seconds=20)
+    assert process.status == 0, process.said
+    assert "forbidden" not in process.said.lower(), process.said
+
+
+def test_a_secret_that_is_not_for_models_stalls_the_object_in_the_policys_words(
+    server: apiserver.ApiServer, kubeconfig: Path
+) -> None:
+    """It was made after the ModelDeployment, which the API server had no reason to refuse."""
+    apply(server, _made(resource.KIND, "later", spec={"model": {**MODEL, "secretRef": {"name": "later"}}}))
+    server.kubectl("create", "secret", "generic", "later", "-n", NAMESPACE)
+    message = 'jsonpath={.status.conditions[?(@.type=="Stalled")].message}'
+    with operator_process.running(kubeconfig, namespace=NAMESPACE, lease=ACCOUNT) as process:
         waiting.until(
-            lambda: server.kubectl(
-                "get", "jobs", "-n", NAMESPACE, "-l", "seatrial.dev/modeldeployment=churn", "-o", "name"
-            ),
-            what="the trial's Job",
-            seconds=40,
+            lambda: "Secret later is not for models" in said(server, message), what="the policy's words", seconds=40
         )
+        server.kubectl("label", "secret", "later", "-n", NAMESPACE, "seatrial.dev/for-models=true")
         waiting.until(
-            lambda: (
-                "Trial" in server.kubectl("get", "mdeploy", "churn", "-n", NAMESPACE, "-o", "jsonpath={.status.phase}")
-            ),
-            what="a status",
-            seconds=20,
+            lambda: "later" in server.kubectl("get", "jobs", "-n", NAMESPACE, "-o", "name"), what="its Job", seconds=60
         )
-    finally:
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=20)
-    assert process.returncode == 0, said
-    assert "forbidden" not in said.lower(), said
+    assert process.status == 0, process.said
+
+
+def said(api: apiserver.ApiServer, what: str) -> str:
+    return api.kubectl("get", "mdeploy", "later", "-n", NAMESPACE, "-o", what)
