@@ -61,6 +61,8 @@ class Session:
             try:
                 parts.append(self.run({name: array[start : start + step] for name, array in feeds.items()}))
             except Exception as error:  # ONNX Runtime raises a dozen unrelated types
+                if errors.of_memory(error):
+                    raise MemoryError(str(error)) from error
                 raise RowsFailed(first=start, last=min(start + step, count) - 1, cause=str(error)) from error
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
@@ -87,6 +89,8 @@ def load(model: Path | bytes, *, threads: int = 1) -> Session:
     except errors.Rejected:
         raise
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types
+        if errors.of_memory(error):
+            raise MemoryError(str(error)) from error
         first_line = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
         raise errors.Rejected("InvalidModel", f"ONNX Runtime {VERSION} cannot load the model: {first_line}") from error
 
