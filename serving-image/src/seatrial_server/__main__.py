@@ -42,7 +42,7 @@ def fetch(config_path: Path, work: Path, *, for_trial: bool) -> None:
     logs.configure()
     try:
         (fetching.fetch if for_trial else stages.fetch_package)(config.load(config_path), work)
-    except errors.ServerError as error:
+    except (errors.ServerError, OSError) as error:
         _fail(error)
 
 
@@ -58,7 +58,7 @@ def prepare(config_path: Path, work: Path) -> None:
         prepared = preparing.run(config.load(config_path), work)
         if prepared.quantization.outcome == "Rejected":
             raise errors.Rejected("QuantizationRejected", f"quantization was refused: {prepared.quantization.reason}")
-    except errors.ServerError as error:
+    except (errors.ServerError, OSError) as error:
         _fail(error)
 
 
@@ -113,18 +113,20 @@ def serve(
         elif config_path is not None and work is not None:
             logs.configure()
             service.serve_prepared(config.load(config_path), work, host=host, ports=ports)
-    except errors.ServerError as error:
+    except (errors.ServerError, OSError) as error:
         _fail(error)
 
 
 def _fail(error: Exception) -> NoReturn:
-    text = str(error)[:_MAX_MESSAGE]
+    """`retryable`: the surroundings failed, and the same version may do better later or elsewhere."""
+    text = str(error).encode(errors="replace")[:_MAX_MESSAGE].decode(errors="ignore")
     click.echo(f"seatrial-server: {text}", err=True)
-    _termination_message({"error": text})
+    retryable = error.retryable if isinstance(error, errors.Unavailable) else isinstance(error, OSError)
+    _termination_message({"error": text, "retryable": retryable})
     sys.exit(1)
 
 
-def _termination_message(content: dict[str, str]) -> None:
+def _termination_message(content: dict[str, str | bool]) -> None:
     path = os.environ.get("SEATRIAL_TERMINATION_LOG", "/dev/termination-log")
     try:
         Path(path).write_bytes(orjson.dumps(content))

@@ -276,16 +276,57 @@ def test_a_broken_trial_is_no_verdict(bench: Bench) -> None:
     ("function", "arguments", "words"),
     [
         ("os:abort", {}, "SIGABRT"),
-        ("numpy:zeros", {"shape": 10**12}, "more memory than is allowed"),
         ("signal:pause", {}, "longer than 2 s"),
     ],
-    ids=["crash", "memory", "time"],
+    ids=["crash", "time"],
 )
 def test_whatever_a_model_does_to_the_examining_process_is_a_verdict(
     function: str, arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(errors.Rejected, match=words):
         sandbox.call(function, arguments, limits=sandbox.Limits(seconds=2))
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("numpy:zeros", {"shape": 10**12}),
+        ("reading:now", {}),
+        ("killed:now", {}),
+    ],
+    ids=["numpy", "protobuf", "the kernel"],
+)
+def test_memory_that_runs_out_is_no_verdict_and_says_what_to_raise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, arguments: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "large.onnx").write_bytes(graphs.linear(20_000_000))
+    (tmp_path / "reading.py").write_text(
+        "import pathlib\nfrom seatrial_server.prepare import verify\n"
+        "def now():\n    verify.read(pathlib.Path('large.onnx'))\n"
+    )
+    (tmp_path / "killed.py").write_text("import os\ndef now():\n    os.kill(os.getpid(), 9)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(errors.Unavailable, match=r"raise serving\.resources\.limits\.memory above 250Mi") as caught:
+        sandbox.call(function, arguments, limits=sandbox.Limits(data=250 * 1024**2))
+    assert not caught.value.retryable
+
+
+def test_our_own_defect_in_examining_is_no_verdict_and_says_where() -> None:
+    with pytest.raises(errors.Unavailable, match="examining the model failed: ZeroDivisionError") as caught:
+        sandbox.call("fractions:Fraction", {"denominator": 0})
+    assert not caught.value.retryable
+
+
+def test_a_failed_step_says_whether_another_try_may_help(bench: Bench) -> None:
+    bench.publish(graphs.linear())
+    bench.document["model"]["uri"] = "pvc://nothing-is-mounted/model.onnx"
+    assert bench.run("fetch").returncode == 1
+    assert bench.told()["retryable"] is True
+    bench.publish(graphs.linear())
+    bench.document["model"]["sha256"] = "0" * 64
+    assert bench.run("fetch").returncode == 1
+    assert bench.told()["retryable"] is False
 
 
 def test_the_examining_process_does_not_inherit_the_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def _rows(path: Path, model: schema.Schema) -> dict[str, session.Array] | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
         raise errors.Rejected("InvalidModel", f"{path.name} cannot be read: {error}") from error
     return as_feeds(arrays, model, source=path.name)
 
@@ -62,6 +62,10 @@ def as_feeds(arrays: dict[str, Any], model: schema.Schema, *, source: str) -> di
     feeds = {spec.name: _array(arrays[spec.name], spec, source=source) for spec in model.inputs}
     if len({len(array) for array in feeds.values()}) != 1:
         raise errors.Rejected("InvalidModel", f"{source}: all inputs must have the same number of rows")
+    if len({feeds[spec.name].ndim - len(spec.shape) for spec in model.inputs}) != 1:
+        raise errors.Rejected(
+            "InvalidModel", f"{source}: either all inputs have a dimension for rows before the graph's own, or none has"
+        )
     return feeds
 
 
@@ -75,20 +79,26 @@ def _array(values: Any, spec: schema.TensorSpec, *, source: str) -> session.Arra
             array = array.astype(np.object_)
     except (ValueError, TypeError):
         try:
-            array = np.array(values, dtype)
-        except (ValueError, TypeError, OverflowError) as error:
+            with np.errstate(invalid="raise"):
+                array = np.array(values, dtype)
+        except (ValueError, TypeError, ArithmeticError) as error:
             raise errors.Rejected(
                 "InvalidModel", f"{source}: input {spec.name!r} is not {spec.datatype}: {error}"
             ) from error
-    fits = array.ndim == len(spec.shape) and all(
-        size in (schema.FREE, given) for size, given in zip(spec.row_shape, array.shape[1:], strict=True)
-    )
-    if not fits or array.ndim == 0 or len(array) == 0:
+    if array.ndim == 0 or len(array) == 0 or not _fits(array, spec):
         raise errors.Rejected(
             "InvalidModel",
             f"{source}: input {spec.name!r} has shape {list(array.shape)}, the model wants {list(spec.shape)}",
         )
     return np.ascontiguousarray(array)
+
+
+def _fits(array: session.Array, spec: schema.TensorSpec) -> bool:
+    """Rows along the graph's first dimension, or along one more."""
+    wanted = spec.shape if array.ndim == len(spec.shape) + 1 else spec.row_shape
+    return len(wanted) == array.ndim - 1 and all(
+        size in (schema.FREE, given) for size, given in zip(wanted, array.shape[1:], strict=True)
+    )
 
 
 def _decode(path: Path, kind: type[_T]) -> _T | None:

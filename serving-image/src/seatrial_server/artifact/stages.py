@@ -11,7 +11,7 @@ from pathlib import Path
 from seatrial_server.artifact import fetch
 from seatrial_server.host import config, sandbox
 
-_UNPACK = sandbox.Limits(address_space=2 * 1024**3, seconds=600)
+_UNPACK = sandbox.Limits(data=2 * 1024**3, seconds=600)
 
 
 def fetch_package(settings: config.Config, work: Path) -> None:

@@ -87,4 +87,4 @@ def load(path: Path) -> Config:
     except OSError as error:
         raise errors.Unavailable(f"--config: cannot read {path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise errors.Unavailable(f"--config: {path} is not a valid configuration: {error}") from error
+        raise errors.Unavailable(f"--config: {path} is not a valid configuration: {error}", retryable=False) from error

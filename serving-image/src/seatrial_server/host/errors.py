@@ -3,7 +3,7 @@
     ServerError
     ├── RequestError     one request cannot be answered: HTTP status, machine-readable code, how it is counted
     ├── Rejected         a verdict about the model: the trial reports it, a pod refuses to start with it
-    └── Unavailable      the surroundings failed (store unreachable, disk full): says nothing about the model
+    └── Unavailable      the step failed (store away, disk full, no memory): says nothing about the model
 
 Messages reach clients, events and pod logs: they name the field to change and never hold credentials or tracebacks.
 """
@@ -14,6 +14,8 @@ from typing import Literal
 
 Outcome = Literal["ok", "degraded", "rejected", "error", "shed"]
 Reason = Literal["DigestMismatch", "FetchRefused", "InvalidModel", "QuantizationRejected", "TestFailed"]
+
+_OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "Unable to allocate")
 
 
 class ServerError(Exception):
@@ -50,4 +52,14 @@ class Rejected(ServerError):
 
 
 class Unavailable(ServerError):
-    """The step could not be carried out and may succeed when tried again."""
+    """The step could not be carried out; `retryable`: it may succeed when tried again, with nothing changed."""
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+def of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out; ONNX Runtime has no type of its own for that."""
+    text = str(error)
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)

@@ -1,6 +1,7 @@
 """Run one function on untrusted files in a child process with limits on memory and time.
 
-A model that crashes, loops or swallows memory ends the child, and the caller gets a `Rejected` that says so. The child
+A model that crashes or loops ends the child, and the caller gets a `Rejected` that says so. Memory that runs out is
+`Unavailable`: how much there is was not the model's choice. The child
 is a fresh interpreter: nothing of the parent's state is in its reach. Arguments and the result travel as JSON.
 It bounds accidents and resource attacks; the pod's security context is what contains code execution.
 """
@@ -8,6 +9,7 @@ It bounds accidents and resource attacks; the pod's security context is what con
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import resource
 import signal
@@ -18,35 +20,53 @@ from typing import Any
 import msgspec
 import orjson
 
-from seatrial_server.host import errors, logs
+from seatrial_server.host import errors, logs, memory
 
 _PASSED_ON = ("PATH", "PYTHON", "LD_LIBRARY_PATH", "LANG", "LC_", "HOME", "TMPDIR", "ORT_", "SEATRIAL_")
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """Address space includes mapped libraries and arenas, so it is generous: a bound on runaways, not a budget."""
+_PARENT = 128 * 1024**2  # what this process and the page tables take of the container's memory
 
-    address_space: int = 8 * 1024**3
+
+class Limits(msgspec.Struct, frozen=True):
+    """`data` is what the child may allocate, where the container has no limit of its own.
+
+    Below the container's limit, so that the child learns of it and says so: at the limit the kernel ends all of the
+    container's processes, and nobody is left to tell why.
+    """
+
+    data: int = 8 * 1024**3
     seconds: float = 600.0
+
+    @property
+    def bytes(self) -> int:
+        """The smaller of both."""
+        granted = memory.limit()
+        return self.data if granted is None else min(self.data, max(granted - _PARENT, _PARENT))
 
 
 def call(function: str, arguments: dict[str, Any], *, limits: Limits | None = None) -> dict[str, Any]:
     """Call `package.module:function` with keyword arguments; its `Rejected` and `Unavailable` come back as such."""
     limits = limits or Limits()
-    request = orjson.dumps({"function": function, "arguments": arguments, "address_space": limits.address_space})
+    allowed = limits.bytes
+    request = orjson.dumps({"function": function, "arguments": arguments, "data": allowed})
     # A fixed hash seed: sets inside the quantizer would otherwise order the served bytes differently in every process.
     environment = {**_harmless(), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         child = subprocess.run(
             [sys.executable, "-m", "seatrial_server.host.sandbox"],
             input=request,
-            stdout=subprocess.PIPE,
+            capture_output=True,
             timeout=limits.seconds,
             env=environment,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise errors.Rejected("InvalidModel", f"examining the model took longer than {limits.seconds:.0f} s") from None
+    sys.stderr.write(child.stderr.decode(errors="replace"))
+    killed = child.returncode == -signal.SIGKILL  # nobody but the kernel does that
+    if killed or (child.returncode == -signal.SIGABRT and b"bad_alloc" in child.stderr):
+        raise errors.Unavailable(memory.too_little(allowed), retryable=False)
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         raise errors.Rejected("InvalidModel", f"examining the model ended its process with {name}")
@@ -55,11 +75,15 @@ def call(function: str, arguments: dict[str, Any], *, limits: Limits | None = No
     try:
         answer: dict[str, Any] = orjson.loads(last)
     except orjson.JSONDecodeError:
-        raise errors.Unavailable(f"the examining process ended with code {child.returncode} and no result") from None
+        raise errors.Unavailable(
+            f"the examining process ended with code {child.returncode} and no result", retryable=False
+        ) from None
     if "rejected" in answer:
         raise errors.Rejected(answer["reason"], answer["rejected"])
     if "unavailable" in answer:
-        raise errors.Unavailable(answer["unavailable"])
+        raise errors.Unavailable(answer["unavailable"], retryable=answer["retryable"])
+    if "memory" in answer:
+        raise errors.Unavailable(memory.too_little(allowed), retryable=False)
     result: dict[str, Any] = answer["result"]
     return result
 
@@ -75,21 +99,25 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"result": getattr(importlib.import_module(module), name)(**request["arguments"])}
     except errors.Rejected as error:
         return {"rejected": str(error), "reason": error.reason}
-    except MemoryError:
-        return {"rejected": "examining the model needs more memory than is allowed", "reason": "InvalidModel"}
-    except (errors.Unavailable, OSError) as error:
-        return {"unavailable": str(error)}
+    except errors.Unavailable as error:
+        return {"unavailable": str(error), "retryable": error.retryable}
+    except Exception as error:
+        if errors.of_memory(error):
+            return {"memory": True}
+        logging.getLogger(__name__).exception("examining the model failed")
+        why = f"examining the model failed: {type(error).__name__}: {str(error)[:500]}"
+        return {"unavailable": why, "retryable": isinstance(error, OSError)}
 
 
 def main() -> None:
     """The child's side: limits first, then imports."""
     request = orjson.loads(sys.stdin.buffer.read())
-    resource.setrlimit(resource.RLIMIT_AS, (request["address_space"], request["address_space"]))
+    resource.setrlimit(resource.RLIMIT_DATA, (request["data"], request["data"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logs.configure()
     answer = _answer(request)
     sys.stdout.flush()
-    sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
 
 
 if __name__ == "__main__":

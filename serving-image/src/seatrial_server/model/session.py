@@ -19,6 +19,7 @@ import onnxruntime as ort
 
 from seatrial_server.host import errors
 from seatrial_server.model import datatypes, schema
+from seatrial_server.model import rows as rows_
 
 ort.disable_telemetry_events()
 ort.set_default_logger_severity(4)  # its warnings go to stderr in a format of their own; errors come as exceptions
@@ -31,7 +32,7 @@ ROWS_PER_RUN = 256
 class RowsFailed(Exception):
     """The model fails on some rows that it should answer; `cause` is ONNX Runtime's word."""
 
-    def __init__(self, *, first: int, last: int, cause: str) -> None:
+    def __init__(self, cause: str, *, first: int, last: int) -> None:
         super().__init__(f"rows {first} to {last}: {cause[:300]}")
 
 
@@ -55,14 +56,18 @@ class Session:
         Raises:
             RowsFailed: whatever ONNX Runtime raised, with the rows that it concerns.
         """
-        count, parts = len(next(iter(feeds.values()))), []
-        step = size if self.schema.rows_first else 1
-        for start in range(0, count, step):
+        answered = []
+        for part in rows_.parts(self.schema, feeds, size):
             try:
-                parts.append(self.run({name: array[start : start + step] for name, array in feeds.items()}))
+                answered.append([part.own(output) for output in self.run(part.feeds)])
             except Exception as error:  # ONNX Runtime raises a dozen unrelated types
-                raise RowsFailed(first=start, last=min(start + step, count) - 1, cause=str(error)) from error
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+                if errors.of_memory(error):
+                    raise MemoryError(str(error)) from error
+                raise RowsFailed(str(error), first=part.start, last=part.start + part.count - 1) from error
+        try:
+            return [np.concatenate(arrays) for arrays in zip(*answered, strict=True)]
+        except ValueError as error:
+            raise RowsFailed(f"answers of different shapes: {error}", first=0, last=part.start) from error
 
 
 def options(*, threads: int = 1) -> ort.SessionOptions:
@@ -87,6 +92,8 @@ def load(model: Path | bytes, *, threads: int = 1) -> Session:
     except errors.Rejected:
         raise
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types
+        if errors.of_memory(error):
+            raise MemoryError(str(error)) from error
         first_line = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
         raise errors.Rejected("InvalidModel", f"ONNX Runtime {VERSION} cannot load the model: {first_line}") from error
 

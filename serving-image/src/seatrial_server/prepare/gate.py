@@ -12,6 +12,7 @@ import msgspec
 
 from seatrial_server.host import config
 from seatrial_server.model import answers, schema, session
+from seatrial_server.model import rows as rows_
 
 _ROUNDS = 9
 _ROUND_SECONDS = 0.01
@@ -57,8 +58,8 @@ def measure(
     return Measurement(
         disagreement=int(answers.differing(left, right).sum()) / count,
         rows=count,
-        speedup1=speedup(original, quantized, _batch(rows, 1)),
-        speedup32=speedup(original, quantized, _batch(rows, 32)),
+        speedup1=speedup(original, quantized, rows_.one(original.schema, rows, 1)),
+        speedup32=speedup(original, quantized, rows_.one(original.schema, rows, 32)),
     )
 
 
@@ -79,7 +80,3 @@ def _call_seconds(model: session.Session, feeds: dict[str, session.Array]) -> fl
         model.run(feeds)
         calls += 1
     return elapsed / calls
-
-
-def _batch(rows: dict[str, session.Array], size: int) -> dict[str, session.Array]:
-    return {name: array.take(range(size), axis=0, mode="wrap") for name, array in rows.items()}

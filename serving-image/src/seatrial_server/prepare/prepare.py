@@ -8,7 +8,9 @@ as the trial recorded them.
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from seatrial_server.artifact import package
 from seatrial_server.host import config, errors, sandbox
 from seatrial_server.model import fallback_rows, features, manifest, schema, session
 from seatrial_server.prepare import gate, quantize, reference, verify
+
+log = logging.getLogger(__name__)
 
 
 def run(settings: config.Config, work: Path) -> manifest.Manifest:
@@ -135,22 +139,36 @@ def _choose(opened: _Build, wanted: config.Quantization) -> _Choice:
         return _failed(opened, wanted, "the package has no calibration.npz")
     if rows is not None:
         _check_runs(opened.loaded, rows)
-    try:
-        return _quantized(opened, wanted, rows)
-    except quantize.Unquantizable as error:
-        return _failed(opened, wanted, str(error))
-
-
-def _quantized(opened: _Build, wanted: config.Quantization, rows: dict[str, session.Array] | None) -> _Choice:
     known = _gate_rows(opened, rows)
     if known is None:
         return _failed(
             opened, wanted, "the package has neither calibration.npz nor functional tests to compare answers"
         )
+    try:
+        return _quantized(opened, wanted, rows, known)
+    except quantize.Unquantizable as error:
+        return _failed(opened, wanted, str(error))
+    except Exception as error:  # whatever our own tools can't do says nothing about the user's model
+        log.exception("quantization failed")
+        if errors.of_memory(error):
+            return _failed(opened, wanted, "quantizing needs more memory: raise serving.resources.limits.memory")
+        return _failed(opened, wanted, f"quantization failed: {str(error)[:500]}")
+
+
+def _quantized(
+    opened: _Build,
+    wanted: config.Quantization,
+    rows: dict[str, session.Array] | None,
+    known: dict[str, session.Array],
+) -> _Choice:
     optimised, target = opened.scratch / "optimised.onnx", opened.scratch / "quantized.onnx"
     quantize.optimise(opened.original, optimised)
     dynamic = wanted.mode == "Dynamic" or rows is None
-    calibration = quantize.DYNAMIC if dynamic else quantize.measure(optimised, rows or {}, scratch=opened.scratch)
+    calibration = (
+        quantize.DYNAMIC
+        if dynamic
+        else quantize.measure(optimised, rows or {}, model=opened.loaded.schema, scratch=opened.scratch)
+    )
     quantize.apply(optimised, target, calibration, scratch=opened.scratch)
     # A dynamic model answers one request at a time: rows of a batch would share a scale.
     measured = gate.measure(
@@ -183,14 +201,17 @@ def _reproduce(opened: _Build, recorded: config.Expected) -> _Choice:
 
 
 def _check_runs(model: session.Session, rows: dict[str, session.Array]) -> None:
+    first = {name: array[:1] for name, array in rows.items()}
     try:
-        outputs = model.run({name: array[:1] for name, array in rows.items()})
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated types
-        raise errors.Rejected(
-            "InvalidModel", f"the model fails on its own calibration rows: {str(error)[:500]}"
-        ) from error
-    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in outputs):
+        outputs = model.rows(first)
+    except session.RowsFailed as error:
+        raise errors.Rejected("InvalidModel", f"the model fails on its own calibration rows: {error}") from error
+    if _finite(first.values()) and not _finite(outputs):
         raise errors.Rejected("InvalidModel", "the model answers NaN or infinity on its own calibration rows")
+
+
+def _finite(arrays: Iterable[session.Array]) -> bool:
+    return all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f")
 
 
 def _gate_rows(opened: _Build, rows: dict[str, session.Array] | None) -> dict[str, session.Array] | None:

@@ -66,6 +66,7 @@ def outputs(card: schema.Card, model: schema.Schema, answers: Sequence[session.A
 
 
 def _with_bins(made: bins.Bins, values: session.Array, *, known: list[Any]) -> bins.Bins:
+    values = values.astype(np.uint8) if values.dtype == np.bool_ else values  # a category is a number or a text
     present = values[[value is not None and value != "" for value in values]] if values.dtype == np.object_ else values
     if present.dtype.kind == "f":
         present = present[np.isfinite(present)]

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx.version_converter
 import onnxruntime as ort
 import orjson
 from onnxruntime import quantization
 from onnxruntime.quantization import quant_utils
 
 from seatrial_server.host import errors
-from seatrial_server.model import session
+from seatrial_server.model import rows as rows_
+from seatrial_server.model import schema, session
 from seatrial_server.prepare import verify
 
 OPERATORS = ("Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "Reshape", "Flatten", "Transpose")
@@ -30,9 +32,10 @@ OPERATORS = ("Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "Reshape", "Fl
 _HEAVY = {"Dynamic": frozenset({"Gemm", "MatMul"})}
 _ALL_HEAVY = frozenset({"Conv", "Gemm", "MatMul"})
 _ROWS_PER_RUN = 64
+_LEAST_OPSET = 13
 DYNAMIC: dict[str, Any] = {"onnxruntime": session.VERSION, "dynamic": True}
 """What takes the place of ranges when there are none."""
-_MAX_CALIBRATION_BYTES = 180_000  # the trial's report, which carries the ranges, is bounded at 256 KiB
+_MAX_CALIBRATION_BYTES = 180_000  # the ConfigMap of the pods, which carries the ranges, may have 1 MiB
 
 
 class Unquantizable(Exception):
@@ -58,6 +61,10 @@ def rows_share_scales(model: onnx.ModelProto) -> bool:
 
 def optimise(source: Path, target: Path) -> None:
     """Hardware-independent graph optimisation (constant folding, fusing), as the quantizer wants it beforehand."""
+    proto = onnx.load(str(source))
+    if _opset(proto) < _LEAST_OPSET:
+        source = target.with_name("converted.onnx")
+        source.write_bytes(serialize(_converted(proto)))
     settings = session.options()
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     settings.optimized_model_filepath = str(target)
@@ -66,6 +73,20 @@ def optimise(source: Path, target: Path) -> None:
     _flatten_biases(model)
     quant_utils.add_pre_process_metadata(model)
     target.write_bytes(serialize(model))
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=_LEAST_OPSET)
+
+
+def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return onnx.version_converter.convert_version(model, _LEAST_OPSET)
+    except Exception as error:  # the converter raises plain exceptions of every kind
+        raise Unquantizable(
+            f"opset {_opset(model)} can't be converted to {_LEAST_OPSET}, the first with scales per channel: "
+            f"export the model with opset {_LEAST_OPSET} or later"
+        ) from error
 
 
 def _flatten_biases(model: onnx.ModelProto) -> None:
@@ -79,10 +100,10 @@ def _flatten_biases(model: onnx.ModelProto) -> None:
             del tensor.dims[0]
 
 
-def measure(optimised: Path, rows: dict[str, session.Array], *, scratch: Path) -> dict[str, Any]:
+def measure(optimised: Path, rows: dict[str, session.Array], *, model: schema.Schema, scratch: Path) -> dict[str, Any]:
     """Per-tensor ranges over the calibration rows, as the opaque document that `apply` takes."""
     ranges = scratch / "ranges.json"
-    _quantize(optimised, scratch / "measured.onnx", ranges=ranges, reader=_Rows(rows))
+    _quantize(optimised, scratch / "measured.onnx", ranges=ranges, reader=_Rows(model, rows))
     calibration = {"onnxruntime": session.VERSION, "ranges": _compact(orjson.loads(ranges.read_bytes())["data"])}
     if len(orjson.dumps(calibration)) > _MAX_CALIBRATION_BYTES:
         raise Unquantizable("the graph has too many tensors for the trial's report")
@@ -176,14 +197,9 @@ def _quantize_dynamic(source: Path, target: Path) -> None:
 class _Rows(quantization.CalibrationDataReader):  # type: ignore[misc]  # the base class is untyped
     """Hands the calibration rows to the quantizer, some at a time to bound memory."""
 
-    def __init__(self, rows: dict[str, session.Array]) -> None:
-        self._parts = self._split(rows)
-
-    @staticmethod
-    def _split(rows: dict[str, session.Array]) -> Iterator[dict[str, session.Array]]:
-        count = len(next(iter(rows.values())))
-        for start in range(0, count, _ROWS_PER_RUN):
-            yield {name: array[start : start + _ROWS_PER_RUN] for name, array in rows.items()}
+    def __init__(self, model: schema.Schema, rows: dict[str, session.Array]) -> None:
+        self._parts = rows_.parts(model, rows, _ROWS_PER_RUN)
 
     def get_next(self) -> dict[str, session.Array] | None:
-        return next(self._parts, None)
+        part = next(self._parts, None)
+        return None if part is None else part.feeds

@@ -8,6 +8,7 @@ from pathlib import Path
 from seatrial_server.artifact import package
 from seatrial_server.host import logs
 from seatrial_server.model import bins, datatypes, schema, session
+from seatrial_server.model import rows as rows_
 from seatrial_server.observe import drift
 from seatrial_server.prepare import profile
 
@@ -17,8 +18,16 @@ log = logging.getLogger(__name__)
 def read(folder: Path, card: schema.Card, served: session.Session) -> bins.Profile:
     """The profile of the model that will be served; empty without reference rows."""
     rows = package.reference(folder, served.schema)
-    if rows is None or not served.schema.rows_first:
+    if rows is None or not served.schema.rows_first or rows_.whole(served.schema, rows):
         return bins.Profile()
+    try:
+        return _profile(card, served, rows)
+    except Exception:  # bins are a help; nothing that is odd about the rows may cost the model its trial
+        log.exception("no bins: the reference rows can't be counted")
+        return bins.Profile()
+
+
+def _profile(card: schema.Card, served: session.Session, rows: dict[str, session.Array]) -> bins.Profile:
     inputs = [rows[spec.name][: profile.MAX_ROWS] for spec in served.schema.inputs]
     outputs = _answers(served, inputs)
     features = profile.features(card, served.schema, inputs)

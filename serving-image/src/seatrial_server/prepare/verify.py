@@ -31,6 +31,9 @@ def read(path: Path) -> Graph:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's DecodeError, whose module ships no types
+        bytearray(
+            2 * path.stat().st_size
+        )  # it stands for a lack of memory as well: MemoryError, if that is what it was
         raise _invalid("model.onnx is not an ONNX file") from error
     if not model.graph.output:
         raise _invalid("model.onnx holds no graph")

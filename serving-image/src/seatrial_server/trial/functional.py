@@ -23,9 +23,9 @@ def evaluate(test: declared.FunctionalTest, model: session.Session, card: schema
     if len(labels) != rows:
         raise _invalid(f"{source}: expect.labels has {len(labels)} entries for {rows} rows")
     try:
-        given = answers.read(card, model.schema, model.run(feeds))
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated types
-        raise errors.Rejected("TestFailed", f"{source}: the model fails on these rows: {str(error)[:300]}") from error
+        given = answers.read(card, model.schema, model.rows(feeds))
+    except session.RowsFailed as error:
+        raise errors.Rejected("TestFailed", f"{source}: the model fails on {error}") from error
     if not given.labels:
         raise _invalid(f"{source}: expect.labels needs a classifier, this model answers numbers")
     wrong = np.array([got != want for got, want in zip(given.values.tolist(), labels, strict=True)])
