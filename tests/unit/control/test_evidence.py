@@ -31,6 +31,7 @@ class Prometheus:
 
     def __init__(self) -> None:
         self.hangs = False
+        self.ended = asyncio.Event()
         self.errors = 0.0  # of the candidate
         self.born = time.time() - 60
         self.warnings: list[str] = []
@@ -40,7 +41,7 @@ class Prometheus:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         if self.hangs:
-            await asyncio.Event().wait()
+            await self.ended.wait()
         window = float(str(form["query"]).rpartition("[")[2].removesuffix("ms]")) / 1000
         self.windows.append(window)
         if window > self.largest:
@@ -92,6 +93,13 @@ class Pod:
 
 
 @contextlib.asynccontextmanager
+async def prometheus_at(prometheus: Prometheus, host: str = "127.0.0.1") -> AsyncIterator[int]:
+    async with served("/api/v1/query", prometheus.answer, host=host) as port:
+        yield port
+        prometheus.ended.set()
+
+
+@contextlib.asynccontextmanager
 async def served(path: str, handler: Any, *, host: str = "127.0.0.1", port: int | None = None) -> AsyncIterator[int]:
     app = web.Application()
     app.router.add_route("*", path, handler)
@@ -128,7 +136,7 @@ async def scene(prometheus: Prometheus | None = None, *, pod_port: int = 1, **po
     async with contextlib.AsyncExitStack() as stack:
         port = 0
         if prometheus is not None:
-            port = await stack.enter_async_context(served("/api/v1/query", prometheus.answer))
+            port = await stack.enter_async_context(prometheus_at(prometheus))
             policy["own"] = sources.Own(url=f"http://127.0.0.1:{port}")
 
         async def no_secret(namespace: str, name: str) -> None:
@@ -222,7 +230,7 @@ async def no_watches() -> bool:
 async def test_sixteen_rollouts_on_a_hanging_prometheus_delay_nobody() -> None:
     healthy, hanging = Prometheus(), Prometheus()
     hanging.hangs = True
-    async with scene(healthy) as there, served("/api/v1/query", hanging.answer, host="127.0.0.2") as port:
+    async with scene(healthy) as there, prometheus_at(hanging, "127.0.0.2") as port:
         url = f"http://127.0.0.2:{port}"
         there.evidence._sources._policy = msgspec.structs.replace(
             there.evidence._sources._policy, allow=(evidence.sources.access.allowed(url),)
@@ -303,7 +311,7 @@ async def test_pods_carry_on_alone_while_prometheus_hangs() -> None:
 async def test_pods_that_may_not_be_read_are_a_clear_sentence() -> None:
     async with two_pods() as (stable, candidate, port), scene(pod_port=port) as there:
         stable.refuses = candidate.refuses = True
-        look = await there.look(on_loopback())
+        look = await there.look(on_loopback(), lambda one: one.blind)
         assert look.outcome == "NoData"
         assert "2 of 2 pods can't be read directly: b: it answered 403" in look.message
         assert "no Prometheus is configured" in look.message
@@ -311,7 +319,7 @@ async def test_pods_that_may_not_be_read_are_a_clear_sentence() -> None:
 
 async def test_what_nobody_listens_on_names_the_network_policy(unused_tcp_port: int) -> None:
     async with scene(pod_port=unused_tcp_port) as there:
-        look = await there.look(on_loopback())
+        look = await there.look(on_loopback(), lambda one: one.blind)
         assert "connection refused; a NetworkPolicy must let the operator reach port 8082" in look.message
 
 
