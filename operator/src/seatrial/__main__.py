@@ -42,15 +42,16 @@ def build(parts: operator.Parts) -> workers.Reconcile:
               help="File with that user's password.")  # fmt: skip
 @click.option("--prometheus-ca-file", envvar="SEATRIAL_PROMETHEUS_CA_FILE", show_envvar=True, default="",
               help="PEM certificates to trust for that Prometheus, instead of the system's.")  # fmt: skip
-@click.option("--prometheus-headers", envvar="SEATRIAL_PROMETHEUS_HEADERS", show_envvar=True, default="",
-              help="Headers for that Prometheus, like X-Scope-OrgID=shop, separated by commas.")  # fmt: skip
+@click.option("--prometheus-header", "prometheus_headers", envvar="SEATRIAL_PROMETHEUS_HEADERS", show_envvar=True,
+              multiple=True, help="Header for that Prometheus, like X-Scope-OrgID=shop; repeatable.")  # fmt: skip
 @click.option("--prometheus-insecure-skip-verify", envvar="SEATRIAL_PROMETHEUS_INSECURE_SKIP_VERIFY", show_envvar=True,
               is_flag=True, help="Trust whatever certificate that Prometheus shows.")  # fmt: skip
-@click.option("--prometheus-allow", envvar="SEATRIAL_PROMETHEUS_ALLOW", show_envvar=True, default="",
-              help="URL prefixes, and hosts like *.monitoring.svc, that spec.analysis.prometheus.url may name beside "
-                   "Services of the object's namespace, separated by commas.")  # fmt: skip
-@click.option("--prometheus-secret-names", envvar="SEATRIAL_PROMETHEUS_SECRET_NAMES", show_envvar=True, default="",
-              help="Secrets that spec.analysis.prometheus.secretRef may name, separated by commas.")  # fmt: skip
+@click.option("--prometheus-allow", envvar="SEATRIAL_PROMETHEUS_ALLOW", show_envvar=True, multiple=True,
+              help="URL prefix, or host like *.monitoring.svc, that spec.analysis.prometheus.url may name, beside "
+                   "Services of the object's namespace; repeatable.")  # fmt: skip
+@click.option("--prometheus-secret-name", "prometheus_secret_names", envvar="SEATRIAL_PROMETHEUS_SECRET_NAMES",
+              show_envvar=True, multiple=True,
+              help="Name of a Secret that spec.analysis.prometheus.secretRef may name; repeatable.")  # fmt: skip
 @click.option("--scrape-interval", envvar="SEATRIAL_SCRAPE_INTERVAL", show_envvar=True, default="15s",
               help="How often that Prometheus scrapes the serving pods; a hint, the samples tell.")  # fmt: skip
 @click.option("--namespaces", envvar="SEATRIAL_NAMESPACES", show_envvar=True, default="",
@@ -69,7 +70,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
               type=click.IntRange(1, 65535), help="Port of /metrics.")  # fmt: skip
 @click.option("--log-level", envvar="SEATRIAL_LOG_LEVEL", show_envvar=True, default="info",
               type=click.Choice(settings.LEVELS), help="Least severe log lines to write.")  # fmt: skip
-def main(**options: str | int) -> None:
+def main(**options: str | int | tuple[str, ...]) -> None:
     """Run the Seatrial operator: progressive delivery of model versions.
 
     The cluster is that of $KUBECONFIG if set, else of the pod's service account, else of ~/.kube/config. Ends with

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import test_utils, web
 from tests.unit.prometheus import build
 
-from seatrial.api.spec import PrometheusSource, SecretReference
+from seatrial.api.base import SecretReference
+from seatrial.api.spec import PrometheusSource
 from seatrial.control import sources
 from seatrial.prometheus import access, client, errors, pods
 
@@ -94,7 +95,7 @@ async def test_an_objects_secret_is_sent_where_the_object_asks() -> None:
 @pytest.mark.parametrize(
     ("secret", "listed", "said"),
     [
-        (SECRET, (), "--prometheus-secret-names must list it"),
+        (SECRET, (), "--prometheus-secret-name must list it"),
         (None, ("prom",), "does not exist"),
         ({**SECRET, "metadata": {}}, ("prom",), "must have the label"),
     ],

@@ -63,10 +63,10 @@ def parse(
     prometheus_username: str = "",
     prometheus_password_file: str = "",
     prometheus_ca_file: str = "",
-    prometheus_headers: str = "",
+    prometheus_headers: tuple[str, ...] = (),
     prometheus_insecure_skip_verify: bool = False,
-    prometheus_allow: str = "",
-    prometheus_secret_names: str = "",
+    prometheus_allow: tuple[str, ...] = (),
+    prometheus_secret_names: tuple[str, ...] = (),
 ) -> Settings:
     """Raises SettingsError with everything that is wrong."""
     wrong: list[str] = []
@@ -78,7 +78,7 @@ def parse(
         wrong.append("--pod-namespace / POD_NAMESPACE must be the operator's own namespace; its lease lives there")
     if not pod_name:
         wrong.append("--pod-name / POD_NAME must be this replica's name; it tells replicas apart")
-    images = _parts(serving_image_allow)
+    images = tuple(part.strip() for part in serving_image_allow.split(",") if part.strip())
     for image in images:
         if not allowed.is_entry(image):
             wrong.append(
@@ -96,7 +96,7 @@ def parse(
     )
     if bool(prometheus_username) != bool(prometheus_password_file):
         wrong.append("--prometheus-username and --prometheus-password-file must be given together")
-    chosen = _parts(namespaces)
+    chosen = tuple(part.strip() for part in namespaces.split(",") if part.strip())
     for namespace in chosen:
         if not _NAMESPACE.fullmatch(namespace):
             wrong.append(f"--namespaces / SEATRIAL_NAMESPACES: {namespace!r} is not the name of a namespace")
@@ -110,7 +110,7 @@ def parse(
         pod_name=pod_name,
         serving_images=images,
         lease_name=lease_name,
-        sources=sources.Policy(own=own, allow=allow, secret_names=frozenset(_parts(prometheus_secret_names))),
+        sources=sources.Policy(own=own, allow=allow, secret_names=frozenset(prometheus_secret_names)),
         scrape_interval=interval,
         namespaces=chosen,
         workers=workers,
@@ -131,10 +131,6 @@ def _interval(text: str, wrong: list[str]) -> Duration:
     return interval
 
 
-def _parts(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def _url(text: str, wrong: list[str]) -> str:
     if text:
         try:
@@ -152,19 +148,19 @@ def _files(given: dict[str, str]) -> dict[str, str]:
     return {key: path for key, path in given.items() if path}
 
 
-def _texts(username: str, headers: str, wrong: list[str]) -> dict[str, str]:
+def _texts(username: str, headers: tuple[str, ...], wrong: list[str]) -> dict[str, str]:
     texts = {"username": username} if username else {}
-    for header in _parts(headers):
+    for header in headers:
         name, separator, value = header.partition("=")
         if not (name and separator and value):
-            wrong.append("--prometheus-headers / SEATRIAL_PROMETHEUS_HEADERS must be like X-Scope-OrgID=shop")
+            wrong.append("--prometheus-header / SEATRIAL_PROMETHEUS_HEADERS must be like X-Scope-OrgID=shop")
         texts[f"{credentials.HEADER}{name}"] = value
     return texts
 
 
-def _allowed(entries: str, wrong: list[str]) -> tuple[access.Allowed, ...]:
+def _allowed(entries: tuple[str, ...], wrong: list[str]) -> tuple[access.Allowed, ...]:
     found = []
-    for entry in _parts(entries):
+    for entry in entries:
         try:
             found.append(access.allowed(entry))
         except ValueError as error:

@@ -136,7 +136,7 @@ class Sources:
         if name not in self._policy.secret_names:
             raise errors.PrometheusRefused(
                 f"the operator may not read Secret {name} of spec.analysis.prometheus.secretRef: its "
-                "--prometheus-secret-names must list it"
+                "--prometheus-secret-name must list it"
             )
 
         async def read() -> credentials.Credentials:
