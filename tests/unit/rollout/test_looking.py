@@ -147,6 +147,19 @@ def test_a_look_that_nothing_renews_is_blind(minutes, blind):
     assert aged.at == seen.at
 
 
+def test_a_window_that_has_just_begun_is_no_blindness():
+    asked = question(weight_since=NOW)
+    seen = looking.begun(asked, NOW + timedelta(seconds=1))
+    assert seen is not None
+    assert (seen.blind, seen.passed, seen.suspicious) == (False, False, False)
+    assert looking.begun(asked, NOW + timedelta(seconds=10)) is None
+
+
+def test_a_window_without_traffic_is_blind_until_it_is_seen():
+    waiting = question(step=0, weight=0, weight_since=None, started_at=NOW)
+    assert looking.begun(waiting, NOW) is None
+
+
 def test_a_proven_regression_does_not_age():
     seen = looking.judge(question(), facts.Sight(series=series(0.5)), NOW)
     assert looking.aged(seen, question(), NOW + timedelta(days=3)) is seen

@@ -224,6 +224,9 @@ class AnalysisStatus(Base, frozen=True, kw_only=True):
     outcome: Annotated[Short, Meta(description="Pass, Fail, NoData, Inconclusive or Error.")]
     at: Annotated[datetime, Meta(description="When it was looked at.")]
     window: Annotated[Short, Meta(description="Span of time the evidence covers.")] = ""
+    source: Annotated[
+        Short, Meta(description="Where the numbers are from: Prometheus, Pods (read directly), or both.")
+    ] = ""
     message: Annotated[Text, Meta(description="What decided, in one sentence.")] = ""
     metrics: Annotated[tuple[MetricStatus, ...], Meta(description="Each compared metric.", max_length=16)] = ()
 

@@ -65,7 +65,10 @@ class Evidence:
         self._watches: dict[queue.Key, _Watch] = {}
 
     def newest(self, key: queue.Key, question: looking.Question | None) -> looking.Look | None:
-        """The newest look at the question's subject, None before the first. Without a question nothing is watched."""
+        """The newest look at the question's subject, None before the first. Without a question nothing is watched.
+
+        Never waits. A window that has just begun counts as seen: nothing can have happened in it.
+        """
         known = self._watches.get(key)
         if question is None:
             self.forget(key)
@@ -77,9 +80,9 @@ class Evidence:
             self._watches[key] = _Watch(
                 question, self._sources, ring=lambda: ring(key), clock=self._clock, carried=carried
             )
-            return None
-        known.question = question
-        return None if known.look is None else looking.aged(known.look, question, self._clock())
+            return looking.begun(question, self._clock())
+        known.question, now = question, self._clock()
+        return looking.begun(question, now) if known.look is None else looking.aged(known.look, question, now)
 
     def forget(self, key: queue.Key) -> None:
         """The object is gone, or nothing of it is judged."""

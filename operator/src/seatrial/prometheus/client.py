@@ -21,6 +21,7 @@ from seatrial.prometheus import access, credentials, errors, matching, query
 
 BODY_LIMIT = 16 * 2**20
 _MESSAGE_LIMIT = 500
+_TOO_MANY = "too many samples"  # --query.max-samples
 _CONNECTIONS = 64
 _CONNECTIONS_OF_A_HOST = 8
 
@@ -198,6 +199,8 @@ def _refusal(status: int, content: bytes, *, where: str) -> errors.PrometheusErr
         return errors.PrometheusUnavailable(f"Prometheus at {where} answered {status}{said}")
     if 300 <= status < 400:
         return errors.PrometheusRefused(f"{where} answered with a redirect ({status}); set the URL it leads to")
+    if status == 422 and _TOO_MANY in said:  # a limit of the query engine, like one of ours
+        return errors.AnswerTooLarge(f"Prometheus at {where} refused the query with 422{said}")
     if status in (401, 403):
         said += "; give credentials with spec.analysis.prometheus.secretRef or the operator's settings"
     return errors.PrometheusRefused(f"Prometheus at {where} refused the query with {status}{said}")

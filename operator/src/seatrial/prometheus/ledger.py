@@ -1,7 +1,8 @@
 """The samples of one subject, from wherever they come, and what was counted from them so far.
 
 Prometheus answers with stretches of time, the pods with one moment each. A pod that is read directly has one history:
-Prometheus' samples before its first direct reading, the direct ones from there on, Prometheus' again should they end.
+Prometheus' samples before its first direct reading, the direct ones from there on. Should those end, its history is
+Prometheus' alone as soon as that has something newer.
 Samples are given up once they are counted for good, so memory follows the number of pods, not the window.
 
 Pure but for its own state; not for the event loop: adding and counting take milliseconds. One thread at a time.
@@ -120,11 +121,18 @@ class Ledger:
         matched = matching.match(self._series.values(), asked=asked)
         self.foreign = matched.foreign
         arms = {pod.name: pod.arm for pod in asked.pods}
-        direct = {name: own for name, own in self._direct.items() if name in arms}
+        live = fine and self.live(until)
+        newest: dict[str, float] = {}
+        for one in matched.series:
+            newest[one.pod] = max(newest.get(one.pod, -math.inf), one.samples[-1][0])
+        direct = {
+            name: own
+            for name, own in self._direct.items()
+            if name in arms and (live or newest.get(name, -math.inf) <= _last(own.values()))
+        }
         series = [one for one in matched.series if one.pod not in direct]
         for name, own in direct.items():
             series += _joined([one for one in matched.series if one.pod == name], own, arm=arms[name], pod=name)
-        live = fine and self.live(until)
         recent = {name for name, own in direct.items() if _last(own.values()) >= until - GAP}
         return tally.Ground(
             series=series,

@@ -247,7 +247,7 @@ def conclude(asked: Question, counted: Counted, sight: facts.Sight, now: datetim
     Evidence is valid at any time: what was seen is judged first, and a regression that it proves stands whatever is
     missing now. Only then does blindness count.
     """
-    blind = sight.error or _unseen(counted, sight)
+    blind = sight.error or _unseen(asked, counted, sight)
     judged = _judged(asked, counted)
     compared = asked.window.alone or any(slot.stable.requests for slot in counted.slots)
     if not blind or (judged.outcome is Outcome.FAIL and compared):
@@ -272,6 +272,21 @@ def conclude(asked: Question, counted: Counted, sight: facts.Sight, now: datetim
     )
 
 
+def begun(asked: Question, now: datetime) -> Look | None:
+    """The look at a window so young that nothing can have been seen in it; None where samples are to be expected."""
+    if asked.window.sliding or now - asked.window.since >= min(asked.analysis.interval, LONGEST_QUESTION):
+        return None
+    return Look(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=status.Reason.INSUFFICIENT_TRAFFIC,
+        message="the window has just begun",
+        at=now,
+        alone=asked.window.alone,
+        soak=asked.window.soak,
+        rate=asked.rate,
+    )
+
+
 def aged(seen: Look, asked: Question, now: datetime) -> Look:
     """A look that nothing has renewed says nothing about now, except that a regression was proven."""
     allowed = 2 * asked.analysis.interval + LONGEST_QUESTION
@@ -288,11 +303,13 @@ def aged(seen: Look, asked: Question, now: datetime) -> Look:
     )
 
 
-def _unseen(counted: Counted, sight: facts.Sight) -> str:
+def _unseen(asked: Question, counted: Counted, sight: facts.Sight) -> str:
     if counted.blind and sight.note:
         return f"{counted.blind}; {sight.note}"
     if sight.partial:
         return f"{sight.source} says that its answer may be partial: {sight.partial}"
+    if asked.window.sliding:  # nothing to judge yet; what can't be judged later is a reason not to begin
+        return counted.blind or " | ".join(counted.unseen.values())
     return counted.blind
 
 
@@ -347,6 +364,7 @@ def analysis_status(seen: Look) -> status.AnalysisStatus:
         outcome=seen.outcome,
         at=seen.at,
         window=str(Duration.of(seen.window)),
+        source=seen.source,
         message=bounds.cut(seen.message),
         metrics=tuple(_metric(metric) for metric in seen.metrics),
     )

@@ -142,7 +142,8 @@ def _sum_arms(one: slots_.ArmCounts, other: slots_.ArmCounts) -> slots_.ArmCount
     pods: dict[str, slots_.PodCounts] = {}
     for pod in (*one.pods, *other.pods):
         pods[pod.name] = _sum_counts(pods[pod.name], pod) if pod.name in pods else pod
-    return msgspec.structs.replace(_sum_counts(one, other), pods=tuple(pods.values()))
+    unseen = tuple(dict.fromkeys((*one.unseen, *other.unseen)))
+    return msgspec.structs.replace(_sum_counts(one, other), pods=tuple(pods.values()), unseen=unseen)
 
 
 _Counts = TypeVar("_Counts", slots_.ArmCounts, slots_.PodCounts)
