@@ -84,6 +84,7 @@ class Reason(enum.StrEnum):
     METRICS_AVAILABLE = "MetricsAvailable"
     TRIAL_PASSED = "TrialPassed"
     NOTHING_ROLLING = "NothingRolling"
+    UNKNOWN = "Unknown"  # of another release
 
 
 class ConditionStatus(enum.StrEnum):

@@ -45,16 +45,20 @@ def _fields(*names: str) -> Callable[[Object], dict[str, Any]]:
     return lambda raw: {name: raw[name] for name in names if name in raw}
 
 
-def _workload(raw: Object) -> dict[str, Any]:
-    """A Deployment or Job: what is wanted, and its conditions; how many pods it counts is never read."""
+def _deployment(raw: Object) -> dict[str, Any]:
+    """What is wanted and its conditions; how many pods it counts is never read."""
     return {"spec": raw.get("spec") or {}, "status": {"conditions": _conditions(raw)}}
 
 
-def _conditions(raw: Object) -> list[dict[str, Any]]:
+def _job(raw: Object) -> dict[str, Any]:
+    """The same, and when it ended."""
+    return {"spec": raw.get("spec") or {}, "status": {"conditions": _conditions(raw, "lastTransitionTime")}}
+
+
+def _conditions(raw: Object, *more: str) -> list[dict[str, Any]]:
+    fields = ("type", "status", "reason", "message", *more)
     conditions = (raw.get("status") or {}).get("conditions") or ()
-    return [
-        {field: one[field] for field in ("type", "status", "reason", "message") if one.get(field)} for one in conditions
-    ]
+    return [{field: one[field] for field in fields if one.get(field)} for one in conditions]
 
 
 def _pod(raw: Object) -> dict[str, Any]:
@@ -98,9 +102,9 @@ _TRIM: Final[dict[str, Callable[[Object], dict[str, Any]]]] = {
     api.KIND: _fields("spec", "status"),
     "ConfigMap": _fields("data", "immutable"),
     "ControllerRevision": _fields("data", "revision"),
-    "Deployment": _workload,
+    "Deployment": _deployment,
     "EndpointSlice": _fields("endpoints"),
-    "Job": _workload,
+    "Job": _job,
     "Pod": _pod,
     "PodDisruptionBudget": _fields("spec"),
     "Service": _fields("spec"),

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from seatrial import api
-from seatrial.api import values
+from seatrial.api import stored, values
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Status
 from seatrial.cluster import access, errors
@@ -52,7 +52,7 @@ class Observer:
             InvalidSpec: the spec can't be read, and none that could be is on record.
             ClusterError: a read failed; nothing was decided.
         """
-        owner, status = owner_of(raw), status_of(raw)
+        owner, (status, unread_parts) = owner_of(raw), stored.read(raw.get("status", {}))
         observed, pods, slices = await self._world(owner, self._cluster.live if live else self._cluster)
         of_kind = {kind: [one for one in observed if one["kind"] == kind] for kind in CHILDREN}
         notes = {reading.revision_of(one): reading.notes(one) for one in of_kind["ControllerRevision"]}
@@ -84,11 +84,12 @@ class Observer:
             pods=servers,
             endpoints=reading.endpoints(service, slices, servers),
             observed=tuple(observed),
+            unread=unread_parts,
             operator=self._operator,
         )
 
     async def _world(self, owner: facts.Owner, cluster: access.Cluster) -> tuple[list[access.Object], ...]:
-        """(children that are ours, pods, endpoint slices): what carries our label but another owner isn't ours."""
+        """(children that are ours or become it, pods, endpoint slices): what has another owner isn't ours."""
         labels = {names.DEPLOYMENT: owner.name}
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -96,7 +97,7 @@ class Observer:
                 for kind in (*CHILDREN, "Pod", "EndpointSlice")
             ]
         *lists, pods, slices = (task.result() for task in tasks)
-        ours = [one for some in lists for one in some if controlled_by(one, owner.uid)]
+        ours = [one for some in lists for one in some if controlled_by(one, owner.uid) or adoptable(one, owner)]
         return ours, pods, slices
 
     async def _trial(self, job: Mapping[str, Any], pods: list[access.Object], *, unread: bool) -> facts.Trial:
@@ -112,7 +113,9 @@ class Observer:
         end = health.ending(newest) if newest is not None else health.Ending()
         if state is facts.JobState.RUNNING and end.done:
             state = facts.JobState.SUCCEEDED
-        seen = facts.Trial(state=state, created_at=reading.created(job), attempt=reading.attempt(job))
+        seen = facts.Trial(
+            state=state, created_at=reading.created(job), ended_at=reading.ended(job), attempt=reading.attempt(job)
+        )
         if state is not facts.JobState.SUCCEEDED:
             failed = state is facts.JobState.FAILED
             fault = (end.fault or facts.Fault.UNKNOWN) if failed else end.fault
@@ -165,7 +168,22 @@ def owner_of(raw: Mapping[str, Any]) -> facts.Owner:
 
 
 def status_of(raw: Mapping[str, Any]) -> Status:
-    return msgspec.convert(raw.get("status", {}), Status)
+    return stored.read(raw.get("status", {}))[0]
+
+
+def adoptable(child: Mapping[str, Any], owner: facts.Owner) -> bool:
+    """Whether a child is ours by label and name, and nobody's by its owner references: its owner was deleted without
+    it, or a backup brought both back. Applying it makes it ours again.
+
+    The name of everything that belongs to a revision holds the revision, a hash over what it consists of. One whose
+    reference names a dead object isn't taken: Kubernetes is about to collect it, and then it is made anew.
+    """
+    meta = child["metadata"]
+    labels = meta.get("labels") or {}
+    of = str(labels.get(names.REVISION, ""))
+    expected = {names.of_revision(owner.name, of), names.of_trial(owner.name, of)} if of else {owner.name}
+    ours = labels.get(names.MANAGED_BY) == names.MANAGER and labels.get(names.DEPLOYMENT) == owner.name
+    return ours and meta["name"] in expected and not meta.get("ownerReferences") and "deletionTimestamp" not in meta
 
 
 def controlled_by(child: Mapping[str, Any], uid: str) -> bool:
