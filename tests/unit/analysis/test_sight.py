@@ -209,6 +209,7 @@ garbage = st.builds(
 )
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(garbage, max_size=6))
 def test_nothing_that_is_exported_raises(foreign):
     judge(read(STABLE, CANDIDATE, more=foreign))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket as socket_
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,14 @@ def folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="seatrial-"))
 
 
+def _listens(path: Path) -> bool:
+    """The file is there a moment before anybody listens."""
+    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), socket_.socket(socket_.AF_UNIX) as probe:
+        probe.connect(str(path))
+        return True
+    return False
+
+
 @pytest.fixture
 def socket(folder: Path) -> Iterator[Path]:
     """A supervisor with a program that runs, and one that waits to be started."""
@@ -32,8 +42,8 @@ def socket(folder: Path) -> Iterator[Path]:
     plan.write_bytes(msgspec.json.encode(supervisor.Plan(control=str(path), programs=programs)))
     command = [sys.executable, "-m", supervisor.__name__, str(plan), "--while-stdin"]
     with subprocess.Popen(command, cwd=paths.REPO, stdin=subprocess.PIPE):
-        waiting.until(path.exists, what="supervisor", seconds=10)
-        waiting.until(lambda: control.Switch(path, "first").running, what="first program", seconds=10)
+        waiting.until(lambda: _listens(path), what="supervisor", seconds=30)
+        waiting.until(lambda: control.Switch(path, "first").running, what="first program", seconds=30)
         yield path
 
 
