@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket as socket_
 import subprocess
 import sys
 import tempfile
@@ -21,12 +19,12 @@ def folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="seatrial-"))
 
 
-def _listens(path: Path) -> bool:
-    """The file is there a moment before anybody listens."""
-    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), socket_.socket(socket_.AF_UNIX) as probe:
-        probe.connect(str(path))
-        return True
-    return False
+def _runs(path: Path) -> bool:
+    """The socket's file is there a moment before anybody listens."""
+    try:
+        return control.Switch(path, "first").running
+    except errors.NotReady:
+        return False
 
 
 @pytest.fixture
@@ -42,8 +40,7 @@ def socket(folder: Path) -> Iterator[Path]:
     plan.write_bytes(msgspec.json.encode(supervisor.Plan(control=str(path), programs=programs)))
     command = [sys.executable, "-m", supervisor.__name__, str(plan), "--while-stdin"]
     with subprocess.Popen(command, cwd=paths.REPO, stdin=subprocess.PIPE):
-        waiting.until(lambda: _listens(path), what="supervisor", seconds=30)
-        waiting.until(lambda: control.Switch(path, "first").running, what="first program", seconds=30)
+        waiting.until(lambda: _runs(path), what="supervisor and first program", seconds=30)
         yield path
 
 
