@@ -11,7 +11,7 @@ import msgspec
 
 from seatrial.cluster import access, errors, kinds, rest
 
-_CHUNK = 500
+_CHUNK = 200
 _EXPIRED = 410
 
 
