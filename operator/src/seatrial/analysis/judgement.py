@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
     STABLE_ALSO_BREACHING = "StableAlsoBreaching"
     REGRESSION_SUSPECTED = "RegressionSuspected"
     INSUFFICIENT_TRAFFIC = "InsufficientTraffic"
+    METRIC_OUT_OF_BOUNDS = "MetricOutOfBounds"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     NO_REGRESSION = "NoRegression"
 

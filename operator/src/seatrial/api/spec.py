@@ -14,7 +14,7 @@ from msgspec import Meta
 from .base import Base, Name
 from .base import SecretReference as SecretReference
 from .placement import Placement
-from .values import Duration, Label, Quantity, Ratio, Size
+from .values import Duration, Label, Number, Quantity, Ratio, Size
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
 
@@ -313,6 +313,44 @@ class Rejections(Base, frozen=True, kw_only=True):
     ] = percent("25%")
 
 
+class OnNoData(enum.StrEnum):
+    HOLD = "Hold"
+    ROLLBACK = "Rollback"
+    IGNORE = "Ignore"
+
+
+class Metric(Base, frozen=True, kw_only=True):
+    """A number of your own that a candidate with traffic is held to."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="What messages and status call it.", pattern="^[a-z][a-zA-Z0-9_]*$", min_length=1, max_length=63
+        ),
+    ]
+    query: Annotated[
+        str,
+        Meta(
+            description=(
+                "PromQL that gives one number. Filled in, between double braces: revision, stableRevision, namespace, "
+                "name, and window, the age of the step, for the ranges of rates."
+            ),
+            min_length=1,
+            max_length=4096,
+        ),
+    ]
+    max: Annotated[Number, Meta(description="Rolled back when twice in a row above.")] | None = None
+    min: Annotated[Number, Meta(description="Rolled back when twice in a row below.")] | None = None
+    on_no_data: Annotated[
+        OnNoData,
+        Meta(
+            description=(
+                "Without exactly one finite number: Hold the weight, Rollback after blindTimeout, or Ignore the metric."
+            )
+        ),
+    ] = OnNoData.HOLD
+
+
 class Analysis(Base, frozen=True, kw_only=True):
     """How the candidate is compared with stable."""
 
@@ -330,6 +368,10 @@ class Analysis(Base, frozen=True, kw_only=True):
     errors: Errors = Errors()
     latency: Latency = Latency()
     rejections: Rejections = Rejections()
+    metrics: Annotated[
+        tuple[Metric, ...],
+        Meta(description="Numbers of your own, from Prometheus, beside what Seatrial compares.", max_length=8),
+    ] = ()
 
 
 class Spec(Base, frozen=True, kw_only=True):

@@ -58,6 +58,7 @@ class Reason(enum.StrEnum):
     INSUFFICIENT_CAPACITY = "InsufficientCapacity"
     STABLE_ALSO_BREACHING = "StableAlsoBreaching"
     REGRESSION_SUSPECTED = "RegressionSuspected"
+    METRIC_OUT_OF_BOUNDS = "MetricOutOfBounds"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     PROMOTING = "Promoting"
     PROMOTED = "Promoted"
