@@ -18,6 +18,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 RATIOS: Floats = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0])
+# Of slower requests, which are not rare: there a version can be worse by little and it is still many.
+SLOWER_RATIOS: Floats = np.array([1.1, 1.2, 1.35, 1.6, 2.0, 3.0, 10.0, 50.0])
+HIGHEST_SLOWER = 0.99
 EXCESSES: Floats = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0])
 HIGHEST_SHARE = 0.95
 LOWEST_SHARE = 1e-6  # "at most 0 %" would make the first event infinite evidence
@@ -52,6 +55,47 @@ def relative(
     weight = (odds > 0)[..., None] / _wide(dispersion)
     steps = weight * (x * np.log(RATIOS) - events * np.log((1 + at_margin * RATIOS) / (1 + at_margin)))
     return log_mean_exp(np.cumsum(steps, axis=0))
+
+
+def slower(
+    candidate: Floats,
+    stable: Floats,
+    *,
+    requests: tuple[Floats, Floats],
+    known: Floats,
+    margin: Floats,
+    dispersion: Floats | float,
+) -> Floats:
+    """`relative` for events that are not rare: requests that were fast count as well.
+
+    Slow requests split between the arms with odds `ratio * odds`, fast ones with odds `(1 - ratio s) / (1 - s) * odds`,
+    s stable's share of slow ones. The product of both likelihood ratios is, to second order, that of the two binomials.
+    s is the one that the slot's own totals and the margin imply, so that slowness shared by both arms cancels.
+
+    Args:
+        candidate: slow requests on the candidate, per slot and edge.
+        stable: slow requests on stable.
+        requests: of candidate and stable, per slot.
+        known: 0 where the edge can't be told in the slot.
+    """
+    n_c, n_s = (one[:, None] for one in requests)
+    both = (n_c > 0) & (n_s > 0) & (known > 0)
+    x, total = candidate, candidate + stable
+    share = np.divide(total, n_s + margin * n_c, out=np.zeros_like(total), where=both)
+    null = np.minimum(share * margin, HIGHEST_SLOWER)[..., None]
+    stables = np.minimum(share, HIGHEST_SLOWER)[..., None]
+    worse = np.minimum(null * SLOWER_RATIOS, np.maximum(null, HIGHEST_SLOWER))
+    odds = np.divide(n_c, n_s, out=np.zeros_like(total), where=both)[..., None]
+    steps = np.zeros_like(worse)
+    fast_odds = odds * (1 - null) / (1 - stables)
+    fast = (1 - worse) / (1 - null)
+    ratio = np.where(null > 0, worse / np.where(null > 0, null, 1), SLOWER_RATIOS)
+    slow_odds = odds * np.where(stables > 0, null / np.where(stables > 0, stables, 1), margin[..., None])
+    events, rest = total[..., None], np.maximum(n_c + n_s - total, 0)[..., None]
+    steps += x[..., None] * np.log(ratio) - events * np.log((1 + slow_odds * ratio) / (1 + slow_odds))
+    steps += (n_c - x)[..., None] * np.log(fast) - rest * np.log((1 + fast_odds * fast) / (1 + fast_odds))
+    weight = both[..., None] / _wide(dispersion)
+    return log_mean_exp(np.cumsum(np.where(both[..., None], steps, 0) * weight, axis=0))
 
 
 def absolute(events: Floats, requests: Floats, *, most: Floats | float, dispersion: Floats | float) -> Floats:
