@@ -77,6 +77,7 @@ class Course:
     table: table.Table
     phi: Floats  # [T, C]
     tests: tuple[Test, ...]
+    no_worse: dict[str, Floats]  # log evidence that the candidate is within the tolerance, [T]
 
 
 def run(rows: table.Table, policy: policies.Policy) -> Course:
@@ -109,7 +110,12 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
         for name, columns, usual in questions
         if columns
     ]
-    return Course(table=rows, phi=phi, tests=(*relative, *_guards(rows, policy, phi, margin)))
+    return Course(
+        table=rows,
+        phi=phi,
+        tests=(*relative, *_guards(rows, policy, phi, margin)),
+        no_worse=_no_worse(rows, policy, phi),
+    )
 
 
 def suspected(untempered: Floats, events: Floats) -> Bools:
@@ -127,6 +133,30 @@ def suspected(untempered: Floats, events: Floats) -> Bools:
 
 
 SHARES = {"errors": 0.4, "latency": 0.4, "rejections": 0.1, "degraded": 0.1}
+
+
+def _no_worse(rows: table.Table, policy: policies.Policy, phi: Floats) -> dict[str, Floats]:
+    """The converse question, for who wants proof before going on: errors, and what is slower than the threshold.
+
+    H0 is that the candidate has at least 1 + tolerance times stable's share. The spread between pods widens what counts
+    as healthy; it must not make proof easier, so here the tolerance alone is the margin.
+    """
+    asked = {
+        "errors": (table.ERRORS, policy.errors.tolerance),
+        "latency": (guard_edge(rows.edges, policy.latency.threshold), policy.latency.tolerance),
+    }
+    return {
+        name: evidence.relative(
+            rows.events_candidate[:, column],
+            rows.events_stable[:, column],
+            odds=rows.odds * rows.known[:, column],
+            margin=1 + tolerance,
+            dispersion=phi[:, column],
+            ratios=evidence.BETTER,
+        )
+        for name, (column, tolerance) in asked.items()
+        if column is not None
+    }
 
 
 def _by_column(rows: table.Table, *, margin: Floats, noise: Floats) -> Floats:
