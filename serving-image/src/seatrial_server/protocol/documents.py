@@ -6,6 +6,7 @@ Statistics follow Triton's extension. Its split into queue and encoding times is
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -30,10 +31,17 @@ class Identity(msgspec.Struct, frozen=True):
 class Documents:
     """For one model. `ready` is cleared when the server begins to drain."""
 
-    def __init__(self, identity: Identity, model: schema.Schema, counters: telemetry.Telemetry) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        model: schema.Schema,
+        counters: telemetry.Telemetry,
+        *,
+        labels: Mapping[str, Sequence[schema.Value]] | None = None,
+    ) -> None:
         self.identity = identity
         self.ready = True
-        self._schema = model
+        self._schema, self._labels = model, labels or {}
         self._counters = counters
 
     def check_model(self, name: str, version: str | None) -> None:
@@ -54,14 +62,18 @@ class Documents:
         return {"name": "seatrial-server", "version": self.identity.server_version, "extensions": EXTENSIONS}
 
     def model(self) -> Document:
-        """Model metadata; shapes include the batch dimension."""
+        """Model metadata; shapes include the batch dimension. Over REST an output's `parameters` hold its classes."""
         return {
             "name": self.identity.model,
             "versions": [self.identity.version],
             "platform": "onnx_onnxv1",
             "inputs": [msgspec.structs.asdict(spec) for spec in self._schema.inputs],
-            "outputs": [msgspec.structs.asdict(spec) for spec in self._schema.outputs],
+            "outputs": [self._output(spec) for spec in self._schema.outputs],
         }
+
+    def _output(self, spec: schema.TensorSpec) -> Document:
+        plain: Document = msgspec.structs.asdict(spec)
+        return {**plain, "parameters": {"labels": self._labels[spec.name]}} if spec.name in self._labels else plain
 
     def config(self) -> Document:
         """Model configuration as Triton writes it: `dims` leave out the batch dimension of a batched model."""

@@ -164,7 +164,7 @@ async def _answer_document(
 ) -> bytes:
     try:
         document = answer(request.FromString(body))
-        serialized: bytes = json_format.ParseDict(document, response()).SerializeToString()
+        serialized: bytes = json_format.ParseDict(document, response(), ignore_unknown_fields=True).SerializeToString()
         return serialized
     except errors.RequestError as error:
         return _fail(error, context)
