@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ IMPUTER = make_pipeline(SimpleImputer(), LogisticRegression())
 
 def exported(model: BaseEstimator, rows: np.ndarray[Any, Any] = ROWS) -> bytes:
     classes = (CLASSES == "leaves").astype(int) if model is BOOSTING else CLASSES  # its exporter knows numbers only
-    content: bytes = to_onnx(model.fit(rows, classes), rows[:1]).SerializeToString()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        content: bytes = to_onnx(model.fit(rows, classes), rows[:1]).SerializeToString()
     return content
 
 
