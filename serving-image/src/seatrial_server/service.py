@@ -182,6 +182,7 @@ def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetr
         model=reference.name,
         version=reference.version,
         max_batch_size=batching.MAX_ROWS if plan.batched else 0,
+        pinning=served.settings.version_pinning,
     )
     labels = {served.card.outputs.probabilities: served.card.labels} if served.card.labels else {}
     return documents.Documents(identity, served.model.schema, counters, labels=labels)

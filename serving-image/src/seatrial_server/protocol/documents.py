@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from seatrial_server.host import errors
+from seatrial_server.host import config, errors
 from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
 
@@ -26,6 +26,7 @@ class Identity(msgspec.Struct, frozen=True):
     model: str
     version: str
     max_batch_size: int = 0
+    pinning: config.VersionPinning = "Answer"
 
 
 class Documents:
@@ -45,12 +46,22 @@ class Documents:
         self._counters = counters
 
     def check_model(self, name: str, version: str | None) -> None:
-        """Refuse another model, or another version unless it is left open."""
+        """Refuse another model, and another version where that is the policy.
+
+        During a rollout two versions serve behind one address, so a client that names one can't count on reaching it:
+        the answer's `model_version` says which one it was.
+        """
         own = self.identity
         if name != own.model:
             raise not_found(f"unknown model {name[:200]!r}; this server has {own.model!r}")
-        if version and version != own.version:
+        if version and version != own.version and own.pinning == "Reject":
             raise not_found(f"unknown version {version[:200]!r}; this server has {own.version!r}")
+
+    def check_asked(self, name: str, version: str | None, *, transport: telemetry.Transport) -> None:
+        """The same for an inference request, which counts when it names another version, answered or not."""
+        if version and version != self.identity.version and name == self.identity.model:
+            self._counters.other_version[transport] += 1
+        self.check_model(name, version)
 
     def check_ready(self) -> None:
         """Refuse while the server goes."""
