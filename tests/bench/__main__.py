@@ -5,14 +5,14 @@ import importlib
 import click
 
 BENCHES = ("detection", "overload", "quantization", "rollbacks", "serving", "steps")
-LONG = ("memory",)
+LONG = ("memory", "scale")
 """Ten minutes and more: only by name."""
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Measure what the project promises. Without a name: everything but the soak (`memory`)."""
+    """Measure what the project promises. Without a name: everything but the long ones."""
     if context.invoked_subcommand is None:
         for bench in BENCHES:
             context.invoke(main.commands[bench])

@@ -14,6 +14,7 @@ SCENARIOS = {
     "22 % against none": Scenario(rate=50, errors=0.0, candidate_errors=0.22),
     "5 %": Scenario(rate=50, candidate_errors=0.05),
     "5 %, 10/s": Scenario(rate=10, candidate_errors=0.05),
+    "5 %, 5/s, stable one minute old": Scenario(rate=5, candidate_errors=0.05, history=12),
     "2 %": Scenario(rate=50, candidate_errors=0.02),
     "healthy": Scenario(rate=50),
     "healthy, 5/s": Scenario(rate=5),
@@ -31,7 +32,7 @@ def command(runs: int, seed: int) -> None:
     for heading in ("candidate", "steps", "promoted without suspicion", "promoted", "rolled back", "waited"):
         sheet.add_column(heading, justify="left" if heading in ("candidate", "steps") else "right")
     for name, scenario in SCENARIOS.items():
-        for plan in (steps.SHORT, steps.QUICK, steps.DEFAULT):
+        for plan in (steps.SHORT, steps.QUICK, steps.MINUTES, steps.DEFAULT):
             before = steps.ends(scenario, plan, runs=runs, seed=seed, suspicion=False)
             now = steps.ends(scenario, plan, runs=runs, seed=seed)
             shares = (before.promoted, now.promoted, now.rolled_back, now.waited)

@@ -18,6 +18,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 SECONDS = 150.0
 
 
+FOR_MODELS = {"seatrial.dev/for-models": "true"}
+
+
 def volume(subject: watching.Subject, folder: Path) -> list[dict[str, Any]]:
     """A volume on the node with the files of the folder, and the claim `models` on it."""
     name = subject.namespace
@@ -32,7 +35,7 @@ def volume(subject: watching.Subject, folder: Path) -> list[dict[str, Any]]:
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "models", "namespace": name},
+            "metadata": {"name": "models", "namespace": name, "labels": FOR_MODELS},
             "spec": {**common, "volumeName": name, "resources": {"requests": {"storage": "1Gi"}}},
         },
     ]
@@ -61,7 +64,8 @@ def test_a_model_is_fetched_from_a_claim_once_its_secret_exists_and_its_path_is_
         subject.wait(
             lambda sight: 'secret "store" not found' in sight.message, what="the missing Secret's name", seconds=SECONDS
         )
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "store", "namespace": subject.namespace}}
+        meta = {"name": "store", "namespace": subject.namespace, "labels": FOR_MODELS}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta}
         subject.platform.apply({**secret, "stringData": {"AWS_SECRET_ACCESS_KEY": "not-to-be-seen"}})
         subject.wait(
             lambda sight: "the volume holds no such file: check the path in spec.model.uri" in sight.message,

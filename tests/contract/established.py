@@ -13,7 +13,7 @@ def until_established(api: apiserver.ApiServer) -> None:
     """Returns when ModelDeployments are served."""
     waiting.until(
         lambda: (
-            api.kubectl("get", "crd", crd.NAME, "-o", _STATUS) == "True"
+            api.kubectl("get", "crd", crd.NAME, "-o", _STATUS, check=False) == "True"
             and crd.SHORT_NAME in api.kubectl("api-resources", "--api-group=seatrial.dev", "--no-headers")
         ),
         what=f"{crd.NAME} served",

@@ -87,12 +87,10 @@ async def test_lists_filter_by_label_and_come_in_chunks(cluster: Cluster, monkey
     assert len(await cluster.list("ConfigMap", None, LABELS)) == 5
 
 
-async def test_names_come_without_contents(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubernetes, "_CHUNK", 1)
-    for name in ("churn", "fraud"):
-        await cluster.apply(model_deployment(name))
-    assert await cluster.names("ModelDeployment", None) == [("shop", "churn"), ("shop", "fraud")]
-    assert await cluster.names("ModelDeployment", "default") == []
+async def test_a_label_can_be_asked_for_whatever_its_value(cluster: Cluster) -> None:
+    await cluster.apply(config_map("a"))
+    assert len(await cluster.list("ConfigMap", "shop", {"app.kubernetes.io/managed-by": None})) == 1
+    assert await cluster.list("ConfigMap", "shop", {"team": None}) == []
 
 
 async def test_a_status_is_written_only_over_what_was_read(cluster: Cluster) -> None:
@@ -190,14 +188,14 @@ async def test_a_server_that_is_frozen_or_gone_is_unavailable(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(shop.kubeconfig))
     async with kubernetes.connected(timeout=0.5) as impatient:
-        await impatient.names("ModelDeployment", None)
+        await impatient.get("ConfigMap", "shop", "a")
         shop.server.freeze()
         try:
             with pytest.raises(errors.Unavailable, match=r"no answer within 0\.5 s"):
-                await impatient.names("ModelDeployment", None)
+                await impatient.get("ConfigMap", "shop", "a")
         finally:
             shop.server.thaw()
-        await impatient.names("ModelDeployment", None)
+        await impatient.get("ConfigMap", "shop", "a")
 
 
 async def test_nobody_there_is_unavailable(shop: apiserver.ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,8 @@ REFUSED = {
     "interval must be a duration": {"analysis": {"interval": "999ms"}},
     "blindTimeout must be a duration": {"analysis": {"blindTimeout": "25h"}},
     "blindTimeout must be at least": {"analysis": {"interval": "1m", "blindTimeout": "59s"}},
+    "prometheus must have a url": {"analysis": {"prometheus": {}}},
+    "prometheus.url must have no": {"analysis": {"prometheus": {"url": "http://prometheus:9090/?match[]=up"}}},
     "falseRollbackRate must be": {"analysis": {"falseRollbackRate": "0%"}},
     "errors.max must be": {"analysis": {"errors": {"max": "101%"}}},
     "latency.threshold must be": {"analysis": {"latency": {"threshold": "0ms"}}},

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.harness import apiserver, errors, paths, shell
+from tests.cluster.harness import apiserver, errors, paths, shell, waiting
 from tests.contract import established
 
+from seatrial import __main__
 from seatrial.api import crd
 from seatrial.cli import generate
 
@@ -18,27 +19,12 @@ pytestmark = pytest.mark.apiserver
 
 CHART = paths.REPO / generate.CHART
 BASE = paths.REPO / "manifests" / "base"
+CLUSTER = paths.REPO / "manifests" / "cluster"
 ACCOUNT = f"system:serviceaccount:{generate.NAMESPACE}:seatrial"
 
-ALLOWED = [
-    ("watch", "modeldeployments.seatrial.dev"),
-    ("patch", "modeldeployments.seatrial.dev/status"),
-    ("create", "deployments.apps"),
-    ("delete", "controllerrevisions.apps"),
-    ("create", "jobs.batch"),
-    ("patch", "services"),
-    ("create", "configmaps"),
-    ("delete", "poddisruptionbudgets.policy"),
-    ("list", "pods"),
-    ("get", "pods/log"),
-    ("watch", "endpointslices.discovery.k8s.io"),
-    ("create", "events"),
-    ("create", "events.events.k8s.io"),
-    ("list", "namespaces"),
-    ("watch", "customresourcedefinitions.apiextensions.k8s.io"),
-]
 FORBIDDEN = [
     ("patch", "modeldeployments.seatrial.dev"),
+    ("patch", "modeldeployments.seatrial.dev/status"),
     ("update", "modeldeployments.seatrial.dev"),
     ("delete", "modeldeployments.seatrial.dev"),
     ("get", "secrets"),
@@ -52,6 +38,12 @@ FORBIDDEN = [
     ("patch", "namespaces"),
     ("patch", "customresourcedefinitions.apiextensions.k8s.io"),
     ("get", "leases.coordination.k8s.io"),
+    ("create", "events"),
+    ("patch", "events.events.k8s.io"),
+    ("list", "namespaces"),
+    ("list", "customresourcedefinitions.apiextensions.k8s.io"),
+    ("delete", "services"),
+    ("get", "pods"),
 ]
 
 
@@ -73,17 +65,33 @@ def helm(api: apiserver.ApiServer, *arguments: str) -> str:
     return shell.run([api.kubectl_argv[0], "helm", *arguments], env=api.environment)
 
 
-def may(api: apiserver.ApiServer, verb: str, resource: str, *, account: str = ACCOUNT, namespace: str) -> bool:
+def rendered(api: apiserver.ApiServer, *flags: str, release: str = "seatrial") -> list[dict[str, Any]]:
+    """What the chart makes of these values."""
+    return [one for one in yaml.safe_load_all(helm(api, "template", release, str(CHART), *flags)) if one]
+
+
+def may(
+    api: apiserver.ApiServer, verb: str, resource: str, *, account: str = ACCOUNT, namespace: str, name: str = ""
+) -> bool:
     """What the API server's own authorizer answers."""
-    name, _, subresource = resource.partition("/")
+    plural, _, subresource = resource.partition("/")
     extra = [f"--subresource={subresource}"] if subresource else []
-    question = ["auth", "can-i", verb, name, *extra, f"--as={account}", f"--namespace={namespace}"]
+    question = [
+        "auth",
+        "can-i",
+        verb,
+        f"{plural}/{name}" if name else plural,
+        *extra,
+        f"--as={account}",
+        f"--namespace={namespace}",
+    ]
     return api.kubectl(*question, check=False).strip() == "yes"
 
 
-@pytest.mark.parametrize(("verb", "resource"), ALLOWED)
-def test_the_operator_may_do_its_work_in_any_namespace(api: apiserver.ApiServer, verb: str, resource: str) -> None:
-    assert may(api, verb, resource, namespace="default")
+def test_the_operator_may_do_its_work_in_any_namespace(api: apiserver.ApiServer) -> None:
+    """What its work is, right by right, is tested where it is done."""
+    assert may(api, "watch", "modeldeployments.seatrial.dev", namespace="default")
+    assert may(api, "create", "deployments.apps", namespace="default")
 
 
 @pytest.mark.parametrize(("verb", "resource"), FORBIDDEN)
@@ -91,9 +99,11 @@ def test_the_operator_may_do_nothing_else(api: apiserver.ApiServer, verb: str, r
     assert not may(api, verb, resource, namespace="default")
 
 
-def test_the_operator_may_elect_a_leader_in_its_own_namespace(api: apiserver.ApiServer) -> None:
-    for verb in ("get", "create", "update"):
-        assert may(api, verb, "leases.coordination.k8s.io", namespace=generate.NAMESPACE)
+def test_the_operator_may_hold_its_own_lease_and_no_other(api: apiserver.ApiServer) -> None:
+    for verb in ("get", "update"):
+        assert may(api, verb, "leases.coordination.k8s.io", name="seatrial", namespace=generate.NAMESPACE)
+        assert not may(api, verb, "leases.coordination.k8s.io", name="other", namespace=generate.NAMESPACE)
+    assert may(api, "create", "leases.coordination.k8s.io", namespace=generate.NAMESPACE)
 
 
 def test_the_operators_pod_is_admitted_under_the_restricted_standard(api: apiserver.ApiServer) -> None:
@@ -126,32 +136,127 @@ def test_a_misspelt_value_is_refused(bare: apiserver.ApiServer) -> None:
 
 def test_values_reach_the_operators_environment(bare: apiserver.ApiServer) -> None:
     values = ["image=local/operator:1", "servingImage=local/serving:2", "prometheus.url=http://prom:9090"]
-    values += ["scrapeInterval=5s", "namespaces={shop,bank}"]
+    values += ["scrapeInterval=5s", "namespaces={shop,bank}", "servingImageAllow={local,other/team}"]
     flags = [part for value in values for part in ("--set", value)]
-    rendered = list(yaml.safe_load_all(helm(bare, "template", "seatrial", str(CHART), *flags)))
-    (deployment,) = (one for one in rendered if one["kind"] == "Deployment")
+    (deployment,) = (one for one in rendered(bare, *flags) if one["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     plain = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
     assert container["image"] == "local/operator:1"
     assert plain == {
         "SEATRIAL_SERVING_IMAGE": "local/serving:2",
+        "SEATRIAL_SERVING_IMAGE_ALLOW": "local,other/team",
+        "SEATRIAL_LEASE_NAME": "seatrial",
         "SEATRIAL_PROMETHEUS_URL": "http://prom:9090",
         "SEATRIAL_SCRAPE_INTERVAL": "5s",
         "SEATRIAL_NAMESPACES": "shop,bank",
     }
 
 
-def test_a_release_for_some_namespaces_has_no_rights_elsewhere(bare: apiserver.ApiServer) -> None:
-    for namespace in ("shop", "ops"):
-        bare.kubectl("create", "namespace", namespace)
-    helm(bare, "install", "narrow", str(CHART), "-n", "ops", "--set", "namespaces={shop},crds.install=false")
-    account = "system:serviceaccount:ops:narrow-seatrial"
-    assert may(bare, "create", "deployments.apps", account=account, namespace="shop")
-    assert not may(bare, "create", "deployments.apps", account=account, namespace="default")
-    helm(bare, "uninstall", "narrow", "-n", "ops")
+def test_what_prometheus_asks_for_reaches_the_operator_as_flags_it_knows(bare: apiserver.ApiServer) -> None:
+    auth = {"secretName": "prom", "tokenKey": "token", "username": "u", "passwordKey": "word", "caKey": "ca.crt"}
+    prometheus = {
+        "auth": auth,
+        "headers": {"X-Scope-OrgID": "shop and bank"},
+        "insecureSkipVerify": True,
+        "allow": ["*.monitoring.svc", "https://mimir.example.com/prometheus"],
+        "secretNames": ["mimir"],
+    }
+    flags = ("--set-json", f"prometheus={json.dumps(prometheus)}")
+    (deployment,) = (one for one in rendered(bare, *flags) if one["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = container["volumeMounts"]
+    assert pod["volumes"] == [{"name": mount["name"], "secret": {"secretName": "prom"}}]
+    read = __main__.main.make_context("operator", list(container["args"])).params
+    assert read["prometheus_token_file"] == f"{mount['mountPath']}/token"
+    assert read["prometheus_password_file"] == f"{mount['mountPath']}/word"
+    assert read["prometheus_ca_file"] == f"{mount['mountPath']}/ca.crt"
+    assert (read["prometheus_username"], read["prometheus_insecure_skip_verify"]) == ("u", True)
+    assert read["prometheus_headers"] == ("X-Scope-OrgID=shop and bank",)
+    assert read["prometheus_allow"] == tuple(prometheus["allow"])
+    assert read["prometheus_secret_names"] == ("mimir",)
+
+
+def test_without_such_values_the_pod_has_no_trace_of_them(bare: apiserver.ApiServer) -> None:
+    (deployment,) = (one for one in rendered(bare) if one["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container.keys().isdisjoint({"args", "volumeMounts"})
+
+
+def test_secrets_are_read_by_name_and_only_when_they_are_listed(bare: apiserver.ApiServer) -> None:
+    def rules(*flags: str) -> list[dict[str, Any]]:
+        roles = (one for one in rendered(bare, *flags) if one["kind"].endswith("Role"))
+        return [rule for role in roles for rule in role["rules"] if "secrets" in rule["resources"]]
+
+    assert rules() == []
+    listed = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["prom", "mimir"], "verbs": ["get"]}
+    assert listed in rules("--set", "prometheus.secretNames={prom,mimir}")
+
+
+def test_an_operator_for_some_namespaces_is_nothing_outside_them(bare: apiserver.ApiServer) -> None:
+    """But the CRD, which the values leave out."""
+    made = rendered(bare, "--set", "namespaces={shop,bank},crds.install=false", "-n", "ops")
+    assert {one["metadata"].get("namespace", "") for one in made} == {"ops", "shop", "bank"}
+
+
+@pytest.fixture(scope="module")
+def prepared(bare: apiserver.ApiServer) -> apiserver.ApiServer:
+    """With what a cluster has once, and a namespace whose administrator has no other rights."""
+    bare.kubectl("apply", "--server-side", "-k", str(CLUSTER))
+    established.until_established(bare)
+    bare.kubectl("create", "namespace", "shop")
+    bare.kubectl("create", "rolebinding", "chief", "--clusterrole=admin", "--user=chief", "-n", "shop")
+    waiting.until(
+        lambda: may(bare, "update", "modeldeployments.seatrial.dev/status", account="chief", namespace="shop"),
+        what="roles aggregated",
+        seconds=60,
+    )
+    return bare
+
+
+def test_who_administers_a_namespace_installs_an_operator_for_it(prepared: apiserver.ApiServer) -> None:
+    flags = ("--kube-as-user", "chief", "-n", "shop")
+    helm(prepared, "install", "own", str(CHART), "--set", "namespaces={shop},crds.install=false", *flags)
+    account = "system:serviceaccount:shop:own-seatrial"
+    assert may(prepared, "create", "deployments.apps", account=account, namespace="shop")
+    assert not may(prepared, "create", "deployments.apps", account=account, namespace="default")
+    helm(prepared, "uninstall", "own", *flags)
+
+
+def test_who_administers_a_namespace_gets_no_further_by_installing(prepared: apiserver.ApiServer) -> None:
+    flags = ("--kube-as-user", "chief", "-n", "shop")
+    for values in ("crds.install=false", "namespaces={shop,default},crds.install=false"):
+        with pytest.raises(errors.CommandFailed, match="forbidden"):
+            helm(prepared, "install", "greedy", str(CHART), "--set", values, *flags)
+        helm(prepared, "uninstall", "greedy", "--ignore-not-found", *flags)
+
+
+def test_two_releases_in_one_namespace_hold_a_lease_each(prepared: apiserver.ApiServer) -> None:
+    for release, namespace in (("one", "shop"), ("two", "default")):
+        values = f"namespaces={{{namespace}}},crds.install=false"
+        helm(prepared, "install", release, str(CHART), "-n", "shop", "--set", values)
+    for release, other in (("one", "two"), ("two", "one")):
+        account, lease = f"system:serviceaccount:shop:{release}-seatrial", "leases.coordination.k8s.io"
+        assert may(prepared, "update", lease, name=f"{release}-seatrial", account=account, namespace="shop")
+        assert not may(prepared, "update", lease, name=f"{other}-seatrial", account=account, namespace="shop")
+        container = json.loads(prepared.kubectl("get", "deploy", f"{release}-seatrial", "-n", "shop", "-o", "json"))
+        (container,) = container["spec"]["template"]["spec"]["containers"]
+        assert {"name": "SEATRIAL_LEASE_NAME", "value": f"{release}-seatrial"} in container["env"]
+    for release in ("one", "two"):
+        helm(prepared, "uninstall", release, "-n", "shop")
+
+
+def test_one_name_in_two_namespaces_is_two_releases(prepared: apiserver.ApiServer) -> None:
+    for namespace in ("shop", "default"):
+        helm(prepared, "install", "same", str(CHART), "-n", namespace, "--set", "crds.install=false")
+    for namespace in ("shop", "default"):
+        account = f"system:serviceaccount:{namespace}:same-seatrial"
+        assert may(prepared, "create", "deployments.apps", account=account, namespace="kube-public")
+        helm(prepared, "uninstall", "same", "-n", namespace)
 
 
 def test_an_upgrade_restores_the_crd_and_an_uninstall_keeps_it_with_its_objects(bare: apiserver.ApiServer) -> None:
+    bare.kubectl("delete", "-k", str(CLUSTER), "--ignore-not-found")  # what other tests have prepared
     namespace = ["-n", generate.NAMESPACE]
     helm(bare, "install", "seatrial", str(CHART), *namespace, "--create-namespace")
     established.until_established(bare)
@@ -160,4 +265,5 @@ def test_an_upgrade_restores_the_crd_and_an_uninstall_keeps_it_with_its_objects(
     assert "serving" in bare.kubectl("get", "crd", crd.NAME, "-o", "jsonpath={.metadata.annotations.team}")
     helm(bare, "uninstall", "seatrial", *namespace)
     assert bare.kubectl("get", "mdeploy", "churn", "-o", "name").strip() == "modeldeployment.seatrial.dev/churn"
-    assert bare.kubectl("get", "clusterrole", "-l", "app.kubernetes.io/name=seatrial", "-o", "name") == ""
+    once = "clusterrole,validatingadmissionpolicy,validatingadmissionpolicybinding"
+    assert bare.kubectl("get", once, "-l", "app.kubernetes.io/name=seatrial", "-o", "name") == ""

@@ -16,11 +16,10 @@ import pytest
 from tests.cluster.harness import apiserver, waiting
 from tests.unit.rollout import build
 
-from seatrial.analysis import counters
 from seatrial.api import status
 from seatrial.cluster import events, kubernetes
 from seatrial.control import observing, queue, reconcile, telemetry
-from seatrial.rollout import bounds, children, facts, report
+from seatrial.rollout import bounds, children, facts, looking, report
 
 pytestmark = pytest.mark.apiserver
 
@@ -32,10 +31,13 @@ SERVERS = ("-l", "app.kubernetes.io/component=server")
 
 
 class Silent:
-    """A Prometheus without samples."""
+    """No look at any metrics."""
 
-    async def look(self, **_: object) -> tuple[counters.Series, ...]:
-        return ()
+    def newest(self, key: queue.Key, question: looking.Question | None) -> looking.Look | None:
+        return None
+
+    def forget(self, key: queue.Key) -> None:
+        """Nothing is kept."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Scene:
 
     async def pass_the_trial(self) -> None:
         """Leaves its report where a passed trial does."""
-        observer = observing.Observer(cluster=self.cluster, source=Silent(), operator=OPERATOR)
+        observer = observing.Observer(cluster=self.cluster, operator=OPERATOR)
         seen = await observer.snapshot(await self.raw())
         passed = facts.Trial(
             state=facts.JobState.SUCCEEDED,
@@ -151,7 +153,7 @@ def scene(shop: apiserver.ApiServer, cluster: kubernetes.KubernetesCluster) -> I
     shop.kubectl("apply", "-f", "-", input=json.dumps(smallest))
     reconciler = reconcile.Reconciler(
         cluster=cluster,
-        source=Silent(),
+        looks=Silent(),
         events=events.Events(cluster, instance="operator-0", failed=lambda: None),
         telemetry=telemetry.Telemetry(),
         operator=OPERATOR,

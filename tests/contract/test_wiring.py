@@ -273,7 +273,7 @@ def test_without_the_kind_the_operator_says_what_is_missing(shop: apiserver.ApiS
 
 WATCHED = {
     "seatrial.dev": ["modeldeployments"],
-    "apps": ["deployments"],
+    "apps": ["controllerrevisions", "deployments"],
     "batch": ["jobs"],
     "": ["pods", "services", "configmaps"],
     "discovery.k8s.io": ["endpointslices"],

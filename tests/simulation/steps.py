@@ -37,6 +37,7 @@ class Plan:
 
 SHORT = Plan("two steps of 10 s and 30 requests", (Step(0.1, 10, 30), Step(0.5, 10, 30)), 5.0)
 QUICK = Plan("two steps of 20 s, 50 and 100 requests", (Step(0.1, 20, 50), Step(0.5, 20, 100)), 5.0)
+MINUTES = Plan("two steps of 60 s at 20 % and 50 %", (Step(0.2, 60, 0), Step(0.5, 60, 0)), 5.0, 120)
 DEFAULT = Plan("the default: 2m, 100 and 500 requests", (Step(0.1, 120, 100), Step(0.5, 120, 500)), 15.0)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from tests.simulation import rules, traffic
@@ -10,12 +11,17 @@ from tests.simulation.traffic import Scenario
 
 from seatrial.analysis import table
 
+ALPHA = 0.01
+ONE_STEP = 120.0
 SLOW = table.FIRST_EDGE + traffic.EDGES.index(0.1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """`most`: highest share of runs rolled back; `least` and `median`: lowest share, and seconds until then."""
+    """`most`: highest share of runs rolled back; `least` and `median`: lowest share, and seconds until then.
+
+    From 10 % to 50 % in 25 minutes, or one step of `share` for two minutes, which has half of alpha.
+    """
 
     name: str
     scenario: Scenario
@@ -23,6 +29,8 @@ class Cell:
     least: float | None = None
     median: float | None = None
     column: int = table.ERRORS  # what the peers' rules look at
+    interval: float = traffic.INTERVAL
+    share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +41,14 @@ class Result:
     median: float | None
 
 
-BARE = Scenario(with_history=False, told_apart=False)  # as a replay file without history and pods
+BARE = Scenario(history=0, told_apart=False)  # as a replay file without history and pods
+
+YOUNG = Scenario(history=12)  # slots of 5 s: stable is one minute old
+
+
+def _young(name: str, **more: Any) -> Cell:
+    return Cell(f"young: {name}", dataclasses.replace(YOUNG, **more), most=0.015, interval=5.0)
+
 
 HEALTHY = [
     *(Cell(f"healthy, {rate:g}/s", Scenario(rate=rate), most=0.01) for rate in (1, 5, 20, 100)),
@@ -47,6 +62,10 @@ HEALTHY = [
     Cell("bursts of 5 and pods by 30 %, 100/s", Scenario(burst=5, spread=0.3), most=0.015),
     Cell("traffic x10 within the run, 10/s", Scenario(rate=10, diurnal=True), most=0.01),
     Cell("traffic x10 within the run, 100/s", Scenario(diurnal=True), most=0.01),
+    *(_young(f"healthy, {rate:g}/s", rate=rate) for rate in (1, 5, 20, 100)),
+    *(_young(f"errors in bursts of 5, {rate:g}/s", rate=rate, burst=5) for rate in (1, 5, 20, 100)),
+    *(_young(f"pods differing by 30 %, {rate:g}/s", rate=rate, spread=0.3) for rate in (5, 20, 50, 100)),
+    _young("bursts of 5 and pods by 30 %, 100/s", burst=5, spread=0.3),
     Cell("bare: bursts of 5, 20/s", dataclasses.replace(BARE, rate=20, burst=5), most=0.015),
     Cell("bare: bursts of 5, 100/s", dataclasses.replace(BARE, burst=5), most=0.015),
 ]
@@ -69,15 +88,31 @@ REGRESSED = [
     Cell("pods by 30 %, 5 % against .5 %, 100/s", Scenario(spread=0.3, candidate_errors=0.05), least=0.99),
     Cell("pods by 30 %, 2 % against .5 %, 100/s", Scenario(spread=0.3, candidate_errors=0.02), least=0.80),
 ]
+for interval in (5.0, 1.0):
+    history = round(60 / interval)
+    REGRESSED.append(
+        Cell(
+            f"young: 5 % against .5 %, 50/s, share 20 %, slots of {interval:g} s",
+            Scenario(rate=50, candidate_errors=0.05, history=history),
+            least=0.99,
+            median=25,
+            interval=interval,
+            share=0.2,
+        )
+    )
 CELLS = [*HEALTHY, *REGRESSED]
 
 
 def run(cell: Cell, *, runs: int, seed: int, peers: bool = True) -> dict[str, Result]:
     """Results by rule."""
+    slots = round(ONE_STEP / cell.interval)
+    weights = traffic.ramp(cell.interval) if cell.share is None else np.full(slots, cell.share)
     times: dict[str, list[float | None]] = {"seatrial": [], "5 failed checks": [], "4 failed checks": []}
     for number in range(runs):
-        rows = traffic.rollout(cell.scenario, np.random.default_rng([seed, number]))
-        times["seatrial"].append(rules.evidence(rows))
+        rows = traffic.rollout(
+            cell.scenario, np.random.default_rng([seed, number]), weights=weights, interval=cell.interval
+        )
+        times["seatrial"].append(rules.evidence(rows, alpha=ALPHA if cell.share is None else ALPHA / 2))
         if peers:
             times["5 failed checks"].append(rules.failed_checks(rows, limit=5, column=cell.column))
             times["4 failed checks"].append(rules.failed_checks(rows, limit=4, column=cell.column))

@@ -30,7 +30,7 @@ def test_regressed_candidates_go_in_time(cell):
     missed = RUNS * (1 - cell.least)
     assert (1 - result.share) * RUNS <= missed + 3 * math.sqrt(missed)
     assert result.median is not None
-    assert result.median <= (cell.median or math.inf)
+    assert result.median <= 1.2 * (cell.median or math.inf)  # half of few runs
 
 
 def test_threshold_rules_roll_innocents_back_in_a_shared_outage():
@@ -43,14 +43,19 @@ def test_threshold_rules_roll_innocents_back_in_a_shared_outage():
 
 def test_a_version_that_fails_a_fifth_of_its_requests_is_not_promoted_by_short_steps():
     failing = Scenario(rate=50, errors=0.0, candidate_errors=0.22)
-    assert (
-        steps.ends(failing, steps.SHORT, runs=RUNS, seed=SEED, suspicion=False).promoted > 0
-    )  # what it guards against
     assert steps.ends(failing, steps.SHORT, runs=RUNS, seed=SEED).rolled_back == 1
 
 
+def test_little_traffic_does_not_promote_what_fails_ten_times_as_often():
+    """Convicted, or held; a stable version that is one minute old, five requests a second."""
+    failing = Scenario(rate=5, candidate_errors=0.05, history=12)
+    blind = steps.ends(failing, steps.MINUTES, runs=RUNS, seed=SEED, suspicion=False)
+    assert blind.promoted > 0.5  # what it guards against
+    assert steps.ends(failing, steps.MINUTES, runs=RUNS, seed=SEED).promoted <= 0.1
+
+
 @pytest.mark.parametrize("plan", [steps.SHORT, steps.DEFAULT], ids=["short steps", "default steps"])
-def test_suspicion_keeps_few_healthy_candidates_waiting(plan):
+def test_suspicion_lets_healthy_candidates_go_in_the_end(plan):
     result = steps.ends(Scenario(rate=50), plan, runs=RUNS, seed=SEED)
     assert result.promoted >= 0.95
-    assert result.waited <= 0.1
+    assert result.waited <= 0.4

@@ -12,9 +12,8 @@ import numpy as np
 from seatrial.analysis import table
 
 INTERVAL = 15.0
-HISTORY, SLOTS = 240, 100
+HISTORY, MINUTES = 240, 25
 STABLE_PODS = 5
-WEIGHTS = np.repeat([0.10, 0.20, 0.30, 0.40, 0.50], SLOTS // 5)
 EDGES = (0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 REJECTED, DEGRADED = 0.003, 0.001  # healthy shares
 
@@ -34,25 +33,30 @@ class Scenario:
     candidate_median: float | None = None
     slow: float = 0.009  # in a tail of its own, far above the threshold of 100 ms
     candidate_slow: float | None = None
-    with_history: bool = True
+    history: int = HISTORY  # slots of stable's record before the canary
     told_apart: bool = True  # counts pod by pod, as the operator has them; a replay file may not
 
 
+def ramp(interval: float) -> np.ndarray:
+    """The candidate's share, slot by slot: 10 % to 50 % in five steps."""
+    return np.repeat([0.10, 0.20, 0.30, 0.40, 0.50], round(60 * MINUTES / 5 / interval))
+
+
 def rollout(
-    scenario: Scenario, rng: np.random.Generator, *, weights: np.ndarray = WEIGHTS, interval: float = INTERVAL
+    scenario: Scenario, rng: np.random.Generator, *, weights: np.ndarray, interval: float = INTERVAL
 ) -> table.Table:
     """One rollout, told apart by pods as the operator sees it."""
-    history = HISTORY if scenario.with_history else 0
+    history = scenario.history
     slots = history + len(weights)
     weight = np.concatenate([np.zeros(history), weights])
-    rate = scenario.rate * _day(slots, history) if scenario.diurnal else np.full(slots, scenario.rate)
+    rate = scenario.rate * _day(slots, history, interval) if scenario.diurnal else np.full(slots, scenario.rate)
     stable = _pods(np.full(slots, STABLE_PODS), STABLE_PODS)
     wanted = np.maximum(1, np.rint(weight * STABLE_PODS / (1 - weight)))
     candidate = _pods(np.where(weight > 0, wanted, 0), STABLE_PODS)
     shares = np.hstack([stable * (1 - weight)[:, None], candidate * weight[:, None]])
     requests = rng.poisson(rate[:, None] * interval * shares)
     effect = np.exp(scenario.spread * rng.standard_normal(2 * STABLE_PODS))
-    events = _events(scenario, rng, requests=requests, effect=effect, history=history)
+    events = _events(scenario, rng, requests=requests, effect=effect, history=history, interval=interval)
     rows = _table(requests.astype(float), events.astype(float), history=history, interval=interval)
     return rows if scenario.told_apart else _without_pods(rows)
 
@@ -63,21 +67,28 @@ def _pods(count: np.ndarray, most: int) -> np.ndarray:
     return present / np.maximum(count, 1)[:, None]
 
 
-def _day(slots: int, history: int) -> np.ndarray:
+def _day(slots: int, history: int, interval: float) -> np.ndarray:
     """Traffic that rises tenfold and falls again within the canary, and had done so in the hour before."""
-    phase = 2 * math.pi * (np.arange(slots) - history) / SLOTS
+    phase = 2 * math.pi * (np.arange(slots) - history) * interval / (60 * MINUTES)
     return 10 ** (-0.5 * np.cos(phase))
 
 
 def _events(
-    scenario: Scenario, rng: np.random.Generator, *, requests: np.ndarray, effect: np.ndarray, history: int
+    scenario: Scenario,
+    rng: np.random.Generator,
+    *,
+    requests: np.ndarray,
+    effect: np.ndarray,
+    history: int,
+    interval: float,
 ) -> np.ndarray:
     """[slots, pods, columns] as in the table."""
     mine = np.arange(2 * STABLE_PODS) >= STABLE_PODS
     errors = np.where(mine, _or(scenario.candidate_errors, scenario.errors), scenario.errors) * effect
     probability = np.broadcast_to(errors, requests.shape).copy()
     if scenario.outage_errors is not None:
-        probability[history + 20 : history + 60] = scenario.outage_errors
+        first, last = (history + round(seconds / interval) for seconds in (300, 900))
+        probability[first:last] = scenario.outage_errors
     first = [_bursts(rng, requests, probability, scenario.burst)]
     first += [rng.binomial(requests, share) for share in (REJECTED, DEGRADED)]
     slower = _slower(scenario, rng, requests=requests, effect=effect, mine=mine)
@@ -115,17 +126,20 @@ def _or(value: float | None, otherwise: float) -> float:
 def _without_pods(rows: table.Table) -> table.Table:
     one = np.ones(len(rows.seconds))
     return dataclasses.replace(
-        rows,
-        pods_candidate=one,
-        pods_stable=one,
-        pod_requests=rows.pod_requests[:, :0],
-        pod_events=rows.pod_events[:, :0],
+        rows, pods_candidate=one, pods_stable=one, record=_merged(rows.record), trial=_merged(rows.trial)
+    )
+
+
+def _merged(record: table.Record) -> table.Record:
+    return table.Record(
+        record.blocks, record.requests.sum(axis=1, keepdims=True), record.events.sum(axis=1, keepdims=True)
     )
 
 
 def _table(requests: np.ndarray, events: np.ndarray, *, history: int, interval: float) -> table.Table:
     stable, candidate = slice(0, STABLE_PODS), slice(STABLE_PODS, None)
     slots = len(requests) - history
+    blocks = table.blocks([interval] * len(requests))
     return table.Table(
         edges=tuple(str(edge) for edge in EDGES),
         seconds=np.full(slots, interval),
@@ -138,9 +152,6 @@ def _table(requests: np.ndarray, events: np.ndarray, *, history: int, interval: 
         timed=np.ones(slots, dtype=bool),
         pods_candidate=np.maximum(1, (requests[history:, candidate] > 0).sum(axis=1)),
         pods_stable=np.maximum(1, (requests[history:, stable] > 0).sum(axis=1)),
-        blocks=table.blocks([interval] * len(requests)),
-        arm_requests=requests[:, stable].sum(axis=1),
-        arm_events=events[:, stable].sum(axis=1),
-        pod_requests=requests[:, stable],
-        pod_events=events[:, stable],
+        record=table.Record(blocks, requests[:, stable], events[:, stable]),
+        trial=table.Record(blocks, requests[:, candidate], events[:, candidate]),
     )

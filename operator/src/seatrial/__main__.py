@@ -15,7 +15,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
     """The real reconcile, of its parts."""
     return reconcile.Reconciler(
         cluster=parts.cluster,
-        source=parts.prometheus,
+        looks=parts.looks,
         events=parts.events,
         telemetry=parts.telemetry,
         operator=facts.Operator(
@@ -34,8 +34,26 @@ def build(parts: operator.Parts) -> workers.Reconcile:
                    "repository of --serving-image.")  # fmt: skip
 @click.option("--prometheus-url", envvar="SEATRIAL_PROMETHEUS_URL", show_envvar=True, default="",
               help="Prometheus for objects that name none, like http://prometheus:9090.")  # fmt: skip
+@click.option("--prometheus-token-file", envvar="SEATRIAL_PROMETHEUS_TOKEN_FILE", show_envvar=True, default="",
+              help="File with a bearer token for that Prometheus; read again when it changes.")  # fmt: skip
+@click.option("--prometheus-username", envvar="SEATRIAL_PROMETHEUS_USERNAME", show_envvar=True, default="",
+              help="User for that Prometheus, with --prometheus-password-file.")  # fmt: skip
+@click.option("--prometheus-password-file", envvar="SEATRIAL_PROMETHEUS_PASSWORD_FILE", show_envvar=True, default="",
+              help="File with that user's password.")  # fmt: skip
+@click.option("--prometheus-ca-file", envvar="SEATRIAL_PROMETHEUS_CA_FILE", show_envvar=True, default="",
+              help="PEM certificates to trust for that Prometheus, instead of the system's.")  # fmt: skip
+@click.option("--prometheus-header", "prometheus_headers", envvar="SEATRIAL_PROMETHEUS_HEADERS", show_envvar=True,
+              multiple=True, help="Header for that Prometheus, like X-Scope-OrgID=shop; repeatable.")  # fmt: skip
+@click.option("--prometheus-insecure-skip-verify", envvar="SEATRIAL_PROMETHEUS_INSECURE_SKIP_VERIFY", show_envvar=True,
+              is_flag=True, help="Trust whatever certificate that Prometheus shows.")  # fmt: skip
+@click.option("--prometheus-allow", envvar="SEATRIAL_PROMETHEUS_ALLOW", show_envvar=True, multiple=True,
+              help="URL prefix, or host like *.monitoring.svc, that spec.analysis.prometheus.url may name, beside "
+                   "Services of the object's namespace; repeatable.")  # fmt: skip
+@click.option("--prometheus-secret-name", "prometheus_secret_names", envvar="SEATRIAL_PROMETHEUS_SECRET_NAMES",
+              show_envvar=True, multiple=True,
+              help="Name of a Secret that spec.analysis.prometheus.secretRef may name; repeatable.")  # fmt: skip
 @click.option("--scrape-interval", envvar="SEATRIAL_SCRAPE_INTERVAL", show_envvar=True, default="15s",
-              help="How often that Prometheus scrapes the serving pods.")  # fmt: skip
+              help="How often that Prometheus scrapes the serving pods; a hint, the samples tell.")  # fmt: skip
 @click.option("--namespaces", envvar="SEATRIAL_NAMESPACES", show_envvar=True, default="",
               help="Namespaces to serve, separated by commas; none is the whole cluster.")  # fmt: skip
 @click.option("--pod-name", envvar="POD_NAME", show_envvar=True, default=socket.gethostname,
@@ -43,7 +61,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
 @click.option("--pod-namespace", envvar="POD_NAMESPACE", show_envvar=True, default="",
               help="Namespace of the leader's lease.")  # fmt: skip
 @click.option("--lease-name", envvar="SEATRIAL_LEASE_NAME", show_envvar=True, default=settings.LEASE,
-              help="Name of that lease; replicas of one installation share it.")  # fmt: skip
+              help="The leader's lease: replicas of one release share it, other releases have their own.")  # fmt: skip
 @click.option("--workers", envvar="SEATRIAL_WORKERS", show_envvar=True, default=4, type=click.IntRange(2, 64),
               help="ModelDeployments looked at at the same time; one worker is kept for rollouts.")  # fmt: skip
 @click.option("--probe-port", envvar="SEATRIAL_PROBE_PORT", show_envvar=True, default=8080,
@@ -52,7 +70,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
               type=click.IntRange(1, 65535), help="Port of /metrics.")  # fmt: skip
 @click.option("--log-level", envvar="SEATRIAL_LOG_LEVEL", show_envvar=True, default="info",
               type=click.Choice(settings.LEVELS), help="Least severe log lines to write.")  # fmt: skip
-def main(**options: str | int) -> None:
+def main(**options: str | int | tuple[str, ...]) -> None:
     """Run the Seatrial operator: progressive delivery of model versions.
 
     The cluster is that of $KUBECONFIG if set, else of the pod's service account, else of ~/.kube/config. Ends with

@@ -27,7 +27,7 @@ import msgspec
 from tests.cluster.harness import binaries, control, control_plane, paths, pki, progress, shell, supervisor, waiting
 from tests.cluster.harness.logs import tails
 
-_SERVICES = "198.19.0.0/24"  # nothing routes there in this mode; the API server wants a range
+_SERVICES = "198.19.0.0/16"  # nothing routes there in this mode; the API server wants a range
 _USERS = (control_plane.ADMIN, control_plane.CONTROLLER_MANAGER)
 
 

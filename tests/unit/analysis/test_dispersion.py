@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.analysis.build import arm, pods, slot
 
 from seatrial.analysis import dispersion, slots, table
@@ -26,8 +28,7 @@ def phi_of_errors(arms):
 
 def margin_of_errors(arms, slot_=None, spread=None):
     rows = table.build([slot_ or now()], history(arms))
-    phi = dispersion.phi(rows)
-    return float(dispersion.margin(rows, np.full(3, 0.1), dispersion=phi, spread=spread)[0, table.ERRORS])
+    return float(dispersion.margin(rows, np.full(3, 0.1), spread=spread)[0, table.ERRORS])
 
 
 def test_bursts_on_single_pods_are_seen_between_pods():
@@ -35,7 +36,15 @@ def test_bursts_on_single_pods_are_seen_between_pods():
 
 
 def test_without_pods_bursts_are_seen_over_time():
-    assert phi_of_errors([arm(1000, 20 if minute % 2 else 0) for minute in range(40)]) == pytest.approx(20, rel=0.15)
+    arms = [arm(1000, 20 if minute % 3 == 1 else 0) for minute in range(42)]
+    assert phi_of_errors(arms) == pytest.approx(20, rel=0.15)
+
+
+def test_a_pod_that_took_anothers_place_is_not_compared_with_it():
+    named = [
+        slots.total((slots.PodCounts(requests=1000, errors=20 * (m % 3 == 1), name=str(m > 20)),)) for m in range(42)
+    ]
+    assert phi_of_errors(named) == pytest.approx(20, rel=0.15)
 
 
 def test_slow_drift_over_time_is_no_dispersion():
@@ -47,8 +56,49 @@ def test_a_shared_outage_is_no_dispersion_between_pods():
     assert phi_of_errors(arms) == dispersion.FLOOR
 
 
-def test_too_few_events_give_the_default():
-    assert phi_of_errors([pods((250, 1), (250, 0))] * 29) == dispersion.DEFAULT
+def test_without_events_clumps_are_allowed_for():
+    assert phi_of_errors([pods((250, 0), (250, 0))] * 29) == pytest.approx(3.97, abs=0.01)
+
+
+@pytest.mark.parametrize(("events", "most"), [(10, 1.7), (20, 1.4), (40, 1.2)])
+def test_events_that_come_one_by_one_earn_a_low_dispersion(events, most):
+    one_by_one = [pods(*[(250, int(pod == minute % 4)) for pod in range(4)]) for minute in range(events)]
+    assert phi_of_errors(one_by_one) <= most
+
+
+def test_a_dozen_events_that_come_in_bursts_earn_none():
+    assert phi_of_errors([pods((250, 6), (250, 0), (250, 0)), pods((250, 0), (250, 0), (250, 6))]) > 4
+
+
+def test_the_candidates_events_count_as_well():
+    one_by_one = [slot(pods((100, 1), (100, 0)), pods((250, 0), (250, 0))) for _ in range(20)]
+    assert dispersion.phi(table.build(one_by_one))[-1, table.ERRORS] < 1.5
+
+
+def test_a_candidate_that_fails_all_the_time_is_no_noise():
+    failing = [slot(pods((100, 100), (100, 100)), pods((250, 0), (250, 0))) for _ in range(5)]
+    assert dispersion.phi(table.build(failing))[-1, table.ERRORS] == dispersion.FLOOR
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 4), st.sampled_from([1.0, 5.0, 15.0])), min_size=1, max_size=25
+    )
+)
+def test_sums_kept_slot_by_slot_are_those_of_the_cells(rows):
+    """Against the definition: cells of a pod and a block, compared within their group."""
+    first = slot(arm(0), pods((20, 0), (10, 0)), 15.0)
+    slots_ = [slot(arm(0), pods((20, a), (10, b)), seconds) for a, b, seconds in rows]
+    built = table.build([now()], [first] * 3 + slots_)
+    squares = expected = 0.0
+    for block in sorted(set(built.record.blocks[:-1].tolist())):
+        inside = built.record.blocks[:-1] == block
+        n, x = built.record.requests[:-1][inside].sum(axis=0), built.record.events[:-1][inside, :, 0].sum(axis=0)
+        squares += float(((x - x.sum() * n / n.sum()) ** 2).sum())
+        expected += float(x.sum() * (1 - (n**2).sum() / n.sum() ** 2))
+    allowed = dispersion.PRIOR_WEIGHT * dispersion.PRIOR + dispersion.UNEARNED
+    phi = np.clip((squares + allowed) / (expected + dispersion.PRIOR_WEIGHT), dispersion.FLOOR, dispersion.CAP)
+    assert dispersion.phi(built)[0, table.ERRORS] == pytest.approx(phi)
 
 
 def test_dispersion_is_capped():
@@ -61,11 +111,12 @@ def test_a_given_dispersion_is_taken():
     assert (dispersion.phi(table.build([now()], history(BURSTY)), 2.0) == 2.0).all()
 
 
-def test_what_happens_in_a_block_counts_only_after_it():
+def test_what_happens_in_a_slot_counts_only_after_it():
     calm, wild = history([ALIKE] * 20), history([BURSTY[0]] * 20)
     rows = [now()] * 8
     before = dispersion.phi(table.build(rows, calm))
     after = dispersion.phi(table.build([*rows, *wild], calm))
+    assert (after[: len(rows) + 1] == dispersion.phi(table.build([*rows, now()], calm))).all()
     assert (after[: len(rows)] == before).all()
     assert after[-1, table.ERRORS] > before[-1, table.ERRORS]
 

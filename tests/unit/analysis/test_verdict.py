@@ -116,10 +116,10 @@ def test_evidence_of_a_slot_does_not_depend_on_what_came_after_it():
 
 
 def test_history_lowers_the_dispersion_that_is_assumed():
-    rows = build.errors([(100, 900, 2, 4)] * 4)
-    calm = build.errors([(0, 900, 0, 4)] * 200)
+    rows = [build.slot(build.pods((100, 0), (100, 0)), build.pods((450, 0), (450, 0)))] * 4
+    calm = [build.slot(build.arm(0), build.pods((450, k % 2), (450, (k + 1) % 2))) for k in range(40)]
     before = verdict.judge(rows, DEFAULTS).metric("errors").dispersion
-    assert verdict.judge(rows, DEFAULTS, history=calm).metric("errors").dispersion < before
+    assert verdict.judge(rows, DEFAULTS, history=calm).metric("errors").dispersion < before / 3
 
 
 def test_bounds_are_the_inverse_of_alpha_times_share():

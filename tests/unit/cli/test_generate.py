@@ -34,11 +34,11 @@ def test_after_generating_nothing_is_stale(clone: Path) -> None:
 
 def test_a_stale_file_is_named_and_left_alone(clone: Path) -> None:
     run(clone)
-    edited = clone / "manifests" / "base" / "crd.yaml"
+    edited = clone / "manifests" / "cluster" / "crd.yaml"
     edited.write_text("edited by hand")
     status, said = run(clone, "--check")
     assert (status, edited.read_text()) == (1, "edited by hand")
-    assert "stale: manifests/base/crd.yaml; run `make generate`" in said
+    assert "stale: manifests/cluster/crd.yaml; run `make generate`" in said
 
 
 def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
@@ -69,9 +69,19 @@ def test_text_that_helm_would_evaluate_never_reaches_the_chart() -> None:
 
 def test_the_base_has_no_labels_of_helm() -> None:
     rendered = (
-        "metadata:\n  labels: {helm.sh/chart: seatrial-1, app.kubernetes.io/managed-by: Helm, mine: yes please}\n"
+        "metadata:\n  name: a\n"
+        "  labels: {helm.sh/chart: seatrial-1, app.kubernetes.io/managed-by: Helm, mine: yes please}\n"
     )
-    assert yaml.safe_load(documents.base_file(rendered)) == {"metadata": {"labels": {"mine": "yes please"}}}
+    once, operator = documents.base_files(rendered, own="b")
+    assert yaml.safe_load(once) == {"metadata": {"name": "a", "labels": {"mine": "yes please"}}}
+    assert yaml.safe_load(operator) is None
+
+
+def test_what_a_cluster_has_once_is_apart_from_the_operator() -> None:
+    rendered = "metadata: {name: role}\n---\nmetadata: {name: own}\n---\nmetadata: {name: pods, namespace: system}\n"
+    once, operator = documents.base_files(rendered, own="own")
+    assert [one["metadata"]["name"] for one in yaml.safe_load_all(once)] == ["role"]
+    assert [one["metadata"]["name"] for one in yaml.safe_load_all(operator)] == ["own", "pods"]
 
 
 def test_the_reference_page_names_every_field_of_the_spec() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 from seatrial.cluster import access, errors
@@ -28,18 +28,27 @@ class MemoryCluster:
         self.before("get")
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> access.Objects:
+    async def list(self, kind: str, namespace: str | None, labels: access.Labels | None = None) -> access.Objects:
         self.before("list")
         return [
             copy.deepcopy(one)
             for (its_kind, its_namespace, _), one in self.objects.items()
             if its_kind == kind
             and namespace in (None, its_namespace)
-            and (labels or {}).items() <= one["metadata"].get("labels", {}).items()
+            and all(
+                key in (found := one["metadata"].get("labels", {})) and value in (None, found[key])
+                for key, value in (labels or {}).items()
+            )
         ]
 
-    async def names(self, kind: str, namespace: str | None) -> access.Names:
-        return [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in await self.list(kind, namespace)]
+    @property
+    def live(self) -> MemoryCluster:
+        return self
+
+    async def pages(
+        self, kind: str, namespace: str | None, labels: access.Labels | None = None
+    ) -> AsyncIterator[access.Objects]:
+        yield await self.list(kind, namespace, labels)
 
     async def apply(self, wanted: access.Object) -> access.Object:
         self.before("apply")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-from datetime import datetime
 from typing import Any
 
 from tests.unit.analysis import exported
@@ -16,7 +15,7 @@ from tests.unit.cluster import memory
 from seatrial.analysis import counters
 from seatrial.cluster import access, events
 from seatrial.control import queue, reading, reconcile, telemetry
-from seatrial.rollout import facts, names, report
+from seatrial.rollout import facts, looking, names, report
 
 KEY = queue.Key("shop", "churn")
 SECONDS = 5
@@ -58,7 +57,7 @@ class Cluster:
         """A new process: nothing is remembered."""
         quiet = events.Events(self.memory, instance="operator-0", failed=lambda: None)
         self.reconciler = reconcile.Reconciler(
-            cluster=self.memory, source=self, events=quiet, telemetry=telemetry.Telemetry(), operator=OPERATOR
+            cluster=self.memory, looks=self, events=quiet, telemetry=telemetry.Telemetry(), operator=OPERATOR
         )
 
     def _before(self, method: str) -> None:
@@ -115,8 +114,17 @@ class Cluster:
 
     # passing time
 
-    async def look(self, **asked: Any) -> tuple[counters.Series, ...]:
-        return exported.whole(self._samples(**asked))
+    def newest(self, key: queue.Key, question: looking.Question | None) -> looking.Look | None:
+        """A look without delay; `control.evidence` itself needs real time and has tests of its own."""
+        assert key == KEY
+        if question is None:
+            return None
+        return looking.judge(
+            question, facts.Sight(series=exported.whole(self._samples(question))), self.memory.server_now()
+        )
+
+    def forget(self, key: queue.Key) -> None:
+        """Nothing is kept."""
 
     async def step(self) -> queue.Result | None:
         """Looks until nothing is left to do at once; a crash ends it."""
@@ -210,10 +218,9 @@ class Cluster:
             more = 250 // len(selected) if name in selected else 0
             counted.append((self.memory.server_now().timestamp() + SECONDS - 0.5, counted[-1][1] + more))
 
-    def _samples(
-        self, *, stable: str, candidate: str | None, until: datetime, **_: object
-    ) -> tuple[counters.Series, ...]:
-        arms = {stable: counters.Arm.STABLE, candidate: counters.Arm.CANDIDATE}
+    def _samples(self, question: looking.Question) -> tuple[counters.Series, ...]:
+        window, until = question.window, self.memory.server_now()
+        arms = {window.stable: counters.Arm.STABLE, window.candidate: counters.Arm.CANDIDATE}
         return tuple(
             counters.Series(
                 arm=arms[pod["metadata"]["labels"][names.REVISION]],

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from seatrial.control.queue import BACKOFF_LONGEST, BACKOFF_LONGEST_URGENT, Key, Queue, Result
+from seatrial.control.queue import BACKOFF_LONGEST, BACKOFF_LONGEST_URGENT, Key, Lane, Queue, Result
 
 A, B, C = (Key("shop", name) for name in "abc")
 
@@ -93,23 +93,39 @@ def test_a_rollout_in_flight_goes_before_a_flood(bench: Bench) -> None:
 def test_a_watcher_can_call_a_key_urgent_before_its_first_look(bench: Bench) -> None:
     bench.queue.add(B)
     bench.queue.add(A)
-    bench.queue.add(A, urgent=True)
+    bench.queue.add(A, lane=Lane.ROLLOUT)
     assert bench.drain() == [A, B]
 
 
 def test_the_urgent_worker_takes_nothing_else(bench: Bench) -> None:
     bench.queue.add(B)
-    assert bench.queue.take(urgent_only=True) is None
-    assert bench.queue.next_due(urgent_only=True) is None
-    bench.queue.add(A, urgent=True)
-    assert bench.queue.take(urgent_only=True) == A
+    assert bench.queue.take(up_to=Lane.ROLLOUT) is None
+    assert bench.queue.next_due(up_to=Lane.ROLLOUT) is None
+    bench.queue.add(A, lane=Lane.ROLLOUT)
+    assert bench.queue.take(up_to=Lane.ROLLOUT) == A
+
+
+def test_what_somebody_has_just_changed_goes_before_what_is_new_and_after_a_rollout(bench: Bench) -> None:
+    bench.queue.add(C)
+    bench.queue.add(B, lane=Lane.CHANGED)
+    bench.queue.add(A, lane=Lane.ROLLOUT)
+    assert bench.drain() == [A, B, C]
+
+
+def test_a_change_during_a_look_keeps_its_lane_for_the_next_one(bench: Bench) -> None:
+    bench.queue.add(A)
+    assert bench.queue.take() == A
+    bench.queue.add(B)
+    bench.queue.add(A, lane=Lane.CHANGED)
+    bench.queue.done(A, Result())
+    assert bench.drain() == [A, B]
 
 
 def test_a_finished_rollout_leaves_the_urgent_lane(bench: Bench) -> None:
-    bench.queue.add(A, urgent=True)
+    bench.queue.add(A, lane=Lane.ROLLOUT)
     bench.queue.take()
     bench.queue.done(A, Result(look_again_in=0, in_flight=False))
-    assert bench.queue.take(urgent_only=True) is None
+    assert bench.queue.take(up_to=Lane.ROLLOUT) is None
     assert bench.queue.take() == A
 
 
@@ -149,7 +165,7 @@ def test_backoff_belongs_to_one_key(bench: Bench) -> None:
 
 
 def test_a_rollout_in_flight_is_retried_within_seconds(bench: Bench) -> None:
-    bench.queue.add(A, urgent=True)
+    bench.queue.add(A, lane=Lane.ROLLOUT)
     for _ in range(20):
         bench.queue.take()
         delay = bench.queue.failed(A)
@@ -183,9 +199,9 @@ def test_any_interleaving_keeps_one_worker_per_key_and_loses_no_request() -> Non
         key = Key("shop", str(rng.randrange(8)))
         match rng.randrange(4):
             case 0:
-                bench.queue.add(key, after=rng.choice([0, 0, 3]), urgent=rng.random() < 0.2)
+                bench.queue.add(key, after=rng.choice([0, 0, 3]), lane=rng.choice([*Lane, Lane.OTHER]))
                 wanted[key] = True
-            case 1 if (taken := bench.queue.take(urgent_only=rng.random() < 0.3)) is not None:
+            case 1 if (taken := bench.queue.take(up_to=rng.choice([Lane.ROLLOUT, *Lane]))) is not None:
                 assert taken not in running
                 running.add(taken)
                 wanted[taken] = False

@@ -55,7 +55,7 @@ def test_no_namespaces_are_all_of_them_and_no_prometheus_is_fine() -> None:
             {"serving_image_allow": "registry.example.com,two words"},
             "SEATRIAL_SERVING_IMAGE_ALLOW: 'two words' is no registry",
         ),
-        ({"lease_name": "Lease"}, "SEATRIAL_LEASE_NAME must be"),
+        ({"lease_name": "My Lease"}, "'My Lease' is not the name of an object"),
         ({"namespaces": "shop,Lab"}, "'Lab' is not the name of a namespace"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -69,3 +69,32 @@ def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(settings.SettingsError) as caught:
         settings.parse(**{**GOOD, "serving_image": "", "pod_namespace": "", "scrape_interval": "soon"})
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_what_prometheus_asks_for_is_taken_together() -> None:
+    given = settings.parse(
+        **GOOD,
+        prometheus_token_file="/run/token",
+        prometheus_headers=("X-Scope-OrgID=shop",),
+        prometheus_allow=("*.monitoring.svc", "https://thanos.example.com/tenant"),
+        prometheus_secret_names=("prom",),
+    ).sources
+    assert (given.own.files, given.own.texts) == ({"token": "/run/token"}, {"header.X-Scope-OrgID": "shop"})
+    assert [entry.host for entry in given.allow] == ["*.monitoring.svc", "thanos.example.com"]
+    assert (given.secret_names, given.own.verify) == ({"prom"}, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"prometheus_username": "ann"}, "must be given together"),
+        ({"prometheus_headers": ("X-Scope-OrgID",)}, "must be like X-Scope-OrgID=shop"),
+        ({"prometheus_allow": ("http://p/?q",)}, "SEATRIAL_PROMETHEUS_ALLOW"),
+        ({"prometheus_url": "http://ann:hunter2@prometheus"}, "must hold no user"),
+    ],
+    ids=["no password", "no value", "query", "user in the url"],
+)
+def test_a_mistake_about_prometheus_is_named_without_its_secret(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(settings.SettingsError, match=said) as caught:
+        settings.parse(**{**GOOD, **change})
+    assert "hunter2" not in str(caught.value)

@@ -81,6 +81,12 @@ def test_the_number_of_metered_objects_is_bounded(
     assert metrics.registry.get_sample_value("seatrial_modeldeployment_unmetered") == 1
 
 
+def test_the_first_rollback_for_any_reason_is_seen_by_increase(metrics: telemetry.Telemetry) -> None:
+    for reason in telemetry.ROLLBACK_REASONS:
+        assert metrics.registry.get_sample_value("seatrial_rollbacks_total", {"reason": reason}) == 0
+    assert {"ErrorsRegressed", "LatencyAboveMaximum", "CrashLoop", "Aborted"} <= set(telemetry.ROLLBACK_REASONS)
+
+
 def test_gauges_that_nobody_sets_are_read_at_the_scrape(metrics: telemetry.Telemetry) -> None:
     waiting = [3]
     metrics.watch(depth=lambda: waiting[0], leading=lambda: True)
@@ -94,6 +100,7 @@ def states(metrics: telemetry.Telemetry, key: Key, type_: str) -> dict[str, floa
     for family in metrics.registry.collect():
         for sample in family.samples:
             labels = sample.labels
-            if labels.get("type") == type_ and (labels["namespace"], labels["name"]) == (key.namespace, key.name):
+            named = labels.get("deployment_namespace"), labels.get("deployment")
+            if labels.get("type") == type_ and named == (key.namespace, key.name):
                 found[labels["status"]] = sample.value
     return found

@@ -1,20 +1,14 @@
-"""kopf's handlers and settings: nothing that writes, children filtered by the server, keys from labels."""
+"""kopf's handlers and settings: nothing that writes, children filtered by the server."""
 
 from __future__ import annotations
 
+from seatrial.cluster import trimming
 from seatrial.control import wiring
-from seatrial.control.queue import Key
-
-
-def test_a_childs_key_is_its_namespace_and_the_name_in_its_label() -> None:
-    labelled = {"namespace": "shop", "name": "churn-abc", "labels": {"seatrial.dev/modeldeployment": "churn"}}
-    assert wiring.key_of_child(labelled) == Key("shop", "churn")
-    assert wiring.key_of_child({"namespace": "shop", "name": "other"}) is None
 
 
 def test_kopf_gets_only_handlers_that_never_write() -> None:
-    registry = wiring.registry(lambda key, urgent: None)
-    assert len(registry._watching.get_all_handlers()) == 1 + len(wiring.CHILDREN)
+    registry = wiring.registry(lambda kind, type_, raw: None)
+    assert len(registry._watching.get_all_handlers()) == len(trimming.KINDS)
     for writing in (registry._changing, registry._spawning, registry._webhooks):
         assert not writing.get_all_handlers()
 
@@ -28,4 +22,4 @@ def test_kopf_is_configured_to_keep_to_itself() -> None:
     assert set(settings.watching.label_selectors.values()) == {
         "app.kubernetes.io/managed-by=seatrial,seatrial.dev/modeldeployment"
     }
-    assert len(settings.watching.label_selectors) == len(wiring.CHILDREN)
+    assert len(settings.watching.label_selectors) == len(trimming.KINDS) - 1

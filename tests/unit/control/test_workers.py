@@ -13,7 +13,7 @@ import pytest
 
 from seatrial.cluster import errors
 from seatrial.control import telemetry, workers
-from seatrial.control.queue import Key, Queue, Result
+from seatrial.control.queue import Key, Lane, Queue, Result
 
 A, B = Key("shop", "a"), Key("shop", "b")
 
@@ -95,7 +95,7 @@ async def test_a_rollout_in_flight_gets_through_when_all_other_workers_hang(benc
         for number in range(10):
             bench.queue.add(Key("flood", str(number)))
         await asyncio.sleep(0)
-        bench.queue.add(A, urgent=True)
+        bench.queue.add(A, lane=Lane.ROLLOUT)
         await urgent.wait()
         hanging.set()
 

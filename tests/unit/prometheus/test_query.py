@@ -6,14 +6,21 @@ from datetime import UTC, datetime, timedelta
 
 from seatrial.prometheus import query
 
+SUBJECT = query.Subject(namespace="shop", name="churn", revisions=("abc", "def"), pods=("p-1", "p.2"))
+
 
 def test_the_query_selects_both_counters_of_both_revisions_in_one_window() -> None:
-    text = query.samples(
-        namespace="shop", name="churn", revisions=["abc", "def"], window=timedelta(minutes=2, milliseconds=1)
-    )
-    assert text == (
+    assert query.samples(SUBJECT, window=timedelta(minutes=2, milliseconds=1)) == (
         '{__name__=~"seatrial_requests_total|seatrial_request_duration_seconds_bucket",'
-        'deployment_namespace="shop",deployment="churn",revision=~"abc|def"}[120001ms]'
+        'deployment_namespace="shop",deployment="churn",revision=~"abc|def",'
+        'namespace=~"shop|",pod=~"p-1|p\\\\.2|"}[120001ms]'
+    )
+
+
+def test_whoever_exports_such_series_is_asked_for_without_a_condition_on_pods() -> None:
+    assert query.exporters(SUBJECT) == (
+        "topk(3, group by (namespace, pod, instance) (seatrial_requests_total{"
+        'deployment_namespace="shop",deployment="churn",revision=~"abc|def"}))'
     )
 
 

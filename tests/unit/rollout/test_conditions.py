@@ -67,6 +67,14 @@ def second_pods() -> worlds.World:
     return world.run(lambda one: one.status.phase is Phase.STARTING)
 
 
+def idle() -> worlds.World:
+    """Long after the first version's soak."""
+    world = installed()
+    for _ in range(10):
+        world.step()
+    return world
+
+
 def paused() -> worlds.World:
     world = installed()
     steps = (msgspec.structs.replace(worlds.STEPS[0], pause=True),)
@@ -187,7 +195,8 @@ def test_an_object_that_was_never_looked_at_is_in_progress():
     ("make", "verified", "analyzed", "routed"),
     [
         pytest.param(first_trial, ("Unknown", "TrialRunning"), ("Unknown", "NothingRolling"), "True", id="first trial"),
-        pytest.param(installed, ("True", "TrialPassed"), ("Unknown", "NothingRolling"), "True", id="idle"),
+        pytest.param(installed, ("True", "TrialPassed"), ("True", "MetricsAvailable"), "True", id="first soak"),
+        pytest.param(idle, ("True", "TrialPassed"), ("Unknown", "NothingRolling"), "True", id="idle"),
         pytest.param(
             lambda: in_canary(installed()),
             ("True", "TrialPassed"),
@@ -200,7 +209,7 @@ def test_an_object_that_was_never_looked_at_is_in_progress():
             soaking_blind, ("True", "TrialPassed"), ("False", "MetricsUnavailable"), "True", id="soaking, no metrics"
         ),
         pytest.param(
-            lambda: refused_model(installed(), "2"),
+            lambda: refused_model(idle(), "2"),
             ("False", "ModelRejected"),
             ("Unknown", "NothingRolling"),
             "True",

@@ -55,6 +55,9 @@ def recorded(content: revision.Content, number: int) -> revision.Record:
             changed("serving", fallback=spec.Fallback(mode=spec.FallbackMode.STATIC)), "p4pg46w4f7", id="fallback"
         ),
         pytest.param(changed("serving", image="registry/own@sha256:ab"), "d5tzgwxg4d", id="image"),
+        pytest.param(
+            changed("serving", node_selector={}, tolerations=(), pod_labels={}), "krt9f44fhr", id="placed nowhere"
+        ),
         pytest.param(changed("serving", node_selector={"disk": "ssd", "arch": "arm64"}), "v82w7twgx8", id="node"),
         pytest.param(
             changed("serving", tolerations=(placement.Toleration(key="gpu"),), priority_class_name="high"),

@@ -51,6 +51,29 @@ def test_a_first_install_becomes_stable_without_a_canary():
     assert (world.serving, world.condition("Ready"), set(world.weights)) == ("1", ("True", "Promoted"), {0, 100})
 
 
+def failing_first() -> worlds.World:
+    world = worlds.World(worlds.spec("1"))
+    world.error_share["1"] = 0.9
+    return world.run(lambda one: bool(one.status.verdicts) and one.status.verdicts[0].verdict is VerdictKind.REJECTED)
+
+
+def test_a_first_version_that_fails_is_not_ready_and_serves_on_because_nobody_else_can():
+    world = failing_first()
+    assert verdicts(world)[0] == ("1", "Rejected", "RegressedAfterPromotion")
+    for _ in range(10):
+        world.step()
+        assert world._selected()
+    assert (world.serving, world.condition("Ready")) == ("1", ("False", "RegressedAfterPromotion"))
+
+
+def test_the_version_after_a_failing_first_one_takes_over_at_once():
+    world = failing_first()
+    world.spec = worlds.spec("2")
+    world.run(lambda one: one.serving == "2")
+    assert 10 not in world.weights
+    world.run(settled)
+
+
 def test_a_good_version_goes_through_every_step_and_is_promoted_in_place():
     world = installed()
     world.spec = worlds.spec("2")

@@ -37,6 +37,8 @@ class Reading(msgspec.Struct, frozen=True):
         unseen: by metric that can't be judged, what is missing and what to change.
         ignored: what was left out because it is no count, in words.
         scrape_interval: seconds, as measured where there was something to measure.
+        ends: unix time of each slot's end.
+        seen: up to where the candidate was read at each slot's end, to go on from there.
     """
 
     slots: tuple[slots_.Slot, ...]
@@ -44,6 +46,8 @@ class Reading(msgspec.Struct, frozen=True):
     unseen: Mapping[str, str] = {}
     ignored: tuple[str, ...] = ()
     scrape_interval: float = 0.0
+    ends: tuple[float, ...] = ()
+    seen: tuple[float, ...] = ()
 
 
 def read(
@@ -55,6 +59,7 @@ def read(
     interval: float,
     scrape_interval: float,
     arms: Sequence[Arm] = (Arm.STABLE, Arm.CANDIDATE),
+    seen_from: float = -math.inf,
 ) -> Reading:
     """Slots of at least `interval` seconds between two unix times; a last one that is incomplete is left out.
 
@@ -64,6 +69,7 @@ def read(
         pods: of both arms; they decide about freshness only.
         scrape_interval: as set; counts until there is something to measure.
         arms: which must be seen (after promotion only one is left).
+        seen_from: up to where the candidate was read by `start`, where slots before it were read already.
     """
     found, ignored = scrapes.of_pods(series, end=end, scrape_interval=scrape_interval)
     own = [tracks.of(arm, pod, one) for (arm, pod), one in found.items()]
@@ -71,7 +77,7 @@ def read(
     stable = [track for track in own if track.arm is Arm.STABLE]
     candidate = [track for track in own if track.arm is Arm.CANDIDATE]
     outcomes = [_outcomes(own, bound) for bound in bounds]
-    seen = _seen(stable, bounds, hint=scrape_interval) if Arm.STABLE in arms else bounds
+    seen = _seen(stable, bounds, hint=scrape_interval, since=seen_from) if Arm.STABLE in arms else bounds
     slots = tuple(
         slots_.Slot(seconds=until - since, stable=one, candidate=other)
         for since, until, one, other in zip(
@@ -86,6 +92,8 @@ def read(
         unseen=sight.unseen(own, pods, arms, end=end, outcomes=_outcomes(own, end)),
         ignored=ignored,
         scrape_interval=gap,
+        ends=tuple(bounds[1:]),
+        seen=tuple(seen[1:]),
     )
 
 
@@ -111,7 +119,7 @@ def _outcomes(own: Sequence[tracks.Track], moment: float) -> frozenset[str]:
     )
 
 
-def _seen(stable: Sequence[tracks.Track], bounds: Sequence[float], *, hint: float) -> list[float]:
+def _seen(stable: Sequence[tracks.Track], bounds: Sequence[float], *, hint: float, since: float) -> list[float]:
     """Up to where the candidate is read at each bound: the oldest latest snapshot of the stable pods that are fresh."""
     seen: list[float] = []
     for bound in bounds:
@@ -119,7 +127,8 @@ def _seen(stable: Sequence[tracks.Track], bounds: Sequence[float], *, hint: floa
         latest = [track.last(bound) for track in stable]
         fresh = [moment for moment in latest if moment >= bound - stale]
         upto = min(fresh) if fresh else (-math.inf if stable else bound)
-        seen.append(max(upto, seen[-1]) if seen else (upto if math.isfinite(upto) else bound))
+        first = since if math.isfinite(since) else (upto if math.isfinite(upto) else bound)
+        seen.append(max(upto, seen[-1]) if seen else first)
     return seen
 
 

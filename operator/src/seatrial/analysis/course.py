@@ -19,7 +19,9 @@ from seatrial.analysis.evidence import Floats
 Bools = table.Bools
 
 OFF = evidence.HIGHEST_SHARE  # a maximum of 95 % or more forbids nothing
-SUSPICION = 0.5  # of the logarithm of the bound
+SUSPICION = 2.0  # evidence, untempered
+CLEARED = 1.0
+FEW_EVENTS = 2.0  # one bad answer is an accident
 SEEN_PART = 0.8  # of the candidate's requests: a metric that was told for fewer has not been judged
 GUARD_PART = 0.25  # of the metric's alpha, for its absolute guard; `verdict` shows why it fits under the whole
 
@@ -39,6 +41,7 @@ class Test:
         bound: what exp(log_evidence) must reach.
         limit: margin per slot and column for RELATIVE ([T, len(columns)]), the maximum share for MAXIMUM.
         usual: place in `columns` of the one to show while none has evidence.
+        suspected: where a step's end would be luck: [T].
         excused: where stable does the same, so that reaching the bound is not the candidate's fault: [T].
     """
 
@@ -46,6 +49,7 @@ class Test:
     kind: Kind
     columns: tuple[int, ...]
     log_evidence: Floats
+    suspected: Bools
     by_column: Floats
     bound: float
     limit: Floats
@@ -60,15 +64,6 @@ class Test:
     @property
     def reached(self) -> Bools:
         return self.log_evidence >= math.log(self.bound)
-
-    @property
-    def suspected(self) -> Bools:
-        """On the way to the bound: a step's end would be luck.
-
-        Without regression the chance to be here ever is at most one over the bound's square root (Ville's inequality),
-        and evidence falls again as requests go well.
-        """
-        return (self.log_evidence >= SUSPICION * math.log(self.bound)) & ~self.excused
 
     @property
     def breach(self) -> int | None:
@@ -88,9 +83,12 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
     """Every test over every slot."""
     tolerance = _tolerances(rows, policy)
     phi = dispersion.phi(rows, policy.dispersion)
-    margin = dispersion.margin(rows, tolerance, dispersion=phi, spread=policy.spread)
+    margin = dispersion.margin(rows, tolerance, spread=policy.spread)
     odds = rows.odds[:, None] * rows.known
-    by_column = evidence.relative(rows.events_candidate, rows.events_stable, odds=odds, margin=margin, dispersion=phi)
+    by_column, untempered = (
+        evidence.relative(rows.events_candidate, rows.events_stable, odds=odds, margin=margin, dispersion=noise)
+        for noise in (phi, 1.0)
+    )
     alpha = policy.false_rollback_rate
     edges = tuple(range(table.FIRST_EDGE, table.FIRST_EDGE + len(rows.edges)))
     questions = [
@@ -100,11 +98,34 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
         ("degraded", (table.DEGRADED,), 0),
     ]
     relative = [
-        _relative(name, columns, by_column=by_column, margin=margin, bound=1 / (alpha * SHARES[name]), usual=usual)
+        _relative(
+            name,
+            columns,
+            by_column=by_column,
+            untempered=untempered,
+            events=rows.events_candidate,
+            margin=margin,
+            bound=1 / (alpha * SHARES[name]),
+            usual=usual,
+        )
         for name, columns, usual in questions
         if columns
     ]
     return Course(table=rows, phi=phi, tests=(*relative, *_guards(rows, policy, phi, margin)))
+
+
+def suspected(untempered: Floats, events: Floats) -> Bools:
+    """Where the candidate looks worse, proven or not: a step's end would be luck.
+
+    From twice as likely on until what follows makes it less likely than not. A hold costs time only, so bursts are not
+    discounted here. At five requests a second two steps of a minute would else promote nine of ten candidates that fail
+    5 % where stable fails .5 %.
+    """
+    enough = np.cumsum(events, axis=0).max(axis=1) >= FEW_EVENTS
+    risen, fallen = (untempered >= math.log(SUSPICION)) & enough, untempered < math.log(CLEARED)
+    last = np.maximum.accumulate(np.where(risen | fallen, np.arange(len(risen)), -1))
+    held: Bools = (last >= 0) & risen[last]
+    return held
 
 
 SHARES = {"errors": 0.4, "latency": 0.4, "rejections": 0.1, "degraded": 0.1}
@@ -145,7 +166,15 @@ def _tolerances(rows: table.Table, policy: policies.Policy) -> Floats:
 
 
 def _relative(
-    name: str, columns: tuple[int, ...], *, by_column: Floats, margin: Floats, bound: float, usual: int
+    name: str,
+    columns: tuple[int, ...],
+    *,
+    by_column: Floats,
+    untempered: Floats,
+    events: Floats,
+    margin: Floats,
+    bound: float,
+    usual: int,
 ) -> Test:
     own = by_column[:, list(columns)]
     log_evidence = evidence.log_mean_exp(own)
@@ -154,6 +183,7 @@ def _relative(
         kind=Kind.RELATIVE,
         columns=columns,
         log_evidence=log_evidence,
+        suspected=suspected(evidence.log_mean_exp(untempered[:, list(columns)]), events[:, list(columns)]),
         by_column=own,
         bound=bound,
         limit=margin[:, list(columns)],
@@ -183,16 +213,21 @@ def _guard(
     policy: policies.Policy,
 ) -> Test:
     requests = rows.requests_candidate * rows.known[:, column]
-    log_evidence = evidence.absolute(rows.events_candidate[:, column], requests, most=most, dispersion=phi)
+    events = rows.events_candidate[:, column]
+    log_evidence, untempered = (
+        evidence.absolute(events, requests, most=most, dispersion=noise) for noise in (phi, 1.0)
+    )
+    excused = _stable_share(rows, column) * margin > most
     return Test(
         name=f"{name}Maximum",
         kind=Kind.MAXIMUM,
         columns=(column,),
         log_evidence=log_evidence,
+        suspected=suspected(untempered, events[:, None]) & ~excused,
         by_column=log_evidence[:, None],
         bound=1 / (policy.false_rollback_rate * SHARES[name] * GUARD_PART),
         limit=np.full((len(log_evidence), 1), most),
-        excused=_stable_share(rows, column) * margin > most,
+        excused=excused,
     )
 
 

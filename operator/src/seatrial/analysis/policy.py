@@ -10,6 +10,8 @@ from seatrial.api import spec
 
 MOST_FALSE_ROLLBACKS = 0.2  # beyond it the shares of guards and soak no longer fit under the promised rate, see verdict
 
+SMALLEST = 20  # windows of a step after which the share stops shrinking: a bound has to stay a number
+
 
 class Errors(msgspec.Struct, frozen=True):
     """Errors: absolute maximum share, and tolerated excess over stable. Degraded answers use the same tolerance."""
@@ -54,9 +56,9 @@ class Tolerances(spec.Analysis, frozen=True, kw_only=True, forbid_unknown_fields
 def of(analysis: spec.Analysis, *, steps: int = 1, windows: int | None = None) -> Policy:
     """What is tolerated in one of `steps` steps, each judged on its own: they share the rate of false rollbacks.
 
-    A step that begins again (after blind time) is judged anew. Give `windows`, how many it has had before: each gets
-    half of what is left of the step's part, so that however often it resumes the sum stays within it. Without it the
-    window has the step's whole part.
+    A step that begins again (after blind time) is judged anew. Give `windows`, how many it has had before: each has
+    nine tenths of what is left of the step's part, so that however often it resumes the sum stays within it. Without it
+    the window has the step's whole part.
 
     Raises:
         ValueError: a value that the resource's schema would refuse; names the field.
@@ -67,7 +69,7 @@ def of(analysis: spec.Analysis, *, steps: int = 1, windows: int | None = None) -
     for field, span in (("interval", analysis.interval), ("latency.threshold", analysis.latency.threshold)):
         if not span:
             raise ValueError(f"{field} must be longer than zero")
-    part = 1 / steps if windows is None else 0.5 ** (windows + 1) / steps
+    part = (1.0 if windows is None else 0.9 * 0.1 ** min(windows, SMALLEST)) / steps
     return Policy(
         false_rollback_rate=analysis.false_rollback_rate * part,
         interval=analysis.interval.total_seconds(),

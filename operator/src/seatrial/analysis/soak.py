@@ -51,7 +51,7 @@ class _Test:
     @property
     def suspected(self) -> bool:
         """On the way to the bound after the last slot."""
-        return bool(self.log_evidence[-1] >= course.SUSPICION * math.log(self.bound))
+        return bool(self.log_evidence[-1] >= math.log(self.bound) / 2)
 
 
 def judge_alone(

@@ -19,9 +19,10 @@ from seatrial.analysis import slots as slots_
 from seatrial.analysis.evidence import Floats
 
 ERRORS, REJECTIONS, DEGRADED, FIRST_EDGE = 0, 1, 2, 3
-# Noise is measured in blocks of this length: short ones soon give many comparisons, longer ones would see more of a
-# burst that straddles two. Simulated for bursts within a second, 15 s and 30 s do equally well, and 60 s is late.
-BLOCK_SECONDS = 15.0
+# Noise is measured in cells of a pod and a block of this length (or a slot, if that is longer): short ones soon tell
+# clumps from chance, longer ones would see more of a burst that straddles two.
+BLOCK_SECONDS = 5.0
+GROUP_BLOCKS = 3  # of one pod, compared with one another: few, so that slow drift is not taken for bursts
 
 METRICS: tuple[slots_.Metric, ...] = ("errors", "rejections", "degraded", "latency")
 
@@ -30,8 +31,17 @@ Counts = slots_.PodCounts | slots_.ArmCounts
 
 
 @dataclasses.dataclass(frozen=True)
+class Record:
+    """One arm pod by pod, for what its noise is like. A = history + slots, P pods, C columns."""
+
+    blocks: npt.NDArray[np.intp]  # [A] block of each slot, ascending from 0
+    requests: Floats  # [A, P]
+    events: Floats  # [A, P, C]
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
-    """T slots, C columns; A = history + slots for stable's own record, P pods.
+    """T slots, C columns.
 
     odds is candidate/stable requests, 0 where a slot has no traffic on either arm. `known` is 0 where an arm's counts
     lack a column in that slot. `unseen` has a column for each of `METRICS`; `timed` says where an arm has buckets at
@@ -49,11 +59,8 @@ class Table:
     timed: Bools  # [T]
     pods_candidate: Floats  # [T]
     pods_stable: Floats  # [T]
-    blocks: npt.NDArray[np.intp]  # [A] block of each slot, ascending from 0
-    arm_requests: Floats  # [A]
-    arm_events: Floats  # [A, C]
-    pod_requests: Floats  # [A, P]
-    pod_events: Floats  # [A, P, C]
+    record: Record  # stable's
+    trial: Record  # the candidate's, over the same rows (nothing in those before the first slot)
 
     @property
     def odds(self) -> Floats:
@@ -62,24 +69,13 @@ class Table:
             self.requests_candidate, self.requests_stable, out=np.zeros_like(self.requests_stable), where=both
         )
 
-    @property
-    def slot_blocks(self) -> npt.NDArray[np.intp]:
-        return self.blocks[len(self.blocks) - len(self.seconds) :]
-
 
 def build(slots: Sequence[slots_.Slot], history: Sequence[slots_.Slot] = ()) -> Table:
     """Arrays of `slots`; `history` is stable's record before them (its candidate side is not read)."""
     edges = _edges(slots)
-    record = [slot.stable for slot in (*history, *slots)]
-    columns = FIRST_EDGE + len(edges)
-    names = _pod_names(record)
-    pod_requests = np.zeros((len(record), len(names)))
-    pod_events = np.zeros((len(record), len(names), columns))
-    for row, arm in enumerate(record):
-        for place, pod in enumerate(arm.pods):
-            column = names[pod.name or f"#{place}"]
-            pod_requests[row, column] += pod.requests
-            pod_events[row, column] += _events(pod, edges)
+    rows = (*history, *slots)
+    nobody = slots_.ArmCounts(requests=0)
+    bounds = blocks([slot.seconds for slot in rows])
     return Table(
         edges=edges,
         seconds=np.array([slot.seconds for slot in slots], dtype=float),
@@ -92,12 +88,25 @@ def build(slots: Sequence[slots_.Slot], history: Sequence[slots_.Slot] = ()) -> 
         timed=np.array([bool(slot.stable.slower or slot.candidate.slower) for slot in slots], dtype=bool),
         pods_candidate=_pod_counts([slot.candidate for slot in slots]),
         pods_stable=_pod_counts([slot.stable for slot in slots]),
-        blocks=blocks([slot.seconds for slot in (*history, *slots)]),
-        arm_requests=np.array([arm.requests for arm in record], dtype=float),
-        arm_events=_rows(record, edges),
-        pod_requests=pod_requests,
-        pod_events=pod_events,
+        record=_record([slot.stable for slot in rows], bounds, edges),
+        trial=_record([nobody] * len(history) + [slot.candidate for slot in slots], bounds, edges),
     )
+
+
+def _record(arms: Sequence[slots_.ArmCounts], bounds: npt.NDArray[np.intp], edges: tuple[str, ...]) -> Record:
+    """Pod by pod; an arm that isn't told apart is one pod."""
+    named = [
+        [(pod.name or f"#{place}", pod) for place, pod in enumerate(arm.pods)] if arm.pods else [("", arm)]
+        for arm in arms
+    ]
+    names = {name: column for column, name in enumerate(dict.fromkeys(name for own in named for name, _ in own))}
+    requests = np.zeros((len(arms), len(names)))
+    events = np.zeros((len(arms), len(names), FIRST_EDGE + len(edges)))
+    for row, own in enumerate(named):
+        for name, pod in own:
+            requests[row, names[name]] += pod.requests
+            events[row, names[name]] += _events(pod, edges)
+    return Record(blocks=bounds, requests=requests, events=events)
 
 
 def blocks(seconds: Sequence[float]) -> npt.NDArray[np.intp]:
@@ -113,11 +122,6 @@ def _edges(slots: Sequence[slots_.Slot]) -> tuple[str, ...]:
         if shared:
             return tuple(sorted(shared, key=float))
     return ()
-
-
-def _pod_names(record: Sequence[slots_.ArmCounts]) -> dict[str, int]:
-    names = dict.fromkeys(pod.name or f"#{place}" for arm in record for place, pod in enumerate(arm.pods))
-    return {name: column for column, name in enumerate(names)}
 
 
 def _pod_counts(arms: Sequence[slots_.ArmCounts]) -> Floats:

@@ -113,6 +113,6 @@ class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def placement(self) -> Placement | None:
-        """These members alone, or nothing when none is set."""
-        own = Placement(**{name: getattr(self, name) for name in Placement.__struct_fields__})
+        """These members alone, or nothing when none is set. An empty list or map asks for nothing."""
+        own = Placement(**{name: getattr(self, name) or None for name in Placement.__struct_fields__})
         return None if own == Placement() else own

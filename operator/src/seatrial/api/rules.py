@@ -128,6 +128,16 @@ RULES = (
     ),
     _duration("spec.rollout.startTimeout", "1s", "24h"),
     _duration("spec.rollout.soak", "1s", "168h"),
+    Rule(
+        "spec.analysis.prometheus",
+        "has(self.url) || has(self.secretRef)",
+        "spec.analysis.prometheus must have a url, a secretRef or both",
+    ),
+    Rule(
+        "spec.analysis.prometheus.url",
+        "self.matches('^https?://[^/?#@]+(/[^?#%]*)?$')",
+        "spec.analysis.prometheus.url must have no ?, no # and no user: credentials belong into secretRef",
+    ),
     _duration("spec.analysis.interval", "1s", "10m"),
     _duration("spec.analysis.blindTimeout", "1s", "24h"),
     Rule(

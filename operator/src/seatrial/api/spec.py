@@ -252,12 +252,34 @@ class Rollout(Base, frozen=True, kw_only=True):
 class PrometheusSource(Base, frozen=True, kw_only=True):
     """Where the evidence comes from."""
 
-    url: Annotated[
-        str,
-        Meta(
-            description="Base URL of the Prometheus that scrapes the pods.", pattern="^https?://[^ ]+$", max_length=2048
-        ),
-    ]
+    url: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "Base URL of the Prometheus that scrapes the pods, without query, fragment or user: a Service of "
+                    "this namespace (http://NAME.NAMESPACE.svc:9090), or what the operator allows. Default: the "
+                    "operator's."
+                ),
+                pattern="^https?://[^ ]+$",
+                max_length=2048,
+            ),
+        ]
+        | None
+    ) = None
+    secret_ref: (
+        Annotated[
+            SecretReference,
+            Meta(
+                description=(
+                    "Secret with credentials for it: token, or username and password; ca.crt; header.NAME. It needs "
+                    'the label seatrial.dev/prometheus-credentials: "true", and a name that the operator\'s settings '
+                    "list."
+                )
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Errors(Base, frozen=True, kw_only=True):

@@ -84,6 +84,7 @@ class Reason(enum.StrEnum):
     METRICS_AVAILABLE = "MetricsAvailable"
     TRIAL_PASSED = "TrialPassed"
     NOTHING_ROLLING = "NothingRolling"
+    UNKNOWN = "Unknown"  # of another release
 
 
 class ConditionStatus(enum.StrEnum):
@@ -140,6 +141,9 @@ class Stable(Known, frozen=True, kw_only=True):
     ready_replicas: ReadyReplicas = 0
     since: Annotated[datetime, Meta(description="When it was promoted.")]
     missing_since: Annotated[datetime, Meta(description="Since when none of its pods has been Ready.")] | None = None
+    first: Annotated[
+        bool, Meta(description="Nothing was stable before it, so it was compared with nobody before its soak.")
+    ] = False
     breach: Breach | None = None
 
 
@@ -220,6 +224,9 @@ class AnalysisStatus(Base, frozen=True, kw_only=True):
     outcome: Annotated[Short, Meta(description="Pass, Fail, NoData, Inconclusive or Error.")]
     at: Annotated[datetime, Meta(description="When it was looked at.")]
     window: Annotated[Short, Meta(description="Span of time the evidence covers.")] = ""
+    source: Annotated[
+        Short, Meta(description="Where the numbers are from: Prometheus, Pods (read directly), or both.")
+    ] = ""
     message: Annotated[Text, Meta(description="What decided, in one sentence.")] = ""
     metrics: Annotated[tuple[MetricStatus, ...], Meta(description="Each compared metric.", max_length=16)] = ()
 

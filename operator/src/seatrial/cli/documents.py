@@ -1,4 +1,4 @@
-"""The generated YAML files as text: the CRD, its copy in the chart, and the kustomize base.
+"""The generated YAML files as text: the CRD, its copy in the chart, and the kustomize bases.
 
 Pure: data in, text out, the same on every call.
 """
@@ -49,10 +49,19 @@ def crd_template(document: dict[str, Any]) -> str:
     return f"{{{{- /* {_CRD_HEADER} */ -}}}}\n{{{{- if .Values.crds.install }}}}\n{body}{{{{- end }}}}\n"
 
 
-def base_file(rendered: str) -> str:
-    """The chart's rendered manifests without what only Helm needs."""
-    documents = [_without_helm(document) for document in yaml.safe_load_all(rendered) if document]
-    return f"# {_BASE_HEADER}\n" + "---\n".join(_dump(document) for document in documents)
+def base_files(rendered: str, *, own: str) -> tuple[str, str]:
+    """The chart's rendered manifests without what only Helm needs: (what a cluster has once, the operator).
+
+    `own` names the role and binding of a cluster-wide operator, which are the operator's.
+    """
+    found = [_without_helm(document) for document in yaml.safe_load_all(rendered) if document]
+    once = [one for one in found if "namespace" not in one["metadata"] and one["metadata"]["name"] != own]
+    operator = [one for one in found if one not in once]
+    header = f"# {_BASE_HEADER}\n"
+    return (
+        header + "---\n".join(_dump(document) for document in once),
+        header + "---\n".join(_dump(document) for document in operator),
+    )
 
 
 def _without_helm(value: Any) -> Any:

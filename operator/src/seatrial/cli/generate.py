@@ -17,6 +17,7 @@ from . import documents, reference
 
 CHART = "helm/seatrial"
 NAMESPACE = "seatrial-system"
+OWN_ROLE = f"{NAMESPACE}-seatrial"  # the operator's own rights: cluster-wide, but no part of what all operators share
 
 
 def files() -> dict[str, str]:
@@ -25,13 +26,13 @@ def files() -> dict[str, str]:
     return {
         f"crds/{crd.NAME}.yaml": documents.crd_file(document),
         f"{CHART}/templates/crd.yaml": documents.crd_template(document),
-        "manifests/base/crd.yaml": documents.crd_file(document),
+        "manifests/cluster/crd.yaml": documents.crd_file(document),
         "docs/reference/modeldeployment.md": reference.page(document),
     }
 
 
 def base(root: Path, *, helm: str) -> dict[str, str]:
-    """The kustomize base, made from the chart: one source for RBAC and the Deployment.
+    """The kustomize bases, made from the chart: one source for RBAC, policies and the Deployment.
 
     Raises:
         click.ClickException: Helm is missing or refuses the chart.
@@ -45,7 +46,8 @@ def base(root: Path, *, helm: str) -> dict[str, str]:
         raise click.ClickException(f"--helm must be a command that runs Helm, not {helm!r}") from error
     except subprocess.CalledProcessError as error:
         raise click.ClickException(f"Helm refused {CHART}: {error.stderr.strip()}") from error
-    return {"manifests/base/operator.yaml": documents.base_file(rendered.stdout)}
+    cluster, operator = documents.base_files(rendered.stdout, own=OWN_ROLE)
+    return {"manifests/cluster/cluster.yaml": cluster, "manifests/base/operator.yaml": operator}
 
 
 def stale(root: Path, contents: dict[str, str]) -> list[str]:

@@ -7,13 +7,13 @@ Writes can be repeated: apply is declarative, replace and write_status compare a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 Object: TypeAlias = dict[str, Any]
 Objects: TypeAlias = list[Object]  # in the class below, `list` is the method
-Names: TypeAlias = list[tuple[str, str]]
+Labels: TypeAlias = Mapping[str, str | None]  # None: the label is there, whatever its value
 
 FIELD_MANAGER = "seatrial"
 
@@ -22,18 +22,23 @@ class Cluster(Protocol):
     """The cluster as the operator sees it."""
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        """The object as the API server has it now (a quorum read), None when there is none."""
+        """The object, None when there is none."""
         ...
 
-    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> Objects:
+    @property
+    def live(self) -> Cluster:
+        """The same cluster, whose every answer is the API server's as of now: for what can't be undone."""
+        ...
+
+    async def list(self, kind: str, namespace: str | None, labels: Labels | None = None) -> Objects:
         """Objects with these labels, of one namespace or (None) of all, read in chunks.
 
         Items carry apiVersion and kind as single objects do; managedFields are left out, they are most of the bytes.
         """
         ...
 
-    async def names(self, kind: str, namespace: str | None) -> Names:
-        """(namespace, name) of every object, without transferring their contents."""
+    def pages(self, kind: str, namespace: str | None, labels: Labels | None = None) -> AsyncIterator[Objects]:
+        """The same, chunk by chunk. A list that expires meanwhile begins anew: items can come twice."""
         ...
 
     async def apply(self, wanted: Object) -> Object:

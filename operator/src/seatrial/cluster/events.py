@@ -17,7 +17,7 @@ from seatrial.cluster import access, errors
 
 _LOG = logging.getLogger(__name__)
 
-NOTE_LIMIT = 1024  # the API refuses longer notes
+NOTE_LIMIT = 1024  # bytes; the API says characters and counts bytes
 _REPORTER = "seatrial.dev/operator"
 _QUIET_SECONDS = 600.0
 _REMEMBERED = 4096
@@ -85,8 +85,13 @@ class Events:
             "type": type,
             "reason": reason,
             "action": reason,
-            "note": message if len(message) <= NOTE_LIMIT else f"{message[: NOTE_LIMIT - 1]}…",
+            "note": _cut(message),
             "regarding": reference,
             "reportingController": _REPORTER,
             "reportingInstance": self._instance,
         }
+
+
+def _cut(message: str) -> str:
+    raw = message.encode(errors="replace")
+    return message if len(raw) <= NOTE_LIMIT else f"{raw[: NOTE_LIMIT - 3].decode(errors='ignore')}…"

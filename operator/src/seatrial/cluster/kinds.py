@@ -36,5 +36,6 @@ KINDS: Final[dict[str, Kind]] = {
     "Lease": Kind("coordination.k8s.io/v1", "leases"),
     "Pod": Kind("v1", "pods"),
     "PodDisruptionBudget": Kind("policy/v1", "poddisruptionbudgets"),
+    "Secret": Kind("v1", "secrets"),
     "Service": Kind("v1", "services"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import cast
 
@@ -12,7 +12,6 @@ import msgspec
 from seatrial.cluster import access, errors, kinds, rest
 
 _CHUNK = 500
-_NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _EXPIRED = 410
 
 
@@ -38,17 +37,35 @@ class KubernetesCluster:
         except errors.NotFound:
             return None
 
-    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None) -> access.Objects:
-        selector = ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
-        items = await self._chunks(kind, namespace, query={"labelSelector": selector} if selector else {})
-        for item in items:
-            item["apiVersion"], item["kind"] = kinds.KINDS[kind].api_version, kind
-            item["metadata"].pop("managedFields", None)
-        return items
+    @property
+    def live(self) -> KubernetesCluster:
+        return self
 
-    async def names(self, kind: str, namespace: str | None) -> access.Names:
-        items = await self._chunks(kind, namespace, query={}, accept=_NAMES_ONLY)
-        return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items]
+    async def list(self, kind: str, namespace: str | None, labels: access.Labels | None = None) -> access.Objects:
+        found = {item["metadata"]["uid"]: item async for page in self.pages(kind, namespace, labels) for item in page}
+        return [*found.values()]
+
+    async def pages(
+        self, kind: str, namespace: str | None, labels: access.Labels | None = None
+    ) -> AsyncIterator[access.Objects]:
+        """Begins anew unchunked when the list expires between two chunks; what came before comes again then."""
+        wanted = sorted((labels or {}).items())
+        selector = ",".join(key if value is None else f"{key}={value}" for key, value in wanted)
+        query = {"labelSelector": selector} if selector else {}
+        page = {**query, "limit": str(_CHUNK)}
+        while True:
+            try:
+                answer = _object(await self._rest.call("GET", kinds.KINDS[kind].path(namespace), query=page))
+            except errors.Refused as error:
+                if error.status != _EXPIRED or "continue" not in page:
+                    raise
+                page = query
+                continue
+            yield [_item(kind, one) for one in answer.get("items") or []]
+            following = answer["metadata"].get("continue")
+            if not following:
+                return
+            page = {**query, "limit": str(_CHUNK), "continue": following}
 
     async def apply(self, wanted: access.Object) -> access.Object:
         query = {"fieldManager": access.FIELD_MANAGER, "force": "true"}
@@ -87,26 +104,11 @@ class KubernetesCluster:
     def server_now(self) -> datetime:
         return self._rest.server.now()
 
-    async def _chunks(
-        self, kind: str, namespace: str | None, *, query: Mapping[str, str], accept: str = rest.JSON
-    ) -> access.Objects:
-        """Every item; begins anew, once and unchunked, when the list expires between two chunks."""
-        path = kinds.KINDS[kind].path(namespace)
-        items: access.Objects = []
-        page = {**query, "limit": str(_CHUNK)}
-        while True:
-            try:
-                answer = _object(await self._rest.call("GET", path, query=page, accept=accept))
-            except errors.Refused as error:
-                if error.status != _EXPIRED or "continue" not in page:
-                    raise
-                items, page = [], dict(query)
-                continue
-            items += answer.get("items") or []
-            following = answer["metadata"].get("continue")
-            if not following:
-                return items
-            page = {**query, "limit": str(_CHUNK), "continue": following}
+
+def _item(kind: str, item: access.Object) -> access.Object:
+    item["apiVersion"], item["kind"] = kinds.KINDS[kind].api_version, kind
+    item["metadata"].pop("managedFields", None)
+    return item
 
 
 def _path(subject: access.Object, subresource: str | None = None) -> str:

@@ -69,7 +69,7 @@ def read(raw: Object) -> facts.Pod:
         name=meta["name"],
         revision=str((meta.get("labels") or {}).get(names.REVISION, "")),
         uid=meta.get("uid", ""),
-        address=status.get("podIP", ""),
+        ip=status.get("podIP", ""),
         ready=ready and not failed,
         leaving=failed or "deletionTimestamp" in meta,
         failed=failed,

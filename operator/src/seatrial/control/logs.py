@@ -1,15 +1,16 @@
-"""Logs as JSON lines on standard error: a constant message, key/values from `extra`, never bodies, never secrets.
+"""Logs as JSON lines on standard error, in the form that the model server's have too: RFC 3339 time in UTC, level,
+logger, a constant message, key/values from `extra`; never bodies, never secrets.
 
 Libraries that talk about every request are turned down; what they have to say about failures stays.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from typing import TextIO
-
-from pythonjsonlogger.json import JsonFormatter
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
 
 QUIET = {
     "aiohttp.access": logging.WARNING,
@@ -21,16 +22,30 @@ QUIET = {
 }
 
 
+_USUAL: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """One object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _USUAL},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)  # escapes what UTF-8 does not know
+
+
 def configure(level: str, *, stream: TextIO | None = None) -> None:
     """Sets up the root logger. Call it once, before anything logs."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(
-        JsonFormatter(
-            "%(levelname)s%(name)s%(message)s",
-            rename_fields={"levelname": "level", "name": "logger"},
-            timestamp="time",
-        )
-    )
+    handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -1,46 +1,26 @@
-"""Reads one ModelDeployment and its world into a snapshot: live reads in parallel, then Prometheus if needed."""
+"""Reads one ModelDeployment and its world into a snapshot: from memory, or live before what can't be undone."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from seatrial import api
-from seatrial.analysis import counters
-from seatrial.api import values
+from seatrial.api import stored, values
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Status
 from seatrial.cluster import access, errors
 from seatrial.control import health, queue, reading
-from seatrial.prometheus import errors as prometheus_errors
-from seatrial.rollout import allowed, children, facts, looking, names, report, revision
+from seatrial.rollout import allowed, children, facts, names, report, revision
 from seatrial.rollout import notes as notes_
 
 _LOG = logging.getLogger(__name__)
 
 CHILDREN = ("ControllerRevision", "ConfigMap", "Job", "Deployment", "Service", "PodDisruptionBudget")
-
-
-class Source(Protocol):
-    """Where samples come from."""
-
-    async def look(
-        self,
-        *,
-        namespace: str,
-        name: str,
-        stable: str,
-        candidate: str | None,
-        since: datetime,
-        until: datetime,
-        timeout: Any = ...,
-        url: str | None = None,
-    ) -> tuple[counters.Series, ...]: ...
 
 
 class InvalidSpec(Exception):
@@ -50,25 +30,28 @@ class InvalidSpec(Exception):
 class Observer:
     """Makes snapshots. Holds connections, no state."""
 
-    def __init__(self, *, cluster: access.Cluster, source: Source, operator: facts.Operator) -> None:
+    def __init__(self, *, cluster: access.Cluster, operator: facts.Operator) -> None:
         self._cluster = cluster
-        self._source = source
         self._operator = operator
 
-    async def read(self, key: queue.Key) -> access.Object | None:
+    async def read(self, key: queue.Key, *, live: bool = False) -> access.Object | None:
         """The object itself; None when it is gone or going: owner references clean up."""
-        raw = await self._cluster.get(api.KIND, key.namespace, key.name)
+        cluster = self._cluster.live if live else self._cluster
+        raw = await cluster.get(api.KIND, key.namespace, key.name)
         return None if raw is None or "deletionTimestamp" in raw["metadata"] else raw
 
-    async def snapshot(self, raw: access.Object) -> facts.Snapshot:
+    async def snapshot(self, raw: access.Object, *, live: bool = False) -> facts.Snapshot:
         """Everything a decision may rest on.
+
+        Args:
+            live: children, pods and endpoints as the API server has them now, whatever the memory says.
 
         Raises:
             InvalidSpec: the spec can't be read, and none that could be is on record.
             ClusterError: a read failed; nothing was decided.
         """
-        owner, status = owner_of(raw), status_of(raw)
-        observed, pods, slices = await self._world(owner)
+        owner, (status, unread_parts) = owner_of(raw), stored.read(raw.get("status", {}))
+        observed, pods, slices = await self._world(owner, self._cluster.live if live else self._cluster)
         of_kind = {kind: [one for one in observed if one["kind"] == kind] for kind in CHILDREN}
         notes = {reading.revision_of(one): reading.notes(one) for one in of_kind["ControllerRevision"]}
         wish, unreadable = _spec(raw, notes.values(), self._operator)
@@ -80,7 +63,7 @@ class Observer:
         service = next(iter(of_kind["Service"]), None)
         reports = {**_reports(of_kind["ConfigMap"]), **reading.noted_reports(notes)}
         unread = {one.revision for one in (status.candidate, status.stable) if one is not None} - reports.keys()
-        seen = facts.Snapshot(
+        return facts.Snapshot(
             owner=owner,
             spec=wish,
             unreadable=unreadable,
@@ -99,20 +82,20 @@ class Observer:
             pods=servers,
             endpoints=reading.endpoints(service, slices, servers),
             observed=tuple(observed),
+            unread=unread_parts,
             operator=self._operator,
         )
-        return msgspec.structs.replace(seen, sight=await self._sight(seen))
 
-    async def _world(self, owner: facts.Owner) -> tuple[list[access.Object], ...]:
-        """(children that are ours, pods, endpoint slices): what carries our label but another owner isn't ours."""
+    async def _world(self, owner: facts.Owner, cluster: access.Cluster) -> tuple[list[access.Object], ...]:
+        """(children that are ours or become it, pods, endpoint slices): what has another owner isn't ours."""
         labels = {names.DEPLOYMENT: owner.name}
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._cluster.list(kind, owner.namespace, labels))
+                group.create_task(cluster.list(kind, owner.namespace, labels))
                 for kind in (*CHILDREN, "Pod", "EndpointSlice")
             ]
         *lists, pods, slices = (task.result() for task in tasks)
-        ours = [one for some in lists for one in some if controlled_by(one, owner.uid)]
+        ours = [one for some in lists for one in some if controlled_by(one, owner.uid) or adoptable(one, owner)]
         return ours, pods, slices
 
     async def _trial(self, job: Mapping[str, Any], pods: list[access.Object], *, unread: bool) -> facts.Trial:
@@ -128,7 +111,9 @@ class Observer:
         end = health.ending(newest) if newest is not None else health.Ending()
         if state is facts.JobState.RUNNING and end.done:
             state = facts.JobState.SUCCEEDED
-        seen = facts.Trial(state=state, created_at=reading.created(job), attempt=reading.attempt(job))
+        seen = facts.Trial(
+            state=state, created_at=reading.created(job), ended_at=reading.ended(job), attempt=reading.attempt(job)
+        )
         if state is not facts.JobState.SUCCEEDED:
             failed = state is facts.JobState.FAILED
             fault = (end.fault or facts.Fault.UNKNOWN) if failed else end.fault
@@ -157,31 +142,6 @@ class Observer:
         )
         return report.lines(log), report.read(log, digest)
 
-    async def _sight(self, seen: facts.Snapshot) -> facts.Sight | None:
-        """Samples of the window that is being judged, or why there are none."""
-        now = self._cluster.server_now()
-        asked = looking.window(seen, now)
-        if asked is None:
-            return None
-        analysis, owner = seen.spec.analysis, seen.owner
-        common: dict[str, Any] = {
-            "namespace": owner.namespace,
-            "name": owner.name,
-            "stable": asked.stable,
-            "timeout": analysis.interval,
-            "url": analysis.prometheus.url if analysis.prometheus else None,
-        }
-        try:
-            series = await self._source.look(**common, candidate=asked.candidate, since=asked.since, until=now)
-            history = await self._source.look(
-                **common, candidate=None, since=asked.since - looking.HISTORY, until=asked.since
-            )
-        except prometheus_errors.PrometheusRefused as error:
-            return facts.Sight(error=str(error), misconfigured=True)
-        except prometheus_errors.PrometheusUnavailable as error:
-            return facts.Sight(error=str(error))
-        return facts.Sight(series=series, history=history)
-
 
 def _reports(config_maps: list[access.Object]) -> dict[str, report.Report]:
     """One that can't be read counts as missing: its revision needs another trial, others are not concerned."""
@@ -206,7 +166,22 @@ def owner_of(raw: Mapping[str, Any]) -> facts.Owner:
 
 
 def status_of(raw: Mapping[str, Any]) -> Status:
-    return msgspec.convert(raw.get("status", {}), Status)
+    return stored.read(raw.get("status", {}))[0]
+
+
+def adoptable(child: Mapping[str, Any], owner: facts.Owner) -> bool:
+    """Whether a child is ours by label and name, and nobody's by its owner references: its owner was deleted without
+    it, or a backup brought both back. Applying it makes it ours again.
+
+    The name of everything that belongs to a revision holds the revision, a hash over what it consists of. One whose
+    reference names a dead object isn't taken: Kubernetes is about to collect it, and then it is made anew.
+    """
+    meta = child["metadata"]
+    labels = meta.get("labels") or {}
+    of = str(labels.get(names.REVISION, ""))
+    expected = {names.of_revision(owner.name, of), names.of_trial(owner.name, of)} if of else {owner.name}
+    ours = labels.get(names.MANAGED_BY) == names.MANAGER and labels.get(names.DEPLOYMENT) == owner.name
+    return ours and meta["name"] in expected and not meta.get("ownerReferences") and "deletionTimestamp" not in meta
 
 
 def controlled_by(child: Mapping[str, Any], uid: str) -> bool:

@@ -21,17 +21,15 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from seatrial import api
-from seatrial.cluster import access, errors, events, kubernetes, lease
-from seatrial.control import logs, probes, queue, telemetry, wiring, workers
+from seatrial.cluster import access, errors, events, kubernetes, lease, remembering, store
+from seatrial.control import evidence, logs, probes, queue, resync, sources, telemetry, waking, wiring, workers
 from seatrial.control import settings as settings_
-from seatrial.prometheus import client
+from seatrial.prometheus import client, pods
+from seatrial.rollout import names
 
 _LOG = logging.getLogger(__name__)
 
-RESYNC_SECONDS = 600.0
-RESYNC_RETRY_SECONDS = 30.0
-RESYNC_SPREAD_SECONDS = 60.0  # the keys of a resync are spread over this time
+FILL_SECONDS = 15.0  # looks begin then even if the memory isn't filled; they ask the API server instead
 STUCK_SECONDS = 300.0
 STANDBY_STUCK_SECONDS = 60.0
 DRAIN_SECONDS = 8.0
@@ -40,10 +38,12 @@ WATCH_STOP_SECONDS = 3.0
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What a reconciler is made of."""
+    """What a reconciler is made of. `cluster` remembers what is watched; `seen` is that memory."""
 
     cluster: access.Cluster
-    prometheus: client.Prometheus
+    seen: store.Store
+    looks: evidence.Evidence
+    queue: queue.Queue
     events: events.Events
     telemetry: telemetry.Telemetry
     settings: settings_.Settings
@@ -78,13 +78,32 @@ async def run(settings: settings_.Settings, build: Build) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(kubernetes.connected())
-        source = await stack.enter_async_context(
-            client.connected(default_url=settings.prometheus_url, scrape_interval=settings.scrape_interval)
+        live = await stack.enter_async_context(kubernetes.connected())
+        seen = store.Store(waking.owner_of)
+        cluster = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT)
+        keys = queue.Queue(now=time.monotonic, rng=random.Random())  # noqa: S311  spreads load, keeps no secret
+        looks = evidence.Evidence(
+            sources.Sources(
+                await stack.enter_async_context(client.connected()),
+                await stack.enter_async_context(pods.connected()),
+                policy=settings.sources,
+                secrets=lambda namespace, name: live.get("Secret", namespace, name),
+            ),
+            ring=lambda key: keys.add(key, lane=queue.Lane.ROLLOUT),
+            clock=cluster.server_now,
         )
+        stack.push_async_callback(looks.close)
         metrics = telemetry.Telemetry()
-        posted = events.Events(cluster, instance=settings.pod_name, failed=metrics.event_failed)
-        parts = Parts(cluster=cluster, prometheus=source, events=posted, telemetry=metrics, settings=settings)
+        posted = events.Events(live, instance=settings.pod_name, failed=metrics.event_failed)
+        parts = Parts(
+            cluster=cluster,
+            seen=seen,
+            looks=looks,
+            queue=keys,
+            events=posted,
+            telemetry=metrics,
+            settings=settings,
+        )
         replica = Replica(parts, build(parts), stopping=stopping)
         await stack.enter_async_context(
             probes.serving(
@@ -105,9 +124,9 @@ class Replica:
         self._parts = parts
         self._stopping = stopping
         self._rng = random.Random()  # noqa: S311  spreads load, keeps no secret
-        self._queue = queue.Queue(now=time.monotonic, rng=self._rng)
+        self._queue = parts.queue
         self._lease = lease.Lease(
-            parts.cluster,
+            parts.cluster.live,
             namespace=parts.settings.pod_namespace,
             name=parts.settings.lease_name,
             identity=parts.settings.pod_name,
@@ -119,7 +138,15 @@ class Replica:
             count=parts.settings.workers,
             may_act=lambda: self._lease.leading,
         )
-        self._synced_at = time.monotonic()
+        self._resync = resync.Resync(
+            parts.cluster,
+            parts.seen,
+            queue=self._queue,
+            woken=self._wake,
+            namespaces=parts.settings.namespaces,
+            rng=self._rng,
+        )
+        self._filled = False
         parts.telemetry.watch(depth=lambda: len(self._queue), leading=lambda: self._lease.leading)
 
     def unhealthy(self) -> str:
@@ -130,8 +157,8 @@ class Replica:
             return f"the lease was last looked at {quiet:.0f} s ago" if quiet > STANDBY_STUCK_SECONDS else ""
         if self._workers.stuck(STUCK_SECONDS):
             return f"no look was finished for {STUCK_SECONDS:.0f} s while ModelDeployments are waiting"
-        if now - self._synced_at > 3 * RESYNC_SECONDS:
-            return f"the last resync was {now - self._synced_at:.0f} s ago"
+        if now - self._resync.at > 3 * resync.SECONDS:
+            return f"the last resync was {now - self._resync.at:.0f} s ago"
         return ""
 
     def unready(self) -> str:
@@ -145,22 +172,23 @@ class Replica:
             # A stop can arrive in the same instant as the lease.
             await self._lease.release()
             return
-        watch = wiring.Watch(self._enqueue_from(asyncio.get_running_loop()), namespaces=self._parts.settings.namespaces)
-        watch.start()
+        observe = self._observing(asyncio.get_running_loop())
+        watches = wiring.Watches(observe, namespaces=self._parts.settings.namespaces)
         try:
-            await self._lead(watch)
+            await self._lead(watches)
         finally:
-            await watch.stop(seconds=WATCH_STOP_SECONDS)
+            await watches.stop(seconds=WATCH_STOP_SECONDS)
         _LOG.info("stopped")
 
-    async def _lead(self, watch: wiring.Watch) -> None:
+    async def _lead(self, watches: wiring.Watches) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 lasting = [
                     tasks.create_task(self._lease.hold(), name="lease"),
-                    tasks.create_task(watch.wait(), name="watch"),
-                    tasks.create_task(self._resync(), name="resync"),
+                    tasks.create_task(watches.run(), name="watch"),
                 ]
+                await _until(self._stopping, self._fill())
+                lasting.append(tasks.create_task(self._resync.run(filled=self._filled), name="resync"))
                 working = tasks.create_task(self._workers.run(), name="workers")
                 await self._stopping.wait()
                 _LOG.info("stopping")
@@ -176,30 +204,31 @@ class Replica:
             raise _first(lost or others or group) from None
         await self._lease.release()
 
-    def _enqueue_from(self, loop: asyncio.AbstractEventLoop) -> wiring.Enqueue:
-        def enqueue(key: queue.Key, urgent: bool) -> None:
-            loop.call_soon_threadsafe(lambda: self._queue.add(key, urgent=urgent))
+    async def _fill(self) -> None:
+        """The memory before the first look, so that a start with many objects doesn't ask for each one's children."""
+        try:
+            async with asyncio.timeout(FILL_SECONDS):
+                await self._resync.once()
+            self._filled = True
+        except (errors.Unavailable, TimeoutError) as error:
+            _LOG.warning("resync failed", extra={"error": str(error) or type(error).__name__})
 
-        return enqueue
+    def _observing(self, loop: asyncio.AbstractEventLoop) -> wiring.Observe:
+        """What the watch calls in its own thread: the memory first, then the queue's thread is told."""
+        seen = self._parts.seen
 
-    async def _resync(self) -> None:
-        """Every object is looked at now and then whatever the watch says; the first time at once, as a check."""
-        spread = 0.0
-        while True:
-            try:
-                await self._add_all(spread=spread)
-                pause = RESYNC_SECONDS
-            except errors.Unavailable as error:
-                _LOG.warning("resync failed", extra={"error": str(error)})
-                pause = RESYNC_RETRY_SECONDS
-            spread = RESYNC_SPREAD_SECONDS
-            await asyncio.sleep(pause * self._rng.uniform(0.9, 1.1))
+        def observe(kind: str, type_: str | None, raw: access.Object) -> None:
+            change = seen.drop(kind, raw) if type_ == "DELETED" else seen.put(kind, raw)
+            if type_ is None and change is not None and self._filled:
+                loop.call_soon_threadsafe(self._resync.soon)
+            if change is not None:
+                loop.call_soon_threadsafe(self._wake, change)
 
-    async def _add_all(self, *, spread: float) -> None:
-        for namespace in self._parts.settings.namespaces or (None,):
-            for found in await self._parts.cluster.names(api.KIND, namespace):
-                self._queue.add(queue.Key(*found), after=self._rng.uniform(0, spread))
-        self._synced_at = time.monotonic()
+        return observe
+
+    def _wake(self, change: store.Change) -> None:
+        asked = waking.wake(change)
+        self._queue.add(asked.key, after=asked.after, lane=asked.lane)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

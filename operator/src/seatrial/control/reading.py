@@ -82,6 +82,13 @@ def job(raw: Object) -> tuple[facts.JobState, str]:
     return facts.JobState.RUNNING, ""
 
 
+def ended(raw: Object) -> datetime | None:
+    """When a Job completed or failed; None while it runs."""
+    over = (one for one in (health.condition(raw, kind) for kind in ("Complete", "Failed")) if one)
+    told = (one["lastTransitionTime"] for one in over if one.get("status") == "True" and "lastTransitionTime" in one)
+    return next((msgspec.convert(moment, datetime) for moment in told), None)
+
+
 def attempt(raw: Object) -> int | None:
     """Which try of its revision a Job was made for. Clocks of API servers differ, so its age doesn't tell."""
     said = (raw["metadata"].get("annotations") or {}).get(names.ATTEMPT, "")

@@ -16,10 +16,10 @@ import msgspec
 from seatrial.api.status import Reason, Status
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
-from seatrial.control import applying, observing
+from seatrial.control import applying, evidence, observing
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
-from seatrial.rollout import facts, narrative, planner, plans, statuses
+from seatrial.rollout import facts, looking, narrative, planner, plans, statuses
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,13 +33,14 @@ class Reconciler:
         self,
         *,
         cluster: access.Cluster,
-        source: observing.Source,
+        looks: evidence.Looks,
         events: Events,
         telemetry: Telemetry,
         operator: facts.Operator,
     ) -> None:
         self._cluster = cluster
-        self._observer = observing.Observer(cluster=cluster, source=source, operator=operator)
+        self._observer = observing.Observer(cluster=cluster, operator=operator)
+        self._looks = looks
         self._events = events
         self._telemetry = telemetry
         self._refusals: dict[Key, facts.Refusal] = {}
@@ -54,6 +55,7 @@ class Reconciler:
         if raw is None:
             self._refusals.pop(key, None)
             self._telemetry.forget(key)
+            self._looks.forget(key)
             return Result()
         try:
             snapshot = await self._observer.snapshot(raw)
@@ -62,8 +64,10 @@ class Reconciler:
         return await self._carry_out(key, raw, snapshot)
 
     async def _carry_out(self, key: Key, raw: access.Object, snapshot: facts.Snapshot) -> Result:
-        snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key))
-        plan = planner.plan(snapshot, self._cluster.server_now())
+        now = self._cluster.server_now()
+        look = self._looks.newest(key, looking.question(snapshot, now))
+        snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key), look=look)
+        plan = planner.plan(snapshot, now)
         raw = await self._write(key, raw, snapshot.status, plan.status)
         self._count(snapshot.status, plan)
         try:

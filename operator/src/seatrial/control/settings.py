@@ -6,15 +6,17 @@ The command line (`seatrial.__main__`) names each setting's flag and variable; t
 from __future__ import annotations
 
 import re
-import urllib.parse
 
 import msgspec
 
 from seatrial.api.values import Duration
+from seatrial.control import sources
+from seatrial.prometheus import access, credentials, errors
 from seatrial.rollout import allowed
 
 LEASE = "seatrial-operator"
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LEASE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -30,13 +32,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pod_name: str
     serving_images: tuple[str, ...] = ()
     lease_name: str = LEASE
-    prometheus_url: str = ""
+    sources: sources.Policy = sources.Policy()
     scrape_interval: Duration = Duration(seconds=15)
     namespaces: tuple[str, ...] = ()
     workers: int = 4
     probe_port: int = 8080
     metrics_port: int = 9090
     log_level: str = "info"
+
+    @property
+    def prometheus_url(self) -> str:
+        return self.sources.own.url
 
 
 def parse(
@@ -53,6 +59,14 @@ def parse(
     log_level: str,
     serving_image_allow: str = "",
     lease_name: str = LEASE,
+    prometheus_token_file: str = "",
+    prometheus_username: str = "",
+    prometheus_password_file: str = "",
+    prometheus_ca_file: str = "",
+    prometheus_headers: tuple[str, ...] = (),
+    prometheus_insecure_skip_verify: bool = False,
+    prometheus_allow: tuple[str, ...] = (),
+    prometheus_secret_names: tuple[str, ...] = (),
 ) -> Settings:
     """Raises SettingsError with everything that is wrong."""
     wrong: list[str] = []
@@ -64,23 +78,30 @@ def parse(
         wrong.append("--pod-namespace / POD_NAMESPACE must be the operator's own namespace; its lease lives there")
     if not pod_name:
         wrong.append("--pod-name / POD_NAME must be this replica's name; it tells replicas apart")
-    if prometheus_url and not _is_url(prometheus_url):
-        wrong.append(
-            f"--prometheus-url / SEATRIAL_PROMETHEUS_URL must be like http://prometheus:9090, not {prometheus_url!r}"
-        )
     images = tuple(part.strip() for part in serving_image_allow.split(",") if part.strip())
     for image in images:
         if not allowed.is_entry(image):
             wrong.append(
                 f"--serving-image-allow / SEATRIAL_SERVING_IMAGE_ALLOW: {image!r} is no registry and no repository"
             )
-    if not _NAMESPACE.fullmatch(lease_name):
-        wrong.append("--lease-name / SEATRIAL_LEASE_NAME must be lower-case letters, digits and hyphens, at most 63")
+    if not _LEASE.fullmatch(lease_name):
+        wrong.append(f"--lease-name / SEATRIAL_LEASE_NAME: {lease_name!r} is not the name of an object")
+    own = sources.Own(
+        url=_url(prometheus_url, wrong),
+        files=_files(
+            {"token": prometheus_token_file, "password": prometheus_password_file, "ca.crt": prometheus_ca_file}
+        ),
+        texts=_texts(prometheus_username, prometheus_headers, wrong),
+        verify=not prometheus_insecure_skip_verify,
+    )
+    if bool(prometheus_username) != bool(prometheus_password_file):
+        wrong.append("--prometheus-username and --prometheus-password-file must be given together")
     chosen = tuple(part.strip() for part in namespaces.split(",") if part.strip())
     for namespace in chosen:
         if not _NAMESPACE.fullmatch(namespace):
             wrong.append(f"--namespaces / SEATRIAL_NAMESPACES: {namespace!r} is not the name of a namespace")
     interval = _interval(scrape_interval, wrong)
+    allow = _allowed(prometheus_allow, wrong)
     if wrong:
         raise SettingsError("\n".join(wrong))
     return Settings(
@@ -89,7 +110,7 @@ def parse(
         pod_name=pod_name,
         serving_images=images,
         lease_name=lease_name,
-        prometheus_url=prometheus_url,
+        sources=sources.Policy(own=own, allow=allow, secret_names=frozenset(prometheus_secret_names)),
         scrape_interval=interval,
         namespaces=chosen,
         workers=workers,
@@ -110,9 +131,38 @@ def _interval(text: str, wrong: list[str]) -> Duration:
     return interval
 
 
-def _is_url(text: str) -> bool:
-    try:
-        parts = urllib.parse.urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text)
+def _url(text: str, wrong: list[str]) -> str:
+    if text:
+        try:
+            access.place(text, field="--prometheus-url / SEATRIAL_PROMETHEUS_URL")
+        except errors.PrometheusRefused as error:
+            wrong.append(f"{error}, not {_without_password(text)!r}")
+    return text
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/]*@", "//", url)
+
+
+def _files(given: dict[str, str]) -> dict[str, str]:
+    return {key: path for key, path in given.items() if path}
+
+
+def _texts(username: str, headers: tuple[str, ...], wrong: list[str]) -> dict[str, str]:
+    texts = {"username": username} if username else {}
+    for header in headers:
+        name, separator, value = header.partition("=")
+        if not (name and separator and value):
+            wrong.append("--prometheus-header / SEATRIAL_PROMETHEUS_HEADERS must be like X-Scope-OrgID=shop")
+        texts[f"{credentials.HEADER}{name}"] = value
+    return texts
+
+
+def _allowed(entries: tuple[str, ...], wrong: list[str]) -> tuple[access.Allowed, ...]:
+    found = []
+    for entry in entries:
+        try:
+            found.append(access.allowed(entry))
+        except ValueError as error:
+            wrong.append(f"--prometheus-allow / SEATRIAL_PROMETHEUS_ALLOW: {error}")
+    return tuple(found)

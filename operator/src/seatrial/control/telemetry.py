@@ -1,5 +1,7 @@
 """The operator's own metrics, on a registry of its own. Reasons and condition types appear as they do in the status.
 
+An object is named by `deployment_namespace` and `deployment`: a scrape gives every series a `namespace` of its own.
+
 Per-object series are bounded: beyond the limit an object has none, and `seatrial_modeldeployment_unmetered` counts it.
 """
 
@@ -10,10 +12,16 @@ from collections.abc import Callable, Iterable
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
-from seatrial.api.status import Condition, ConditionStatus
+from seatrial.api.status import Condition, ConditionStatus, Reason
 from seatrial.control import queue
 
 OBJECTS_METERED = 5000
+ROLLBACK_REASONS = tuple(
+    reason
+    for reason in Reason
+    if reason.endswith(("Regressed", "AboveMaximum"))
+    or reason in (Reason.REGRESSED_AFTER_PROMOTION, Reason.CRASH_LOOP, Reason.START_TIMEOUT, Reason.ABORTED)
+)
 _RECONCILE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _ROLLBACK_BUCKETS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
 
@@ -41,6 +49,8 @@ class Telemetry:
         self._rollbacks = Counter(
             "seatrial_rollbacks_total", "Candidates that lost their traffic by verdict.", ["reason"], registry=own
         )
+        for reason in ROLLBACK_REASONS:
+            self._rollbacks.labels(reason.value)  # from the start, so that increase() sees the first one
         self._promotions = Counter("seatrial_promotions_total", "Candidates that became stable.", registry=own)
         self._rollback_duration = Histogram(
             "seatrial_rollback_duration_seconds",
@@ -51,7 +61,7 @@ class Telemetry:
         self._conditions = Gauge(
             "seatrial_modeldeployment_condition",
             "1 for the status that a condition of a ModelDeployment has, 0 for the others.",
-            ["namespace", "name", "type", "status"],
+            ["deployment_namespace", "deployment", "type", "status"],
             registry=own,
         )
         self._unmetered = Gauge(

@@ -1,11 +1,11 @@
-"""kopf as the watch transport: every event about a ModelDeployment or a child of one becomes a key, and nothing else.
+"""kopf as the watch: every event of our kinds, handed on from a thread of its own.
 
 Only `on.event` handlers, hence no finalizer, no annotation and no patch is ever written by kopf; an uninstalled
-operator leaves objects that can be deleted. A handler never looks at what changed, except that an object with a
-candidate is urgent. The event's content is not passed on: reconciling reads the cluster itself.
+operator leaves objects that can be deleted. What an event means is decided elsewhere (`cluster.store`, `waking`).
 
 kopf cancels every task of its event loop that was made after it started, and takes over signals of the main thread.
-So it gets a thread and a loop of its own, and hands keys over.
+So it gets a thread and a loop of its own: one for the whole cluster, or one for each namespace that is served, so that
+a namespace which refuses to be watched doesn't end the watch over the others.
 """
 
 from __future__ import annotations
@@ -15,61 +15,47 @@ import contextlib
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import kopf
 
 from seatrial import api
-from seatrial.cluster import rest
-from seatrial.control import queue
+from seatrial.cluster import kinds, rest, trimming
+from seatrial.rollout import names
 
 _LOG = logging.getLogger(__name__)
 
-MANAGED_BY: Final = "app.kubernetes.io/managed-by"
-OWNER: Final = "seatrial.dev/modeldeployment"
-CHILD_SELECTOR: Final = f"{MANAGED_BY}=seatrial,{OWNER}"
+CHILD_SELECTOR: Final = f"{names.MANAGED_BY}={names.MANAGER},{names.DEPLOYMENT}"
+AGAIN_FIRST = 1.0
+AGAIN_LONGEST = 30.0  # until a namespace that could not be watched is tried again
 
-CHILDREN: Final[tuple[tuple[str, str, str], ...]] = (
-    ("apps", "v1", "deployments"),
-    ("batch", "v1", "jobs"),
-    ("", "v1", "pods"),
-    ("", "v1", "services"),
-    ("", "v1", "configmaps"),
-    ("discovery.k8s.io", "v1", "endpointslices"),
-    ("policy", "v1", "poddisruptionbudgets"),
-)
-
-Enqueue = Callable[[queue.Key, bool], None]
-"""Takes a key and whether it is urgent; called in kopf's thread."""
+Observe = Callable[[str, str | None, Any], None]
+"""Takes a kind, the event's type (None: it was listed) and the object as sent; called in kopf's thread."""
 
 
-def key_of_child(metadata: Mapping[str, Any]) -> queue.Key | None:
-    """The ModelDeployment that a child belongs to, by its label."""
-    name = (metadata.get("labels") or {}).get(OWNER)
-    return queue.Key(metadata["namespace"], name) if name else None
+def resource(kind: str) -> tuple[str, str, str]:
+    """Group, version and plural of a kind, as kopf wants them."""
+    group, _, version = kinds.KINDS[kind].api_version.rpartition("/")
+    return group, version, kinds.KINDS[kind].plural
 
 
-def registry(enqueue: Enqueue) -> kopf.OperatorRegistry:
+def registry(observe: Observe) -> kopf.OperatorRegistry:
     """kopf's handlers, explicit instead of by decorators, so that two tests don't share any."""
     handlers = kopf.OperatorRegistry()
 
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await _credentials()
 
-    async def on_object(body: kopf.Body, **_: Any) -> None:
-        status = body.get("status") or {}
-        enqueue(queue.Key(body["metadata"]["namespace"], body["metadata"]["name"]), "candidate" in status)
+    def handler(kind: str) -> Callable[..., Awaitable[None]]:
+        async def on_event(event: Mapping[str, Any], **_: Any) -> None:
+            observe(kind, event["type"], event["object"])
 
-    async def on_child(body: kopf.Body, **_: Any) -> None:
-        key = key_of_child(body["metadata"])
-        if key is not None:
-            enqueue(key, False)
+        return on_event
 
     kopf.on.login(registry=handlers, id="login", errors=kopf.ErrorsMode.PERMANENT)(login)
-    kopf.on.event(api.GROUP, api.VERSION, api.PLURAL, registry=handlers, id="object")(on_object)
-    for group, version, plural in CHILDREN:
-        kopf.on.event(group, version, plural, registry=handlers, id=plural)(on_child)
+    for kind in sorted(trimming.KINDS):
+        kopf.on.event(*resource(kind), registry=handlers, id=kind.lower())(handler(kind))
     return handlers
 
 
@@ -79,8 +65,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.peering.standalone = True  # a foreign KopfPeering named `default` would pause us otherwise
     chosen.posting.enabled = False  # events are ours (seatrial.cluster.events)
     chosen.scanning.disabled = True  # needs no right on CRDs and namespaces; our kinds exist before we start
-    for group, version, plural in CHILDREN:
-        chosen.watching.label_selectors[group, version, plural] = CHILD_SELECTOR
+    for kind in trimming.KINDS - {api.KIND}:
+        chosen.watching.label_selectors[resource(kind)] = CHILD_SELECTOR
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 310
     chosen.watching.connect_timeout = 10
@@ -115,12 +101,12 @@ class Watch:
     """kopf running in its own thread.
 
     Args:
-        namespaces: none is the whole cluster.
+        namespace: None is the whole cluster.
     """
 
-    def __init__(self, enqueue: Enqueue, *, namespaces: Sequence[str]) -> None:
-        self._registry = registry(enqueue)
-        self._namespaces = list(namespaces)
+    def __init__(self, observe: Observe, *, namespace: str | None) -> None:
+        self._registry = registry(observe)
+        self._namespaces = [] if namespace is None else [namespace]
         self._caller = asyncio.get_running_loop()
         self._finished = asyncio.Event()
         self._failure: BaseException | None = None
@@ -170,3 +156,49 @@ class Watch:
         )
         if not stop.is_set():
             raise RuntimeError("the watch ended by itself")
+
+
+class Watches:
+    """The watch over everything that is served.
+
+    Args:
+        namespaces: none is the whole cluster.
+    """
+
+    def __init__(self, observe: Observe, *, namespaces: Sequence[str]) -> None:
+        self._observe = observe
+        self._namespaces = namespaces
+        self._running: set[Watch] = set()
+
+    async def run(self) -> None:
+        """Watches until cancelled.
+
+        Raises what ended the watch over the whole cluster. That over a namespace is tried again: the namespace may be
+        gone, or the right to it, and both may come back.
+        """
+        if not self._namespaces:
+            await self._watch(None)
+        async with asyncio.TaskGroup() as tasks:
+            for namespace in self._namespaces:
+                tasks.create_task(self._keep(namespace), name=f"watch-{namespace}")
+
+    async def stop(self, *, seconds: float) -> None:
+        """Ends them, waiting for so long."""
+        await asyncio.gather(*(one.stop(seconds=seconds) for one in self._running))
+
+    async def _keep(self, namespace: str) -> None:
+        pause = AGAIN_FIRST
+        while True:
+            try:
+                await self._watch(namespace)
+            except Exception as error:  # kopf ends in many ways, none of which concerns the other namespaces
+                _LOG.warning("namespace not watched", extra={"namespace": namespace, "error": str(error)})
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, AGAIN_LONGEST)
+
+    async def _watch(self, namespace: str | None) -> None:
+        watch = Watch(self._observe, namespace=namespace)
+        self._running.add(watch)
+        watch.start()
+        await watch.wait()
+        self._running.discard(watch)

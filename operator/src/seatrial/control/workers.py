@@ -24,7 +24,7 @@ class Workers:
     """Takes due keys and looks at them.
 
     Args:
-        count: at least 2; the first takes urgent keys only.
+        count: at least 2; the first takes rollouts only.
         may_act: false once leadership is lost; then run() raises LeadershipLost.
         look_timeout: seconds that one look may take.
     """
@@ -61,7 +61,9 @@ class Workers:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for number in range(self._count):
-                    tasks.create_task(self._work(urgent_only=number == 0), name=f"worker-{number}")
+                    tasks.create_task(
+                        self._work(queue_.Lane.OTHER if number else queue_.Lane.ROLLOUT), name=f"worker-{number}"
+                    )
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -77,17 +79,17 @@ class Workers:
         waiting = self._queue.running() > 0 or (due is not None and due < now - seconds)
         return waiting and self.progress_at < now - seconds
 
-    async def _work(self, *, urgent_only: bool) -> None:
+    async def _work(self, up_to: queue_.Lane) -> None:
         while not self._stopping:
             self._bell.clear()
-            key = self._queue.take(urgent_only=urgent_only)
+            key = self._queue.take(up_to=up_to)
             if key is None:
-                await self._wait(urgent_only=urgent_only)
+                await self._wait(up_to)
             else:
                 await self._look(key)
 
-    async def _wait(self, *, urgent_only: bool) -> None:
-        due = self._queue.next_due(urgent_only=urgent_only)
+    async def _wait(self, up_to: queue_.Lane) -> None:
+        due = self._queue.next_due(up_to=up_to)
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - self._monotonic())):
                 await self._bell.wait()

@@ -1,13 +1,15 @@
-"""Samples of request counters from Prometheus, as the analysis reads them.
+"""One question to a Prometheus over HTTP, bounded in time and size; of an answer only Prometheus' own words are shown.
 
 The URL may come from a ModelDeployment, hence from a user of the cluster: nothing but the query is sent, no redirect is
-followed, no credentials of the environment are used, the answer is bounded in size and time, and no text of an answer
-that isn't Prometheus' own is shown.
+followed, no credentials of the environment are used, and how a connection failed is told in three words, so that a
+status is no port scanner. Decoding is done by the caller's `decode`, off the event loop.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
+import socket
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -15,166 +17,201 @@ from typing import Annotated
 import aiohttp
 import msgspec
 
-from seatrial.analysis import counters
-from seatrial.prometheus import errors, query
+from seatrial.prometheus import access, credentials, errors, matching, query
 
-BODY_LIMIT = 64 * 2**20
+BODY_LIMIT = 16 * 2**20
 _MESSAGE_LIMIT = 500
-_CONNECTIONS = 16
+_TOO_MANY = "too many samples"  # --query.max-samples
+_CONNECTIONS = 64
+_CONNECTIONS_OF_A_HOST = 8
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to ask, and as whom."""
+
+    place: access.Place
+    credentials: credentials.Credentials = credentials.NONE
+
+    @property
+    def shown(self) -> str:
+        return self.place.url
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Series of a range selector, and what Prometheus warns of."""
+
+    series: tuple[matching.Raw, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Vector(msgspec.Struct, frozen=True, kw_only=True):
+    """(labels, value) of each series at one moment, and what Prometheus warns of."""
+
+    values: tuple[tuple[Mapping[str, str], float], ...]
+    warnings: tuple[str, ...] = ()
 
 
 class _Series(msgspec.Struct):
     metric: dict[str, str]
     values: list[tuple[float, str]] = []  # Prometheus writes values as text, for NaN and +Inf
+    value: tuple[float, str] | None = None
 
 
 class _Data(msgspec.Struct):
     result_type: str = msgspec.field(default="", name="resultType")
-    result: list[_Series] = []
+    result: msgspec.Raw = msgspec.Raw(b"[]")
 
 
-class _Answer(msgspec.Struct):
-    """Prometheus' envelope, of success or failure."""
+class _Envelope(msgspec.Struct):
+    """Prometheus' envelope, of success or failure. `infos` are about the expression, never about the data's
+    completeness, and are not read.
+    """
 
     status: Annotated[str, msgspec.Meta(pattern="^(success|error)$")]
     data: _Data = msgspec.field(default_factory=_Data)
     error: str = ""
+    warnings: list[str] | None = None
 
 
-_DECODER = msgspec.json.Decoder(_Answer)
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_SERIES = msgspec.json.Decoder(list[_Series])
+_SCALAR = msgspec.json.Decoder(tuple[float, str])
 
 
 @contextlib.asynccontextmanager
-async def connected(*, default_url: str, scrape_interval: timedelta) -> AsyncIterator[Prometheus]:
-    """A source of samples; `default_url` ("" for none) serves objects that name no Prometheus of their own."""
-    connector = aiohttp.TCPConnector(limit=_CONNECTIONS)
+async def connected() -> AsyncIterator[Client]:
+    connector = aiohttp.TCPConnector(limit=_CONNECTIONS, limit_per_host=_CONNECTIONS_OF_A_HOST)
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, headers={"User-Agent": "seatrial"}
     ) as session:
-        yield Prometheus(session, default_url=default_url, scrape_interval=scrape_interval)
+        yield Client(session)
 
 
-class Prometheus:
-    """Asks Prometheus, one bounded request per look."""
+class Client:
+    """Asks. Every method raises PrometheusRefused (a setting must change) or PrometheusUnavailable (not this time)."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, default_url: str, scrape_interval: timedelta) -> None:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
-        self._default_url = default_url
-        self._run_up = counters.STALE_SCRAPES * scrape_interval
 
-    async def look(
-        self,
-        *,
-        namespace: str,
-        name: str,
-        stable: str,
-        candidate: str | None,
-        since: datetime,
-        until: datetime,
-        timeout: timedelta = timedelta(seconds=10),
-        url: str | None = None,
-    ) -> tuple[counters.Series, ...]:
-        """Samples of a ModelDeployment's revisions from `since` to `until`, with the run-up that counting needs.
-
-        The hour before a rollout is a look with `candidate=None`. No samples is an empty tuple, not an error.
-
-        Args:
-            stable, candidate: revisions; without a candidate only stable is asked for.
-            timeout: at most one analysis interval.
-            url: base URL of the object's own Prometheus, if it names one.
-
-        Raises:
-            PrometheusRefused: the configuration is wrong; the message says what to change.
-            PrometheusUnavailable: no usable answer this time.
-        """
-        arms = {stable: counters.Arm.STABLE}
-        if candidate is not None and candidate != stable:
-            arms[candidate] = counters.Arm.CANDIDATE
-        expression = query.samples(
-            namespace=namespace, name=name, revisions=list(arms), window=until - since + self._run_up
-        )
+    async def ask(self, endpoint: Endpoint, expression: str, *, at: datetime, timeout: timedelta) -> bytes:
+        """The body of a successful answer to an instant query, not decoded yet."""
         seconds = timeout.total_seconds()
-        form = {"query": expression, "time": query.unix(until), "timeout": f"{round(seconds * 1000)}ms"}
-        answer = await self._ask(url or self._default_url, form, seconds=seconds)
-        try:
-            return tuple(one for series in answer.data.result if (one := _series(series, arms)) is not None)
-        except ValueError as error:
-            raise errors.PrometheusUnavailable(f"Prometheus answered with what is no number: {error}") from error
-
-    async def _ask(self, base: str, form: Mapping[str, str], *, seconds: float) -> _Answer:
-        if not base:
-            raise errors.PrometheusRefused(
-                "no Prometheus is configured: set spec.analysis.prometheus.url or the operator's --prometheus-url"
-            )
-        endpoint = f"{base.rstrip('/')}/api/v1/query"
-        where = shown(base)
+        form = {"query": expression, "time": query.unix(at), "timeout": f"{round(seconds * 1000)}ms"}
+        where = endpoint.shown
         try:
             async with self._session.post(
-                endpoint, data=form, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=seconds)
+                f"{endpoint.place.url}/api/v1/query",
+                data=form,
+                headers=dict(endpoint.credentials.headers),
+                ssl=endpoint.credentials.tls,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=seconds),
             ) as response:
-                content = await _bounded(response)
+                content = await bounded(response, limit=BODY_LIMIT)
         except TimeoutError as error:
             raise errors.PrometheusUnavailable(f"Prometheus at {where} did not answer within {seconds:g} s") from error
-        except aiohttp.InvalidURL as error:
-            raise errors.PrometheusRefused(f"{where!r} is not a URL; set it like http://prometheus:9090") from error
-        except (aiohttp.ClientError, OSError) as error:
-            said = str(error) or type(error).__name__
-            raise errors.PrometheusUnavailable(f"Prometheus at {where} can't be reached: {said}") from error
-        return _checked(response.status, content, where=where)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise errors.PrometheusUnavailable(f"Prometheus at {where} can't be reached: {reduced(error)}") from error
+        if content is None:
+            raise errors.AnswerTooLarge(f"Prometheus at {where} answered with more than {BODY_LIMIT // 2**20} MiB")
+        if response.status != 200:
+            raise _refusal(response.status, content, where=where)
+        return content
 
 
-def shown(url: str) -> str:
-    """The URL without a user's name and password, which may be part of it: messages end up in conditions."""
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def bounded(response: aiohttp.ClientResponse, *, limit: int) -> bytes | None:
+    """The body, or None as soon as it is larger than that."""
     content = bytearray()
     async for chunk in response.content.iter_chunked(2**16):
         content += chunk
-        if len(content) > BODY_LIMIT:
-            raise errors.PrometheusRefused(
-                f"Prometheus answered with more than {BODY_LIMIT // 2**20} MiB; scrape the serving pods less often"
-            )
+        if len(content) > limit:
+            response.close()
+            return None
     return bytes(content)
 
 
-def _checked(status: int, content: bytes, *, where: str) -> _Answer:
-    """The answer if it is a success; the status alone decides whether asking again can help."""
-    answer = _decoded(content)
-    if status == 200 and answer is not None and answer.status == "success":
-        if answer.data.result_type != "matrix":
-            raise errors.PrometheusUnavailable(f"Prometheus at {where} answered with no samples but something else")
-        return answer
-    if status == 200:
-        raise errors.PrometheusUnavailable(f"{where} answered, but not as Prometheus does")
-    # 422 carries run-time failures of the query engine: its own time-out is 503, a limit of samples is 422.
-    said = f": {answer.error[:_MESSAGE_LIMIT]}" if answer is not None and answer.error else ""
-    if status >= 500 or status in (408, 429):
-        raise errors.PrometheusUnavailable(f"Prometheus at {where} answered {status}{said}")
-    if 300 <= status < 400:
-        raise errors.PrometheusRefused(f"{where} answered with a redirect ({status}); set the URL it leads to")
-    raise errors.PrometheusRefused(f"Prometheus at {where} refused the query with {status}{said}")
+def samples(content: bytes, *, where: str) -> Answer:
+    """A range selector's answer.
 
-
-def _decoded(content: bytes) -> _Answer | None:
+    Raises:
+        PrometheusUnavailable: it is something else.
+    """
+    envelope = _envelope(content, where=where)
+    if envelope.data.result_type != "matrix":
+        raise errors.PrometheusUnavailable(f"Prometheus at {where} answered with no samples but something else")
     try:
-        return _DECODER.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = [
+            matching.Raw(labels=one.metric, samples=[(moment, float(value)) for moment, value in one.values])
+            for one in _SERIES.decode(envelope.data.result)
+        ]
+    except (ValueError, msgspec.DecodeError) as error:
+        raise errors.PrometheusUnavailable(f"Prometheus at {where} answered with what is no number") from error
+    return Answer(series=tuple(found), warnings=_warnings(envelope))
+
+
+def vector(content: bytes, *, where: str) -> Vector:
+    """An instant vector's or a scalar's answer. NaN stays NaN."""
+    envelope = _envelope(content, where=where)
+    try:
+        if envelope.data.result_type == "scalar":
+            value = float(_SCALAR.decode(envelope.data.result)[1])
+            return Vector(values=(({}, value),), warnings=_warnings(envelope))
+        if envelope.data.result_type != "vector":
+            raise ValueError(envelope.data.result_type)
+        found = _SERIES.decode(envelope.data.result)
+        values = tuple((one.metric, math.nan if one.value is None else float(one.value[1])) for one in found)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise errors.PrometheusUnavailable(f"Prometheus at {where} answered with no numbers") from error
+    return Vector(values=values, warnings=_warnings(envelope))
+
+
+def reduced(error: BaseException) -> str:
+    """Why a connection failed, in words that tell a closed port from a name that doesn't exist, and no more."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return "its TLS certificate is not trusted; give its CA (ca.crt)"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, socket.gaierror):
+        return "no such host"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused"
+    return "the connection failed"
+
+
+def _envelope(content: bytes, *, where: str) -> _Envelope:
+    answer = _decoded(content)
+    if answer is None or answer.status != "success":
+        raise errors.PrometheusUnavailable(f"{where} answered, but not as Prometheus does")
+    return answer
+
+
+def _warnings(envelope: _Envelope) -> tuple[str, ...]:
+    return tuple(_printable(one) for one in (envelope.warnings or [])[:3])
+
+
+def _refusal(status: int, content: bytes, *, where: str) -> errors.PrometheusError:
+    """The status alone decides whether asking again can help; only Prometheus' own words are repeated.
+
+    422 carries run-time failures of the query engine: its own time-out is 503, a limit of samples is 422.
+    """
+    answer = _decoded(content)
+    said = f": {_printable(answer.error)}" if answer is not None and answer.error else ""
+    if status >= 500 or status in (408, 429):
+        return errors.PrometheusUnavailable(f"Prometheus at {where} answered {status}{said}")
+    if 300 <= status < 400:
+        return errors.PrometheusRefused(f"{where} answered with a redirect ({status}); set the URL it leads to")
+    if status == 422 and _TOO_MANY in said:  # a limit of the query engine, like one of ours
+        return errors.AnswerTooLarge(f"Prometheus at {where} refused the query with 422{said}")
+    if status in (401, 403):
+        said += "; give credentials with spec.analysis.prometheus.secretRef or the operator's settings"
+    return errors.PrometheusRefused(f"Prometheus at {where} refused the query with {status}{said}")
+
+
+def _decoded(content: bytes) -> _Envelope | None:
+    try:
+        return _ENVELOPE.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _series(series: _Series, arms: Mapping[str, counters.Arm]) -> counters.Series | None:
-    """None for a series without the labels that the server gives: it can't be one of its counters."""
-    labels = series.metric
-    latency = labels.get("__name__") == query.LATENCY
-    label = labels.get("le" if latency else "outcome")
-    pod = labels.get("pod") or labels.get("instance")
-    arm = arms.get(labels.get("revision", ""))
-    if label is None or pod is None or arm is None:
-        return None
-    counter = counters.Counter.LATENCY if latency else counters.Counter.REQUESTS
-    samples = [(moment, float(value)) for moment, value in series.values]
-    return counters.Series(arm=arm, pod=pod, counter=counter, label=label, samples=samples)
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text[:_MESSAGE_LIMIT])

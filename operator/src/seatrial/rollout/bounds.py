@@ -16,14 +16,21 @@ SHORT = 200
 OLD_MESSAGE = 100
 FEW_TESTS = 10
 
+_ESCAPED = frozenset('"\\')  # two bytes each in JSON
+
 
 def cut(text: str, limit: int = MESSAGE) -> str:
-    """At most `limit` bytes, without anything that a terminal would obey or that can't be written as UTF-8."""
-    plain = "".join(sign if sign.isprintable() else " " for sign in text)
-    raw = plain.encode(errors="replace")
-    if len(raw) <= limit:
-        return raw.decode()
-    return raw[: limit - 3].decode(errors="ignore") + "…"
+    """At most `limit` bytes of JSON, without anything that a terminal would obey or that can't be written as UTF-8."""
+    raw = "".join(sign if sign.isprintable() else " " for sign in text).encode(errors="replace")
+    plain = raw.decode()
+    if len(raw) + sum(sign in _ESCAPED for sign in plain) <= limit:
+        return plain
+    left = limit - len("…".encode())
+    for place, sign in enumerate(plain):
+        left -= 2 if sign in _ESCAPED else len(sign.encode())
+        if left < 0:
+            return plain[:place] + "…"
+    return plain
 
 
 def fitting(status: Status) -> Status:

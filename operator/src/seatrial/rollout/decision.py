@@ -25,7 +25,7 @@ from seatrial.api.status import (
     VerdictKind,
 )
 
-from . import bounds
+from . import bounds, looking
 from .facts import Fact, Snapshot
 from .looking import Look
 
@@ -80,6 +80,11 @@ class Case(Fact, frozen=True, kw_only=True):
         if stable.breach is None and self.now >= until:
             return None
         return msgspec.structs.replace(previous, warm_until=until)
+
+    @property
+    def soaking(self) -> bool:
+        """Stable is watched: a promoted version beside the one before it, a first one by its absolute guards."""
+        return self.warm is not None or looking.first_soak(self.snapshot, self.now)
 
     @property
     def wanted(self) -> str:

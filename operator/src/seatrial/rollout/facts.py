@@ -1,4 +1,4 @@
-"""Everything a decision may rest on: the object, its children as Kubernetes shows them, and the samples of Prometheus.
+"""Everything a decision may rest on: the object, its children as Kubernetes shows them, and the look at its metrics.
 
 Built by `control.observing`, once per pass; frozen. Times are the API server's.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +20,9 @@ from . import standing
 from .notes import Notes
 from .report import Report
 from .revision import Record
+
+if TYPE_CHECKING:  # looking stands on these facts; only the type is needed here
+    from .looking import Look
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +65,7 @@ class Pod(Fact, frozen=True, kw_only=True):
     name: str
     revision: str
     uid: str = ""
-    address: str = ""
+    ip: str = ""
     ready: bool = False
     leaving: bool = False
     failed: bool = False
@@ -121,12 +124,15 @@ class Endpoints(Fact, frozen=True, kw_only=True):
 
 
 class Sight(Fact, frozen=True, kw_only=True):
-    """What Prometheus said, or why it said nothing."""
+    """What the sources of metrics said, or why they said nothing."""
 
     series: tuple[counters.Series, ...] = ()
     history: tuple[counters.Series, ...] = ()
     error: str = ""
     misconfigured: bool = False  # refused (4xx): a setting has to change, waiting won't help
+    partial: str = ""  # a warning that data may be missing, quoted
+    note: str = ""  # why samples may be missing: whose came instead, which pods can't be read
+    source: str = "Prometheus"
 
 
 class Refusal(Fact, frozen=True, kw_only=True):
@@ -163,6 +169,7 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     endpoints: Endpoints | None = None
     observed: tuple[Mapping[str, Any], ...] = ()  # the children as they are, to apply only what differs
     sight: Sight | None = None
+    look: Look | None = None  # the newest one, where the samples are judged beside the pass
     refused: Refusal | None = None
     unread: tuple[str, ...] = ()  # parts of the stored status that this release can't read
     operator: Operator

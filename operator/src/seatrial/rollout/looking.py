@@ -8,15 +8,15 @@ the allowed rate of false rollbacks is divided by the number of steps for that.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from seatrial.analysis import counters, explain, judgement, policy, soak, verdict
 from seatrial.analysis.slots import Slot
+from seatrial.api import spec, status
 from seatrial.api import stage as stages
-from seatrial.api import status
 from seatrial.api.values import Duration
 
 from . import bounds, facts, report
@@ -24,6 +24,8 @@ from . import bounds, facts, report
 Outcome = judgement.Outcome
 
 HISTORY = timedelta(hours=1)
+LONGEST_QUESTION = timedelta(seconds=10)
+NOBODY = "none"  # has a vowel, so no revision is called that
 
 
 class Look(facts.Fact, frozen=True, kw_only=True):
@@ -33,6 +35,7 @@ class Look(facts.Fact, frozen=True, kw_only=True):
     reason: str
     message: str
     at: datetime
+    source: str = "Prometheus"
     alone: bool = False  # judged by itself, not against stable
     soak: bool = False  # about stable after its promotion, not about a candidate
     misconfigured: bool = False  # Prometheus refuses the query: waiting won't help
@@ -42,6 +45,7 @@ class Look(facts.Fact, frozen=True, kw_only=True):
     candidate_requests: int = 0
     first_request_at: datetime | None = None
     breach_at: datetime | None = None
+    rate: float = 0.0  # of false rollbacks that this window was judged with
     metrics: tuple[judgement.MetricEvidence, ...] = ()
     slots: tuple[Slot, ...] = ()
     history: tuple[Slot, ...] = ()
@@ -53,6 +57,10 @@ class Look(facts.Fact, frozen=True, kw_only=True):
     @property
     def passed(self) -> bool:
         return self.outcome is Outcome.PASS
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome is Outcome.FAIL
 
     @property
     def suspicious(self) -> bool:
@@ -67,8 +75,9 @@ class Look(facts.Fact, frozen=True, kw_only=True):
 
 
 class Window(facts.Fact, frozen=True, kw_only=True):
-    """What to ask Prometheus for: which revisions, from when on. `alone`: nothing runs beside the candidate, whether
-    it has all the traffic already or is stable in its soak.
+    """What to ask the sources for: which revisions, from when on. `alone`: nothing runs beside the candidate, whether
+    it has all the traffic already or is stable in its soak. `sliding`: no traffic yet, nothing to count; only whether
+    samples arrive is asked, and the window moves on with the clock.
     """
 
     stable: str
@@ -76,6 +85,78 @@ class Window(facts.Fact, frozen=True, kw_only=True):
     since: datetime
     alone: bool = False
     soak: bool = False
+    sliding: bool = False
+
+
+class JudgedPod(facts.Fact, frozen=True, kw_only=True):
+    """A pod whose counters are believed, because the API server shows it as one of ours."""
+
+    uid: str
+    ip: str
+    name: str
+    arm: counters.Arm
+    ready: bool
+    started_at: datetime | None
+
+
+class Question(facts.Fact, frozen=True, kw_only=True):
+    """Everything that a look depends on beside the samples."""
+
+    window: Window
+    owner: facts.Owner
+    analysis: spec.Analysis
+    steps: int
+    pods: tuple[JudgedPod, ...]
+    scrape_interval: timedelta
+    attempt: int = 1  # how often this step has been begun
+
+    @property
+    def subject(self) -> tuple[object, ...]:
+        """What is judged. Evidence is kept as long as it stays the same; pods come and go meanwhile."""
+        window = self.window
+        since = None if window.sliding else window.since
+        which = (window.stable, window.candidate, since, window.alone, window.soak)
+        return self.owner.uid, *which, self.attempt, self.analysis.interval
+
+    @property
+    def rate(self) -> float:
+        """The part of falseRollbackRate that this window may spend.
+
+        Steps share it evenly. A step that went blind and begins again is another test: the first attempt has 90 %, the
+        k-th has 10 % / (k (k - 1)), so that all attempts there can be stay within the step's part.
+        """
+        part = 0.9 if self.attempt <= 1 else 0.1 / (self.attempt * (self.attempt - 1))
+        return self.analysis.false_rollback_rate / self.steps * part
+
+    @property
+    def limits(self) -> policy.Policy:
+        return msgspec.structs.replace(policy.of(self.analysis), false_rollback_rate=self.rate)
+
+    @property
+    def arms(self) -> tuple[counters.Arm, ...]:
+        """Those that must be seen."""
+        return (counters.Arm.CANDIDATE,) if self.window.alone else tuple(counters.Arm)
+
+    @property
+    def counted_pods(self) -> list[counters.Pod]:
+        return [
+            counters.Pod(
+                arm=pod.arm,
+                name=pod.name,
+                ready=pod.ready,
+                started=pod.started_at.timestamp() if pod.started_at else None,
+            )
+            for pod in self.pods
+        ]
+
+
+class Counted(facts.Fact, frozen=True, kw_only=True):
+    """The window's slots, those of the hour before it, and why they, or single metrics, may not be judged now."""
+
+    slots: tuple[Slot, ...]
+    history: tuple[Slot, ...] = ()
+    blind: str = ""
+    unseen: Mapping[str, str] = {}
 
 
 def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
@@ -89,11 +170,27 @@ def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
         return None
     soaking = previous is not None and now < stable.since + snapshot.spec.rollout.soak
     if candidate is not None and _wants_sight(candidate) and (candidate.step or not soaking):
-        since = candidate.weight_since or now - snapshot.spec.analysis.interval
-        return Window(stable=stable.revision, candidate=candidate.revision, since=since, alone=candidate.weight == 100)
-    if previous is not None and soaking:
-        return Window(stable=previous.revision, candidate=stable.revision, since=stable.since, alone=True, soak=True)
+        since = candidate.weight_since
+        return Window(
+            stable=stable.revision,
+            candidate=candidate.revision,
+            since=since or now - snapshot.spec.analysis.interval,
+            alone=candidate.weight == 100,
+            sliding=since is None,
+        )
+    if soaking or first_soak(snapshot, now):
+        before = previous.revision if previous is not None else NOBODY
+        return Window(stable=before, candidate=stable.revision, since=stable.since, alone=True, soak=True)
     return None
+
+
+def first_soak(snapshot: facts.Snapshot, now: datetime) -> bool:
+    """A first version has taken all traffic uncompared: its absolute guards are all there is, for as long as a soak."""
+    stable, candidate = snapshot.status.stable, snapshot.status.candidate
+    if stable is None or not stable.first or stable.breach is not None:
+        return False
+    alone = candidate is None or isinstance(stages.of(candidate), stages.Trial)
+    return alone and now < stable.since + snapshot.spec.rollout.soak
 
 
 def _wants_sight(candidate: status.Candidate) -> bool:
@@ -101,79 +198,156 @@ def _wants_sight(candidate: status.Candidate) -> bool:
     return isinstance(stages.of(candidate), stages.Starting | stages.Step | stages.Promoting)
 
 
-def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:
-    """Judges the window that `window` names from the snapshot's samples; None when there is nothing to judge."""
-    asked, sight = window(snapshot, now), snapshot.sight
-    if asked is None or sight is None:
+def question(snapshot: facts.Snapshot, now: datetime) -> Question | None:
+    """What is to be judged now; None while nothing is."""
+    asked = window(snapshot, now)
+    if asked is None:
         return None
-    unseen = status.Reason.METRICS_UNAVAILABLE
-    if sight.error:
-        return Look(
-            outcome=Outcome.ERROR,
-            reason=unseen,
-            message=sight.error,
-            at=now,
-            alone=asked.alone,
-            soak=asked.soak,
-            misconfigured=sight.misconfigured,
-        )
-    reading = _read(snapshot, asked, sight.series, start=asked.since, end=now)
-    limits = policy.of(snapshot.spec.analysis, steps=len(snapshot.spec.rollout.steps))
-    history = _read(snapshot, asked, sight.history, start=asked.since - HISTORY, end=asked.since).slots
-    if asked.alone:
-        judged = soak.judge_alone(reading.slots, limits, reference=history, blind=reading.blind, unseen=reading.unseen)
-    else:
-        judged = verdict.judge(reading.slots, limits, history=history, blind=reading.blind, unseen=reading.unseen)
-    summary = _summary(judged, reading.slots, asked, now, blind=bool(reading.blind))
-    return msgspec.structs.replace(summary, slots=reading.slots, history=tuple(history))
-
-
-def _read(
-    snapshot: facts.Snapshot,
-    asked: Window,
-    series: Sequence[counters.Series],
-    *,
-    start: datetime,
-    end: datetime,
-) -> counters.Reading:
     arms = {asked.stable: counters.Arm.STABLE, asked.candidate: counters.Arm.CANDIDATE}
-    pods = [
-        counters.Pod(
-            arm=arms[pod.revision],
-            name=pod.name,
-            ready=pod.ready and not pod.leaving,
-            started=pod.started_at.timestamp() if pod.started_at else None,
-        )
-        for pod in snapshot.pods
-        if pod.revision in arms
-    ]
-    return counters.read(
-        series,
-        pods,
-        start=start.timestamp(),
-        end=end.timestamp(),
-        interval=snapshot.spec.analysis.interval.total_seconds(),
-        scrape_interval=snapshot.operator.scrape_interval.total_seconds(),
-        arms=(counters.Arm.CANDIDATE,) if asked.alone else tuple(counters.Arm),
+    return Question(
+        window=asked,
+        owner=snapshot.owner,
+        analysis=snapshot.spec.analysis,
+        steps=len(snapshot.spec.rollout.steps),
+        scrape_interval=snapshot.operator.scrape_interval,
+        attempt=max(1, snapshot.status.candidate.windows) if snapshot.status.candidate and not asked.soak else 1,
+        pods=tuple(
+            JudgedPod(
+                uid=pod.uid,
+                ip=pod.ip,
+                name=pod.name,
+                arm=arms[pod.revision],
+                ready=pod.ready and pod.alive,
+                started_at=pod.started_at,
+            )
+            for pod in snapshot.pods
+            if pod.revision in arms
+        ),
     )
 
 
-def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Window, now: datetime, *, blind: bool) -> Look:
+def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:
+    """Judges the window that `window` names from the snapshot's samples; None when there is nothing to judge."""
+    asked = question(snapshot, now)
+    return None if asked is None or snapshot.sight is None else judge(asked, snapshot.sight, now)
+
+
+def judge(asked: Question, sight: facts.Sight, now: datetime) -> Look:
+    """The look from all samples of the window at once."""
+    since = asked.window.since
+    reading = _read(asked, sight.series, start=since, end=now)
+    history = _read(asked, sight.history, start=since - HISTORY, end=since).slots if sight.history else ()
+    counted = Counted(slots=reading.slots, history=history, blind=reading.blind, unseen=reading.unseen)
+    return conclude(asked, counted, sight, now)
+
+
+def conclude(asked: Question, counted: Counted, sight: facts.Sight, now: datetime) -> Look:
+    """The look from counted slots.
+
+    Evidence is valid at any time: what was seen is judged first, and a regression that it proves stands whatever is
+    missing now. Only then does blindness count.
+    """
+    blind = sight.error or _unseen(asked, counted, sight)
+    judged = _judged(asked, counted)
+    compared = asked.window.alone or any(slot.stable.requests for slot in counted.slots)
+    if not blind or (judged.outcome is Outcome.FAIL and compared):
+        seen = _summary(judged, counted.slots, asked, now)
+        because = f" ({sight.note})" if sight.note else ""
+        return msgspec.structs.replace(
+            seen,
+            message=f"{seen.message}; metrics from {sight.source}{because}",
+            source=sight.source,
+            slots=counted.slots,
+            history=counted.history,
+        )
+    return Look(
+        outcome=Outcome.ERROR if sight.error else Outcome.NO_DATA,
+        reason=status.Reason.METRICS_UNAVAILABLE,
+        message=blind,
+        at=now,
+        source=sight.source,
+        alone=asked.window.alone,
+        soak=asked.window.soak,
+        misconfigured=sight.misconfigured,
+    )
+
+
+def begun(asked: Question, now: datetime) -> Look | None:
+    """The look at a window so young that nothing can have been seen in it; None where samples are to be expected."""
+    if asked.window.sliding or now - asked.window.since >= min(asked.analysis.interval, LONGEST_QUESTION):
+        return None
+    return Look(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=status.Reason.INSUFFICIENT_TRAFFIC,
+        message="the window has just begun",
+        at=now,
+        alone=asked.window.alone,
+        soak=asked.window.soak,
+        rate=asked.rate,
+    )
+
+
+def aged(seen: Look, asked: Question, now: datetime) -> Look:
+    """A look that nothing has renewed says nothing about now, except that a regression was proven."""
+    allowed = 2 * asked.analysis.interval + LONGEST_QUESTION
+    if seen.failed or seen.blind or now - seen.at <= allowed:
+        return seen
+    return Look(
+        outcome=Outcome.NO_DATA,
+        reason=status.Reason.METRICS_UNAVAILABLE,
+        message=f"no new look at the metrics since {seen.at:%H:%M:%S} UTC",
+        at=seen.at,
+        source=seen.source,
+        alone=seen.alone,
+        soak=seen.soak,
+    )
+
+
+def _unseen(asked: Question, counted: Counted, sight: facts.Sight) -> str:
+    if counted.blind and sight.note:
+        return f"{counted.blind}; {sight.note}"
+    if sight.partial:
+        return f"{sight.source} says that its answer may be partial: {sight.partial}"
+    if asked.window.sliding:  # nothing to judge yet; what can't be judged later is a reason not to begin
+        return counted.blind or " | ".join(counted.unseen.values())
+    return counted.blind
+
+
+def _judged(asked: Question, counted: Counted) -> judgement.Judgement:
+    if asked.window.alone:
+        return soak.judge_alone(counted.slots, asked.limits, reference=counted.history, unseen=counted.unseen)
+    return verdict.judge(counted.slots, asked.limits, history=counted.history, unseen=counted.unseen)
+
+
+def _read(asked: Question, series: Sequence[counters.Series], *, start: datetime, end: datetime) -> counters.Reading:
+    return counters.read(
+        series,
+        asked.counted_pods,
+        start=start.timestamp(),
+        end=end.timestamp(),
+        interval=asked.analysis.interval.total_seconds(),
+        scrape_interval=asked.scrape_interval.total_seconds(),
+        arms=asked.arms,
+    )
+
+
+def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Question, now: datetime) -> Look:
     first = next((place for place, slot in enumerate(seen) if slot.candidate.requests), None)
     answered = [slot for slot in seen[first:] if slot.candidate.requests or slot.stable.requests] if seen else []
 
     def moment(place: int) -> datetime:
-        return datetime.fromtimestamp(asked.since.timestamp() + sum(slot.seconds for slot in seen[:place]), UTC)
+        return datetime.fromtimestamp(asked.window.since.timestamp() + sum(slot.seconds for slot in seen[:place]), UTC)
 
     failed = judged.breach_slot is not None
-    nothing_yet = not seen and not blind
+    nothing_yet = not seen
     return Look(
         outcome=Outcome.INCONCLUSIVE if nothing_yet else judged.outcome,
         reason=status.Reason.INSUFFICIENT_TRAFFIC if nothing_yet else judged.reason,
         message=explain.sentence(judged),
         at=now,
-        alone=asked.alone,
-        soak=asked.soak,
+        alone=asked.window.alone,
+        soak=asked.window.soak,
+        rate=asked.rate,
         window=timedelta(seconds=judged.seconds),
         observed=timedelta(seconds=sum(slot.seconds for slot in answered)) if first is not None else timedelta(0),
         stable_requests=sum(slot.stable.requests for slot in seen),
@@ -190,6 +364,7 @@ def analysis_status(seen: Look) -> status.AnalysisStatus:
         outcome=seen.outcome,
         at=seen.at,
         window=str(Duration.of(seen.window)),
+        source=seen.source,
         message=bounds.cut(seen.message),
         metrics=tuple(_metric(metric) for metric in seen.metrics),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from seatrial.api import stage as stages
 from seatrial.api import status
@@ -31,10 +31,22 @@ class Event(facts.Fact, frozen=True, kw_only=True):
 
 
 def events(
-    before: status.Status, after: status.Status, decision: Decision, *, asked: status.Commands
+    before: status.Status,
+    after: status.Status,
+    decision: Decision,
+    *,
+    asked: status.Commands,
+    unread: Sequence[str] = (),
 ) -> tuple[Event, ...]:
     """What became different, in the order a reader wants it."""
-    return (*_events(before, after, decision), *_ignored(before, after, decision, asked))
+    return (*_unread(unread), *_events(before, after, decision), *_ignored(before, after, decision, asked))
+
+
+def _unread(parts: Sequence[str]) -> Iterator[Event]:
+    """Said once: the status that is written now can be read whole again."""
+    if parts:
+        words = f"status has parts of another release that can't be read: {', '.join(parts)}; they are left out"
+        yield Event(reason="StatusUnread", message=words, warning=True)
 
 
 def _ignored(

@@ -75,7 +75,8 @@ RULES: Sequence[Rule] = (
 def plan(snapshot: Snapshot, now: datetime) -> Plan:
     """What to write and what to apply; the same snapshot gives the same plan."""
     snapshot = _in_a_stage(snapshot)
-    case = Case(snapshot=snapshot, now=now, look=looking.look(snapshot, now))
+    look = snapshot.look or looking.look(snapshot, now)
+    case = Case(snapshot=snapshot, now=now, look=look)
     return plans.of(case, _decide(case))
 
 

@@ -45,9 +45,9 @@ def of(case: Case, decision: Decision) -> Plan:
         apply=children.wanted(snapshot, after, case.now),
         evidence=_evidence(case, decision),
         delete=children.unwanted.of(snapshot, after),
-        events=narrative.events(case.status, after, decision, asked=snapshot.commands),
+        events=narrative.events(case.status, after, decision, asked=snapshot.commands, unread=snapshot.unread),
         look_again=_look_again(case, after, decision),
-        in_flight=after.candidate is not None or after.previous is not None or _draining(after),
+        in_flight=after.candidate is not None or _soaking(case, after) or _draining(after),
     )
 
 
@@ -69,18 +69,23 @@ def _look_again(case: Case, after: status.Status, decision: Decision) -> timedel
     """The earliest of the rule's wish, the next look of a soak and its end, and the drain of a rollback."""
     interval = case.snapshot.spec.analysis.interval
     wishes = [decision.look_again]
-    if after.previous is not None:
-        left = after.previous.warm_until - case.now
+    if after.stable is not None and _soaking(case, after):
+        left = after.stable.since + case.snapshot.spec.rollout.soak - case.now
         wishes += [interval, left if left > NOW else None]
     if _draining(after):
         wishes.append(interval)
-    if (since := _judged_since(after)) is not None:
+    if (since := _judged_since(case, after)) is not None:
         wishes.append(interval - (case.now - since) % interval + SETTLE)
     return min((wish for wish in wishes if wish is not None), default=None)
 
 
-def _judged_since(after: status.Status) -> datetime | None:
+def _judged_since(case: Case, after: status.Status) -> datetime | None:
     """Where the time slots of the present window begin: a look is worth most right after one has ended."""
     if after.candidate is not None:
         return after.candidate.weight_since
-    return after.stable.since if after.previous is not None and after.stable is not None else None
+    return after.stable.since if after.stable is not None and _soaking(case, after) else None
+
+
+def _soaking(case: Case, after: status.Status) -> bool:
+    snapshot = msgspec.structs.replace(case.snapshot, status=after)
+    return msgspec.structs.replace(case, snapshot=snapshot).soaking

@@ -30,7 +30,7 @@ def render(seen: looking.Look, wish: spec.Spec) -> str:
 
 def _document(seen: looking.Look, wish: spec.Spec, history: tuple[slots.Slot, ...]) -> bytes:
     """Each step is judged with its part of the allowed rate; the file names that part."""
-    rate = values.Ratio(wish.analysis.false_rollback_rate / len(wish.rollout.steps))
+    rate = values.Ratio(seen.rate or wish.analysis.false_rollback_rate / len(wish.rollout.steps))
     policy = msgspec.structs.replace(wish.analysis, false_rollback_rate=rate, prometheus=None)
     document = {"policy": policy, "history": history, "slots": seen.slots}
     return msgspec.json.encode(document, enc_hook=values.encode_hook)

@@ -88,7 +88,7 @@ def _become_stable(case: Case, candidate: status.Candidate) -> Decision:
         message,
         phase=Phase.SOAKING if previous else Phase.STABLE,
         situation=Situation.READY,
-        stable=status.Stable(**candidate.identity(), since=case.now),
+        stable=status.Stable(**candidate.identity(), since=case.now, first=old is None),
         previous=previous,
         candidate=None,
         verdict=verdict_on(case, candidate, VerdictKind.PROMOTED, reason=Reason.PROMOTED, message=message),

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seatrial.api import status
-from seatrial.rollout import facts, metadata, names
+from seatrial.rollout import facts, looking, metadata, names
 
 Object = dict[str, Any]
 
 NAME = "Service"
-NOBODY = "none"  # has a vowel, so no revision is called that
+NOBODY = looking.NOBODY
 
 
 def capacity(weight: int, replicas: int) -> int:

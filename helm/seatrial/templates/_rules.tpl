@@ -1,0 +1,46 @@
+{{/*
+What the operator may do where it works; each verb is one that it uses. Never: reading secrets (but those that
+prometheus.secretNames lists), exec, wildcards, or writing a ModelDeployment's spec. Applying (server-side) needs create
+and patch; get is asked before a name is taken.
+*/}}
+{{- define "seatrial.rules" -}}
+- apiGroups: [seatrial.dev]
+  resources: [modeldeployments]
+  verbs: [get, list, watch]
+- apiGroups: [seatrial.dev]
+  resources: [modeldeployments/status]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments, controllerrevisions]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]  # goes with its ModelDeployment, by its owner reference
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [pods/log]  # a trial's report is the last line of its log
+  verbs: [get]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- with .Values.prometheus.secretNames }}
+- apiGroups: [""]
+  resources: [secrets]  # credentials of a Prometheus that ModelDeployments may name
+  resourceNames: {{ toJson . }}
+  verbs: [get]
+{{- end }}
+{{- end -}}

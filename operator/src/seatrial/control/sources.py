@@ -1,0 +1,208 @@
+"""Asks the sources of metrics on behalf of many objects, fairly: who may be asked, as whom, and how many at once.
+
+Questions to one host, and of one namespace, are limited each on their own, so that a Prometheus that hangs keeps only
+its own askers waiting. Waiting for one's turn counts as time of the question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent import futures
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from seatrial.prometheus import access, client, credentials, errors, pods, query
+from seatrial.rollout import looking
+
+AT_ONCE = 16
+AT_ONCE_A_HOST = 8
+AT_ONCE_A_NAMESPACE = 4
+RELOAD_SECONDS = 15.0
+THREADS = 2
+
+Secrets = Callable[[str, str], Awaitable[Mapping[str, Any] | None]]
+_Result = TypeVar("_Result")
+
+
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator's own Prometheus. `files` maps the keys of `credentials` to where their values are."""
+
+    url: str = ""
+    files: Mapping[str, str] = {}
+    texts: Mapping[str, str] = {}
+    verify: bool = True
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator's settings say about sources."""
+
+    own: Own = Own()
+    allow: tuple[access.Allowed, ...] = ()
+    secret_names: frozenset[str] = frozenset()
+
+
+class Sources:
+    """Prometheus and the pods.
+
+    Args:
+        secrets: reads a Secret, None when there is none.
+    """
+
+    def __init__(self, prometheus: client.Client, direct: pods.Pods, *, policy: Policy, secrets: Secrets) -> None:
+        self._prometheus = prometheus
+        self._direct = direct
+        self._policy = policy
+        self._secrets = secrets
+        self._known: dict[tuple[str, str], tuple[float, credentials.Credentials]] = {}
+        self._turns = Turns()
+        self._pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="evidence")
+
+    async def computed(self, work: Callable[[], _Result]) -> _Result:
+        """The result of work that is too long for the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def configured(self, asked: looking.Question) -> bool:
+        source = asked.analysis.prometheus
+        return bool(self._policy.own.url or (source is not None and source.url))
+
+    async def samples(
+        self, asked: looking.Question, *, revisions: tuple[str, ...], since: datetime, until: datetime
+    ) -> client.Answer:
+        """Samples of these revisions' pods in a stretch of time. Raises PrometheusError."""
+        subject = query.Subject(
+            namespace=asked.owner.namespace,
+            name=asked.owner.name,
+            revisions=revisions,
+            pods=tuple(pod.name for pod in asked.pods),
+        )
+        where, content = await self._ask(asked, query.samples(subject, window=until - since), at=until)
+        return await self.computed(lambda: client.samples(content, where=where))
+
+    async def vector(self, asked: looking.Question, expression: str, *, at: datetime) -> client.Vector:
+        """The answer to an expression that gives numbers. Raises PrometheusError."""
+        where, content = await self._ask(asked, expression, at=at)
+        return await self.computed(lambda: client.vector(content, where=where))
+
+    async def read(self, asked: looking.Question, *, now: Callable[[], float]) -> pods.Round:
+        """The pods' own metrics, as they are now."""
+        return await self._direct.read(pods.chosen(asked), now=now)
+
+    async def _ask(self, asked: looking.Question, expression: str, *, at: datetime) -> tuple[str, bytes]:
+        timeout = min(asked.analysis.interval, looking.LONGEST_QUESTION)
+        began = time.monotonic()
+        endpoint = await self._endpoint(asked)
+        try:
+            async with self._turns.of(asked.owner.namespace, endpoint.place.origin, timeout=timeout):
+                left = timeout - timedelta(seconds=time.monotonic() - began)
+                left = max(left, timedelta(milliseconds=1))
+                return endpoint.shown, await self._prometheus.ask(endpoint, expression, at=at, timeout=left)
+        except TimeoutError as error:
+            words = (
+                f"Prometheus at {endpoint.shown} is still busy with other questions after {timeout.total_seconds():g} s"
+            )
+            raise errors.PrometheusUnavailable(words) from error
+
+    async def _endpoint(self, asked: looking.Question) -> client.Endpoint:
+        """The object's own Prometheus, never with the operator's credentials; else the operator's."""
+        source, namespace, policy = asked.analysis.prometheus, asked.owner.namespace, self._policy
+        secret = source.secret_ref.name if source is not None and source.secret_ref is not None else ""
+        own = await self._of_secret(namespace, secret) if secret else None
+        if source is not None and source.url:
+            place = self._place(source.url, namespace)
+            return client.Endpoint(place=place, credentials=own or credentials.NONE)
+        if not policy.own.url:
+            raise errors.PrometheusRefused(
+                "no Prometheus is configured: set spec.analysis.prometheus.url or the operator's --prometheus-url"
+            )
+        place = access.place(policy.own.url, field="--prometheus-url")
+        return client.Endpoint(place=place, credentials=own or await self._of_files())
+
+    def _place(self, url: str, namespace: str) -> access.Place:
+        allow = list(self._policy.allow)
+        if self._policy.own.url:
+            allow.append(access.allowed(self._policy.own.url))
+        return access.held(url, namespace=namespace, allow=allow)
+
+    async def _of_secret(self, namespace: str, name: str) -> credentials.Credentials:
+        if name not in self._policy.secret_names:
+            raise errors.PrometheusRefused(
+                f"the operator may not read Secret {name} of spec.analysis.prometheus.secretRef: its "
+                "--prometheus-secret-name must list it"
+            )
+
+        async def read() -> credentials.Credentials:
+            return credentials.of_secret(await self._secrets(namespace, name), name=name)
+
+        return await self._remembered((namespace, name), read)
+
+    async def _of_files(self) -> credentials.Credentials:
+        async def read() -> credentials.Credentials:
+            return await asyncio.to_thread(of_files, self._policy.own)
+
+        return await self._remembered(("", ""), read)
+
+    async def _remembered(
+        self, key: tuple[str, str], read: Callable[[], Awaitable[credentials.Credentials]]
+    ) -> credentials.Credentials:
+        """Read anew every few seconds, so that a rotated token is soon used."""
+        now = time.monotonic()
+        known = self._known.get(key)
+        if known is not None and now - known[0] < RELOAD_SECONDS:
+            return known[1]
+        self._known = {one: kept for one, kept in self._known.items() if now - kept[0] < RELOAD_SECONDS}
+        found = await read()
+        self._known[key] = (now, found)
+        return found
+
+
+def of_files(own: Own) -> credentials.Credentials:
+    """The operator's own credentials, as they are on file now. Raises PrometheusRefused; blocks."""
+    texts = dict(own.texts)
+    for key, path in own.files.items():
+        try:
+            texts[key] = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.PrometheusRefused(f"the operator's file for {key} ({path}) can't be read") from error
+    return credentials.parse(texts, where="the operator's settings", verify=own.verify)
+
+
+class Turns:
+    """At most so many questions at once: over all, to one host, of one namespace."""
+
+    def __init__(self) -> None:
+        self._all = asyncio.Semaphore(AT_ONCE)
+        self._some: dict[tuple[str, str], tuple[asyncio.Semaphore, int]] = {}
+
+    @contextlib.asynccontextmanager
+    async def of(self, namespace: str, host: str, *, timeout: timedelta) -> AsyncIterator[None]:
+        """A turn. The narrow limits come first: who waits there takes nothing from others. Raises TimeoutError."""
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await stack.enter_async_context(self._narrow("namespace", namespace, AT_ONCE_A_NAMESPACE))
+                await stack.enter_async_context(self._narrow("host", host, AT_ONCE_A_HOST))
+                await stack.enter_async_context(self._all)
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _narrow(self, kind: str, name: str, most: int) -> AsyncIterator[None]:
+        key = (kind, name)
+        semaphore, users = self._some.get(key, (asyncio.Semaphore(most), 0))
+        self._some[key] = (semaphore, users + 1)
+        try:
+            async with semaphore:
+                yield
+        finally:
+            users = self._some[key][1] - 1
+            if users:
+                self._some[key] = (semaphore, users)
+            else:
+                del self._some[key]

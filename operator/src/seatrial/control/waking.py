@@ -1,0 +1,64 @@
+"""Which change in the cluster makes the operator look at which object, how soon, and in which lane. Pure.
+
+A starting pod changes half a dozen times within seconds and only the last change matters, so most changes wait a moment
+for company. What traffic depends on doesn't wait: a pod that becomes Ready or stops being it, that crashes or leaves,
+and every change of the object itself.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from seatrial import api
+from seatrial.cluster import access, store
+from seatrial.control import health
+from seatrial.control.queue import Key, Lane
+from seatrial.rollout import names
+
+SOON = 0.2
+WITH_COMPANY = 1.0
+
+CHILD_LABELS: access.Labels = {names.MANAGED_BY: names.MANAGER, names.DEPLOYMENT: None}
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """A look at `key`, so many seconds from now."""
+
+    key: Key
+    after: float = 0.0
+    lane: Lane = Lane.OTHER
+
+
+def owner_of(kind: str, raw: access.Object) -> str:
+    """The name of the ModelDeployment that an object is or belongs to, by its labels; "" for none."""
+    if kind == api.KIND:
+        return str(raw["metadata"]["name"])
+    labels = raw["metadata"].get("labels") or {}
+    return str(labels.get(names.DEPLOYMENT, "")) if labels.get(names.MANAGED_BY) == names.MANAGER else ""
+
+
+def wake(change: store.Change) -> Wake:
+    """What a change asks for."""
+    key = Key(change.namespace, change.owner)
+    if change.kind == api.KIND:
+        return Wake(key, lane=_lane(change.after))
+    if change.kind == "Pod":
+        return Wake(key, after=_patience(change.before, change.after))
+    return Wake(key, after=SOON)
+
+
+def _lane(raw: access.Object | None) -> Lane:
+    """A rollout under way goes first, then what somebody has just changed; then new objects, which may be many."""
+    status = (raw or {}).get("status") or {}
+    if "candidate" in status:
+        return Lane.ROLLOUT
+    seen = status.get("observedGeneration", -1)
+    return Lane.CHANGED if raw and 0 < seen < raw["metadata"].get("generation", 0) else Lane.OTHER
+
+
+def _patience(before: access.Object | None, after: access.Object | None) -> float:
+    if before is None or after is None:
+        return SOON
+    old, new = health.read(before), health.read(after)
+    urgent = ("ready", "leaving", "failed", "crash_looping", "restarts")
+    return 0.0 if any(getattr(old, field) != getattr(new, field) for field in urgent) else WITH_COMPANY

@@ -1,0 +1,53 @@
+"""The operator's own process (`python -m seatrial`) in front of an API server, for one namespace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class Process:
+    """How it ended and what it logged, known afterwards."""
+
+    status: int
+    said: str
+
+
+@contextlib.contextmanager
+def running(kubeconfig: Path, *, namespace: str, lease: str) -> Iterator[Process]:
+    """Ends it in order when the block ends."""
+    settings = {
+        "KUBECONFIG": str(kubeconfig),
+        "SEATRIAL_SERVING_IMAGE": "serving:1",
+        "SEATRIAL_NAMESPACES": namespace,
+        "SEATRIAL_LEASE_NAME": lease,
+        "SEATRIAL_PROBE_PORT": str(_free_port()),
+        "SEATRIAL_METRICS_PORT": str(_free_port()),
+        "POD_NAME": "operator-0",
+        "POD_NAMESPACE": namespace,
+    }
+    told = Process()
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seatrial"], env={**os.environ, **settings}, stdout=log, stderr=log
+        )
+        try:
+            yield told
+        finally:
+            process.send_signal(signal.SIGTERM)
+            told.status = process.wait(timeout=20)
+            log.seek(0)
+            told.said = log.read()
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

@@ -1,0 +1,187 @@
+"""The admission policies in front of a real API server: what a ModelDeployment may make its pods use, and what not.
+
+The one who asks may write ModelDeployments and nothing else: such a right must not open every Secret of the namespace.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.cluster.harness import apiserver, errors, paths, waiting
+from tests.contract import established
+
+pytestmark = pytest.mark.apiserver
+
+AUTHOR = "--as=author"
+LABEL = "seatrial.dev/for-models"
+MODEL = {"uri": "https://models.example.com/churn/7.onnx", "sha256": "9f86d081" * 8}
+
+WISHES = {
+    "secret": {"model": {**MODEL, "secretRef": {"name": "closed"}}},
+    "persistentvolumeclaim": {"model": {**MODEL, "uri": "pvc://closed/churn/7.onnx"}},
+    "serviceaccount": {"model": MODEL, "serving": {"serviceAccountName": "closed"}},
+}
+CONTAINER = {"name": "fetch", "image": "serving:1"}
+PODS = {
+    "secret": {"initContainers": [{**CONTAINER, "envFrom": [{"secretRef": {"name": "closed"}}]}]},
+    "persistentvolumeclaim": {
+        "volumes": [
+            {"name": "work", "emptyDir": {}},
+            {"name": "claim", "persistentVolumeClaim": {"claimName": "closed"}},
+        ]
+    },
+    "serviceaccount": {"serviceAccountName": "closed"},
+}
+KINDS = list(WISHES)
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[apiserver.ApiServer]:
+    with apiserver.running() as server:
+        server.kubectl("apply", "--server-side", "-k", str(paths.REPO / "manifests" / "cluster"))
+        established.until_established(server)
+        server.kubectl("create", "clusterrole", "author", "--verb=create,update,get,patch", "--resource=mdeploy")
+        server.kubectl("create", "rolebinding", "author", "--clusterrole=author", "--user=author", "-n", "default")
+        for one in ("closed", "opened"):
+            server.kubectl("apply", "-f", "-", input="\n---\n".join(json.dumps(each) for each in named(one)))
+        for kind in KINDS:
+            server.kubectl("label", kind, "opened", f"{LABEL}=true")
+        waiting.until(
+            lambda: all(refused(server, deployment("probe", WISHES[kind]), AUTHOR) for kind in KINDS),
+            what="policies in force",
+            seconds=60,
+        )
+        yield server
+
+
+def named(name: str) -> list[dict[str, Any]]:
+    """A Secret, a claim and a service account of this name."""
+    claim = {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    return [
+        {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "default"}, **content}
+        for kind, content in (("Secret", {}), ("PersistentVolumeClaim", {"spec": claim}), ("ServiceAccount", {}))
+    ]
+
+
+def deployment(name: str, wish: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "default"}
+    return {"apiVersion": "seatrial.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata, "spec": wish}
+
+
+def workload(kind: str, pod: dict[str, Any], *, managed: str = "seatrial") -> dict[str, Any]:
+    """What the operator makes, and what controllers make of it."""
+    labels = {"app.kubernetes.io/managed-by": managed, "seatrial.dev/modeldeployment": "churn"}
+    spec = {
+        "containers": [{**CONTAINER, "name": "server"}],
+        "restartPolicy": "Always" if kind == "Deployment" else "Never",
+        **pod,
+    }
+    if kind == "Pod":
+        version, whole = "v1", spec
+    else:
+        template = {"metadata": {"labels": labels}, "spec": spec}
+        version, whole = ("apps/v1" if kind == "Deployment" else "batch/v1"), {"template": template}
+        if kind == "Deployment":
+            whole["selector"] = {"matchLabels": labels}
+    metadata = {"name": "churn", "namespace": "default", "labels": labels}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": whole}
+
+
+def opened(wish: dict[str, Any]) -> dict[str, Any]:
+    """The same, naming what is labelled."""
+    renamed: dict[str, Any] = json.loads(json.dumps(wish).replace("closed", "opened"))
+    return renamed
+
+
+def refused(api: apiserver.ApiServer, wish: dict[str, Any], *as_: str) -> str:
+    """The API server's refusal; nothing when it says yes. Nothing is stored."""
+    try:
+        api.kubectl("create", "--dry-run=server", "-f", "-", *as_, input=json.dumps(wish))
+    except errors.CommandFailed as refusal:
+        return str(refusal)
+    return ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_labelled_can_not_be_named(api: apiserver.ApiServer, kind: str) -> None:
+    said = refused(api, deployment("churn", WISHES[kind]), AUTHOR)
+    assert "closed is not for models: label it seatrial.dev/for-models=true" in said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_labelled_can_be_named(api: apiserver.ApiServer, kind: str) -> None:
+    assert refused(api, deployment("churn", opened(WISHES[kind])), AUTHOR) == ""
+
+
+def test_the_credentials_of_a_prometheus_need_the_label_too(api: apiserver.ApiServer) -> None:
+    prometheus = {"url": "http://prometheus:9090", "secretRef": {"name": "closed"}}
+    wish = deployment("churn", {"model": MODEL, "analysis": {"prometheus": prometheus}})
+    assert "Secret closed is not for models" in refused(api, wish, AUTHOR)
+    assert refused(api, opened(wish), AUTHOR) == ""
+
+
+def test_what_names_nothing_is_admitted(api: apiserver.ApiServer) -> None:
+    assert refused(api, deployment("churn", {"model": MODEL}), AUTHOR) == ""
+    assert (
+        refused(api, deployment("churn", {"model": MODEL, "serving": {"serviceAccountName": "default"}}), AUTHOR) == ""
+    )
+
+
+@pytest.mark.parametrize("value", ["false", "", "True"])
+def test_only_the_word_true_says_so(api: apiserver.ApiServer, value: str) -> None:
+    api.kubectl("create", "secret", "generic", f"odd-{value.lower() or 'empty'}-{len(value)}")
+    name = f"odd-{value.lower() or 'empty'}-{len(value)}"
+    api.kubectl("label", "secret", name, f"{LABEL}={value}")
+    wish = deployment("churn", {"model": {**MODEL, "secretRef": {"name": name}}})
+    waiting.until(lambda: "is not for models" in refused(api, wish, AUTHOR), what="refused", seconds=20)
+
+
+@pytest.mark.parametrize("workload_kind", ["Job", "Deployment", "Pod"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_pod_of_the_operators_uses_what_is_not_labelled(
+    api: apiserver.ApiServer, kind: str, workload_kind: str
+) -> None:
+    """The name may be of something that was made after the ModelDeployment was admitted."""
+    said = refused(api, workload(workload_kind, PODS[kind]))
+    assert "closed is not for models" in said
+    assert refused(api, workload(workload_kind, opened(PODS[kind]))) == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pods_of_others_are_left_alone(api: apiserver.ApiServer, kind: str) -> None:
+    assert refused(api, workload("Pod", PODS[kind], managed="Helm")) == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_label_taken_back_blocks_new_pods_and_no_other_change(api: apiserver.ApiServer, kind: str) -> None:
+    name = f"withdrawn-{kind}"[:40]
+    wish = json.loads(json.dumps(WISHES[kind]).replace("closed", name))
+    api.kubectl("apply", "-f", "-", input="\n---\n".join(json.dumps(each) for each in named(name)))
+    api.kubectl("label", kind, name, f"{LABEL}=true")
+    waiting.until(lambda: not refused(api, deployment(name, wish), AUTHOR), what="allowed", seconds=20)
+    api.kubectl("create", "-f", "-", AUTHOR, input=json.dumps(deployment(name, wish)))
+    api.kubectl("label", kind, name, f"{LABEL}-")
+    waiting.until(lambda: refused(api, deployment("other", wish), AUTHOR), what="refused", seconds=20)
+    api.kubectl("patch", "mdeploy", name, AUTHOR, "--type=merge", "-p", '{"spec":{"replicas":3}}')
+    assert "is not for models" in refused(
+        api, workload("Pod", json.loads(json.dumps(PODS[kind]).replace("closed", name)))
+    )
+
+
+def test_a_change_that_begins_to_name_something_is_refused(api: apiserver.ApiServer) -> None:
+    api.kubectl("create", "-f", "-", AUTHOR, input=json.dumps(deployment("later", {"model": MODEL})))
+    for wish in WISHES.values():
+        with pytest.raises(errors.CommandFailed, match="closed is not for models"):
+            api.kubectl("patch", "mdeploy", "later", AUTHOR, "--type=merge", "-p", json.dumps({"spec": wish}))
+
+
+def test_the_policies_have_no_mistake_that_the_api_server_finds(api: apiserver.ApiServer) -> None:
+    def states() -> list[dict[str, Any]]:
+        found = json.loads(api.kubectl("get", "validatingadmissionpolicies", "-o", "json"))["items"]
+        return [one.get("status", {}) for one in found]
+
+    waiting.until(lambda: all("observedGeneration" in one for one in states()), what="policies checked", seconds=30)
+    assert [one["typeChecking"] for one in states()] == [{}] * len(states()), "no warning about an expression"

@@ -1,0 +1,172 @@
+"""Questions and looks: what is judged, what a look says when sources fail, and that proven evidence stands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+from tests.unit.rollout import build, world
+
+from seatrial.analysis import counters
+from seatrial.api.status import Status
+from seatrial.rollout import facts, looking
+
+NOW = build.at(300)
+PODS = (
+    facts.Pod(name="a", revision=build.name_of("1"), uid="u1", ip="10.0.0.1", ready=True, started_at=build.at(-900)),
+    facts.Pod(name="b", revision=build.name_of("2"), uid="u2", ip="10.0.0.2", ready=True, started_at=build.at(-900)),
+    facts.Pod(name="z", revision="another", ready=True),
+)
+
+
+def snapshot(**candidate: object) -> facts.Snapshot:
+    own = {"step": 1, "weight": 10, "weight_since": build.at(0), **candidate}
+    return facts.Snapshot(
+        owner=build.OWNER,
+        spec=build.spec("2"),
+        status=Status(stable=build.STABLE, candidate=build.candidate(**own)),
+        wanted=build.record("2"),
+        pods=PODS,
+        operator=build.OPERATOR,
+    )
+
+
+def question(**candidate: object) -> looking.Question:
+    asked = looking.question(snapshot(**candidate), NOW)
+    assert asked is not None
+    return asked
+
+
+def series(share: float, *, until: float = 300.0, arms: str = "ab") -> tuple[counters.Series, ...]:
+    """Fifty requests a second on each pod; the candidate fails a share of them."""
+    found = []
+    for name, arm, errors in (("a", counters.Arm.STABLE, 0.005), ("b", counters.Arm.CANDIDATE, share)):
+        times = range(-60, round(until) + 1, 5)
+        for label, part in (("ok", 1 - errors), ("degraded", 0), ("rejected", 0), ("error", errors)):
+            rows = [(build.at(at).timestamp(), round((at + 60) * 50 * part)) for at in times]
+            found.append(
+                counters.Series(arm=arm, pod=name, counter=counters.Counter.REQUESTS, label=label, samples=rows)
+            )
+        for edge in ("0.05", "0.1", "+Inf"):
+            rows = [(build.at(at).timestamp(), (at + 60) * 50) for at in times]
+            found.append(counters.Series(arm=arm, pod=name, counter=counters.Counter.LATENCY, label=edge, samples=rows))
+    return tuple(one for one in found if one.pod in arms)
+
+
+def test_a_question_names_the_pods_of_both_arms_and_nobody_else():
+    asked = question()
+    assert [(pod.name, pod.uid, pod.ip, pod.arm.value) for pod in asked.pods] == [
+        ("a", "u1", "10.0.0.1", "stable"),
+        ("b", "u2", "10.0.0.2", "candidate"),
+    ]
+    assert (asked.steps, asked.window.sliding, asked.window.since) == (2, False, build.at(0))
+
+
+def test_a_question_without_traffic_slides_and_stays_the_same_subject():
+    waiting = {"step": 0, "weight": 0, "weight_since": None, "started_at": build.at(0)}
+    early, late = (looking.question(snapshot(**waiting), build.at(at)) for at in (10, 20))
+    assert early is not None
+    assert late is not None
+    assert early.window.sliding
+    assert early.window.since != late.window.since
+    assert early.subject == late.subject
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"weight_since": build.at(1)}, {"revision": "another"}, {"weight": 100}, {"weight_since": None}],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_window_is_another_subject(change):
+    assert question(**change).subject != question().subject
+
+
+def test_pods_that_come_and_go_are_no_new_subject():
+    asked = question()
+    assert msgspec.structs.replace(asked, pods=()).subject == asked.subject
+
+
+def test_all_attempts_at_a_step_share_its_part_of_the_allowed_rate():
+    asked = question()
+    rates = [msgspec.structs.replace(asked, attempt=attempt).rate for attempt in range(1, 2000)]
+    assert rates == sorted(rates, reverse=True)
+    assert sum(rates) <= asked.analysis.false_rollback_rate / 2
+
+
+BLIND = [
+    pytest.param(facts.Sight(error="connection refused"), "Error", id="down"),
+    pytest.param(facts.Sight(error="refused with 400", misconfigured=True), "Error", id="misconfigured"),
+    pytest.param(facts.Sight(partial="a store is away"), "NoData", id="partial"),
+    pytest.param(facts.Sight(), "NoData", id="old samples"),
+]
+
+
+@pytest.mark.parametrize(("sight", "outcome"), BLIND)
+def test_without_sight_nothing_passes(sight, outcome):
+    old = sight == facts.Sight()
+    seen = looking.judge(
+        question(), msgspec.structs.replace(sight, series=series(0.005, until=100.0 if old else 300.0)), NOW
+    )
+    assert (seen.outcome, seen.blind, seen.misconfigured) == (outcome, True, sight.misconfigured)
+    assert sight.error in seen.message
+    assert sight.partial in seen.message
+
+
+@pytest.mark.parametrize(("sight", "outcome"), BLIND)
+def test_a_regression_that_was_proven_stands_whatever_is_missing_now(sight, outcome):
+    seen = looking.judge(question(), msgspec.structs.replace(sight, series=series(0.5, until=100.0)), NOW)
+    assert (seen.outcome, seen.reason) == ("Fail", "ErrorsRegressed")
+    assert seen.breach_at is not None
+    assert seen.breach_at < build.at(100)
+
+
+def test_a_candidate_is_not_blamed_while_nobody_sees_stable():
+    seen = looking.judge(question(), facts.Sight(series=series(0.5, arms="b")), NOW)
+    assert seen.outcome == "NoData"
+    assert seen.message.startswith("stable: 0 of 1")
+
+
+def test_a_look_says_where_its_numbers_are_from():
+    sight = facts.Sight(series=series(0.5), source="Pods", note="Prometheus did not answer")
+    seen = looking.judge(question(), sight, NOW)
+    assert seen.source == "Pods"
+    assert seen.message.endswith("; metrics from Pods (Prometheus did not answer)")
+
+
+def test_why_samples_may_be_missing_is_part_of_the_words():
+    seen = looking.judge(question(), facts.Sight(note="such series only of other/x"), NOW)
+    assert seen.message.endswith("; such series only of other/x")
+
+
+@pytest.mark.parametrize(("minutes", "blind"), [(0, False), (1, True)], ids=["renewed", "old"])
+def test_a_look_that_nothing_renews_is_blind(minutes, blind):
+    seen = looking.judge(question(), facts.Sight(series=series(0.005)), NOW)
+    aged = looking.aged(seen, question(), NOW + timedelta(minutes=minutes))
+    assert aged.blind is blind
+    assert aged.at == seen.at
+
+
+def test_a_window_that_has_just_begun_is_no_blindness():
+    asked = question(weight_since=NOW)
+    seen = looking.begun(asked, NOW + timedelta(seconds=1))
+    assert seen is not None
+    assert (seen.blind, seen.passed, seen.suspicious) == (False, False, False)
+    assert looking.begun(asked, NOW + timedelta(seconds=10)) is None
+
+
+def test_a_window_without_traffic_is_blind_until_it_is_seen():
+    waiting = question(step=0, weight=0, weight_since=None, started_at=NOW)
+    assert looking.begun(waiting, NOW) is None
+
+
+def test_a_proven_regression_does_not_age():
+    seen = looking.judge(question(), facts.Sight(series=series(0.5)), NOW)
+    assert looking.aged(seen, question(), NOW + timedelta(days=3)) is seen
+
+
+def test_the_world_and_the_watch_judge_alike():
+    """`look` on a snapshot with samples is `judge` on its question."""
+    seen = msgspec.structs.replace(snapshot(), sight=facts.Sight(series=series(0.005)))
+    assert looking.look(seen, NOW) == looking.judge(question(), facts.Sight(series=series(0.005)), NOW)
+    assert world.OPERATOR.scrape_interval == question().scrape_interval

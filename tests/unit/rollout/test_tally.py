@@ -1,0 +1,129 @@
+"""A tally gives the figures of a count of the whole window, whatever the steps in which it came to them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from seatrial.analysis import counters
+from seatrial.analysis import slots as slots_
+from seatrial.rollout import tally
+
+ARMS = tuple(counters.Arm)
+LENGTH = 15.0
+
+
+def traffic(seed: int, *, every: float, until: float) -> tuple[list[counters.Series], list[counters.Pod]]:
+    """Pods of both arms with uneven counters, scraped at instants of their own."""
+    rng = random.Random(seed)
+    series, pods = [], []
+    for arm, names in ((counters.Arm.STABLE, "abc"), (counters.Arm.CANDIDATE, "xy")):
+        for name in names:
+            pods.append(counters.Pod(arm=arm, name=name, started=-5000.0))
+            phase, totals = rng.uniform(0, every), dict.fromkeys(counters.COUNTED, 0.0)
+            rows: dict[str, list[tuple[float, float]]] = {outcome: [] for outcome in totals}
+            at = -900.0 + phase
+            while at <= until:
+                for outcome in totals:
+                    totals[outcome] += rng.randrange(20)
+                    rows[outcome].append((at, totals[outcome]))
+                at += every
+            series += [
+                counters.Series(arm=arm, pod=name, counter=counters.Counter.REQUESTS, label=label, samples=samples)
+                for label, samples in rows.items()
+            ]
+    return series, pods
+
+
+def before(series: list[counters.Series], end: float, since: float) -> list[counters.Series]:
+    """What is still kept at a moment: nothing later, nothing that was given up."""
+    found = []
+    for one in series:
+        known = [sample for sample in one.samples if sample[0] <= end]
+        found.append(
+            counters.Series(
+                arm=one.arm, pod=one.pod, counter=one.counter, label=one.label, samples=tally.kept(known, until=since)
+            )
+        )
+    return found
+
+
+@pytest.mark.parametrize("every", [5.0, 15.0, 30.0, 60.0], ids=str)
+@pytest.mark.parametrize("seed", range(5))
+def test_look_after_look_counts_what_one_look_at_everything_counts(seed: int, every: float) -> None:
+    until = 1800.0
+    series, pods = traffic(seed, every=every, until=until)
+    rng = random.Random(seed)
+    counted, reading, end = tally.begin(start=0.0, length=LENGTH), None, 0.0
+    while end < until:
+        end = min(until, end + rng.choice([1.0, 15.0, 40.0, 200.0]))
+        ground = tally.Ground(
+            series=before(series, end, counted.until - LENGTH), pods=pods, arms=ARMS, scrape_interval=every
+        )
+        counted, reading = tally.count(counted, ground, end=end)
+    whole = counters.read(series, pods, start=0.0, end=until, interval=LENGTH, scrape_interval=every)
+    assert reading is not None
+    assert reading.slots == whole.slots
+    assert reading.blind == whole.blind == ""
+
+
+def test_seconds_add_up_to_the_slots_they_become() -> None:
+    series, pods = traffic(1, every=1.0, until=200.0)
+    names = frozenset(pod.name for pod in pods)
+    ground = tally.Ground(series=series, pods=pods, arms=ARMS, scrape_interval=15.0, fine_since=-10.0, fine_pods=names)
+    counted, reading = tally.count(tally.begin(start=0.0, length=LENGTH), ground, end=200.0)
+    assert [slot.seconds for slot in reading.slots] == [15.0] * 9 + [1.0] * 65
+    assert (counted.until, len(counted.slots)) == (135.0, 9)
+    coarse = counters.read(series, pods, start=0.0, end=200.0, interval=LENGTH, scrape_interval=15.0)
+    upto = sum(slot.stable.requests for slot in reading.slots if slot.seconds == 1.0)
+    whole = sum(slot.stable.requests for slot in coarse.slots)
+    assert upto + sum(slot.stable.requests for slot in counted.slots) >= whole
+    assert reading.slots[:9] == coarse.slots[:9]
+
+
+def test_before_direct_reading_began_slots_have_the_length_of_the_interval() -> None:
+    series, pods = traffic(2, every=1.0, until=100.0)
+    names = frozenset(pod.name for pod in pods)
+    ground = tally.Ground(series=series, pods=pods, arms=ARMS, scrape_interval=15.0, fine_since=69.5, fine_pods=names)
+    _, reading = tally.count(tally.begin(start=0.0, length=LENGTH), ground, end=100.0)
+    assert [slot.seconds for slot in reading.slots] == [15.0] * 4 + [10.0] + [1.0] * 30
+
+
+def test_pods_that_are_not_read_directly_are_left_out_of_single_seconds() -> None:
+    series, pods = traffic(3, every=1.0, until=60.0)
+    ground = tally.Ground(
+        series=series, pods=pods, arms=ARMS, scrape_interval=15.0, fine_since=-1.0, fine_pods=frozenset("abx")
+    )
+    _, reading = tally.count(tally.begin(start=0.0, length=LENGTH), ground, end=50.0)
+    assert {pod.name for slot in reading.slots for pod in (*slot.stable.pods, *slot.candidate.pods)} == set("abx")
+
+
+def test_folding_keeps_every_request_and_the_newest_slots_as_they_are() -> None:
+    def arm(count: int) -> slots_.ArmCounts:
+        pods = tuple(
+            slots_.PodCounts(requests=count, errors=1, slower={"0.1": count, "1": 1}, name=name) for name in "ab"
+        )
+        return slots_.total(pods)
+
+    many = tuple(slots_.Slot(seconds=15.0, stable=arm(place), candidate=arm(2 * place)) for place in range(2001))
+    few = tally.folded(many)
+    assert len(few) <= tally.MOST_SLOTS
+    assert few[-100:] == many[-100:]
+    for read in (
+        lambda slot: slot.seconds,
+        lambda slot: slot.stable.requests,
+        lambda slot: slot.candidate.errors,
+        lambda slot: slot.stable.slower["0.1"],
+        lambda slot: sum(pod.requests for pod in slot.candidate.pods),
+    ):
+        assert sum(map(read, few)) == sum(map(read, many))
+    assert len(few[0].stable.pods) == 2
+
+
+def test_an_edge_that_one_slot_lacks_is_unknown_in_the_sum() -> None:
+    with_edge = slots_.ArmCounts(requests=1, slower={"0.1": 1, "1": 0})
+    without = slots_.ArmCounts(requests=1, slower={"1": 1})
+    pair = [slots_.Slot(seconds=1.0, stable=one, candidate=one) for one in (with_edge, without)]
+    few = tally.folded(tuple(pair * tally.MOST_SLOTS))
+    assert few[0].stable.slower.keys() == {"1"}
