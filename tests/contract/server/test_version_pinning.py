@@ -37,7 +37,10 @@ def pod(folder: Path, pinning: config.VersionPinning) -> list[str | Path]:
     )
     (folder / "work" / "prepared" / manifest.FILE).write_bytes(msgspec.json.encode(described))
     document = {
-        "deployment": "churn", "namespace": "shop", "revision": "abc", "versionPinning": pinning,
+        "deployment": "churn",
+        "namespace": "shop",
+        "revision": "abc",
+        "versionPinning": pinning,
         "model": {"name": "model", "version": "3", "uri": "pvc://models/model.onnx", "sha256": digest},
     }
     (folder / "config.json").write_text(json.dumps(document))
