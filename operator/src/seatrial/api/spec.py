@@ -387,4 +387,4 @@ class Spec(Base, frozen=True, kw_only=True):
     revision_history_limit: Annotated[int, Meta(description="Old revisions kept for a return.", ge=1, le=50)] = 10
 
 
-Command = Literal["promote", "abort", "retry"]
+Command = Literal["promote", "abort", "retry", "pause", "resume", "rollback-to", "refresh-image"]

@@ -22,8 +22,11 @@ come before everything that can fail, so a deadline is kept even while the API s
 | address_corrected            | refused on trial, now another uri or secretRef   | another trial                      |
 | wanted_was_rejected          | the wanted revision is rejected                  | Stalled                            |
 | new_candidate                | none yet                                         | Trial; known trial: pods start     |
+| pause_requested              | a new pause token                                | held: no weight is given           |
+| resume_requested             | a new resume or promote token while paused       | goes on                            |
 | moved                        | uri or secretRef changed during the trial        | another try                        |
 | on_trial                     | its Job runs or has ended                        | Starting, Rejected, or another try |
+| held                         | held, and nothing else is missing                | waits                              |
 | starting                     | pods asked for, no step yet                      | first weight once Ready and seen   |
 | in_step                      | it has a share of the traffic                    | hold, advance                      |
 | promoting                    | all steps passed                                 | capacity, all traffic, stable      |
@@ -43,7 +46,7 @@ from . import looking, plans
 from .decision import Case, Decision, Rule
 from .facts import Snapshot
 from .plans import Plan
-from .rules import guards, promoting, starting, step, trial, wishes
+from .rules import guards, holding, promoting, starting, step, trial, wishes
 
 RULES: Sequence[Rule] = (
     guards.candidate_regressed,
@@ -63,8 +66,11 @@ RULES: Sequence[Rule] = (
     wishes.address_corrected,
     wishes.wanted_was_rejected,
     wishes.new_candidate,
+    holding.pause_requested,
+    holding.resume_requested,
     trial.moved,
     trial.on_trial,
+    holding.held,
     starting.starting,
     step.in_step,
     promoting.promoting,
@@ -77,7 +83,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     snapshot = _in_a_stage(snapshot)
     look = snapshot.look or looking.look(snapshot, now)
     case = Case(snapshot=snapshot, now=now, look=look)
-    return plans.of(case, _decide(case))
+    return plans.of(case, holding.shown(_decide(case)))
 
 
 def _decide(case: Case) -> Decision:

@@ -101,13 +101,15 @@ def candidate_never_became_ready(case: Case) -> Decision | None:
 
 
 def _pods_awaited_since(case: Case) -> datetime | None:
+    """None while a hold keeps pods waiting that have been Ready: the time counts anew once it ends."""
+    held = case.candidate is not None and case.candidate.hold is not None
     match case.stage:
         case stages.Starting(unseen_since=None, since=since):
             return since
         case stages.Step(short_since=since):
             return since
         case stages.Promoting(since=since) | stages.TakingOver(since=since):
-            return since
+            return None if held else since
     return None
 
 
