@@ -224,6 +224,11 @@ class InsufficientTraffic(enum.StrEnum):
     PROMOTE = "Promote"
 
 
+class OnRegression(enum.StrEnum):
+    ROLLBACK = "Rollback"
+    PAUSE = "Pause"
+
+
 class Rollout(Base, frozen=True, kw_only=True):
     """How a new version takes over."""
 
@@ -244,6 +249,16 @@ class Rollout(Base, frozen=True, kw_only=True):
     start_timeout: Annotated[Duration, Meta(description="A candidate whose pods aren't Ready by then is rejected.")] = (
         seconds("5m")
     )
+    on_regression: Annotated[
+        OnRegression,
+        Meta(
+            description=(
+                "When evidence is found against a candidate, stable gets all traffic at once. Rollback: the version is "
+                "rejected and its pods go. Pause: no verdict, its pods stay to be looked at until a command (promote, "
+                "abort) or another version. After promotion it is always Rollback."
+            )
+        ),
+    ] = OnRegression.ROLLBACK
     soak: Annotated[
         Duration, Meta(description="After promotion the old version stays warm and the new one watched for this long.")
     ] = seconds("10m")

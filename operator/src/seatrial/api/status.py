@@ -320,6 +320,14 @@ class Rollback(Base, frozen=True, kw_only=True):
         return (self.zero_weight_at - self.breach_at).total_seconds() if self.zero_weight_at else None
 
 
+class SetBack(Base, frozen=True, kw_only=True):
+    """By the rollback-to command: which revision serves in place of the one that the spec asks for."""
+
+    revision: Annotated[Short, Meta(description="Revision that the command named.")]
+    instead_of: Annotated[Short, Meta(description="Revision that the spec asks for; as long as it does, this holds.")]
+    at: Annotated[datetime, Meta(description="When it was asked for.")]
+
+
 class Commands(Base, frozen=True, kw_only=True):
     """Tokens of the command annotations that were handled; a token is handled once."""
 
@@ -362,6 +370,7 @@ class Status(Base, frozen=True, kw_only=True):
     trial: TrialStatus | None = None
     verdicts: Annotated[tuple[Verdict, ...], Meta(description="Newest first.", max_length=VERDICTS_KEPT)] = ()
     last_rollback: Rollback | None = None
+    set_back: SetBack | None = None
     commands: Commands = Commands()
     endpoint: Annotated[Text, Meta(description="URL of the V2 model endpoint inside the cluster.")] = ""
     replicas: Annotated[Count, Meta(description="Pods that the selector finds, for the scale subresource.")] = 0

@@ -89,7 +89,7 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
             message=f"{now.source} has no traffic, {now.seconds:.1f} s after the breach was visible",
         )
     if after.candidate is not None and _moved(before.candidate, after.candidate):
-        yield Event(reason=decision.reason, message=decision.message)
+        yield Event(reason=decision.reason, message=decision.message, warning=decision.rollback is not None)
     elif decision.reason in NOTEWORTHY and _reason(before) != decision.reason:
         yield Event(reason=decision.reason, message=decision.message, warning=True)
     if _overexposed(after) and not _overexposed(before):

@@ -11,7 +11,7 @@ from seatrial.api import status
 from seatrial.api.status import Reason, Status
 from seatrial.api.values import milliseconds
 
-from . import bounds, conditions, facts, looking, names, traffic
+from . import bounds, conditions, facts, images, looking, names, traffic
 from .decision import NOW, Case, Decision, Situation
 
 
@@ -37,6 +37,7 @@ def after(case: Case, decision: Decision) -> Status:
         candidate=candidate,
         trial=decision.trial,
         verdicts=verdicts,
+        set_back=decision.set_back,
         commands=_commands(case, decision),
         analysis=_analysis(case),
         last_rollback=_last_rollback(case, decision),
@@ -96,10 +97,16 @@ def _commands(case: Case, decision: Decision) -> status.Commands:
         "abort": True,
         "retry": True,
         "pause": settled and candidate is None,
+        "rollback_to": settled,
+        "refresh_image": settled and (case.wanted in _begun(decision) or not images.refreshing(case.snapshot)),
         "resume": settled and (candidate is None or candidate.hold is None or not candidate.hold.by_command),
     }
     tokens = {field: getattr(asked, field) for field, now in done.items() if now and getattr(asked, field)}
     return msgspec.structs.replace(handled, **tokens)
+
+
+def _begun(decision: Decision) -> set[str]:
+    return {one.revision for one in (decision.stable, decision.candidate) if one is not None}
 
 
 def _analysis(case: Case) -> status.AnalysisStatus | None:

@@ -46,15 +46,20 @@ def pause_requested(case: Case) -> Decision | None:
 
 
 def resume_requested(case: Case) -> Decision | None:
-    """A new resume token ends a pause, a new promote token as well: it goes on from where it stands."""
+    """A new resume token ends a pause, a new promote token as well: it goes on from where it stands.
+
+    After a regression only promote does, and the step begins again: with `/full` as the last one.
+    """
     candidate, asked, handled = case.candidate, case.snapshot.commands, case.status.commands
-    if candidate is None or candidate.hold is None or not candidate.hold.by_command:
+    if candidate is None or candidate.hold is None:
         return None
-    resumed, promoted = asked.resume != handled.resume, asked.promote != handled.promote
-    if not (resumed and asked.resume) and not (promoted and asked.promote):
-        return None
-    commands = msgspec.structs.replace(handled, resume=asked.resume or handled.resume)
-    return _let_go(case, candidate, commands=commands)
+    promoted = bool(asked.promote) and asked.promote != handled.promote
+    resumed = bool(asked.resume) and asked.resume != handled.resume
+    if candidate.hold.by_command:
+        commands = msgspec.structs.replace(handled, resume=asked.resume or handled.resume)
+        return _let_go(case, candidate, commands=commands) if promoted or resumed else None
+    used = handled if asked.promote.endswith("/full") else msgspec.structs.replace(handled, promote=asked.promote)
+    return _let_go(case, candidate, commands=used) if promoted else None
 
 
 def held(case: Case) -> Decision | None:
@@ -62,14 +67,14 @@ def held(case: Case) -> Decision | None:
     candidate, stage = case.candidate, case.stage
     if candidate is None or candidate.hold is None or _decided(case) or pods.short(case, candidate):
         return None
-    if pods.stable_has_gone(case):
+    if candidate.hold.by_command and pods.stable_has_gone(case):
         return None
     match stage:
         case stages.Starting():
             stage = msgspec.structs.replace(stage, unseen_since=stage.unseen_since or case.now)
         case stages.Step() | stages.Promoting():
             stage = sight.noted(case, stage)
-            if sight.blind(case):
+            if sight.blind(case) and candidate.hold.by_command:
                 return step.unseen(case, stage)
             if isinstance(stage, stages.Step):
                 stage = msgspec.structs.replace(stage, short_since=None)
@@ -80,7 +85,7 @@ def held(case: Case) -> Decision | None:
     return move(
         case,
         stage,
-        Reason.PAUSED,
+        candidate.hold.reason,
         f"{who(case)}: waits",
         phase=Phase.PAUSED,
         look_again=case.snapshot.spec.analysis.interval,
@@ -98,7 +103,12 @@ def shown(decision: Decision) -> Decision:
 
 
 def _ends(hold: status.Hold) -> str:
-    return "annotate seatrial.dev/resume to go on"
+    if hold.by_command:
+        return "annotate seatrial.dev/resume to go on"
+    return (
+        "stable has all traffic, its pods stay; annotate seatrial.dev/promote to go on at your own risk, "
+        "seatrial.dev/abort to reject it, or change the spec"
+    )
 
 
 def _decided(case: Case) -> bool:
