@@ -10,6 +10,7 @@ from seatrial.api import spec
 
 MOST_FALSE_ROLLBACKS = 0.2  # beyond it the shares of guards and soak no longer fit under the promised rate, see verdict
 
+FLOOR_PART = 10  # a tenth of the threshold
 SMALLEST = 20  # windows of a step after which the share stops shrinking: a bound has to stay a number
 
 
@@ -21,9 +22,12 @@ class Errors(msgspec.Struct, frozen=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """At most `max` of the requests slower than `threshold` seconds; tolerated excess over stable at any edge."""
+    """At most `max` of the requests slower than `threshold` seconds; tolerated excess over stable at any edge from
+    `floor` seconds upward, in requests and in time.
+    """
 
     threshold: float = 0.1
+    floor: float = 0.01
     max: float = 0.01
     tolerance: float = 0.25
 
@@ -63,6 +67,7 @@ def of(analysis: spec.Analysis, *, steps: int = 1, windows: int | None = None) -
     Raises:
         ValueError: a value that the resource's schema would refuse; names the field.
     """
+    threshold, floor = analysis.latency.threshold, analysis.latency.floor
     given = analysis if isinstance(analysis, Tolerances) else None
     if not 0 < analysis.false_rollback_rate <= MOST_FALSE_ROLLBACKS:
         raise ValueError(f"falseRollbackRate must be above 0% and at most 20%, not {analysis.false_rollback_rate}")
@@ -75,7 +80,8 @@ def of(analysis: spec.Analysis, *, steps: int = 1, windows: int | None = None) -
         interval=analysis.interval.total_seconds(),
         errors=Errors(max=analysis.errors.max, tolerance=analysis.errors.tolerance),
         latency=Latency(
-            threshold=analysis.latency.threshold.total_seconds(),
+            threshold=threshold.total_seconds(),
+            floor=threshold.total_seconds() / FLOOR_PART if floor is None else floor.total_seconds(),
             max=analysis.latency.max,
             tolerance=analysis.latency.tolerance,
         ),

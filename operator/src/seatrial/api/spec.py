@@ -312,11 +312,15 @@ class Latency(Base, frozen=True, kw_only=True):
     """Requests slower than a threshold."""
 
     threshold: Annotated[Duration, Meta(description="A request is slow above this.")] = seconds("100ms")
+    floor: Annotated[
+        Duration | None,
+        Meta(description="Differences below this are never compared; default: a tenth of the threshold."),
+    ] = None
     max: Annotated[
         Ratio, Meta(description="Absolute guard: a candidate with proven more slow requests is rolled back.")
     ] = percent("1%")
     tolerance: Annotated[
-        Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share.")
+        Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share and to its time.")
     ] = percent("25%")
 
 
