@@ -287,8 +287,12 @@ class World:
             _, requests, errors = self.totals.setdefault(pod.name, [(self.now.timestamp(), 0, 0)])[-1]
             if pod in selected:
                 requests += 250 // len(selected)
-                errors += round(250 // len(selected) * self.error_share.get(self.version(pod.revision), 0.0))
+                errors += round(250 // len(selected) * self.errors_of(pod))
             self.totals[pod.name].append(((self.now + INTERVAL).timestamp() - 0.5, requests, errors))
+
+    def errors_of(self, pod: facts.Pod) -> float:
+        """Share of its answers that are errors."""
+        return self.error_share.get(self.version(pod.revision), 0.0)
 
     def _sight(self, seen: facts.Snapshot) -> facts.Sight | None:
         asked = looking.window(seen, self.now)

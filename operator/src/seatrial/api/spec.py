@@ -242,6 +242,11 @@ class InsufficientTraffic(enum.StrEnum):
     PROMOTE = "Promote"
 
 
+class OnRegression(enum.StrEnum):
+    ROLLBACK = "Rollback"
+    PAUSE = "Pause"
+
+
 class Rollout(Base, frozen=True, kw_only=True):
     """How a new version takes over."""
 
@@ -262,6 +267,16 @@ class Rollout(Base, frozen=True, kw_only=True):
     start_timeout: Annotated[Duration, Meta(description="A candidate whose pods aren't Ready by then is rejected.")] = (
         seconds("5m")
     )
+    on_regression: Annotated[
+        OnRegression,
+        Meta(
+            description=(
+                "When evidence is found against a candidate, stable gets all traffic at once. Rollback: the version is "
+                "rejected and its pods go. Pause: no verdict, its pods stay to be looked at until a command (promote, "
+                "abort) or another version. After promotion it is always Rollback."
+            )
+        ),
+    ] = OnRegression.ROLLBACK
     soak: Annotated[
         Duration, Meta(description="After promotion the old version stays warm and the new one watched for this long.")
     ] = seconds("10m")
@@ -409,4 +424,4 @@ class Spec(Base, frozen=True, kw_only=True):
     revision_history_limit: Annotated[int, Meta(description="Old revisions kept for a return.", ge=1, le=50)] = 10
 
 
-Command = Literal["promote", "abort", "retry"]
+Command = Literal["promote", "abort", "retry", "pause", "resume", "rollback-to", "refresh-image"]
