@@ -13,10 +13,9 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from seatrial.analysis import counters
 from seatrial.cluster import events, kubernetes
 from seatrial.control import queue, reconcile, telemetry
-from seatrial.rollout import facts
+from seatrial.rollout import facts, looking
 
 IMAGE = "registry.example.com/seatrial/serving:1"
 PATTERN = "crowd-0000"
@@ -63,10 +62,13 @@ class Kubelet(kubernetes.KubernetesCluster):
 
 
 class Silent:
-    """A Prometheus without samples."""
+    """No look at any metrics."""
 
-    async def look(self, **_: object) -> tuple[counters.Series, ...]:
-        return ()
+    def newest(self, key: queue.Key, question: looking.Question | None) -> looking.Look | None:
+        return None
+
+    def forget(self, key: queue.Key) -> None:
+        """Nothing is kept."""
 
 
 class Stage:
@@ -77,7 +79,7 @@ class Stage:
         self.key = queue.Key(namespace, PATTERN)
         self._reconciler = reconcile.Reconciler(
             cluster=cluster,
-            source=Silent(),
+            looks=Silent(),
             events=events.Events(cluster, instance="bench", failed=lambda: None),
             telemetry=telemetry.Telemetry(),
             operator=facts.Operator(serving_image=IMAGE),

@@ -120,14 +120,14 @@ class Operator:
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}/metrics"
 
-    def metric(self, name: str) -> float:
+    def metrics(self) -> dict[str, float]:
+        """Those without labels; none while it doesn't answer."""
         try:
             with urllib.request.urlopen(self._url, timeout=20) as response:
                 text = response.read().decode()
         except OSError:
-            return -1.0
-        found = re.search(rf"^{name} (\S+)$", text, re.M)
-        return float(found[1]) if found else 0.0
+            return {}
+        return {name: float(value) for name, value in re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE)}
 
 
 @contextlib.contextmanager
@@ -164,30 +164,28 @@ async def _rest(api: apiserver.ApiServer, operator: Operator, figures: Figures, 
     """From the start until every object was looked at once; then rest, a first resync among it."""
     began, before = time.monotonic(), _requests(api)
     quiet = 0
-    while quiet < 3:
-        await asyncio.sleep(1)
-        quiet = quiet + 1 if operator.metric("seatrial_leader") == 1 and _settled(operator) else 0
+    while quiet < 2:
+        await asyncio.sleep(2)
+        quiet = quiet + 1 if _settled(operator.metrics()) else 0
         if time.monotonic() - began > 900:
             raise TimeoutError("the operator never comes to rest")
-    figures.ready = time.monotonic() - began - 3
+    figures.ready = time.monotonic() - began - 2 * quiet
     figures.start_requests = _requests(api) - before
-    cpu, counted, start = operator.metric("process_cpu_seconds_total"), [_requests(api)], time.monotonic()
+    at_first, counted, start = operator.metrics(), [_requests(api)], time.monotonic()
     while time.monotonic() - start < seconds:
         await asyncio.sleep(5)
         counted.append(_requests(api))
-    passed = time.monotonic() - start
+    passed, at_last = time.monotonic() - start, operator.metrics()
     figures.idle_rate = (counted[-1] - counted[0]) / passed
-    figures.idle_cpu = (operator.metric("process_cpu_seconds_total") - cpu) / passed
+    figures.idle_cpu = (at_last["process_cpu_seconds_total"] - at_first["process_cpu_seconds_total"]) / passed
     figures.peak_rate = max((two - one) / 5 for one, two in itertools.pairwise(counted))
-    figures.resident = operator.metric("process_resident_memory_bytes") / 2**20
+    figures.resident = at_last["process_resident_memory_bytes"] / 2**20
 
 
-def _settled(operator: Operator) -> bool:
-    """Only rollouts wait for their next look."""
-    return (
-        operator.metric("seatrial_reconcile_duration_seconds_count") > 0
-        and operator.metric("seatrial_queue_depth") <= 2 * ROLLBACKS
-    )
+def _settled(metrics: dict[str, float]) -> bool:
+    """It leads, and only rollouts wait for their next look."""
+    looked = metrics.get("seatrial_reconcile_duration_seconds_count", 0.0)
+    return metrics.get("seatrial_leader") == 1 and looked > 0 and metrics["seatrial_queue_depth"] <= 2 * ROLLBACKS
 
 
 async def _storm(
@@ -211,10 +209,10 @@ async def _storm(
         _abort(cluster, seen, rolling, figures.rollbacks, pause=0.7),
         making,
     )
-    await seen.until(lambda: all(seen.observed.get((names[n % NAMESPACES], f"new-{n:04}")) for n in range(new)))
+    await seen.until(lambda: all(seen.observed.get((names[n % NAMESPACES], f"new-{n:04}"), -1) > 0 for n in range(new)))
     figures.storm_seconds = time.monotonic() - began
     figures.storm_requests = _requests(api) - before
-    figures.resident_after = operator.metric("process_resident_memory_bytes") / 2**20
+    figures.resident_after = operator.metrics()["process_resident_memory_bytes"] / 2**20
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
 

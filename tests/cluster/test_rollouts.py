@@ -159,18 +159,16 @@ def test_an_operator_killed_during_the_rollback_rolls_back_all_the_same(installe
     assert sight.ready == ("False", "RolledBack")
 
 
-def test_without_prometheus_the_canary_holds_and_goes_on_when_it_is_back(installed):
-    installed.apply(resource(installed.platform, "digits-v2b"))
-    wait_for_canary(installed, "2b")
+def test_without_prometheus_the_pods_tell_and_a_failing_version_is_rolled_back(installed):
     prometheus = installed.platform.cluster.prometheus
     prometheus.stop()
     try:
-        sight = installed.wait(lambda one: one.ready[1] == "MetricsUnavailable", what="blindness", seconds=60)
-        assert sight.status.candidate.weight > 0
-        assert sight.verdict("2b") is None
+        installed.apply(resource(installed.platform, "digits-v3", steps=LONG_STEP))
+        sight = wait_for_verdict(installed, "3")
+        assert rolled_back(sight, "3", by="Errors")
+        assert "metrics from Pods" in sight.status.analysis.message
     finally:
         prometheus.start()
-    assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
 
 
 def test_deleting_during_the_canary_leaves_nothing_and_hangs_on_nothing(subject):

@@ -1,7 +1,7 @@
 """The operator process with a reconcile that only tells which key it got (`-m tests.contract.recording_operator`).
 
 Standard output has one line per look, `namespace/name`; logs go to standard error. Settings come from the environment
-variables NAME, PROBE_PORT, METRICS_PORT, NAMESPACES; LOOK_SECONDS makes a look last, ended by a second line.
+variables NAME, PROBE_PORT, METRICS_PORT, NAMESPACES, LEASE; LOOK_SECONDS makes a look last, ended by a second line.
 """
 
 from __future__ import annotations
@@ -38,5 +38,6 @@ if __name__ == "__main__":
         probe_port=int(os.environ["PROBE_PORT"]),
         metrics_port=int(os.environ["METRICS_PORT"]),
         log_level="info",
+        lease_name=os.environ.get("LEASE", settings.LEASE),
     )
     sys.exit(operator.start(chosen, build))

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientSession, web
 from tests.cluster.harness import binaries, progress, waiting
@@ -28,6 +29,8 @@ from tests.unit.control import watching
 from tests.unit.prometheus import build
 from tests.unit.server import graphs
 
+from seatrial.api.spec import Metric
+from seatrial.api.values import Number
 from seatrial.control import queue, sources
 from seatrial.prometheus import matching
 from seatrial.rollout import looking
@@ -267,6 +270,36 @@ async def test_a_limit_of_samples_is_met_with_shorter_questions(url: str, past: 
         look = await newest(there, question(past, "healthy-5", since=timedelta(minutes=40)))
     assert look.outcome == "Pass", look.message
     assert look.candidate_requests > 20_000
+
+
+SHARE = (
+    'sum(increase(seatrial_requests_total{revision="{{revision}}",deployment="{{name}}",outcome="error"}[{{window}}]))'
+    ' / sum(increase(seatrial_requests_total{revision="{{revision}}",deployment="{{name}}"}[{{window}}]))'
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "outcome", "said"),
+    [
+        ("healthy-15", SHARE, "Pass", "no regression"),
+        ("healthy-15", "absent_metric", "Inconclusive", "gives no series"),
+        ("healthy-15", "0/0", "Inconclusive", "nan"),
+        ("healthy-15", "seatrial_requests_total", "Inconclusive", "aggregate them"),
+        ("healthy-15", "sum(", "Inconclusive", "400: invalid parameter"),
+        ("healthy-15", "{{pod}}", "Inconclusive", "there is no {{pod}}"),
+        ("healthy-15", "vector(0.3)", "Fail", "2 times in a row"),
+    ],
+    ids=["share", "empty", "nan", "many", "syntax", "placeholder", "above"],
+)
+async def test_a_metric_of_ones_own_is_asked_for_and_judged(
+    url: str, past: Past, name: str, query: str, outcome: str, said: str
+) -> None:
+    asked = question(past, name, interval="1s")
+    own = Metric(name="failed", query=query, max=Number("0.1"))
+    asked = msgspec.structs.replace(asked, analysis=msgspec.structs.replace(asked.analysis, metrics=(own,)))
+    async with asking(url, past) as there:
+        look = await there.look(asked, lambda one: bool(one.own) and one.outcome == outcome and said in one.message)
+    assert look.own[0].name == "failed"
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The real reconciler against the real API server: children are accepted as rendered, and a second look writes nothing.
 
-There is no node: pods are made Ready by hand, and the trial's report is put where a passed trial would have left it.
+There is no node: what kubelets and the endpoints' controller would do is done by hand.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 import pytest
 from tests.cluster.harness import apiserver, waiting
+from tests.contract.eventually import eventually
 from tests.unit.rollout import build
 
 from seatrial.api import status
 from seatrial.cluster import events, kubernetes
-from seatrial.control import observing, queue, reconcile, telemetry
-from seatrial.rollout import bounds, children, facts, looking, report
+from seatrial.control import queue, reconcile, telemetry
+from seatrial.rollout import bounds, facts, looking, report
 
 pytestmark = pytest.mark.apiserver
 
@@ -38,6 +39,15 @@ class Silent:
 
     def forget(self, key: queue.Key) -> None:
         """Nothing is kept."""
+
+
+class Logged(kubernetes.KubernetesCluster):
+    """The cluster, with the log of a passed trial: there is no kubelet to ask."""
+
+    async def pod_log(
+        self, namespace: str, pod: str, container: str, *, limit_bytes: int, tail_lines: int | None = None
+    ) -> str:
+        return f"{LINE}\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,16 +107,19 @@ class Scene:
         assert json.loads(msgspec.json.encode(msgspec.convert(kept, status.Status))) == kept
 
     async def pass_the_trial(self) -> None:
-        """Leaves its report where a passed trial does."""
-        observer = observing.Observer(cluster=self.cluster, operator=OPERATOR)
-        seen = await observer.snapshot(await self.raw())
-        passed = facts.Trial(
-            state=facts.JobState.SUCCEEDED,
-            created_at=self.cluster.server_now(),
-            report=report.decode(LINE, report.digest_of(LINE)),
-            report_line=LINE,
-        )
-        await self.cluster.apply(children._config_map(seen, seen.wanted, passed))
+        """What a node would do: the trial's pod ends with its report in the log. The controllers then end the Job."""
+        await eventually(self._trial_pods, what="the trial's pod", seconds=30)
+        [pod] = await self._trial_pods()
+        message = json.dumps({"sha256": report.digest_of(LINE)})
+        ended = {"terminated": {"exitCode": 0, "message": message, "containerID": "c://x"}}
+        container = {"name": "trial", "image": "i", "imageID": "i", "ready": False, "restartCount": 0, "state": ended}
+        state = {"phase": "Succeeded", "containerStatuses": [container]}
+        patch = json.dumps({"status": state})
+        name = pod["metadata"]["name"]
+        self.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", patch)
+
+    async def _trial_pods(self) -> list[dict[str, Any]]:
+        return self.listed("pods", "-l", "app.kubernetes.io/component=trial")
 
     def await_pods(self, count: int) -> None:
         """The controllers have made the servers' pods."""
@@ -138,21 +151,22 @@ class Scene:
         self.api.kubectl("apply", "-f", "-", input=json.dumps(routed))
 
 
+def smallest(namespace: str) -> str:
+    """The smallest object that works."""
+    metadata = {"namespace": namespace, "name": "churn"}
+    wish = {"apiVersion": "seatrial.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
+    return json.dumps({**wish, "spec": {"model": MODEL}})
+
+
 @pytest.fixture
 def scene(shop: apiserver.ApiServer, cluster: kubernetes.KubernetesCluster) -> Iterator[Scene]:
     """The smallest object that works, in a namespace that enforces the restricted standard."""
     namespace = f"reconciled-{secrets.token_hex(4)}"
     shop.kubectl("create", "namespace", namespace)
     shop.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    smallest = {
-        "apiVersion": "seatrial.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"namespace": namespace, "name": "churn"},
-        "spec": {"model": MODEL},
-    }
-    shop.kubectl("apply", "-f", "-", input=json.dumps(smallest))
+    shop.kubectl("apply", "-f", "-", input=smallest(namespace))
     reconciler = reconcile.Reconciler(
-        cluster=cluster,
+        cluster=Logged(cluster._rest),
         looks=Silent(),
         events=events.Events(cluster, instance="operator-0", failed=lambda: None),
         telemetry=telemetry.Telemetry(),
@@ -207,9 +221,18 @@ async def test_every_field_of_a_status_is_kept_by_the_schema(scene: Scene) -> No
 
 
 async def test_a_selector_can_be_widened_and_pinned_again(scene: Scene) -> None:
-    owner = observing.owner_of(await scene.raw())
+    await scene.settle()
+    [service] = scene.listed("services")
+    wanted = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {field: service["metadata"][field] for field in ("namespace", "name", "labels", "ownerReferences")},
+    }
+    ports = [
+        {field: one[field] for field in ("name", "port", "targetPort", "protocol")} for one in service["spec"]["ports"]
+    ]
     for labels in ({"a": "1", "b": "2"}, {"a": "1"}, {"a": "1", "b": "3"}):
-        applied = await scene.cluster.apply(children._service(owner, labels))
+        applied = await scene.cluster.apply({**wanted, "spec": {"selector": labels, "ports": ports}})
         assert applied["spec"]["selector"] == labels
 
 
@@ -229,3 +252,23 @@ async def test_a_refused_child_shows_the_apis_own_words_until_it_is_let_in(scene
     await scene.settle()
     assert "Job" in scene.kinds()
     assert scene.status()["phase"] == "Trial"
+
+
+async def test_children_that_an_orphaning_delete_left_behind_are_taken_over_as_they_are(scene: Scene) -> None:
+    await scene.settle()
+    await scene.pass_the_trial()
+    await scene.settle()
+    scene.start_pods(2)
+    await scene.settle()
+    kinds = "controllerrevisions,services,deployments,configmaps"
+    before = {(one["kind"], one["metadata"]["name"]): one["metadata"]["uid"] for one in scene.listed(kinds)}
+    scene.kubectl("delete", "modeldeployment", "churn", "--cascade=orphan")
+    assert not any(one["metadata"].get("ownerReferences") for one in scene.listed(kinds))
+    scene.api.kubectl("apply", "-f", "-", input=smallest(scene.namespace))
+    for _ in range(3):
+        await scene.settle()
+    owner = (await scene.raw())["metadata"]["uid"]
+    for one in scene.listed(kinds):
+        meta = one["metadata"]
+        assert (meta["uid"], meta["ownerReferences"][0]["uid"]) == (before[one["kind"], meta["name"]], owner)
+    assert scene.status()["phase"] == "Stable"

@@ -271,6 +271,39 @@ def test_without_the_kind_the_operator_says_what_is_missing(shop: apiserver.ApiS
             assert any("modeldeployments" in line for line in running.logs), running.explain()
 
 
+def test_two_operators_each_serve_their_own_namespaces_with_a_lease_each(shop: apiserver.ApiServer) -> None:
+    """What carries a cluster too large for one operator: groups of namespaces."""
+    apply(shop, model_deployment("churn"), model_deployment("elsewhere", namespace="default"))
+    with (
+        replica(shop, "a", NAMESPACES="shop", LEASE="one") as one,
+        replica(shop, "a", NAMESPACES="default", LEASE="two") as other,
+    ):
+        one.until_looked_at("shop/churn")
+        other.until_looked_at("default/elsewhere")
+        assert (set(one.keys), set(other.keys)) == ({"shop/churn"}, {"default/elsewhere"})
+    shop.kubectl("delete", "lease", "one", "two", "-n", "shop")
+
+
+def test_a_namespace_that_may_not_be_served_leaves_the_others_alone_and_is_served_once_it_may(
+    shop: apiserver.ApiServer, tmp_path: Path
+) -> None:
+    """As when a namespace was deleted, and the Role with it."""
+    shop.kubectl("create", "namespace", "late")
+    user = service_account(shop, tmp_path, namespace="shop", name="namespaced")
+    allow(shop, "namespaced", namespace="shop", leases=True)
+    apply(shop, model_deployment("churn"), model_deployment("fraud", namespace="late"))
+    with replica(shop, "a", kubeconfig=user, NAMESPACES="late,shop") as running:
+        running.until_looked_at("shop/churn")
+        assert "late/fraud" not in running.keys
+        allow(shop, "namespaced", namespace="late")
+        running.until_looked_at("late/fraud")
+        seen = len(running.keys)
+        apply(shop, model_deployment("new"))
+        running.until_looked_at("shop/new", after=seen)
+        assert running.end() == 0
+    shop.kubectl("delete", "namespace", "late", "--wait=false")
+
+
 WATCHED = {
     "seatrial.dev": ["modeldeployments"],
     "apps": ["controllerrevisions", "deployments"],
@@ -285,22 +318,11 @@ def test_a_service_accounts_token_and_the_right_to_watch_our_kinds_are_enough(
     shop: apiserver.ApiServer, tmp_path: Path
 ) -> None:
     """No right on namespaces or CRDs: the watch needs neither."""
-    verbs = ["get", "list", "watch"]
-    watch = [{"apiGroups": [group], "resources": kinds, "verbs": verbs} for group, kinds in WATCHED.items()]
-    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
-    rbac = "rbac.authorization.k8s.io"
-    named = {"metadata": {"namespace": "shop", "name": "watcher"}}
-    subjects = [{"kind": "ServiceAccount", "namespace": "shop", "name": "watcher"}]
-    for kind, rules in (("ClusterRole", watch), ("Role", [leases])):
-        role = {"apiVersion": f"{rbac}/v1", "kind": kind, **named}
-        reference = {"apiGroup": rbac, "kind": kind, "name": "watcher"}
-        binding = {**role, "kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects}
-        apply(shop, {**role, "rules": rules}, binding)
-    apply(shop, {"apiVersion": "v1", "kind": "ServiceAccount", **named}, model_deployment())
-    kubeconfig = json.loads(shop.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
-    kubeconfig["users"][0]["user"] = {"token": shop.kubectl("create", "token", "watcher", "-n", "shop").strip()}
-    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
-    with replica(shop, "a", kubeconfig=tmp_path / "kubeconfig") as running:
+    user = service_account(shop, tmp_path, namespace="shop", name="watcher")
+    allow(shop, "watcher", namespace=None)
+    allow(shop, "watcher", namespace="shop", leases=True)
+    apply(shop, model_deployment())
+    with replica(shop, "a", kubeconfig=user) as running:
         running.until_looked_at("shop/churn")
         labelled = child("ConfigMap", data={})
         labelled["metadata"]["labels"] = {**LABELS, OWNER: "token"}
@@ -308,3 +330,34 @@ def test_a_service_accounts_token_and_the_right_to_watch_our_kinds_are_enough(
         running.until_looked_at("shop/token")
         assert running.end() == 0
         assert not [line for line in running.logs if '"ERROR"' in line or '"WARNING"' in line], running.explain()
+
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+def service_account(api: apiserver.ApiServer, folder: Path, *, namespace: str, name: str) -> Path:
+    """A kubeconfig with the token of a new service account."""
+    metadata = {"namespace": namespace, "name": name}
+    apply(api, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    kubeconfig = json.loads(api.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    kubeconfig["users"][0]["user"] = {"token": api.kubectl("create", "token", name, "-n", namespace).strip()}
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(kubeconfig))
+    return file
+
+
+def allow(api: apiserver.ApiServer, name: str, *, namespace: str | None, leases: bool = False) -> None:
+    """The service account of `shop` may watch our kinds, in one namespace or in all."""
+    verbs = ["get", "list", "watch"]
+    rules = [{"apiGroups": [group], "resources": kinds, "verbs": verbs} for group, kinds in WATCHED.items()]
+    if leases:
+        rules.append(
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
+        )
+    kind = "ClusterRole" if namespace is None else "Role"
+    metadata = {"name": name} if namespace is None else {"name": name, "namespace": namespace}
+    role = {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": metadata}
+    reference = {"apiGroup": RBAC, "kind": kind, "name": name}
+    subjects = [{"kind": "ServiceAccount", "namespace": "shop", "name": name}]
+    binding = {**role, "kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects}
+    apply(api, {**role, "rules": rules}, binding)

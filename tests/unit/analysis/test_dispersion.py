@@ -57,7 +57,7 @@ def test_a_shared_outage_is_no_dispersion_between_pods():
 
 
 def test_without_events_clumps_are_allowed_for():
-    assert phi_of_errors([pods((250, 0), (250, 0))] * 29) == pytest.approx(3.97, abs=0.01)
+    assert phi_of_errors([pods((250, 0), (250, 0))] * 29) == pytest.approx(4.5)
 
 
 @pytest.mark.parametrize(("events", "most"), [(10, 1.7), (20, 1.4), (40, 1.2)])

@@ -67,33 +67,52 @@ def test_evidence_is_an_e_process_under_its_hypothesis_even_with_changing_margin
     assert (course.max(axis=0) >= np.log(20)).mean() <= 0.05
 
 
+def limits(rows):
+    return evidence.ratio_limits(rows[:, 2], rows[:, 3], odds=rows[:, 0] / rows[:, 1], dispersion=1.0)
+
+
 def test_limits_surround_the_ratio_and_tighten():
     rows = np.array([(1000, 1000, 40, 10)] * 8, dtype=float)
-    low, high = evidence.ratio_limits(rows[:, 2], rows[:, 3], odds=np.ones(8), dispersion=1.0)
-    assert 1 < low[0] < low[-1] < 4 < high[-1] < high[0]
+    (early_low, early_high), (low, high) = limits(rows[:1]), limits(rows)
+    assert 1 < early_low < low < 4 < high < early_high
 
 
 def test_limits_are_open_where_there_are_no_events():
-    low, high = evidence.ratio_limits(np.zeros(1), np.zeros(1), odds=np.ones(1), dispersion=1.0)
-    assert (low[0], high[0]) == (0.0, np.inf)
+    assert limits(np.array([(1000, 1000, 0, 0)], dtype=float)) == (0.0, np.inf)
+
+
+def test_limits_of_a_long_window_are_those_of_its_slots(monkeypatch):
+    rng = np.random.default_rng(4)
+    rows = np.column_stack([rng.poisson(mean, 1000) for mean in (100, 900, 2, 9)]).astype(float)
+    pooled = limits(rows)
+    monkeypatch.setattr(evidence, "POOLED_FROM", len(rows))
+    assert pooled == pytest.approx(limits(rows), rel=0.06)  # a step of the grid
 
 
 def test_limits_hold_at_all_times_at_once_in_99_percent_of_runs():
     rng = np.random.default_rng(2)
-    events = rng.poisson(4, size=(40, 2000))
+    events = rng.poisson(4, size=(40, 200))
     candidate = rng.binomial(events, 2 / 3)  # odds 1: the true ratio is 2
-    misses = [
-        bool(((low > 2) | (high < 2)).any())
-        for low, high in (
-            evidence.ratio_limits(
-                candidate[:, run] * 1.0, (events - candidate)[:, run] * 1.0, odds=np.ones(40), dispersion=1.0
-            )
-            for run in range(400)
-        )
-    ]
-    assert np.mean(misses) <= 0.02
+    ones = np.ones((40, 1))
+
+    def misses(run):
+        rows = np.hstack([ones, ones, candidate[:, [run]], (events - candidate)[:, [run]]])
+        course = [limits(rows[: k + 1]) for k in range(40)]
+        return any(low > 2 or high < 2 for low, high in course)
+
+    assert np.mean([misses(run) for run in range(200)]) <= 0.02
 
 
 def test_limits_of_a_share_surround_it():
     low, high = evidence.share_limits(np.array([30.0]), np.array([1000.0]), dispersion=1.0)
-    assert 0.012 < low[0] < 0.03 < high[0] < 0.06
+    assert 0.012 < low < 0.03 < high < 0.06
+
+
+def test_proof_of_no_harm_is_rarely_found_for_a_candidate_at_the_margin():
+    rng = np.random.default_rng(3)
+    events = rng.poisson(6, size=(80, 3000))
+    candidate = rng.binomial(events, 1.1 / 2.1).astype(float)
+    course = evidence.relative(
+        candidate, events - candidate, odds=np.ones((80, 3000)), margin=1.1, dispersion=1.0, ratios=evidence.BETTER
+    )
+    assert (course.max(axis=0) >= np.log(20)).mean() <= 0.05

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seatrial.analysis import counters, policy, verdict
@@ -209,6 +209,7 @@ garbage = st.builds(
 )
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(garbage, max_size=6))
 def test_nothing_that_is_exported_raises(foreign):
     judge(read(STABLE, CANDIDATE, more=foreign))

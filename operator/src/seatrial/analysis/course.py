@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from seatrial.analysis import dispersion, evidence, table
+from seatrial.analysis import dispersion, evidence, slower, table
 from seatrial.analysis import policy as policies
 from seatrial.analysis import slots as slots_
 from seatrial.analysis.evidence import Floats
@@ -77,23 +77,22 @@ class Course:
     table: table.Table
     phi: Floats  # [T, C]
     tests: tuple[Test, ...]
+    no_worse: dict[str, Floats]  # log evidence that the candidate is within the tolerance, [T]
 
 
 def run(rows: table.Table, policy: policies.Policy) -> Course:
     """Every test over every slot."""
-    tolerance = _tolerances(rows, policy)
     phi = dispersion.phi(rows, policy.dispersion)
-    margin = dispersion.margin(rows, tolerance, spread=policy.spread)
-    odds = rows.odds[:, None] * rows.known
-    by_column, untempered = (
-        evidence.relative(rows.events_candidate, rows.events_stable, odds=odds, margin=margin, dispersion=noise)
-        for noise in (phi, 1.0)
-    )
+    margin = dispersion.margin(rows, _tolerances(rows, policy), spread=policy.spread)
+    late = margin[:, table.FIRST_EDGE :]
+    np.maximum(late, slower.margin(rows, policy.latency.tolerance), out=late)
+    by_column, untempered = (_by_column(rows, margin=margin, noise=noise) for noise in (phi, np.ones_like(phi)))
     alpha = policy.false_rollback_rate
-    edges = tuple(range(table.FIRST_EDGE, table.FIRST_EDGE + len(rows.edges)))
+    edges = compared_edges(rows.edges, policy.latency.floor)
+    guard = guard_edge(rows.edges, policy.latency.threshold)
     questions = [
         ("errors", (table.ERRORS,), 0),
-        ("latency", edges, (guard_edge(rows.edges, policy.latency.threshold) or table.FIRST_EDGE) - table.FIRST_EDGE),
+        ("latency", edges, edges.index(guard) if guard in edges else 0),
         ("rejections", (table.REJECTIONS,), 0),
         ("degraded", (table.DEGRADED,), 0),
     ]
@@ -111,7 +110,12 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
         for name, columns, usual in questions
         if columns
     ]
-    return Course(table=rows, phi=phi, tests=(*relative, *_guards(rows, policy, phi, margin)))
+    return Course(
+        table=rows,
+        phi=phi,
+        tests=(*relative, *_guards(rows, policy, phi, margin)),
+        no_worse=_no_worse(rows, policy, phi),
+    )
 
 
 def suspected(untempered: Floats, events: Floats) -> Bools:
@@ -129,6 +133,57 @@ def suspected(untempered: Floats, events: Floats) -> Bools:
 
 
 SHARES = {"errors": 0.4, "latency": 0.4, "rejections": 0.1, "degraded": 0.1}
+
+
+def _no_worse(rows: table.Table, policy: policies.Policy, phi: Floats) -> dict[str, Floats]:
+    """The converse question, for who wants proof before going on: errors, and what is slower than the threshold.
+
+    H0 is that the candidate has at least 1 + tolerance times stable's share. The spread between pods widens what counts
+    as healthy; it must not make proof easier, so here the tolerance alone is the margin.
+    """
+    asked = {
+        "errors": (table.ERRORS, policy.errors.tolerance),
+        "latency": (guard_edge(rows.edges, policy.latency.threshold), policy.latency.tolerance),
+    }
+    return {
+        name: evidence.relative(
+            rows.events_candidate[:, column],
+            rows.events_stable[:, column],
+            odds=rows.odds * rows.known[:, column],
+            margin=1 + tolerance,
+            dispersion=phi[:, column],
+            ratios=evidence.BETTER,
+        )
+        for name, (column, tolerance) in asked.items()
+        if column is not None
+    }
+
+
+def _by_column(rows: table.Table, *, margin: Floats, noise: Floats) -> Floats:
+    """Evidence of each column, where `noise` is its dispersion."""
+    rare, late = slice(0, table.FIRST_EDGE), slice(table.FIRST_EDGE, None)
+    odds = rows.odds[:, None] * rows.known
+    events = evidence.relative(
+        rows.events_candidate[:, rare],
+        rows.events_stable[:, rare],
+        odds=odds[:, rare],
+        margin=margin[:, rare],
+        dispersion=noise[:, rare],
+    )
+    slow = evidence.slower(
+        rows.events_candidate[:, late],
+        rows.events_stable[:, late],
+        requests=(rows.requests_candidate, rows.requests_stable),
+        known=rows.known[:, late],
+        margin=margin[:, late],
+        dispersion=noise[:, late],
+    )
+    return np.hstack([events, slow])
+
+
+def compared_edges(edges: tuple[str, ...], floor: float) -> tuple[int, ...]:
+    """Columns of the edges that are compared: below the floor, nobody notices."""
+    return tuple(table.FIRST_EDGE + place for place, edge in enumerate(edges) if float(edge) >= floor * (1 - 1e-9))
 
 
 def guard_edge(edges: tuple[str, ...], threshold: float) -> int | None:

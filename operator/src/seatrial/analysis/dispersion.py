@@ -11,7 +11,7 @@ one. Arms are never compared with each other, so a candidate that is worse all t
 to all pods at once is not either.
 
 Little data must not look calm by luck: phi is the estimate drawn to `PRIOR`, plus `UNEARNED` events' worth of squares
-that fade as events show that they come one by one. With none it is 4, after 15 lonely events about 1.3.
+that fade as events show that they come one by one. With none it is 4.5, after 15 lonely events about 1.25.
 
 Bounds: at least `FLOOR`, at most `CAP`. The floor covers the error of the estimate, and it buys alpha: evidence
 tempered by 1.1 reaches a bound b with probability at most b**-1.1 instead of 1/b, and what that saves pays for the
@@ -32,8 +32,8 @@ from seatrial.analysis.evidence import Floats
 from seatrial.analysis.table import GROUP_BLOCKS, Record, Table
 
 PRIOR = 1.3
-PRIOR_WEIGHT = 1.5  # events
-UNEARNED = 4.0
+PRIOR_WEIGHT = 1.0  # events
+UNEARNED = 3.2
 FLOOR = 1.1
 CAP = 50.0
 FEW_EVENTS = 21

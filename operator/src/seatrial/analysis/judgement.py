@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
     STABLE_ALSO_BREACHING = "StableAlsoBreaching"
     REGRESSION_SUSPECTED = "RegressionSuspected"
     INSUFFICIENT_TRAFFIC = "InsufficientTraffic"
+    METRIC_OUT_OF_BOUNDS = "MetricOutOfBounds"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     NO_REGRESSION = "NoRegression"
 
@@ -54,7 +55,8 @@ class MetricEvidence(msgspec.Struct, frozen=True):
 
     `bound` is what e**`log_evidence` must reach. `low` and `high` are 99 % limits of `ratio`; None where the data set
     none (`ratio`: None without stable events). For latency, counts, ratio and limits are those of `edge`, the histogram
-    edge with the most evidence; `log_evidence` is of all edges together.
+    edge with the most evidence; `log_evidence` is of all edges together. `proven`: of errors and latency (at the
+    threshold), that the candidate is within the tolerance, in all but `falseRollbackRate` of cases.
     """
 
     name: str
@@ -69,6 +71,7 @@ class MetricEvidence(msgspec.Struct, frozen=True):
     dispersion: float
     outcome: Outcome
     edge: str | None = None
+    proven: bool = False
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -88,6 +91,14 @@ class Judgement(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     breach_slot: int | None = None
     message: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Proven no worse in errors and latency, not only not proven worse: what `NonInferiority` asks for.
+
+        Bad answers on either side are what can be compared; while there are none, nothing can be proven.
+        """
+        return {"errors", "latency"} <= {metric.name for metric in self.metrics if metric.proven}
 
     def metric(self, name: str) -> MetricEvidence:
         """The evidence of that name.

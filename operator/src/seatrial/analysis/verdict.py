@@ -35,7 +35,6 @@ import numpy as np
 from seatrial.analysis import course, evidence, judgement, table
 from seatrial.analysis import policy as policies
 from seatrial.analysis import slots as slots_
-from seatrial.analysis.evidence import Floats
 from seatrial.analysis.judgement import Judgement, MetricEvidence, Outcome, Reason
 
 PARTLY = "{0} can't be judged: series were missing in this slot, or in too many of this window"
@@ -121,6 +120,7 @@ class _Reader:
         unseen: Mapping[str, str] = {},
     ) -> None:
         self._course = rows
+        self._alpha = policy.false_rollback_rate
         self._blind = blind
         self._unseen_now = unseen
         self._unseen = course.unseen(rows.table, policy.latency.threshold)
@@ -131,8 +131,6 @@ class _Reader:
         self._events = (np.cumsum(sums.events_stable, axis=0), np.cumsum(sums.events_candidate, axis=0))
         self._seconds = np.cumsum(sums.seconds)
         self._before_step = float(sums.requests_candidate[:step_from].sum())
-        self._low, self._high = _limits(rows)
-        self._alone = {test.name: _share_limits(rows, test) for test in rows.tests if _is_guard(test)}
 
     def at(self, slot: int) -> Judgement:
         outcome, reason = self._decide(slot)
@@ -180,7 +178,7 @@ class _Reader:
 
     def _holds(self, test: course.Test, slot: int) -> bool:
         """Above the maximum, but so is stable; and not proven better than stable."""
-        return bool(test.reached[slot] and test.excused[slot] and self._high[slot, test.columns[0]] >= 1)
+        return bool(test.reached[slot] and test.excused[slot] and self._limits(test.columns[0], slot)[1] >= 1)
 
     def _metric(self, test: course.Test, slot: int) -> MetricEvidence:
         place = test.strongest(slot)
@@ -192,10 +190,10 @@ class _Reader:
         limit = float(test.limit[slot, place])
         if _is_guard(test):
             ratio = candidate.share / limit if limit else None
-            low, high = (float(side[slot]) for side in self._alone[test.name])
+            low, high = self._share_limits(test, slot)
         else:
             ratio = candidate.share / stable.share if stable.events else None
-            low, high = float(self._low[slot, column]), float(self._high[slot, column])
+            low, high = self._limits(column, slot)
         return MetricEvidence(
             name=test.name,
             stable=stable,
@@ -208,8 +206,34 @@ class _Reader:
             margin=limit,
             dispersion=float(self._course.phi[slot, column]),
             outcome=self._outcome(test, slot, candidate),
+            proven=test.name in self._course.no_worse and self._proven(test.name, slot),
             edge=self._course.table.edges[column - table.FIRST_EDGE] if column >= table.FIRST_EDGE else None,
         )
+
+    def _proven(self, name: str, slot: int) -> bool:
+        """Proven no worse, by evidence up to the slot; it may be asked at any time, so once is enough."""
+        return bool(self._course.no_worse[name][: slot + 1].max() >= -math.log(self._alpha))
+
+    def _limits(self, column: int, slot: int) -> tuple[float, float]:
+        """Limits of the ratio after a slot."""
+        sums, upto = self._course.table, slice(slot + 1)
+        return evidence.ratio_limits(
+            sums.events_candidate[upto, column],
+            sums.events_stable[upto, column],
+            odds=sums.odds[upto] * sums.known[upto, column],
+            dispersion=self._course.phi[upto, column],
+        )
+
+    def _share_limits(self, test: course.Test, slot: int) -> tuple[float, float]:
+        """Limits of the candidate's share after a slot, as multiples of the maximum."""
+        column, sums, upto = test.columns[0], self._course.table, slice(slot + 1)
+        low, high = evidence.share_limits(
+            sums.events_candidate[upto, column],
+            sums.requests_candidate[upto] * sums.known[upto, column],
+            dispersion=self._course.phi[upto, column],
+        )
+        most = max(float(test.limit[slot, 0]), evidence.LOWEST_SHARE)
+        return low / most, high / most
 
     def _outcome(self, test: course.Test, slot: int, candidate: judgement.Counts) -> Outcome:
         if test.breach is not None and test.breach <= slot:
@@ -222,29 +246,3 @@ class _Reader:
 
 def _is_guard(test: course.Test) -> bool:
     return test.kind is course.Kind.MAXIMUM
-
-
-def _limits(rows: course.Course) -> tuple[Floats, Floats]:
-    """Limits of the ratio after each slot, column by column (all at once would take much memory)."""
-    sums = rows.table
-    low, high = np.empty_like(rows.phi), np.empty_like(rows.phi)
-    for column in range(rows.phi.shape[1]):
-        low[:, column], high[:, column] = evidence.ratio_limits(
-            sums.events_candidate[:, column],
-            sums.events_stable[:, column],
-            odds=sums.odds * sums.known[:, column],
-            dispersion=rows.phi[:, column],
-        )
-    return low, high
-
-
-def _share_limits(rows: course.Course, test: course.Test) -> tuple[Floats, Floats]:
-    """Limits of the candidate's share after each slot, as multiples of the maximum."""
-    column, sums = test.columns[0], rows.table
-    low, high = evidence.share_limits(
-        sums.events_candidate[:, column],
-        sums.requests_candidate * sums.known[:, column],
-        dispersion=rows.phi[:, column],
-    )
-    most = np.maximum(test.limit[:, 0], evidence.LOWEST_SHARE)
-    return low / most, high / most

@@ -138,6 +138,16 @@ RULES = (
         "self.matches('^https?://[^/?#@]+(/[^?#%]*)?$')",
         "spec.analysis.prometheus.url must have no ?, no # and no user: credentials belong into secretRef",
     ),
+    Rule(
+        "spec.analysis.metrics",
+        "self.all(a, self.exists_one(b, b.name == a.name))",
+        "spec.analysis.metrics must have a name each that no other has",
+    ),
+    Rule(
+        "spec.analysis.metrics[]",
+        "has(self.max) || has(self.min)",
+        "spec.analysis.metrics[] must have a max, a min or both",
+    ),
     _duration("spec.analysis.interval", "1s", "10m"),
     _duration("spec.analysis.blindTimeout", "1s", "24h"),
     Rule(

@@ -14,7 +14,7 @@ from msgspec import Meta
 from .base import Base, Name
 from .base import SecretReference as SecretReference
 from .placement import Placement
-from .values import Duration, Label, Quantity, Ratio, Size
+from .values import Duration, Label, Number, Quantity, Ratio, Size
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
 
@@ -242,6 +242,11 @@ class InsufficientTraffic(enum.StrEnum):
     PROMOTE = "Promote"
 
 
+class OnRegression(enum.StrEnum):
+    ROLLBACK = "Rollback"
+    PAUSE = "Pause"
+
+
 class Rollout(Base, frozen=True, kw_only=True):
     """How a new version takes over."""
 
@@ -262,6 +267,16 @@ class Rollout(Base, frozen=True, kw_only=True):
     start_timeout: Annotated[Duration, Meta(description="A candidate whose pods aren't Ready by then is rejected.")] = (
         seconds("5m")
     )
+    on_regression: Annotated[
+        OnRegression,
+        Meta(
+            description=(
+                "When evidence is found against a candidate, stable gets all traffic at once. Rollback: the version is "
+                "rejected and its pods go. Pause: no verdict, its pods stay to be looked at until a command (promote, "
+                "abort) or another version. After promotion it is always Rollback."
+            )
+        ),
+    ] = OnRegression.ROLLBACK
     soak: Annotated[
         Duration, Meta(description="After promotion the old version stays warm and the new one watched for this long.")
     ] = seconds("10m")
@@ -315,11 +330,15 @@ class Latency(Base, frozen=True, kw_only=True):
     """Requests slower than a threshold."""
 
     threshold: Annotated[Duration, Meta(description="A request is slow above this.")] = seconds("100ms")
+    floor: Annotated[
+        Duration | None,
+        Meta(description="Differences below this are never compared; default: a tenth of the threshold."),
+    ] = None
     max: Annotated[
         Ratio, Meta(description="Absolute guard: a candidate with proven more slow requests is rolled back.")
     ] = percent("1%")
     tolerance: Annotated[
-        Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share.")
+        Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share and to its time.")
     ] = percent("25%")
 
 
@@ -329,6 +348,44 @@ class Rejections(Base, frozen=True, kw_only=True):
     tolerance: Annotated[
         Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share.")
     ] = percent("25%")
+
+
+class OnNoData(enum.StrEnum):
+    HOLD = "Hold"
+    ROLLBACK = "Rollback"
+    IGNORE = "Ignore"
+
+
+class Metric(Base, frozen=True, kw_only=True):
+    """A number of your own that a candidate with traffic is held to."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="What messages and status call it.", pattern="^[a-z][a-zA-Z0-9_]*$", min_length=1, max_length=63
+        ),
+    ]
+    query: Annotated[
+        str,
+        Meta(
+            description=(
+                "PromQL that gives one number. Filled in, between double braces: revision, stableRevision, namespace, "
+                "name, and window, the age of the step, for the ranges of rates."
+            ),
+            min_length=1,
+            max_length=4096,
+        ),
+    ]
+    max: Annotated[Number, Meta(description="Rolled back when twice in a row above.")] | None = None
+    min: Annotated[Number, Meta(description="Rolled back when twice in a row below.")] | None = None
+    on_no_data: Annotated[
+        OnNoData,
+        Meta(
+            description=(
+                "Without exactly one finite number: Hold the weight, Rollback after blindTimeout, or Ignore the metric."
+            )
+        ),
+    ] = OnNoData.HOLD
 
 
 class Analysis(Base, frozen=True, kw_only=True):
@@ -348,6 +405,10 @@ class Analysis(Base, frozen=True, kw_only=True):
     errors: Errors = Errors()
     latency: Latency = Latency()
     rejections: Rejections = Rejections()
+    metrics: Annotated[
+        tuple[Metric, ...],
+        Meta(description="Numbers of your own, from Prometheus, beside what Seatrial compares.", max_length=8),
+    ] = ()
 
 
 class Spec(Base, frozen=True, kw_only=True):
@@ -363,4 +424,4 @@ class Spec(Base, frozen=True, kw_only=True):
     revision_history_limit: Annotated[int, Meta(description="Old revisions kept for a return.", ge=1, le=50)] = 10
 
 
-Command = Literal["promote", "abort", "retry"]
+Command = Literal["promote", "abort", "retry", "pause", "resume", "rollback-to", "refresh-image"]

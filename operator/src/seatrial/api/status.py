@@ -58,6 +58,7 @@ class Reason(enum.StrEnum):
     INSUFFICIENT_CAPACITY = "InsufficientCapacity"
     STABLE_ALSO_BREACHING = "StableAlsoBreaching"
     REGRESSION_SUSPECTED = "RegressionSuspected"
+    METRIC_OUT_OF_BOUNDS = "MetricOutOfBounds"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     PROMOTING = "Promoting"
     PROMOTED = "Promoted"
@@ -154,6 +155,18 @@ class Previous(Known, frozen=True, kw_only=True):
     warm_until: Annotated[datetime, Meta(description="End of the soak: until then going back is one flip.")]
 
 
+class Hold(Base, frozen=True, kw_only=True):
+    """Why the candidate goes no further. It ends with a command, or with another version."""
+
+    reason: Annotated[Reason, Meta(description="Paused: by the pause command; else the regression that was found.")]
+    message: Annotated[Text, Meta(description="Why, in one sentence.")] = ""
+    at: Annotated[datetime, Meta(description="Since when.")]
+
+    @property
+    def by_command(self) -> bool:
+        return self.reason is Reason.PAUSED
+
+
 class Candidate(Known, frozen=True, kw_only=True):
     """The revision on trial or taking over. Times are the API server's."""
 
@@ -184,6 +197,7 @@ class Candidate(Known, frozen=True, kw_only=True):
     windows: Annotated[
         int, Meta(description="How often the evidence of the step was begun; each time has its part of the rate.", ge=0)
     ] = 1
+    hold: Hold | None = None
 
 
 class Share(Base, frozen=True, kw_only=True):
@@ -306,12 +320,28 @@ class Rollback(Base, frozen=True, kw_only=True):
         return (self.zero_weight_at - self.breach_at).total_seconds() if self.zero_weight_at else None
 
 
+class SetBack(Base, frozen=True, kw_only=True):
+    """By the rollback-to command: which revision serves in place of the one that the spec asks for."""
+
+    revision: Annotated[Short, Meta(description="Revision that the command named.")]
+    instead_of: Annotated[Short, Meta(description="Revision that the spec asks for; as long as it does, this holds.")]
+    at: Annotated[datetime, Meta(description="When it was asked for.")]
+
+
 class Commands(Base, frozen=True, kw_only=True):
     """Tokens of the command annotations that were handled; a token is handled once."""
 
     promote: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/promote.")] = ""
     abort: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/abort.")] = ""
     retry: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/retry.")] = ""
+    pause: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/pause.")] = ""
+    resume: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/resume.")] = ""
+    rollback_to: Annotated[
+        Short, Meta(description="Last handled value of the annotation seatrial.dev/rollback-to.")
+    ] = ""
+    refresh_image: Annotated[
+        Short, Meta(description="Last handled value of the annotation seatrial.dev/refresh-image.")
+    ] = ""
 
 
 class Status(Base, frozen=True, kw_only=True):
@@ -340,6 +370,7 @@ class Status(Base, frozen=True, kw_only=True):
     trial: TrialStatus | None = None
     verdicts: Annotated[tuple[Verdict, ...], Meta(description="Newest first.", max_length=VERDICTS_KEPT)] = ()
     last_rollback: Rollback | None = None
+    set_back: SetBack | None = None
     commands: Commands = Commands()
     endpoint: Annotated[Text, Meta(description="URL of the V2 model endpoint inside the cluster.")] = ""
     replicas: Annotated[Count, Meta(description="Pods that the selector finds, for the scale subresource.")] = 0

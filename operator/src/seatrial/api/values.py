@@ -81,6 +81,14 @@ class Size(Word):
     FORM = "a size in bytes like 64Mi or 1G"
 
 
+class Number(Word):
+    """A number, as text: no float is ever rounded on its way."""
+
+    PATTERN = r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$"
+    MAX_LENGTH = 24
+    FORM = "a number like 0.2"
+
+
 class Quantity(Word):
     """CPU or memory as a Kubernetes quantity."""
 

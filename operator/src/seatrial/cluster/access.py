@@ -45,6 +45,10 @@ class Cluster(Protocol):
         """Server-side apply as our field manager, taking over what others set. Identical content changes nothing."""
         ...
 
+    async def adopt(self, orphan: Mapping[str, Any], references: Objects) -> Object:
+        """Gives this very object its owners, and changes nothing else of it; Conflict when another has its name."""
+        ...
+
     async def create(self, wanted: Object) -> Object:
         """Creates; Conflict when the name is taken."""
         ...

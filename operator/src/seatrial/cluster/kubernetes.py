@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
 from seatrial.cluster import access, errors, kinds, rest
 
-_CHUNK = 500
+_CHUNK = 200
 _EXPIRED = 410
 
 
@@ -71,6 +71,14 @@ class KubernetesCluster:
         query = {"fieldManager": access.FIELD_MANAGER, "force": "true"}
         return _object(await self._rest.call("PATCH", _path(wanted), query=query, body=wanted, content_type=rest.APPLY))
 
+    async def adopt(self, orphan: Mapping[str, Any], references: access.Objects) -> access.Object:
+        query = {"fieldManager": access.FIELD_MANAGER}
+        # The uid is a precondition. Not by apply: that would take away what this manager applied before.
+        changed = {"metadata": {"uid": orphan["metadata"]["uid"], "ownerReferences": references}}
+        return _object(
+            await self._rest.call("PATCH", _path(orphan), query=query, body=changed, content_type=rest.MERGE)
+        )
+
     async def create(self, wanted: access.Object) -> access.Object:
         path = kinds.KINDS[wanted["kind"]].path(wanted["metadata"]["namespace"])
         query = {"fieldManager": access.FIELD_MANAGER}
@@ -111,7 +119,7 @@ def _item(kind: str, item: access.Object) -> access.Object:
     return item
 
 
-def _path(subject: access.Object, subresource: str | None = None) -> str:
+def _path(subject: Mapping[str, Any], subresource: str | None = None) -> str:
     metadata = subject["metadata"]
     return kinds.KINDS[subject["kind"]].path(metadata["namespace"], metadata["name"], subresource)
 

@@ -7,8 +7,9 @@ undone is decided on that.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from seatrial.cluster import access, errors, store, trimming
 
@@ -46,6 +47,9 @@ class Remembering:
 
     async def apply(self, wanted: access.Object) -> access.Object:
         return self._wrote(await self._live.apply(wanted))
+
+    async def adopt(self, orphan: Mapping[str, Any], references: access.Objects) -> access.Object:
+        return self._wrote(await self._live.adopt(orphan, references))
 
     async def create(self, wanted: access.Object) -> access.Object:
         return self._wrote(await self._live.create(wanted))

@@ -23,6 +23,7 @@ _CONNECTIONS = 32
 _MESSAGE_LIMIT = 2000
 
 JSON = "application/json"
+MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML; the JSON spelling of this type is younger than some servers
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from seatrial.api.status import Reason
 from seatrial.cluster import access, errors
-from seatrial.rollout import facts, names, plans
+from seatrial.rollout import facts, metadata, names, plans
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,6 +27,9 @@ async def carry_out(cluster: access.Cluster, snapshot: facts.Snapshot, plan: pla
     work = _Work(cluster, snapshot)
     for wanted in plan.apply:
         await work.try_to(work.apply(wanted))
+    for orphan in (one for one in snapshot.observed if not _owned(one, snapshot.owner.uid)):
+        references = metadata.of(snapshot.owner, orphan["metadata"]["name"])["ownerReferences"]
+        await work.try_to(cluster.adopt(orphan, references))
     if plan.evidence is not None:
         await work.keep(plan.evidence)
     for gone in plan.delete:

@@ -13,14 +13,17 @@ stays the look of its subject. Sources that don't answer make the look blind, ea
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from seatrial.analysis import own_metrics
 from seatrial.analysis.slots import Slot
+from seatrial.api import spec
 from seatrial.cluster.errors import ClusterError
 from seatrial.control import queue, sources
 from seatrial.prometheus import client, errors, ledger, matching, query
@@ -129,6 +132,7 @@ class _Watch:
         self._counting = asyncio.Lock()
         self._said = _Said()
         self._asking: _Asking | None = None
+        self._own: dict[str, collections.deque[own_metrics.Answer]] = {}
         self._rung_at = 0.0
         self._cost = 0.0
         self._task = asyncio.create_task(self._run(), name=f"evidence of {question.owner.name}")
@@ -180,11 +184,14 @@ class _Watch:
     async def _scrape(self, asking: _Asking) -> None:
         """Prometheus, once; then nothing until the end of the slot."""
         try:
-            await self._catch_up(asking)
+            await asyncio.gather(self._catch_up(asking), self._ask_own_metrics())
         except errors.PrometheusError as error:
             self._said.prometheus = str(error)
             self._said.misconfigured = isinstance(error, errors.PrometheusRefused)
             await self._judge(final=False)
+        else:
+            if self._own:
+                await self._judge(final=False)
         await asyncio.sleep(self._until_slot_end())
 
     async def _catch_up(self, asking: _Asking) -> None:
@@ -217,6 +224,50 @@ class _Watch:
             asking.known = until if whole else asking.known
             if latest:
                 return
+
+    async def _ask_own_metrics(self) -> None:
+        """Each expression once, as soon as the window is old enough for it to say something of the window."""
+        asked, now = self.question, self._clock()
+        age = now - asked.window.since
+        if asked.window.sliding or age < asked.analysis.interval:
+            return
+        values = {
+            "revision": asked.window.candidate,
+            "stableRevision": asked.window.stable,
+            "namespace": asked.owner.namespace,
+            "name": asked.owner.name,
+            "window": f"{round(age.total_seconds())}s",
+        }
+        metrics = asked.analysis.metrics
+        for metric, answer in zip(
+            metrics, await asyncio.gather(*(self._own_answer(one, values, now) for one in metrics)), strict=True
+        ):
+            self._own.setdefault(metric.name, collections.deque(maxlen=own_metrics.KEPT)).append(answer)
+
+    async def _own_answer(self, metric: spec.Metric, values: Mapping[str, str], now: datetime) -> own_metrics.Answer:
+        try:
+            found = await self._sources.vector(self.question, own_metrics.filled(metric, values), at=now)
+        except (errors.PrometheusRefused, own_metrics.UnknownPlaceholder) as error:
+            return own_metrics.Answer(at=now, error=str(error), misconfigured=True)
+        except errors.PrometheusUnavailable as error:
+            return own_metrics.Answer(at=now, error=str(error))
+        numbers = tuple(value for _, value in found.values)
+        return own_metrics.Answer(at=now, values=numbers, warnings=found.warnings)
+
+    def _own_results(self, asked: looking.Question, now: datetime) -> list[own_metrics.Result]:
+        if asked.window.sliding:
+            return []
+        nobody = own_metrics.Answer(at=now, error="no Prometheus is configured to ask", misconfigured=True)
+        return [
+            own_metrics.judge(
+                metric,
+                tuple(self._own.get(metric.name, ())) if self._said.configured else (nobody,),
+                now=now,
+                patience=asked.analysis.blind_timeout,
+                scrape_interval=asked.scrape_interval,
+            )
+            for metric in asked.analysis.metrics
+        ]
 
     async def _explain(self, answer: client.Answer) -> None:
         """Who else exports such counters, where none of ours came: a message that says what to change."""
@@ -268,6 +319,7 @@ class _Watch:
         async with self._counting:
             asked, said, book = self.question, self._said, self._ledger
             now = until or self._clock()
+            own = self._own_results(asked, now)
 
             def work() -> tuple[looking.Look | None, float]:
                 began = time.thread_time()
@@ -275,8 +327,10 @@ class _Watch:
                     book.answered(answer.series)
                 counted = book.count(asked, until=now.timestamp(), final=final)
                 sight = said.sight(live=book.live(now.timestamp()))
-                found = looking.conclude(asked, counted, sight, now) if publish else None
-                return found, time.thread_time() - began
+                if not publish:
+                    return None, time.thread_time() - began
+                found = looking.conclude(asked, counted, sight, now)
+                return looking.with_own_metrics(found, own), time.thread_time() - began
 
             found, self._cost = await self._sources.computed(work)
         if found is not None and not self._done:

@@ -210,5 +210,5 @@ def _spec(raw: Mapping[str, Any], known: Iterable[notes_.Notes], operator: facts
 def _commands(raw: Mapping[str, Any]) -> Commands:
     """Tokens of the command annotations, cut to what status can keep."""
     annotations = raw["metadata"].get("annotations") or {}
-    said = {field: str(annotations.get(names.COMMAND_PREFIX + field, ""))[:256] for field in Commands.__struct_fields__}
-    return Commands(**said)
+    said = {field: annotations.get(names.command(field), "") for field in Commands.__struct_fields__}
+    return Commands(**{field: str(token)[:256] for field, token in said.items()})

@@ -16,7 +16,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 
@@ -59,6 +59,19 @@ def registry(observe: Observe) -> kopf.OperatorRegistry:
     return handlers
 
 
+class NoEssence(kopf.DiffBaseStorage):
+    """Nothing of an object is compared by kopf. It would copy each one twice per event to find that nobody asks."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return cast(kopf.BodyEssence, {})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """There is nothing to store."""
+
+
 def settings() -> kopf.OperatorSettings:
     """kopf's settings, where its defaults don't fit."""
     chosen = kopf.OperatorSettings()
@@ -70,10 +83,12 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 310
     chosen.watching.connect_timeout = 10
-    chosen.watching.chunk_size = 500
+    chosen.watching.chunk_size = 100
     chosen.networking.request_timeout = 30
     chosen.networking.error_backoffs = (1, 1, 2, 3, 5, 8)
     chosen.networking.enforce_retry_after = True
+    chosen.persistence.diffbase_storage = NoEssence()
+    chosen.queueing.idle_timeout = 0.2  # a worker keeps its object's whole body; there is one for each object at first
     chosen.queueing.error_delays = (1, 2, 5, 10, 30, 60)
     chosen.process.ultimate_exiting_timeout = None  # it would kill the thread's process; our own exit is bounded
     return chosen

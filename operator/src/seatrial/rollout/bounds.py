@@ -16,21 +16,24 @@ SHORT = 200
 OLD_MESSAGE = 100
 FEW_TESTS = 10
 
-_ESCAPED = frozenset('"\\')  # two bytes each in JSON
-
 
 def cut(text: str, limit: int = MESSAGE) -> str:
     """At most `limit` bytes of JSON, without anything that a terminal would obey or that can't be written as UTF-8."""
-    raw = "".join(sign if sign.isprintable() else " " for sign in text).encode(errors="replace")
-    plain = raw.decode()
-    if len(raw) + sum(sign in _ESCAPED for sign in plain) <= limit:
+    signs = "".join(sign if sign.isprintable() else " " for sign in text[: limit + 1])
+    plain = signs.encode(errors="replace").decode()
+    if len(text) <= limit and _bytes(plain) <= limit:
         return plain
     left = limit - len("…".encode())
     for place, sign in enumerate(plain):
-        left -= 2 if sign in _ESCAPED else len(sign.encode())
+        left -= _bytes(sign)
         if left < 0:
             return plain[:place] + "…"
     return plain
+
+
+def _bytes(text: str) -> int:
+    """Of JSON, without the quotes around it."""
+    return len(text.encode()) + text.count('"') + text.count("\\")
 
 
 def fitting(status: Status) -> Status:

@@ -18,6 +18,7 @@ from seatrial.api.status import (
     Previous,
     Reason,
     Rollback,
+    SetBack,
     Stable,
     Status,
     TrialStatus,
@@ -107,6 +108,7 @@ class Decision(Fact, frozen=True, kw_only=True):
     previous: Previous | None
     candidate: Candidate | None
     commands: Commands
+    set_back: SetBack | None
     trial: TrialStatus | None
     verdict: Verdict | None = None
     rollback: Rollback | None = None
@@ -129,6 +131,7 @@ def decide(case: Case, reason: Reason, message: str, *, phase: Phase, **changes:
             "previous": case.warm,
             "candidate": now.candidate,
             "commands": now.commands,
+            "set_back": now.set_back,
             "trial": now.trial,
             **changes,
         }
@@ -162,18 +165,22 @@ def verdict_on(case: Case, who: Candidate | Stable, kind: VerdictKind, *, reason
     )
 
 
+def back_to_stable(case: Case, candidate: Candidate, reason: Reason, message: str) -> Rollback | None:
+    """What is said of a candidate that loses its traffic to stable; None where it has none."""
+    if not candidate.weight or case.stable is None:
+        return None
+    return Rollback(
+        source=candidate.revision,
+        target=case.stable.revision,
+        reason=reason,
+        message=bounds.cut(message),
+        breach_at=(case.look.breach_at if case.look else None) or case.now,
+    )
+
+
 def reject(case: Case, candidate: Candidate, reason: Reason, message: str, **changes: Any) -> Decision:
     """The candidate loses its traffic and gets no second chance by itself. Stable is untouched."""
-    breach = (case.look.breach_at if case.look else None) or case.now
-    rollback = None
-    if candidate.weight and case.stable:
-        rollback = Rollback(
-            source=candidate.revision,
-            target=case.stable.revision,
-            reason=reason,
-            message=bounds.cut(message),
-            breach_at=breach,
-        )
+    rollback = back_to_stable(case, candidate, reason, message)
     return decide(
         case,
         reason,

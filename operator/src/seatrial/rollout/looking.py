@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from seatrial.analysis import counters, explain, judgement, policy, soak, verdict
+from seatrial.analysis import counters, explain, judgement, own_metrics, policy, soak, verdict
 from seatrial.analysis.slots import Slot
 from seatrial.api import spec, status
 from seatrial.api import stage as stages
@@ -24,6 +24,7 @@ from . import bounds, facts, report
 Outcome = judgement.Outcome
 
 HISTORY = timedelta(hours=1)
+METRICS_SHOWN = 16
 LONGEST_QUESTION = timedelta(seconds=10)
 NOBODY = "none"  # has a vowel, so no revision is called that
 
@@ -47,6 +48,7 @@ class Look(facts.Fact, frozen=True, kw_only=True):
     breach_at: datetime | None = None
     rate: float = 0.0  # of false rollbacks that this window was judged with
     metrics: tuple[judgement.MetricEvidence, ...] = ()
+    own: tuple[own_metrics.Result, ...] = ()
     slots: tuple[Slot, ...] = ()
     history: tuple[Slot, ...] = ()
 
@@ -119,18 +121,8 @@ class Question(facts.Fact, frozen=True, kw_only=True):
         return self.owner.uid, *which, self.attempt, self.analysis.interval
 
     @property
-    def rate(self) -> float:
-        """The part of falseRollbackRate that this window may spend.
-
-        Steps share it evenly. A step that went blind and begins again is another test: the first attempt has 90 %, the
-        k-th has 10 % / (k (k - 1)), so that all attempts there can be stay within the step's part.
-        """
-        part = 0.9 if self.attempt <= 1 else 0.1 / (self.attempt * (self.attempt - 1))
-        return self.analysis.false_rollback_rate / self.steps * part
-
-    @property
     def limits(self) -> policy.Policy:
-        return msgspec.structs.replace(policy.of(self.analysis), false_rollback_rate=self.rate)
+        return policy.of(self.analysis, steps=self.steps, window=self.attempt)
 
     @property
     def arms(self) -> tuple[counters.Arm, ...]:
@@ -272,6 +264,31 @@ def conclude(asked: Question, counted: Counted, sight: facts.Sight, now: datetim
     )
 
 
+def with_own_metrics(seen: Look, results: Sequence[own_metrics.Result]) -> Look:
+    """The look with the user's own metrics. What was proven before stands; else the worst of them decides."""
+    seen = msgspec.structs.replace(seen, own=tuple(results))
+    if seen.failed:
+        return seen
+    failed = [one for one in results if one.outcome is Outcome.FAIL]
+    if failed:
+        message = " | ".join(one.message for one in failed)
+        reason = judgement.Reason.METRIC_OUT_OF_BOUNDS
+        return msgspec.structs.replace(
+            seen, outcome=Outcome.FAIL, reason=reason, message=message, breach_at=seen.breach_at or seen.at
+        )
+    open_ = [one for one in results if one.outcome is not Outcome.PASS]
+    if not open_ or not seen.passed:
+        return seen
+    suspected = any(one.outcome is Outcome.INCONCLUSIVE for one in open_)
+    return msgspec.structs.replace(
+        seen,
+        outcome=Outcome.INCONCLUSIVE,
+        reason=judgement.Reason.REGRESSION_SUSPECTED if suspected else judgement.Reason.METRICS_UNAVAILABLE,
+        message=" | ".join(one.message for one in open_),
+        misconfigured=any(one.misconfigured for one in open_),
+    )
+
+
 def begun(asked: Question, now: datetime) -> Look | None:
     """The look at a window so young that nothing can have been seen in it; None where samples are to be expected."""
     if asked.window.sliding or now - asked.window.since >= min(asked.analysis.interval, LONGEST_QUESTION):
@@ -283,7 +300,7 @@ def begun(asked: Question, now: datetime) -> Look | None:
         at=now,
         alone=asked.window.alone,
         soak=asked.window.soak,
-        rate=asked.rate,
+        rate=asked.limits.false_rollback_rate,
     )
 
 
@@ -347,7 +364,7 @@ def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Question,
         at=now,
         alone=asked.window.alone,
         soak=asked.window.soak,
-        rate=asked.rate,
+        rate=asked.limits.false_rollback_rate,
         window=timedelta(seconds=judged.seconds),
         observed=timedelta(seconds=sum(slot.seconds for slot in answered)) if first is not None else timedelta(0),
         stable_requests=sum(slot.stable.requests for slot in seen),
@@ -366,8 +383,12 @@ def analysis_status(seen: Look) -> status.AnalysisStatus:
         window=str(Duration.of(seen.window)),
         source=seen.source,
         message=bounds.cut(seen.message),
-        metrics=tuple(_metric(metric) for metric in seen.metrics),
+        metrics=(*(_metric(metric) for metric in seen.metrics), *(_own(one) for one in seen.own))[:METRICS_SHOWN],
     )
+
+
+def _own(one: own_metrics.Result) -> status.MetricStatus:
+    return status.MetricStatus(name=one.name, candidate=_figure(one.value), outcome=one.outcome)
 
 
 def _metric(metric: judgement.MetricEvidence) -> status.MetricStatus:

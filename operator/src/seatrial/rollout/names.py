@@ -17,6 +17,11 @@ GRPC_PORT = 8081
 METRICS_PORT = 8082
 
 
+def command(field: str) -> str:
+    """The annotation of a command, from the name of its field in `status.commands`."""
+    return COMMAND_PREFIX + field.replace("_", "-")
+
+
 def of_revision(name: str, revision: str) -> str:
     """ControllerRevision, ConfigMap and Deployment of one revision."""
     return f"{name}-{revision}"

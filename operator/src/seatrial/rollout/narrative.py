@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from seatrial.api import stage as stages
 from seatrial.api import status
 from seatrial.api.status import Reason, VerdictKind
 
-from . import facts
+from . import facts, names
 from .decision import Decision
 
 NOTEWORTHY = frozenset(
@@ -36,10 +36,17 @@ def events(
     decision: Decision,
     *,
     asked: status.Commands,
+    why_ignored: Mapping[str, str] = {},
     unread: Sequence[str] = (),
 ) -> tuple[Event, ...]:
-    """What became different, in the order a reader wants it."""
-    return (*_unread(unread), *_events(before, after, decision), *_ignored(before, after, decision, asked))
+    """What became different, in the order a reader wants it.
+
+    Args:
+        why_ignored: by field of `Commands`, what to say if that token comes to nothing.
+        unread: parts of the stored status that could not be read.
+    """
+    ignored = _ignored(before, after, decision, asked, why_ignored)
+    return (*_unread(unread), *_events(before, after, decision), *ignored)
 
 
 def _unread(parts: Sequence[str]) -> Iterator[Event]:
@@ -50,18 +57,20 @@ def _unread(parts: Sequence[str]) -> Iterator[Event]:
 
 
 def _ignored(
-    before: status.Status, after: status.Status, decision: Decision, asked: status.Commands
+    before: status.Status,
+    after: status.Status,
+    decision: Decision,
+    asked: status.Commands,
+    why_ignored: Mapping[str, str],
 ) -> Iterator[Event]:
     """Tokens that are handled without anything having come of them: there was nothing that they could mean."""
-    for command in ("promote", "abort", "retry"):
-        token = getattr(asked, command)
-        new = token and token == getattr(after.commands, command) != getattr(before.commands, command)
-        if new and getattr(decision.commands, command) != token:
-            yield Event(
-                reason=Reason.COMMAND_IGNORED,
-                message=f"seatrial.dev/{command}: {token} came when there was nothing to {command}",
-                warning=True,
-            )
+    for field in status.Commands.__struct_fields__:
+        token = getattr(asked, field)
+        new = token and token == getattr(after.commands, field) != getattr(before.commands, field)
+        if new and getattr(decision.commands, field) != token:
+            why = why_ignored.get(field) or f"came when there was nothing to {field}"
+            message = f"{names.command(field)}: {token} {why}"
+            yield Event(reason=Reason.COMMAND_IGNORED, message=message, warning=True)
 
 
 def _events(before: status.Status, after: status.Status, decision: Decision) -> Iterator[Event]:
@@ -80,7 +89,7 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
             message=f"{now.source} has no traffic, {now.seconds:.1f} s after the breach was visible",
         )
     if after.candidate is not None and _moved(before.candidate, after.candidate):
-        yield Event(reason=decision.reason, message=decision.message)
+        yield Event(reason=decision.reason, message=decision.message, warning=decision.rollback is not None)
     elif decision.reason in NOTEWORTHY and _reason(before) != decision.reason:
         yield Event(reason=decision.reason, message=decision.message, warning=True)
     if _overexposed(after) and not _overexposed(before):
@@ -111,17 +120,17 @@ def _just_drained(before: status.Rollback | None, after: status.Rollback) -> boo
 
 
 def _moved(before: status.Candidate | None, after: status.Candidate) -> bool:
-    """The candidate is new, or reached another stage."""
+    """The candidate is new, reached another stage, or is held or let go."""
     if before is None or before.revision != after.revision:
         return True
     return _stage(before) != _stage(after)
 
 
 def _stage(of: status.Candidate) -> tuple[object, ...]:
-    stage = stages.of(of)
+    stage, held = stages.of(of), of.hold is not None
     if isinstance(stage, stages.Step):
-        return type(stage), stage.number, stage.weight, stage.waiting_for_approval
-    return type(stage), of.weight, of.trial_attempt
+        return type(stage), held, stage.number, stage.weight, stage.waiting_for_approval
+    return type(stage), held, of.weight, of.trial_attempt
 
 
 def _reason(of: status.Status) -> str:

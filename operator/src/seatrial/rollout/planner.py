@@ -5,9 +5,10 @@ come before everything that can fail, so a deadline is kept even while the API s
 
 | rule                         | when                                             | then                               |
 | ---------------------------- | ------------------------------------------------ | ---------------------------------- |
-| candidate_regressed          | evidence against a candidate with traffic        | weight 0, Rejected                 |
+| candidate_regressed          | evidence against a candidate with traffic        | weight 0, Rejected; or held        |
 | promoted_regressed           | evidence against stable during its soak          | Rejected, goes back                |
 | abort_requested              | a new abort token                                | the same, reason Aborted           |
+| rollback_requested           | a new rollback-to token that names a trusted one | that one returns, wanted Rejected  |
 | candidate_crash_looping      | a candidate's server starts again and again      | Rejected                           |
 | promoted_crash_looping       | stable's server does, during its soak            | Rejected, goes back                |
 | condemned_returns            | stable is proven bad, the old version is warm    | flip back with enough pods Ready   |
@@ -22,8 +23,11 @@ come before everything that can fail, so a deadline is kept even while the API s
 | address_corrected            | refused on trial, now another uri or secretRef   | another trial                      |
 | wanted_was_rejected          | the wanted revision is rejected                  | Stalled                            |
 | new_candidate                | none yet                                         | Trial; known trial: pods start     |
+| pause_requested              | a new pause token                                | held: no weight is given           |
+| resume_requested             | a new resume or promote token while held         | goes on                            |
 | moved                        | uri or secretRef changed during the trial        | another try                        |
 | on_trial                     | its Job runs or has ended                        | Starting, Rejected, or another try |
+| held                         | held, and nothing else is missing                | waits                              |
 | starting                     | pods asked for, no step yet                      | first weight once Ready and seen   |
 | in_step                      | it has a share of the traffic                    | hold, advance                      |
 | promoting                    | all steps passed                                 | capacity, all traffic, stable      |
@@ -39,16 +43,17 @@ import msgspec
 
 from seatrial.api import stage
 
-from . import looking, plans
+from . import looking, plans, wanting
 from .decision import Case, Decision, Rule
 from .facts import Snapshot
 from .plans import Plan
-from .rules import guards, promoting, starting, step, trial, wishes
+from .rules import guards, holding, promoting, setting_back, starting, step, trial, wishes
 
 RULES: Sequence[Rule] = (
     guards.candidate_regressed,
     guards.promoted_regressed,
     guards.abort_requested,
+    setting_back.rollback_requested,
     guards.candidate_crash_looping,
     guards.promoted_crash_looping,
     guards.condemned_returns,
@@ -63,8 +68,11 @@ RULES: Sequence[Rule] = (
     wishes.address_corrected,
     wishes.wanted_was_rejected,
     wishes.new_candidate,
+    holding.pause_requested,
+    holding.resume_requested,
     trial.moved,
     trial.on_trial,
+    holding.held,
     starting.starting,
     step.in_step,
     promoting.promoting,
@@ -74,10 +82,10 @@ RULES: Sequence[Rule] = (
 
 def plan(snapshot: Snapshot, now: datetime) -> Plan:
     """What to write and what to apply; the same snapshot gives the same plan."""
-    snapshot = _in_a_stage(snapshot)
+    snapshot = wanting.settled(_in_a_stage(snapshot))
     look = snapshot.look or looking.look(snapshot, now)
     case = Case(snapshot=snapshot, now=now, look=look)
-    return plans.of(case, _decide(case))
+    return plans.of(case, holding.shown(_decide(case)))
 
 
 def _decide(case: Case) -> Decision:

@@ -10,8 +10,9 @@ import msgspec
 from seatrial.api import status
 from seatrial.api.status import Status
 
-from . import children, facts, looking, narrative, statuses
+from . import children, facts, images, looking, narrative, statuses
 from .decision import NOW, Case, Decision, Situation
+from .rules import setting_back
 
 SETTLE = timedelta(milliseconds=250)  # until a scrape at the very end of a slot can be read
 
@@ -45,10 +46,24 @@ def of(case: Case, decision: Decision) -> Plan:
         apply=children.wanted(snapshot, after, case.now),
         evidence=_evidence(case, decision),
         delete=children.unwanted.of(snapshot, after),
-        events=narrative.events(case.status, after, decision, asked=snapshot.commands, unread=snapshot.unread),
+        events=narrative.events(
+            case.status,
+            after,
+            decision,
+            asked=snapshot.commands,
+            why_ignored=_why_ignored(case),
+            unread=snapshot.unread,
+        ),
         look_again=_look_again(case, after, decision),
         in_flight=after.candidate is not None or _soaking(case, after) or _draining(after),
     )
+
+
+def _why_ignored(case: Case) -> dict[str, str]:
+    return {
+        "rollback_to": setting_back.why_not(case),
+        "refresh_image": images.why_not_refreshed(case.snapshot, case.snapshot.wanted.content),
+    }
 
 
 def _evidence(case: Case, decision: Decision) -> dict[str, Any] | None:

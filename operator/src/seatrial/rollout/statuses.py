@@ -11,8 +11,8 @@ from seatrial.api import status
 from seatrial.api.status import Reason, Status
 from seatrial.api.values import milliseconds
 
-from . import bounds, conditions, facts, looking, names, traffic
-from .decision import Case, Decision, Situation
+from . import bounds, conditions, facts, images, looking, names, traffic
+from .decision import NOW, Case, Decision, Situation
 
 
 def after(case: Case, decision: Decision) -> Status:
@@ -37,6 +37,7 @@ def after(case: Case, decision: Decision) -> Status:
         candidate=candidate,
         trial=decision.trial,
         verdicts=verdicts,
+        set_back=decision.set_back,
         commands=_commands(case, decision),
         analysis=_analysis(case),
         last_rollback=_last_rollback(case, decision),
@@ -86,14 +87,26 @@ def _stalled(before: Status, rows: list[conditions.Row], *, generation: int, now
 
 
 def _commands(case: Case, decision: Decision) -> status.Commands:
-    """Tokens that can't mean anything later are handled now. Promote waits for a step to use it on."""
-    asked, handled = case.snapshot.commands, decision.commands
-    idle = decision.candidate is None
-    return status.Commands(
-        promote=asked.promote if idle and asked.promote else handled.promote,
-        abort=asked.abort or handled.abort,
-        retry=asked.retry or handled.retry,
-    )
+    """Tokens that can't mean anything later are handled now. Promote waits for a step to use it on; the others, as
+    long as the next pass comes at once, for what it finds.
+    """
+    asked, handled, candidate = case.snapshot.commands, decision.commands, decision.candidate
+    settled = decision.look_again != NOW
+    done = {
+        "promote": candidate is None,
+        "abort": True,
+        "retry": True,
+        "pause": settled and candidate is None,
+        "rollback_to": settled,
+        "refresh_image": settled and (case.wanted in _begun(decision) or not images.refreshing(case.snapshot)),
+        "resume": settled and (candidate is None or candidate.hold is None or not candidate.hold.by_command),
+    }
+    tokens = {field: getattr(asked, field) for field, now in done.items() if now and getattr(asked, field)}
+    return msgspec.structs.replace(handled, **tokens)
+
+
+def _begun(decision: Decision) -> set[str]:
+    return {one.revision for one in (decision.stable, decision.candidate) if one is not None}
 
 
 def _analysis(case: Case) -> status.AnalysisStatus | None:

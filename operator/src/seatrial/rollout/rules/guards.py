@@ -6,23 +6,48 @@ from datetime import datetime
 
 import msgspec
 
+from seatrial.api import spec, status
 from seatrial.api import stage as stages
-from seatrial.api import status
 from seatrial.api.status import Phase, Reason
 from seatrial.rollout import bounds, facts, looking, traffic
-from seatrial.rollout.decision import NOW, Case, Decision, Situation, decide, move, reject
+from seatrial.rollout.decision import NOW, Case, Decision, Situation, back_to_stable, decide, move, reject
 
 from . import returning, sight
 
 
 def candidate_regressed(case: Case) -> Decision | None:
-    """A candidate proven worse than stable, or too bad in itself, loses its traffic before anything else happens."""
+    """A candidate proven worse than stable, or too bad in itself, loses its traffic before anything else happens.
+
+    With onRegression Pause it isn't rejected: it is held, and stays what it is until somebody decides.
+    """
     candidate, look = case.candidate, case.look
-    if candidate is None or candidate.weight == 0 or look is None or look.soak:
+    if candidate is None:
         return None
-    if look.outcome is not looking.Outcome.FAIL:
+    pauses = case.snapshot.spec.rollout.on_regression is spec.OnRegression.PAUSE
+    if candidate.hold is not None and not candidate.hold.by_command and not pauses:
+        return reject(case, candidate, candidate.hold.reason, candidate.hold.message)
+    if candidate.weight == 0 or look is None or look.soak or look.outcome is not looking.Outcome.FAIL:
         return None
-    return reject(case, candidate, Reason(look.reason), look.message)
+    reason = Reason(look.reason)
+    if pauses and isinstance(case.stage, stages.Step | stages.Promoting):
+        return _held(case, candidate, case.stage, status.Hold(reason=reason, message=look.message, at=case.now))
+    return reject(case, candidate, reason, look.message)
+
+
+def _held(
+    case: Case, candidate: status.Candidate, stage: stages.Step | stages.Promoting, hold: status.Hold
+) -> Decision:
+    """Its traffic goes, its pods stay, nothing is remembered against it."""
+    hold = msgspec.structs.replace(hold, message=bounds.cut(hold.message))
+    return decide(
+        case,
+        hold.reason,
+        hold.message,
+        phase=Phase.PAUSED,
+        candidate=msgspec.structs.replace(stages.entered(candidate, sight.begun_again(stage)), hold=hold),
+        rollback=back_to_stable(case, candidate, hold.reason, hold.message),
+        look_again=NOW,
+    )
 
 
 def promoted_regressed(case: Case) -> Decision | None:
@@ -101,13 +126,15 @@ def candidate_never_became_ready(case: Case) -> Decision | None:
 
 
 def _pods_awaited_since(case: Case) -> datetime | None:
+    """None while a hold keeps pods waiting that have been Ready: the time counts anew once it ends."""
+    held = case.candidate is not None and case.candidate.hold is not None
     match case.stage:
         case stages.Starting(unseen_since=None, since=since):
             return since
         case stages.Step(short_since=since):
             return since
         case stages.Promoting(since=since) | stages.TakingOver(since=since):
-            return since
+            return None if held else since
     return None
 
 

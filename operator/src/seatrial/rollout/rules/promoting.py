@@ -78,8 +78,17 @@ def _named_once_in_force(case: Case, candidate: status.Candidate) -> Decision:
 
 def _become_stable(case: Case, candidate: status.Candidate) -> Decision:
     old, soak = case.stable, case.snapshot.spec.rollout.soak
-    previous = None
-    if old is not None and old.breach is None and soak:
+    previous = rollback = None
+    if old is not None and wishes.set_aside(case, old):
+        words = f"set aside by the rollback-to command for version {candidate.model_version}"
+        rollback = status.Rollback(
+            source=old.revision,
+            target=candidate.revision,
+            reason=Reason.ROLLED_BACK,
+            message=words,
+            breach_at=case.status.set_back.at if case.status.set_back else case.now,
+        )
+    elif old is not None and old.breach is None and soak:
         previous = status.Previous(**old.identity(), since=old.since, warm_until=case.now + soak)
     message = f"version {candidate.model_version} ({candidate.revision}) is stable now"
     return decide(
@@ -92,5 +101,6 @@ def _become_stable(case: Case, candidate: status.Candidate) -> Decision:
         previous=previous,
         candidate=None,
         verdict=verdict_on(case, candidate, VerdictKind.PROMOTED, reason=Reason.PROMOTED, message=message),
+        rollback=rollback,
         look_again=NOW,
     )

@@ -7,7 +7,7 @@ import msgspec
 from seatrial.api import stage as stages
 from seatrial.api import status
 from seatrial.api.status import Phase, Reason, VerdictKind
-from seatrial.rollout import looking, report
+from seatrial.rollout import images, looking, report, standing
 from seatrial.rollout.decision import NOW, Case, Decision, Situation, decide, verdict_on, who
 
 TRIAL_FAILURES = frozenset({Reason.MODEL_REJECTED, Reason.TRIAL_FAILED, Reason.TRIAL_TIMEOUT})
@@ -38,6 +38,9 @@ def wanted_is_stable(case: Case) -> Decision | None:
     if stable.breach is not None:
         message = f"{stable.breach.message}; it serves on, there is no version before it: change the spec"
         return decide(case, stable.breach.reason, message, phase=Phase.STALLED, situation=Situation.FAILED)
+    if (mark := set_aside(case, stable)) is not None:
+        message = f"version {stable.model_version} was {mark.message}, which could not take its place: change the spec"
+        return decide(case, mark.reason, message, phase=Phase.STALLED, situation=Situation.FAILED)
     if case.snapshot.ready(stable.revision) == 0:
         trouble = case.snapshot.trouble(stable.revision) or "its pods are starting"
         message = f"version {stable.model_version} has no pod Ready: {trouble}"
@@ -107,13 +110,15 @@ def wanted_was_rejected(case: Case) -> Decision | None:
 def new_candidate(case: Case) -> Decision | None:
     """A revision not seen before goes on trial; one whose trial is on record starts at once.
 
-    A promote command that came with the version, or before it, is not about one of its steps.
+    A promote command that came with the version, or before it, is not about one of its steps. A refresh-image command
+    has got what it asked for.
     """
     if case.candidate is not None:
         return None
-    handled = msgspec.structs.replace(
-        case.status.commands, promote=case.snapshot.commands.promote or case.status.commands.promote
-    )
+    asked, handled = case.snapshot.commands, case.status.commands
+    handled = msgspec.structs.replace(handled, promote=asked.promote or handled.promote)
+    if images.refreshing(case.snapshot):
+        handled = msgspec.structs.replace(handled, refresh_image=asked.refresh_image)
     known = case.snapshot.reports.get(case.wanted)
     if known is not None:
         return started(case, _wanted(case), known, commands=handled)
@@ -170,3 +175,9 @@ def nobody_to_compare_with(case: Case) -> bool:
 def trusted(case: Case, revision: str) -> bool:
     mark = case.snapshot.standing(revision)
     return mark is not None and mark.trusted
+
+
+def set_aside(case: Case, stable: status.Stable) -> standing.Mark | None:
+    """Rejected by the rollback-to command while it served; nobody goes back to it."""
+    mark = case.snapshot.standing(stable.revision)
+    return mark if mark is not None and mark.rejected and mark.reason is Reason.ROLLED_BACK else None
