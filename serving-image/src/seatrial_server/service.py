@@ -28,7 +28,7 @@ from seatrial_server.protocol.http import monitoring
 from seatrial_server.protocol.http.listener import Listener
 
 log = logging.getLogger(__name__)
-_ADAPTED = (b"ZipMap", b"TreeEnsemble", b"Imputer")  # operators that `prepare.adapt` looks for
+_ADAPTED = (b"ZipMap", b"TreeEnsemble", b"Imputer", b"StringNormalizer")  # operators that `prepare.adapt` looks for
 
 
 class Ports(msgspec.Struct, frozen=True):

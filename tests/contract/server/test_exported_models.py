@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
+from onnx import TensorProto, helper
 from skl2onnx import to_onnx
+from skl2onnx.common.data_types import StringTensorType
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from tests.contract.server import process, test_trial
 from tests.contract.server.process import Server
+from tests.unit.server import graphs
 
 bench = test_trial.bench
 ROWS = np.random.default_rng(0).standard_normal((200, 4)).astype(np.float32)
@@ -98,3 +102,29 @@ def test_a_linear_model_still_refuses_a_missing_value(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(exported(LogisticRegression()))
     with process.serving(tmp_path / "model.onnx") as server:
         assert infer(server, HOLES[np.isnan(HOLES).any(axis=1)][:1])[0] == 400
+
+
+def test_a_text_pipeline_is_served_without_the_locale_that_it_asks_for(tmp_path: Path) -> None:
+    texts = np.array(["Good wine", "bad beer", "very GOOD", "BAD thing"])
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0, 1, 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        content = to_onnx(model, initial_types=[("text", StringTensorType([None]))]).SerializeToString()
+    (tmp_path / "model.onnx").write_bytes(content)
+    with process.serving(tmp_path / "model.onnx") as server:
+        status, answer = server.infer({"name": "text", "shape": [4], "datatype": "BYTES", "data": texts.tolist()})
+    assert (status, answer["outputs"][0]["data"]) == (200, [1, 0, 1, 0])
+    assert np.allclose(answer["outputs"][1]["data"], model.predict_proba(texts).reshape(-1), atol=1e-5)
+
+
+def test_an_input_without_rows_is_no_request_of_too_many(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(
+        graphs.model(
+            [helper.make_node("ReduceMean", ["x"], ["y"], keepdims=0)],
+            inputs={"x": (TensorProto.FLOAT, [512])},
+            outputs={"y": (TensorProto.FLOAT, [])},
+        ).SerializeToString()
+    )
+    with process.serving(tmp_path / "model.onnx") as server:
+        status, answer = server.infer({"name": "x", "shape": [512], "datatype": "FP32", "data": [2.0] * 512})
+    assert (status, answer["outputs"][0]["data"]) == (200, [2.0])

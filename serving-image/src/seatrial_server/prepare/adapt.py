@@ -3,6 +3,7 @@
 scikit-learn's and CatBoost's exporters end a classifier with a ZipMap: a sequence of maps from class to probability,
 which no tensor protocol carries. The tensor that goes into it is served in its place, under its name, and the classes
 become labels.
+Text normalisation asks for the locale en_US, which slim images lack; C.UTF-8 has the same letters.
 Trees and imputers are made for missing values: inputs that reach nothing else may hold NaN without being told so.
 """
 
@@ -50,7 +51,13 @@ def adapt(model: onnx.ModelProto) -> Adapted:
         node = zipped.get(output.name)
         if node is not None:
             unzipped.append((output.name, _serve_scores(model.graph, node, output)))
-    return Adapted(proto=model, changed=bool(unzipped), unzipped=tuple(unzipped), missing=tuple(_take_nan(model.graph)))
+    relocated = [_use_neutral_locale(node) for node in model.graph.node if node.op_type == "StringNormalizer"]
+    return Adapted(
+        proto=model,
+        changed=bool(unzipped) or any(relocated),
+        unzipped=tuple(unzipped),
+        missing=tuple(_take_nan(model.graph)),
+    )
 
 
 def _serve_scores(graph: onnx.GraphProto, node: onnx.NodeProto, output: onnx.ValueInfoProto) -> tuple[str | int, ...]:
@@ -65,6 +72,17 @@ def _serve_scores(graph: onnx.GraphProto, node: onnx.NodeProto, output: onnx.Val
     graph.node.insert(place, scores)
     output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, [None, len(labels) or None]))
     return labels
+
+
+def _use_neutral_locale(node: onnx.NodeProto) -> bool:
+    """Whether the node asked for en_US, which is also what it means by no locale."""
+    named = [attribute for attribute in node.attribute if attribute.name == "locale"]
+    if any(attribute.s not in (b"", b"en_US", b"en_US.UTF-8") for attribute in named):
+        return False
+    for attribute in named:
+        node.attribute.remove(attribute)
+    node.attribute.append(helper.make_attribute("locale", "C.UTF-8"))
+    return True
 
 
 def _take_nan(graph: onnx.GraphProto) -> Iterable[str]:

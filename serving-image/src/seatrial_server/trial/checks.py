@@ -23,5 +23,6 @@ def run(*, package_folder: str, prepared_folder: str) -> dict[str, Any]:
     results += [behaviour.invariance(test, subject) for test in declared.invariance]
     results += [behaviour.directional(test, subject) for test in declared.directional]
     if declared.robustness is not None:
-        results.append(robustness.run(declared.robustness, model, made, package.reference(folder, model.schema)))
+        rows = package.reference(folder, model.schema)
+        results.append(robustness.run(declared.robustness, model, made.card, rows, missing=frozenset(made.missing)))
     return {"tests": [msgspec.to_builtins(result) for result in results]}

@@ -16,7 +16,7 @@ import orjson
 import seatrial_server
 from seatrial_server.engine import batching, inference, validation, warmup
 from seatrial_server.host import config
-from seatrial_server.model import declared, features, manifest, session
+from seatrial_server.model import declared, features, schema, session
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents
 from seatrial_server.protocol.http.decode import Decoder
@@ -34,16 +34,17 @@ _PATH = b"/v2/models/robustness/infer"
 def run(
     test: declared.Robustness,
     model: session.Session,
-    described: manifest.Manifest,
+    card: schema.Card,
     reference: dict[str, session.Array] | None,
+    *,
+    missing: frozenset[str] = frozenset(),
 ) -> report.TestResult:
     """The share of requests that were answered or refused as they should be."""
-    card = described.card
     rows = reference or model.schema.example(1)
     maker = requests.Maker(card, model.schema, rows, seed=test.seed)
     logging.getLogger(inference.__name__).disabled = True  # a failing call is this test's result, not a line of the log
     try:
-        failures = asyncio.run(_talk(model, described, [maker.body() for _ in range(test.cases)]))
+        failures = asyncio.run(_talk(model, card, [maker.body() for _ in range(test.cases)], missing=missing))
     finally:
         logging.getLogger(inference.__name__).disabled = False
     named = ", ".join(f"{number} ({why})" for number, why in failures[:_NAMED_CASES])
@@ -57,7 +58,9 @@ def run(
     )
 
 
-async def _talk(model: session.Session, described: manifest.Manifest, bodies: list[bytes]) -> list[tuple[int, str]]:
+async def _talk(
+    model: session.Session, card: schema.Card, bodies: list[bytes], *, missing: frozenset[str]
+) -> list[tuple[int, str]]:
     """Send every body over one connection at a time; returns the failed cases."""
     counters = telemetry.Telemetry(
         labels=telemetry.Labels(deployment="", deployment_namespace="", revision=""),
@@ -65,7 +68,6 @@ async def _talk(model: session.Session, described: manifest.Manifest, bodies: li
         latency_threshold=1.0,
     )
     plan = warmup.plan(model)
-    card, missing = described.card, frozenset(described.missing)
     guards = validation.guards(model.schema, features.by_input(card.features, model.schema), missing=missing)
     engine = inference.Engine(model, guards)
     batcher = batching.Batcher(engine, plan, limits=config.Limits(timeout_seconds=_SECONDS), counters=counters)
