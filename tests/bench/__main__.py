@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "overload", "quantization", "rollbacks", "serving", "steps")
+BENCHES = ("detection", "look", "overload", "quantization", "rollbacks", "serving", "steps")
 LONG = ("memory",)
 """Ten minutes and more: only by name."""
 

@@ -240,3 +240,11 @@ def test_windows_that_touch_count_each_request_once(world):
         samples, [], start=START + 30, end=START + 60, interval=INTERVAL, scrape_interval=SCRAPE
     ).slots
     assert [slot.stable.requests for slot in whole[2:]] == [slot.stable.requests for slot in second]
+
+
+@given(worlds, st.integers(1, 7))
+def test_reading_on_gives_what_reading_all_gives(world, first):
+    seen = [dataclasses.replace(life, scrapes=[-20.0 + min(life.scrapes, default=0.0) % SCRAPE]) for life in world]
+    samples = [one for life in seen for one in regular(life).samples()]
+    done = read(*samples, seconds=15.0 * first).slots
+    assert read(*samples, seconds=120.0, done=done).slots == read(*samples, seconds=120.0).slots

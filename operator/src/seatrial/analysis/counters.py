@@ -55,6 +55,7 @@ def read(
     interval: float,
     scrape_interval: float,
     arms: Sequence[Arm] = (Arm.STABLE, Arm.CANDIDATE),
+    done: Sequence[slots_.Slot] = (),
 ) -> Reading:
     """Slots of at least `interval` seconds between two unix times; a last one that is incomplete is left out.
 
@@ -64,7 +65,10 @@ def read(
         pods: of both arms; they decide about freshness only.
         scrape_interval: as set; counts until there is something to measure.
         arms: which must be seen (after promotion only one is left).
+        done: slots since `start` that an earlier reading completed. They don't change, so samples from about
+            `STALE_SCRAPES` scrapes before their end are enough. Long windows are kept short by `fold`.
     """
+    start += sum(slot.seconds for slot in done)
     found, ignored = scrapes.of_pods(series, end=end, scrape_interval=scrape_interval)
     own = [tracks.of(arm, pod, one) for (arm, pod), one in found.items()]
     bounds = _bounds(own, start=start, end=end, interval=interval, hint=scrape_interval)
@@ -81,7 +85,7 @@ def read(
     measured = any(track.scrapes.gap(end) is not None for track in own)
     gap = sight.scrape_interval(own, end, scrape_interval)
     return Reading(
-        slots=slots,
+        slots=(*done, *slots),
         blind=sight.blind(own, pods, arms, end=end, interval=gap, measured=measured),
         unseen=sight.unseen(own, pods, arms, end=end, outcomes=_outcomes(own, end)),
         ignored=ignored,
