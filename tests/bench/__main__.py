@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "lanes", "overload", "quantization", "rollbacks", "serving", "steps")
+BENCHES = ("detection", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
 LONG = ("memory", "scale")
 """Ten minutes and more: only by name."""
 

@@ -7,7 +7,6 @@ import random
 import pytest
 
 from seatrial.analysis import counters
-from seatrial.analysis import slots as slots_
 from seatrial.rollout import tally
 
 ARMS = tuple(counters.Arm)
@@ -97,33 +96,3 @@ def test_pods_that_are_not_read_directly_are_left_out_of_single_seconds() -> Non
     )
     _, reading = tally.count(tally.begin(start=0.0, length=LENGTH), ground, end=50.0)
     assert {pod.name for slot in reading.slots for pod in (*slot.stable.pods, *slot.candidate.pods)} == set("abx")
-
-
-def test_folding_keeps_every_request_and_the_newest_slots_as_they_are() -> None:
-    def arm(count: int) -> slots_.ArmCounts:
-        pods = tuple(
-            slots_.PodCounts(requests=count, errors=1, slower={"0.1": count, "1": 1}, name=name) for name in "ab"
-        )
-        return slots_.total(pods)
-
-    many = tuple(slots_.Slot(seconds=15.0, stable=arm(place), candidate=arm(2 * place)) for place in range(2001))
-    few = tally.folded(many)
-    assert len(few) <= tally.MOST_SLOTS
-    assert few[-100:] == many[-100:]
-    for read in (
-        lambda slot: slot.seconds,
-        lambda slot: slot.stable.requests,
-        lambda slot: slot.candidate.errors,
-        lambda slot: slot.stable.slower["0.1"],
-        lambda slot: sum(pod.requests for pod in slot.candidate.pods),
-    ):
-        assert sum(map(read, few)) == sum(map(read, many))
-    assert len(few[0].stable.pods) == 2
-
-
-def test_an_edge_that_one_slot_lacks_is_unknown_in_the_sum() -> None:
-    with_edge = slots_.ArmCounts(requests=1, slower={"0.1": 1, "1": 0})
-    without = slots_.ArmCounts(requests=1, slower={"1": 1})
-    pair = [slots_.Slot(seconds=1.0, stable=one, candidate=one) for one in (with_edge, without)]
-    few = tally.folded(tuple(pair * tally.MOST_SLOTS))
-    assert few[0].stable.slower.keys() == {"1"}

@@ -2,7 +2,7 @@
 
 Pure: counts in, frozen judgements out. No I/O, no clock, no randomness; only numpy, msgspec and the standard library.
 Read in this order: `slots` (what is counted), `samples`, `scrapes`, `tracks`, `sight`, `counters` (from samples to
-slots), `evidence` (the tests), `dispersion` (noise between pods and over time), `slower` (tolerance in time), `course`
-(all tests over all slots), `verdict` (the decision), `soak` (with nothing beside it), `metrics` (the user's own
-numbers), `explain` (the words).
+slots), `fold` (long windows), `evidence` (the tests), `dispersion` (noise between pods and over time), `slower`
+(tolerance in time), `course` (all tests over all slots), `verdict` (the decision), `soak` (with nothing beside it),
+`metrics` (the user's own numbers), `explain` (the words).
 """

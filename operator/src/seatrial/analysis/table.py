@@ -102,10 +102,11 @@ def _record(arms: Sequence[slots_.ArmCounts], bounds: npt.NDArray[np.intp], edge
     names = {name: column for column, name in enumerate(dict.fromkeys(name for own in named for name, _ in own))}
     requests = np.zeros((len(arms), len(names)))
     events = np.zeros((len(arms), len(names), FIRST_EDGE + len(edges)))
-    for row, own in enumerate(named):
-        for name, pod in own:
-            requests[row, names[name]] += pod.requests
-            events[row, names[name]] += _events(pod, edges)
+    cells = [(row, names[name], pod) for row, own in enumerate(named) for name, pod in own if pod.requests]
+    if cells:
+        place = (np.array([row for row, _, _ in cells]), np.array([column for _, column, _ in cells]))
+        np.add.at(requests, place, np.array([pod.requests for _, _, pod in cells], dtype=float))
+        np.add.at(events, place, np.array([_events(pod, edges) for _, _, pod in cells], dtype=float))
     return Record(blocks=bounds, requests=requests, events=events)
 
 
@@ -134,7 +135,10 @@ def _rows(arms: Sequence[slots_.ArmCounts], edges: tuple[str, ...]) -> Floats:
 
 
 def _events(counts: Counts, edges: tuple[str, ...]) -> list[int]:
-    return [counts.errors, counts.rejected, counts.degraded, *(counts.slower.get(edge, 0) for edge in edges)]
+    slower = counts.slower
+    if len(slower) == len(edges) and tuple(slower) == edges:
+        return [counts.errors, counts.rejected, counts.degraded, *slower.values()]
+    return [counts.errors, counts.rejected, counts.degraded, *[slower.get(edge, 0) for edge in edges]]
 
 
 def _known(slots: Sequence[slots_.Slot], edges: tuple[str, ...]) -> Floats:

@@ -2,8 +2,7 @@
 
 A slot is final once late samples of it are no longer expected; its samples are then given up. What is younger is
 counted anew at every look: in slots of the analysis interval or, where the pods are read every second, of one second,
-so that evidence counts a second after it was seen. Final slots beyond a number are folded, the oldest in pairs: the
-evidence of two slots with the same share of traffic is the evidence of their sum.
+so that evidence counts a second after it was seen. Final slots of long ago are folded.
 
 Pure. The figures are those that `counters.read` gives for the whole window at once.
 """
@@ -13,16 +12,14 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
 
 import msgspec
 
-from seatrial.analysis import counters
+from seatrial.analysis import counters, fold
 from seatrial.analysis import slots as slots_
 
 LATE = 60.0  # seconds until no more samples of a slot are expected: stores behind Prometheus lag, scrapes take time
 FINE = 1.0  # seconds of a slot while the pods are read directly
-MOST_SLOTS = 480  # two hours of 15 s
 RUN_UP = 6  # samples before a slot that counting needs: one to count from, the rest to tell how often they come
 
 
@@ -89,7 +86,7 @@ def _settled(tally: Tally, reading: counters.Reading, *, moment: float) -> Tally
         tally,
         until=reading.ends[done - 1],
         seen=reading.seen[done - 1],
-        slots=folded((*tally.slots, *reading.slots[:done])),
+        slots=fold.older((*tally.slots, *reading.slots[:done])),
     )
 
 
@@ -106,15 +103,6 @@ def kept(samples: Sequence[tuple[float, float]], *, until: float) -> Sequence[tu
     return samples[max(0, place - RUN_UP) :]
 
 
-def folded(slots: tuple[slots_.Slot, ...]) -> tuple[slots_.Slot, ...]:
-    """At most `MOST_SLOTS`: the older half in pairs, as often as it takes."""
-    while len(slots) > MOST_SLOTS:
-        half = len(slots) // 4 * 2
-        pairs = tuple(_sum(one, other) for one, other in zip(slots[:half:2], slots[1:half:2], strict=True))
-        slots = (*pairs, *slots[half:])
-    return slots
-
-
 def _read(ground: Ground, *, start: float, end: float, length: float, seen: float) -> counters.Reading:
     """Slots from `start` on, where others have been read before."""
     needed = [msgspec.structs.replace(one, samples=kept(one.samples, until=start)) for one in ground.series]
@@ -128,34 +116,3 @@ def _read(ground: Ground, *, start: float, end: float, length: float, seen: floa
         arms=ground.arms,
         seen_from=seen,
     )
-
-
-def _sum(one: slots_.Slot, other: slots_.Slot) -> slots_.Slot:
-    return slots_.Slot(
-        seconds=one.seconds + other.seconds,
-        stable=_sum_arms(one.stable, other.stable),
-        candidate=_sum_arms(one.candidate, other.candidate),
-    )
-
-
-def _sum_arms(one: slots_.ArmCounts, other: slots_.ArmCounts) -> slots_.ArmCounts:
-    pods: dict[str, slots_.PodCounts] = {}
-    for pod in (*one.pods, *other.pods):
-        pods[pod.name] = _sum_counts(pods[pod.name], pod) if pod.name in pods else pod
-    unseen = tuple(dict.fromkeys((*one.unseen, *other.unseen)))
-    return msgspec.structs.replace(_sum_counts(one, other), pods=tuple(pods.values()), unseen=unseen)
-
-
-_Counts = TypeVar("_Counts", slots_.ArmCounts, slots_.PodCounts)
-
-
-def _sum_counts(one: _Counts, other: _Counts) -> _Counts:
-    """Numbers add up; a histogram edge that one of the two lacks is unknown in the sum."""
-    changes: dict[str, Any] = {}
-    for field in one.__struct_fields__:
-        left, right = getattr(one, field), getattr(other, field)
-        if isinstance(left, dict):
-            changes[field] = {edge: left[edge] + right[edge] for edge in left if edge in right}
-        elif isinstance(left, int) and isinstance(right, int):
-            changes[field] = left + right
-    return msgspec.structs.replace(one, **changes)
