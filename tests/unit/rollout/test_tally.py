@@ -72,13 +72,13 @@ def test_seconds_add_up_to_the_slots_they_become() -> None:
     names = frozenset(pod.name for pod in pods)
     ground = tally.Ground(series=series, pods=pods, arms=ARMS, scrape_interval=15.0, fine_since=-10.0, fine_pods=names)
     counted, reading = tally.count(tally.begin(start=0.0, length=LENGTH), ground, end=200.0)
-    assert [slot.seconds for slot in reading.slots] == [15.0] * 9 + [1.0] * 65
-    assert (counted.until, len(counted.slots)) == (135.0, 9)
+    assert [slot.seconds for slot in reading.slots] == [15.0] * 12 + [1.0] * 20
+    assert (counted.until, len(counted.slots)) == (180.0, 12)
     coarse = counters.read(series, pods, start=0.0, end=200.0, interval=LENGTH, scrape_interval=15.0)
     upto = sum(slot.stable.requests for slot in reading.slots if slot.seconds == 1.0)
     whole = sum(slot.stable.requests for slot in coarse.slots)
     assert upto + sum(slot.stable.requests for slot in counted.slots) >= whole
-    assert reading.slots[:9] == coarse.slots[:9]
+    assert reading.slots[:12] == coarse.slots[:12]
 
 
 def test_before_direct_reading_began_slots_have_the_length_of_the_interval() -> None:

@@ -19,6 +19,7 @@ from seatrial.analysis import counters, fold
 from seatrial.analysis import slots as slots_
 
 LATE = 60.0  # seconds until no more samples of a slot are expected: stores behind Prometheus lag, scrapes take time
+SOON = 10.0  # the same where the pods themselves were read: a reading is there or lost within seconds
 FINE = 1.0  # seconds of a slot while the pods are read directly
 RUN_UP = 6  # samples before a slot that counting needs: one to count from, the rest to tell how often they come
 
@@ -63,7 +64,8 @@ def begin(*, start: float, length: float) -> Tally:
 def count(tally: Tally, ground: Ground, *, end: float) -> tuple[Tally, counters.Reading]:
     """The tally with what has become final, and all slots up to `end` with why they may not be judged now."""
     reading = _read(ground, start=tally.until, end=end, length=tally.length, seen=tally.seen)
-    after = _settled(tally, reading, moment=end - LATE)
+    read = ground.fine_since <= tally.until and {pod.name for pod in ground.pods} <= ground.fine_pods
+    after = _settled(tally, reading, moment=end - (SOON if read else LATE))
     open_ = len([one for one in reading.ends if one > after.until])
     slots, rest = reading.slots[len(reading.slots) - open_ :], reading
     if tally.length > FINE and (fine_from := _fine_from(after, ground)) < end:
