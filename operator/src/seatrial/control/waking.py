@@ -59,6 +59,12 @@ def _lane(raw: access.Object | None) -> Lane:
 def _patience(before: access.Object | None, after: access.Object | None) -> float:
     if before is None or after is None:
         return SOON
-    old, new = health.read(before), health.read(after)
-    urgent = ("ready", "leaving", "failed", "crash_looping", "restarts")
-    return 0.0 if any(getattr(old, field) != getattr(new, field) for field in urgent) else WITH_COMPANY
+    return WITH_COMPANY if _telling(before) == _telling(after) else 0.0
+
+
+def _telling(raw: access.Object) -> tuple[bool | int, ...]:
+    """What traffic depends on."""
+    seen = health.read(raw)
+    containers = (raw.get("status") or {}).get("containerStatuses") or ()
+    restarts = sum(one.get("restartCount", 0) for one in containers)
+    return seen.ready, seen.leaving, seen.failed, seen.crash_looping, restarts

@@ -35,7 +35,7 @@ class Workers:
         reconcile: Reconcile,
         *,
         telemetry: telemetry_.Telemetry,
-        count: int = 16,
+        count: int = 8,
         may_act: Callable[[], bool] = lambda: True,
         look_timeout: float = 60.0,
         monotonic: Callable[[], float] = time.monotonic,
