@@ -1,17 +1,17 @@
 """May the candidate stay? The decision over all slots since the canary began.
 
-Looks don't count against us. Evidence at a slot's end uses only what was seen up to that slot, dispersion and margin
-only what was seen before it; so a look now finds every earlier slot's evidence exactly as a look then would have found
-it. The verdict is Fail from the first slot at which any test reached its bound, for good, and its numbers are those of
-that slot: `judge(slots[:k])` failing implies `judge(slots)` being the same judgement.
+Looks don't count against us. Evidence at a slot's end uses only what was seen up to that slot, dispersion and the
+spread between pods only what was seen before it; so a look now finds every earlier slot's evidence exactly as a look
+then would have found it. The verdict is Fail from the first slot at which any test reached its bound, for good, and its
+numbers are those of that slot: `judge(slots[:k])` failing implies `judge(slots)` being the same judgement.
 
 Alpha (`falseRollbackRate`) is for the whole rollout. errors and latency spend 40 % each, rejections and degraded 10 %
 each: bound = 1 / (alpha * share). On top, the absolute guards of errors and latency have a quarter of their metric's
 share each, the soak a tenth of alpha. It fits, because measured dispersion is at least 1.1, and evidence tempered by
 1.1 reaches b with probability b**-1.1 at most: for alpha = 1 % that is 0.56 alpha for the comparisons, 0.10 for the
 guards, at most 0.1 for the soak; for alpha = 20 %, the highest allowed, 0.76, 0.14 and 0.1. (With `dispersion: 1` given
-by hand the sum is up to 1.3 alpha.) That holds for one canary: give `judge` all slots since its first step, not those
-of each step anew.
+by hand the sum is up to 1.3 alpha.) That holds for one window: who judges each step, or what follows blind time, anew
+divides alpha (`policy.of`).
 
 Between no evidence and enough of it lies suspicion: the candidate keeps its weight and gets no more
 (RegressionSuspected) until further requests clear it or convict it. Else a step that ends early lets failing versions
