@@ -85,6 +85,7 @@ async def _measure(api: apiserver.ApiServer, *, objects: int, new: int, idle: in
         click.echo(f"{objects} objects made in {time.monotonic() - began:.0f} s")
         with _operator(api, namespaces=names if namespaced else ()) as operator:
             await _rest(api, operator, figures, idle)
+            click.echo(f"at rest: {figures}")
             await _storm(api, cluster, operator, figures, at_rest=at_rest, rolling=rolling, new=new, names=names)
     return figures
 
@@ -227,14 +228,16 @@ class _Seen:
         self.candidates: set[tuple[str, str]] = set()
 
     async def watch(self, settings: Any) -> None:
+        """The API server drops a watcher that is too slow; it begins anew then, with everything there is."""
         async with aiohttp.ClientSession() as session:
             url = f"{settings.host}/apis/seatrial.dev/v1alpha1/modeldeployments?watch=true"
-            context = _tls(settings)
-            limits = aiohttp.ClientTimeout(total=None)
-            async with session.get(url, ssl=context, timeout=limits, read_bufsize=2**22) as response:
-                self.started.set()
-                async for line in response.content:
-                    self._take(json.loads(line)["object"])
+            context, limits = _tls(settings), aiohttp.ClientTimeout(total=None)
+            while True:
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(url, ssl=context, timeout=limits, read_bufsize=2**22) as response:
+                        self.started.set()
+                        async for line in response.content:
+                            self._take(json.loads(line)["object"])
 
     def _take(self, raw: Any) -> None:
         name = raw["metadata"]["namespace"], raw["metadata"]["name"]

@@ -33,7 +33,11 @@ def read(text: str, folder: Path) -> servers.Config:
 
 def test_every_written_field_is_read(tmp_path: Path) -> None:
     strict = msgspec.defstruct("Strict", [], bases=(servers.Config,), forbid_unknown_fields=True, kw_only=True)
-    text = written(cache=spec.Cache(), fallback=spec.Fallback(mode=spec.FallbackMode.STATIC))
+    text = written(
+        cache=spec.Cache(),
+        fallback=spec.Fallback(mode=spec.FallbackMode.STATIC),
+        version_pinning=spec.VersionPinning.REJECT,
+    )
     msgspec.json.decode(text, type=strict)
     settings = read(text, tmp_path)
     assert (settings.deployment, settings.model.version, settings.quantization.mode) == ("churn", "7", "Dynamic")
@@ -49,6 +53,11 @@ def test_the_fallback_is_none_unless_asked_for(tmp_path: Path) -> None:
     assert read(written(), tmp_path).fallback.mode == "None"
     wanted = spec.Fallback(mode=spec.FallbackMode.STATIC)
     assert read(written(fallback=wanted), tmp_path).fallback.mode == "Static"
+
+
+def test_another_version_is_answered_unless_it_shall_be_refused(tmp_path: Path) -> None:
+    assert read(written(), tmp_path).version_pinning == "Answer"
+    assert read(written(version_pinning=spec.VersionPinning.REJECT), tmp_path).version_pinning == "Reject"
 
 
 @pytest.mark.parametrize("mode", list(spec.QuantizationMode))

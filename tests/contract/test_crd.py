@@ -57,6 +57,8 @@ REFUSED = {
     "blindTimeout must be at least": {"analysis": {"interval": "1m", "blindTimeout": "59s"}},
     "prometheus must have a url": {"analysis": {"prometheus": {}}},
     "prometheus.url must have no": {"analysis": {"prometheus": {"url": "http://prometheus:9090/?match[]=up"}}},
+    "metrics must have a name": {"analysis": {"metrics": [{"name": "a", "query": "up", "max": 1}] * 2}},
+    "metrics[] must have a max": {"analysis": {"metrics": [{"name": "a", "query": "up"}]}},
     "falseRollbackRate must be": {"analysis": {"falseRollbackRate": "0%"}},
     "errors.max must be": {"analysis": {"errors": {"max": "101%"}}},
     "latency.threshold must be": {"analysis": {"latency": {"threshold": "0ms"}}},

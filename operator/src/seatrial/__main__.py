@@ -62,8 +62,8 @@ def build(parts: operator.Parts) -> workers.Reconcile:
               help="Namespace of the leader's lease.")  # fmt: skip
 @click.option("--lease-name", envvar="SEATRIAL_LEASE_NAME", show_envvar=True, default=settings.LEASE,
               help="The leader's lease: replicas of one release share it, other releases have their own.")  # fmt: skip
-@click.option("--workers", envvar="SEATRIAL_WORKERS", show_envvar=True, default=4, type=click.IntRange(2, 64),
-              help="ModelDeployments looked at at the same time; one worker is kept for rollouts.")  # fmt: skip
+@click.option("--workers", envvar="SEATRIAL_WORKERS", show_envvar=True, default=16, type=click.IntRange(2, 64),
+              help="ModelDeployments looked at at the same time; some are kept for rollouts and changes.")  # fmt: skip
 @click.option("--probe-port", envvar="SEATRIAL_PROBE_PORT", show_envvar=True, default=8080,
               type=click.IntRange(1, 65535), help="Port of /healthz and /readyz.")  # fmt: skip
 @click.option("--metrics-port", envvar="SEATRIAL_METRICS_PORT", show_envvar=True, default=9090,

@@ -28,6 +28,7 @@ from seatrial_server.protocol.http import monitoring
 from seatrial_server.protocol.http.listener import Listener
 
 log = logging.getLogger(__name__)
+_ADAPTED = (b"ZipMap", b"TreeEnsemble", b"Imputer", b"StringNormalizer")  # operators that `prepare.adapt` looks for
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -48,6 +49,7 @@ class Served(msgspec.Struct, frozen=True):
     card: schema.Card
     profile: bins.Profile = bins.Profile()
     batching: bool = True
+    missing: frozenset[str] = frozenset()
 
 
 def serve_prepared(settings: config.Config, work: Path, *, host: str | None, ports: Ports) -> None:
@@ -67,6 +69,7 @@ def serve_prepared(settings: config.Config, work: Path, *, host: str | None, por
         card=prepared.card,
         profile=prepared.profile,
         batching=prepared.batching,
+        missing=frozenset(prepared.missing),
     )
     del model_bytes
     uvloop.run(_run(served, host=host, ports=ports, announce=False))
@@ -77,14 +80,28 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
     model_bytes = path.read_bytes()
     digest = hashlib.sha256(model_bytes).hexdigest()
     settings = config.Config(model=config.ModelRef(name=name, version="1", uri=path.name, sha256=digest))
+    model, card, missing = _adapted(path, model_bytes)
+    del model_bytes
     served = Served(
         settings=settings,
         precision="fp32",
         served_sha256=digest,
-        model=warmup.load(path, cpus=cpus.granted()),
-        card=schema.Card(),
+        model=warmup.load(model, cpus=cpus.granted()),
+        card=card,
+        missing=missing,
     )
     uvloop.run(_run(served, host=host, ports=ports, announce=True))
+
+
+def _adapted(path: Path, content: bytes) -> tuple[Path | bytes, schema.Card, frozenset[str]]:
+    """As `prepare` would make it; most graphs need nothing, and not the library that opens them."""
+    if not any(marker in content for marker in _ADAPTED):
+        return path, schema.Card(), frozenset()
+    from seatrial_server.prepare import adapt, quantize, verify
+
+    adapted = adapt.adapt(verify.read(path).proto)
+    model = quantize.serialize(adapted.proto) if adapted.changed else path
+    return model, adapted.described(schema.Card()), frozenset(adapted.missing)
 
 
 async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool) -> None:
@@ -98,7 +115,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     observer = _observer(served, counters)
     engine = inference.Engine(
         served.model,
-        validation.guards(served.model.schema, described),
+        validation.guards(served.model.schema, described, missing=served.missing),
         observer=observer,
         most_rows=batching.MAX_ROWS if plan.batched else None,
     )
@@ -115,7 +132,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     front = fronts.Front(
         about,
         served.model.schema,
-        nullable=features.nullable(served.card.features, served.model.schema),
+        nullable=features.nullable(served.card.features, served.model.schema, served.missing),
         queue=queue,
         counters=counters,
         max_body_bytes=served.settings.limits.max_body_bytes,
@@ -165,8 +182,10 @@ def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetr
         model=reference.name,
         version=reference.version,
         max_batch_size=batching.MAX_ROWS if plan.batched else 0,
+        pinning=served.settings.version_pinning,
     )
-    return documents.Documents(identity, served.model.schema, counters)
+    labels = {served.card.outputs.probabilities: served.card.labels} if served.card.labels else {}
+    return documents.Documents(identity, served.model.schema, counters, labels=labels)
 
 
 def _counters(served: Served, plan: batching.Plan) -> telemetry.Telemetry:

@@ -84,7 +84,6 @@ def test_an_answer_repeats_the_id_or_makes_one(channel: grpc.Channel) -> None:
         (b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT, "no ModelInferRequest"),
         (b"", grpc.StatusCode.NOT_FOUND, "unknown model"),
         (infer(model_name="other"), grpc.StatusCode.NOT_FOUND, "unknown model 'other'"),
-        (infer(model_version="9"), grpc.StatusCode.NOT_FOUND, "unknown version '9'"),
         (infer(raw_input_contents=[b"12"]), grpc.StatusCode.INVALID_ARGUMENT, "whole number of FP32"),
         (infer(raw_input_contents=[b"1234"]), grpc.StatusCode.INVALID_ARGUMENT, "has 1 elements"),
         (infer(raw_input_contents=[b"", b""]), grpc.StatusCode.INVALID_ARGUMENT, "2 entries for 1 inputs"),

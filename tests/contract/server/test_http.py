@@ -77,7 +77,7 @@ def test_head_answers_without_a_body(wire: Wire) -> None:
         (b"DELETE /v2 HTTP/1.1\r\nHost: t\r\n\r\n", 405),
         (b"GET /nothing HTTP/1.1\r\nHost: t\r\n\r\n", 404),
         (b"GET /v2/models/other HTTP/1.1\r\nHost: t\r\n\r\n", 404),
-        (b"GET /v2/models/model/versions/9 HTTP/1.1\r\nHost: t\r\n\r\n", 404),
+        (b"GET /v2/models/model/versions/9 HTTP/1.1\r\nHost: t\r\n\r\n", 200),
         (b"POST /v2/models/model/infer HTTP/1.1\r\nHost: t\r\n\r\n", 411),
         (b"GET /v2/models/model/versions/1 HTTP/1.1\r\nHost: t\r\n\r\n", 200),
         (b"GET http://t/v2/health/live HTTP/1.1\r\nHost: t\r\n\r\n", 200),

@@ -23,7 +23,7 @@ import pytest
 from onnx import TensorProto, helper
 from tests.contract.server import process
 from tests.contract.server.process import tensor
-from tests.unit.server import graphs
+from tests.unit.server import graphs, test_probe
 
 from seatrial_server.host import errors, sandbox
 
@@ -270,6 +270,13 @@ def test_a_broken_trial_is_no_verdict(bench: Bench) -> None:
     finished = bench.run("trial")
     assert finished.returncode == 1
     assert "$.model.name" in bench.told()["error"]
+
+
+def test_a_bare_model_that_fails_on_every_input_is_rejected(bench: Bench) -> None:
+    bench.publish(test_probe.reshaped(7))
+    report = bench.trial()
+    assert (report["outcome"], report["reason"]) == ("Rejected", "InvalidModel")
+    assert "answers none of 3 made-up rows" in report["message"]
 
 
 @pytest.mark.parametrize(

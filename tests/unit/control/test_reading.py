@@ -152,12 +152,12 @@ OTHER_BYTES = terminated(1, message='{"error": "the bytes are others", "retryabl
 @pytest.mark.parametrize("last", [terminated(1), STORE_AWAY], ids=["silent", "said so"])
 def test_a_store_that_does_not_answer_is_not_the_versions_fault(last):
     seen = reading.pod(pod(init=(container("fetch", CRASH, last=last, restarts=7),)))
-    assert (seen.init_failing, seen.crash_looping, seen.fault) == (True, False, facts.Fault.SURROUNDINGS)
+    assert (seen.crash_looping, seen.fault) == (False, facts.Fault.SURROUNDINGS)
 
 
 def test_an_init_container_that_succeeded_at_last_is_no_trouble():
     seen = reading.pod(pod(init=(container("fetch", terminated(0, "Completed"), last=STORE_AWAY, restarts=1),)))
-    assert (seen.init_failing, seen.fault, seen.trouble) == (False, None, "")
+    assert (seen.fault, seen.trouble) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,9 @@ def test_an_init_container_that_succeeded_at_last_is_no_trouble():
         pytest.param(pod(container("server", CRASH, last=terminated(139), restarts=1)), "Version", id="crash"),
         pytest.param(pod(container("server", terminated(137, "OOMKilled"))), "Version", id="out of memory"),
         pytest.param(pod(container("server", RUNNING)), "Version", id="runs, and its probe says no"),
+        pytest.param(
+            pod({**container("server", RUNNING), "ready": True}), "Surroundings", id="its node is lost, not its probe"
+        ),
         pytest.param(pod(init=(container("prepare", terminated(1)),)), "Version", id="prepare"),
         pytest.param(pod(init=(container("fetch", OTHER_BYTES),)), "Version", id="other bytes"),
         pytest.param(pod(container("server", waiting("InvalidImageName", "a b"))), "Version", id="image name"),
@@ -200,12 +203,12 @@ def test_whose_fault_it_is_that_a_pod_is_not_ready(raw, fault):
 def test_a_pod_without_a_node_quotes_the_scheduler():
     words = "0/3 nodes are available: 3 Insufficient cpu."
     seen = reading.pod(pod(conditions=({"type": "PodScheduled", "status": "False", "message": words},)))
-    assert (seen.scheduled, seen.unschedulable) == (False, words)
+    assert seen.trouble == words
 
 
 def test_a_pod_whose_image_cannot_be_had_quotes_the_kubelet():
     seen = reading.pod(pod(container("server", waiting("ImagePullBackOff", "Back-off"))))
-    assert seen.image_trouble == "server: ImagePullBackOff: Back-off"
+    assert seen.trouble == "server: ImagePullBackOff: Back-off"
 
 
 def ended(phase: str, **status: Any) -> dict[str, Any]:

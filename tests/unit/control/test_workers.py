@@ -35,7 +35,7 @@ class Bench:
             self.queue,
             reconcile,
             telemetry=self.telemetry,
-            count=3,
+            count=5,
             may_act=lambda: self.leading,
             look_timeout=look_timeout,
         )
@@ -81,7 +81,8 @@ async def test_different_keys_are_looked_at_side_by_side_and_one_key_never_twice
     assert looks == 2
 
 
-async def test_a_rollout_in_flight_gets_through_when_all_other_workers_hang(bench: Bench) -> None:
+@pytest.mark.parametrize("lane", [Lane.ROLLOUT, Lane.CHANGED], ids=["rollout", "changed"])
+async def test_a_rollout_and_a_change_get_through_when_all_other_workers_hang(bench: Bench, lane: Lane) -> None:
     hanging, urgent = asyncio.Event(), asyncio.Event()
 
     async def reconcile(key: Key) -> Result:
@@ -95,7 +96,7 @@ async def test_a_rollout_in_flight_gets_through_when_all_other_workers_hang(benc
         for number in range(10):
             bench.queue.add(Key("flood", str(number)))
         await asyncio.sleep(0)
-        bench.queue.add(A, lane=Lane.ROLLOUT)
+        bench.queue.add(A, lane=lane)
         await urgent.wait()
         hanging.set()
 

@@ -153,3 +153,14 @@ def test_a_pod_that_is_not_ready_or_has_no_address_is_not_read() -> None:
     waiting = build.pod("c", build.CANDIDATE, ip="10.0.0.3", ready=False)
     asked = build.question(pods=(*build.PODS, waiting, build.pod("d", build.CANDIDATE)))
     assert [one.name for one in pods.chosen(asked)] == ["b", "a"]
+
+
+def test_readings_that_are_rarer_are_a_run_of_them_as_well() -> None:
+    asked, book = build.question(), ledger.Ledger(build.question())
+    for second in range(0, 60, 5):
+        book.read(asked, both(second + 0.6), every=5.0)
+        assert book.live(BASE + second + 5)
+    counted = book.count(asked, until=BASE + 60)
+    assert requests(counted) == (550, 550)
+    assert counted.blind == ""
+    assert not book.live(BASE + 75)

@@ -89,7 +89,7 @@ def test_pods_that_come_and_go_are_no_new_subject():
 
 def test_all_attempts_at_a_step_share_its_part_of_the_allowed_rate():
     asked = question()
-    rates = [msgspec.structs.replace(asked, attempt=attempt).rate for attempt in range(1, 2000)]
+    rates = [msgspec.structs.replace(asked, attempt=attempt).limits.false_rollback_rate for attempt in range(1, 2000)]
     assert rates == sorted(rates, reverse=True)
     assert sum(rates) <= asked.analysis.false_rollback_rate / 2
 

@@ -54,6 +54,9 @@ def recorded(content: revision.Content, number: int) -> revision.Record:
         pytest.param(
             changed("serving", fallback=spec.Fallback(mode=spec.FallbackMode.STATIC)), "p4pg46w4f7", id="fallback"
         ),
+        pytest.param(
+            changed("serving", version_pinning=spec.VersionPinning.ANSWER), "krt9f44fhr", id="pinning, as it is"
+        ),
         pytest.param(changed("serving", image="registry/own@sha256:ab"), "d5tzgwxg4d", id="image"),
         pytest.param(
             changed("serving", node_selector={}, tolerations=(), pod_labels={}), "krt9f44fhr", id="placed nowhere"
@@ -83,6 +86,7 @@ def test_the_name_of_a_content_is_pinned(wish, name):
         ("serving", {"limits": spec.Limits(max_queue_rows=1)}),
         ("serving", {"cache": spec.Cache()}),
         ("serving", {"fallback": spec.Fallback(mode=spec.FallbackMode.STATIC)}),
+        ("serving", {"version_pinning": spec.VersionPinning.REJECT}),
         ("serving", {"image": "other:1"}),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else value,

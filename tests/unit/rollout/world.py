@@ -73,9 +73,12 @@ class World:
         self.applied: dict[tuple[str, str], dict] = {}  # the newest object by kind and revision
         self.weights: list[int] = []
         self.writes_until_crash: int | None = None
+        self.versions: dict[str, str] = {}  # of every revision there ever was
+        self.passed: set[str] = set()  # revisions whose trial has passed, at any time
+        self.pods_made = 0
 
     def version(self, name: str) -> str:
-        return self.records[name].content.model_version
+        return self.versions[name]
 
     @property
     def serving(self) -> str:
@@ -166,7 +169,7 @@ class World:
             self.check_promises()
         for wanted in plan.apply:
             self._wrote()
-            self._apply(wanted)
+            self.put(wanted)
             self.check_promises()
         for gone in plan.delete:
             self._wrote()
@@ -192,16 +195,19 @@ class World:
             raise Crash
         self.writes_until_crash -= 1
 
-    def _apply(self, wanted: dict) -> None:
+    def put(self, wanted: dict) -> None:
+        """A child is as it was applied."""
         of = wanted["metadata"]["labels"].get(names.REVISION, "")
         self.applied[wanted["kind"], of] = wanted
         match wanted["kind"]:
             case "ControllerRevision":
                 self.records[of] = reading.record(wanted)
+                self.versions[of] = self.records[of].content.model_version
                 self.notes[of] = reading.notes(wanted)
             case "ConfigMap":
                 self.configs[of] = wanted
                 self.reports[of] = reading.known_report(wanted)
+                self.passed.add(of)
             case "Deployment":
                 count = wanted["spec"]["replicas"]
                 routed = [pod for pod in self._selected() if pod.revision == of]
@@ -219,34 +225,52 @@ class World:
         self.check_promises()
         self._traffic()
         self.now += INTERVAL
+        self._trials()
+        self._pods()
+
+    def _trials(self) -> None:
+        """Jobs that run come to an end."""
         for name, trial in self.trials.items():
             if trial.state is facts.JobState.RUNNING and self.trial_result is not None:
                 found = self.trial_result(self.version(name))
+                if found.outcome is report.Outcome.PASSED:
+                    self.passed.add(name)
                 self.trials[name] = msgspec.structs.replace(
                     trial,
                     state=facts.JobState.SUCCEEDED,
                     report=found,
                     report_line=msgspec.json.encode(found).decode(),
                 )
+
+    def _pods(self) -> None:
+        """Deployments have as many pods as they ask for; those that have failed stay, and count for nothing."""
         for name, count in self.deployments.items():
-            own = [pod for pod in self.pods.values() if pod.revision == name]
-            for number in range(len(own), count):
-                pod = f"{name}-{number}"
-                self.pods[pod] = facts.Pod(name=pod, revision=name, started_at=self.now)
+            own = [pod for pod in self.pods.values() if pod.revision == name and pod.alive]
             for pod in own[count:]:
-                del self.pods[pod.name]
-                self.totals.pop(pod.name, None)
+                self.remove(pod)
             for pod in own[:count]:
-                ready = self.version(name) not in self.stuck
-                fault = None if ready else facts.Fault.VERSION
-                self.pods[pod.name] = msgspec.structs.replace(self.pods[pod.name], ready=ready, fault=fault)
+                self.pods[pod.name] = self._grown(pod)
+            for _ in range(len(own), count):
+                self.pods_made += 1
+                pod = f"{name}-{self.pods_made}"
+                self.pods[pod] = facts.Pod(name=pod, revision=name, started_at=self.now)
+
+    def _grown(self, pod: facts.Pod) -> facts.Pod:
+        """A pod that was there five seconds ago."""
+        ready = self.version(pod.revision) not in self.stuck
+        return msgspec.structs.replace(pod, ready=ready, fault=None if ready else facts.Fault.VERSION)
+
+    def remove(self, pod: facts.Pod) -> None:
+        """A pod is gone, with its counters."""
+        del self.pods[pod.name]
+        self.totals.pop(pod.name, None)
 
     def _selected(self) -> list[facts.Pod]:
         """Pods that endpoints hold."""
         if self.routed is None:
             return []
         pinned = self.routed.get(names.REVISION)
-        return [pod for pod in self.pods.values() if pod.ready and pinned in (None, pod.revision)]
+        return [pod for pod in self.pods.values() if pod.ready and pod.alive and pinned in (None, pod.revision)]
 
     def _endpoints(self) -> facts.Endpoints | None:
         if self.selector is None:
@@ -312,9 +336,7 @@ class World:
         stable, candidate = self.status.stable, self.status.candidate
         selected = self._selected()
         for pod in selected:
-            known = self.snapshot().reports.get(pod.revision)
-            passed = known is not None and known.outcome is report.Outcome.PASSED
-            assert passed, "a pod of a revision without a passed trial gets traffic"
+            assert pod.revision in self.passed, "a pod of a revision without a passed trial gets traffic"
         if stable is not None and candidate is not None and 0 < candidate.weight < 100:
             revisions = {pod.revision for pod in self.pods.values() if pod.ready}
             assert revisions <= {stable.revision, candidate.revision}, "a third version gets traffic"

@@ -108,3 +108,23 @@ def test_what_was_observed_is_in_the_text_that_prometheus_parses() -> None:
         shares = {tuple(sample.labels.items()): sample.value for sample in after[ratio].samples}
         assert {tuple(s.labels.items()): s.value / 400 for s in after[family].samples} == pytest.approx(shares)
         assert all(LABELS.items() <= sample.labels.items() for sample in after[family].samples)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param([1000001.0, 1000002.0], id="large numbers"),
+        pytest.param([0.1, 0.1 + 1e-9], id="close numbers"),
+        pytest.param(["missing", "=missing", "==missing"], id="names of bins"),
+    ],
+)
+def test_different_values_have_different_labels(values: list[Any]) -> None:
+    one = bins.Bins(name="a", tensor=0, column=0, categories=tuple(values))
+    assert len(set(one.labels)) == len(one.labels)
+
+
+def test_a_model_with_many_outputs_has_bins_for_some_of_them() -> None:
+    answers = tuple(schema.TensorSpec(f"y{number}", "FP32", (-1, 1)) for number in range(1500))
+    spec = schema.Schema(inputs=(), outputs=answers)
+    made = profile.outputs(schema.Card(), spec, [np.zeros((4, 1), np.float32)] * 1500)
+    assert len(made) == profile.MAX_OUTPUTS

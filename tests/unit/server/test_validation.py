@@ -86,6 +86,30 @@ def test_a_value_is_repaired_and_the_answer_says_so(
     assert verdict.feed.dtype == feed.dtype
 
 
+def test_an_allowed_missing_value_reaches_the_model_and_a_neighbour_is_still_checked() -> None:
+    columns = (F("a", missing="allow", range=(0, 9)), F("b"))
+    guard = validation.guards(
+        schema.Schema(inputs=(schema.TensorSpec("x", "FP32", (-1, 2)),), outputs=()), {"x": columns}
+    )[0]
+    assert guard is not None
+    assert guard.examine(np.array([[np.nan, 1]], np.float32)) is None
+    verdict = guard.examine(np.array([[np.nan, 1], [99, 1], [1, np.nan]], np.float32))
+    assert verdict is not None
+    assert [verdict.refusal(row, row + 1) is None for row in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize(("missing", "refused"), [(frozenset({"x"}), [False, True]), (frozenset(), [True, True])])
+def test_an_input_made_for_missing_values_takes_them_but_no_infinity(
+    missing: frozenset[str], refused: list[bool]
+) -> None:
+    model = schema.Schema(inputs=(schema.TensorSpec("x", "FP32", (-1, 1)),), outputs=())
+    guard = validation.guards(model, {}, missing=missing)[0]
+    assert guard is not None
+    verdict = guard.examine(np.array([[np.nan], [np.inf]], np.float32))
+    assert verdict is not None
+    assert [verdict.refusal(row, row + 1) is not None for row in range(2)] == refused
+
+
 def test_clip_does_not_repair_what_is_missing() -> None:
     assert code(guard("FP32", F("a", range=(0, 10), policy="clip")).examine(np.array([[np.nan]], "f4"))) == "Missing"
 

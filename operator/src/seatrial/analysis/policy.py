@@ -11,7 +11,6 @@ from seatrial.api import spec
 MOST_FALSE_ROLLBACKS = 0.2  # beyond it the shares of guards and soak no longer fit under the promised rate, see verdict
 
 FLOOR_PART = 10  # a tenth of the threshold
-SMALLEST = 20  # windows of a step after which the share stops shrinking: a bound has to stay a number
 
 
 class Errors(msgspec.Struct, frozen=True):
@@ -57,12 +56,12 @@ class Tolerances(spec.Analysis, frozen=True, kw_only=True, forbid_unknown_fields
     spread: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
-def of(analysis: spec.Analysis, *, steps: int = 1, windows: int | None = None) -> Policy:
+def of(analysis: spec.Analysis, *, steps: int = 1, window: int | None = None) -> Policy:
     """What is tolerated in one of `steps` steps, each judged on its own: they share the rate of false rollbacks.
 
-    A step that begins again (after blind time) is judged anew. Give `windows`, how many it has had before: each has
-    nine tenths of what is left of the step's part, so that however often it resumes the sum stays within it. Without it
-    the window has the step's whole part.
+    A step that begins again (after blind time) is judged anew. Give the `window`'s number, from 1: the first has nine
+    tenths of the step's part, the k-th a tenth of it divided by k (k - 1), so that however often it resumes the sum
+    stays within it. Without a number the window has the step's whole part.
 
     Raises:
         ValueError: a value that the resource's schema would refuse; names the field.
@@ -74,9 +73,8 @@ def of(analysis: spec.Analysis, *, steps: int = 1, windows: int | None = None) -
     for field, span in (("interval", analysis.interval), ("latency.threshold", analysis.latency.threshold)):
         if not span:
             raise ValueError(f"{field} must be longer than zero")
-    part = (1.0 if windows is None else 0.9 * 0.1 ** min(windows, SMALLEST)) / steps
     return Policy(
-        false_rollback_rate=analysis.false_rollback_rate * part,
+        false_rollback_rate=analysis.false_rollback_rate / steps * _part(window),
         interval=analysis.interval.total_seconds(),
         errors=Errors(max=analysis.errors.max, tolerance=analysis.errors.tolerance),
         latency=Latency(
@@ -89,3 +87,9 @@ def of(analysis: spec.Analysis, *, steps: int = 1, windows: int | None = None) -
         dispersion=given.dispersion if given else None,
         spread=given.spread if given else None,
     )
+
+
+def _part(window: int | None) -> float:
+    if window is None:
+        return 1.0
+    return 0.9 if window == 1 else 0.1 / (window * (window - 1))

@@ -172,6 +172,11 @@ class Fallback(Base, frozen=True, kw_only=True):
     ] = FallbackMode.NONE
 
 
+class VersionPinning(enum.StrEnum):
+    ANSWER = "Answer"
+    REJECT = "Reject"
+
+
 class Serving(Placement, frozen=True, kw_only=True, omit_defaults=False):
     """The pods that serve a version. Changing anything here makes a new revision, hence a rollout."""
 
@@ -193,6 +198,19 @@ class Serving(Placement, frozen=True, kw_only=True, omit_defaults=False):
     limits: Limits = Limits()
     cache: Cache | None = None
     fallback: Fallback | None = None
+    version_pinning: (
+        Annotated[
+            VersionPinning,
+            Meta(
+                description=(
+                    "A request that names another version than the one that serves. Answer (when left out): by the one "
+                    "that serves, model_version in the answer says which; during a rollout there are two behind one "
+                    "address. Reject: with 404, counted as rejected."
+                )
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Trial(Base, frozen=True, kw_only=True):

@@ -1,9 +1,9 @@
 """What is watched, in memory: written by the watch's thread and by our own writes, read by every pass.
 
 An entry is the trimmed object as compressed JSON: a fraction of the memory that dicts take, immutable, and equal
-exactly when nothing that is read has changed. Of two accounts of one object the one with the higher resourceVersion counts,
-whoever brings it first; so a pass never sees less than what was written before it. (resourceVersions of one kind can be
-compared as numbers; Kubernetes promises it since 1.35 and has done it always.)
+exactly when nothing that is read has changed. Of two accounts of one object the one with the higher resourceVersion
+counts, whoever brings it first; so a pass never sees less than what was written before it. (resourceVersions of one
+kind can be compared as numbers; Kubernetes promises it since 1.35 and has done it always.)
 
 A deletion leaves the uid behind for a while: events that were under way must not bring the object back.
 """

@@ -60,11 +60,10 @@ def read(raw: Object) -> facts.Pod:
     ready = condition(raw, "Ready").get("status") == "True"
     failed = status.get("phase") in ("Failed", "Succeeded")
     server: Object = next((one for one in status.get("containerStatuses") or () if one["name"] == SERVER), {})
-    scheduled = condition(raw, "PodScheduled")
-    waits = scheduled.get("status") == "False"
     trouble = _ended(raw) if failed else _trouble(raw)
     if trouble is _NONE and not ready and "running" in (server.get("state") or {}):
-        trouble = _Trouble(fault=Fault.VERSION)  # it runs and its probe says no: there is nobody else
+        # Its own probe says no; of a pod whose node is lost only the pod's condition is changed, by somebody else.
+        trouble = _Trouble(fault=Fault.SURROUNDINGS if server.get("ready") else Fault.VERSION)
     return facts.Pod(
         name=meta["name"],
         revision=str((meta.get("labels") or {}).get(names.REVISION, "")),
@@ -75,12 +74,7 @@ def read(raw: Object) -> facts.Pod:
         failed=failed,
         started_at=msgspec.convert(status["startTime"], datetime) if "startTime" in status else None,
         crash_looping=_loops(server) and server.get("restartCount", 0) >= CRASHES,
-        init_failing=any(_loops(one) or _failure(one) for one in status.get("initContainerStatuses") or ()),
-        restarts=server.get("restartCount", 0),
         fault=None if ready and not failed else trouble.fault,
-        scheduled=not waits,
-        unschedulable=str(scheduled.get("message", "")) if waits else "",
-        image_trouble=next((_waits(one) for one in _containers(raw) if _waiting(one).get("reason") in _IMAGE), ""),
         trouble=trouble.words,
     )
 

@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sources: sources.Policy = sources.Policy()
     scrape_interval: Duration = Duration(seconds=15)
     namespaces: tuple[str, ...] = ()
-    workers: int = 4
+    workers: int = 16
     probe_port: int = 8080
     metrics_port: int = 9090
     log_level: str = "info"

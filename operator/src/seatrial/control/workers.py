@@ -24,7 +24,7 @@ class Workers:
     """Takes due keys and looks at them.
 
     Args:
-        count: at least 2; the first takes rollouts only.
+        count: at least 2. A look spends most of its time waiting for the API server.
         may_act: false once leadership is lost; then run() raises LeadershipLost.
         look_timeout: seconds that one look may take.
     """
@@ -35,7 +35,7 @@ class Workers:
         reconcile: Reconcile,
         *,
         telemetry: telemetry_.Telemetry,
-        count: int = 4,
+        count: int = 16,
         may_act: Callable[[], bool] = lambda: True,
         look_timeout: float = 60.0,
         monotonic: Callable[[], float] = time.monotonic,
@@ -61,11 +61,15 @@ class Workers:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for number in range(self._count):
-                    tasks.create_task(
-                        self._work(queue_.Lane.OTHER if number else queue_.Lane.ROLLOUT), name=f"worker-{number}"
-                    )
+                    tasks.create_task(self._work(self._up_to(number)), name=f"worker-{number}")
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
+
+    def _up_to(self, number: int) -> queue_.Lane:
+        """One worker is kept for rollouts, a quarter of them for these and what somebody has just changed."""
+        if number == 0:
+            return queue_.Lane.ROLLOUT
+        return queue_.Lane.CHANGED if number <= self._count // 4 else queue_.Lane.OTHER
 
     def stop(self) -> None:
         """No further look is begun."""

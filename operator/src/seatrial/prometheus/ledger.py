@@ -22,7 +22,7 @@ from seatrial.rollout import looking, tally
 
 Counted = tuple[counters.Counter, str]
 
-GAP = 3.5  # seconds between direct readings that still count as every second
+GAP = 3.5  # seconds without a direct reading that end a run of them; longer where they are rarer
 PART = 0.8  # of an arm's chosen pods that must be readable, as for freshness
 FORGOTTEN = 900.0  # seconds after which a series without new samples is dropped
 
@@ -46,6 +46,7 @@ class Ledger:
         self._recorded = False
         self._fine_since = math.inf
         self._read_at = -math.inf
+        self._gap = GAP
         self.history: tuple[Slot, ...] = carried
         self.foreign = 0
 
@@ -60,7 +61,7 @@ class Ledger:
 
     def live(self, now: float) -> bool:
         """The pods are being read directly, enough of them to judge from."""
-        return self._fine_since < math.inf and now - self._read_at <= GAP
+        return self._fine_since < math.inf and now - self._read_at <= self._gap
 
     def answered(self, series: Iterable[matching.Raw]) -> None:
         """Adds Prometheus' answer. Stretches overlap; what comes again replaces what was there."""
@@ -73,7 +74,8 @@ class Ledger:
             self._series[key] = matching.Raw(labels=raw.labels, samples=[*older, *raw.samples])
 
     def read(self, asked: looking.Question, round_: pods.Round, *, every: float) -> None:
-        """Adds one direct reading of the pods."""
+        """Adds one direct reading of the pods. `every`: seconds until the next one."""
+        self._gap = max(GAP, 2 * every + 1)
         seen: set[str] = set()
         for exposition in round_.expositions:
             try:
@@ -89,7 +91,7 @@ class Ledger:
             self._fine_since = math.inf
             return
         at = min(one.at for one in round_.expositions)
-        if at - self._read_at > max(GAP, 2 * every) or self._fine_since == math.inf:
+        if at - self._read_at > self._gap or self._fine_since == math.inf:
             self._fine_since = at
         self._read_at = at
 
@@ -133,7 +135,7 @@ class Ledger:
         series = [one for one in matched.series if one.pod not in direct]
         for name, own in direct.items():
             series += _joined([one for one in matched.series if one.pod == name], own, arm=arms[name], pod=name)
-        recent = {name for name, own in direct.items() if _last(own.values()) >= until - GAP}
+        recent = {name for name, own in direct.items() if _last(own.values()) >= until - self._gap}
         return tally.Ground(
             series=series,
             pods=asked.counted_pods,

@@ -58,6 +58,8 @@ def render(
         }
     if content.fallback is not None:
         document["fallback"] = {"mode": content.fallback.mode}
+    if content.version_pinning is not None:
+        document["versionPinning"] = content.version_pinning
     if passed is not None:
         document["expected"] = {
             "servedSha256": passed.served_sha256,

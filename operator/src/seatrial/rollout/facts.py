@@ -53,12 +53,7 @@ class Pod(Fact, frozen=True, kw_only=True):
         leaving: it is being deleted, or has ended for good; it never counts as one that serves or will.
         failed: it has ended for good (evicted, lost, killed by its node); Kubernetes keeps such pods to be read.
         crash_looping: the server itself ends again and again.
-        init_failing: an init container failed and is tried again.
-        restarts: of the server.
         fault: whose fault the trouble is; None while there is none.
-        scheduled: a node was found, or nobody has looked for one yet.
-        unschedulable: the scheduler's words when there is no room.
-        image_trouble: the kubelet's words when the image can't be had.
         trouble: the pod's own words on why it isn't ready, quoted.
     """
 
@@ -71,12 +66,7 @@ class Pod(Fact, frozen=True, kw_only=True):
     failed: bool = False
     started_at: datetime | None = None
     crash_looping: bool = False
-    init_failing: bool = False
-    restarts: int = 0
     fault: Fault | None = None
-    scheduled: bool = True
-    unschedulable: str = ""
-    image_trouble: str = ""
     trouble: str = ""
 
     @property

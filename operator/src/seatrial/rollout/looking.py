@@ -142,18 +142,8 @@ class Question(facts.Fact, frozen=True, kw_only=True):
         return self.owner.uid, *which, self.attempt, self.analysis.interval
 
     @property
-    def rate(self) -> float:
-        """The part of falseRollbackRate that this window may spend.
-
-        Steps share it evenly. A step that went blind and begins again is another test: the first attempt has 90 %, the
-        k-th has 10 % / (k (k - 1)), so that all attempts there can be stay within the step's part.
-        """
-        part = 0.9 if self.attempt <= 1 else 0.1 / (self.attempt * (self.attempt - 1))
-        return self.analysis.false_rollback_rate / self.steps * part
-
-    @property
     def limits(self) -> policy.Policy:
-        return msgspec.structs.replace(policy.of(self.analysis), false_rollback_rate=self.rate)
+        return policy.of(self.analysis, steps=self.steps, window=self.attempt)
 
     @property
     def arms(self) -> tuple[counters.Arm, ...]:
@@ -331,7 +321,7 @@ def begun(asked: Question, now: datetime) -> Look | None:
         at=now,
         alone=asked.window.alone,
         soak=asked.window.soak,
-        rate=asked.rate,
+        rate=asked.limits.false_rollback_rate,
     )
 
 
@@ -395,7 +385,7 @@ def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Question,
         at=now,
         alone=asked.window.alone,
         soak=asked.window.soak,
-        rate=asked.rate,
+        rate=asked.limits.false_rollback_rate,
         window=timedelta(seconds=judged.seconds),
         observed=timedelta(seconds=sum(slot.seconds for slot in answered)) if first is not None else timedelta(0),
         stable_requests=sum(slot.stable.requests for slot in seen),

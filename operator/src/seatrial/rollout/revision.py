@@ -32,6 +32,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     limits: spec.Limits
     cache: spec.Cache | None = None
     fallback: spec.Fallback | None = None
+    version_pinning: spec.VersionPinning | None = None
     placement: placement.Placement | None = None
     image: str
 
@@ -78,6 +79,8 @@ def wanted(wish: spec.Spec, *, name: str, default_image: str, known: Iterable[Re
     an upgrade of the operator changes nothing by itself; a new one gets `default_image`.
     """
 
+    pinning = wish.serving.version_pinning
+
     def with_image(image: str) -> Content:
         return Content(
             sha256=wish.model.sha256,
@@ -88,6 +91,7 @@ def wanted(wish: spec.Spec, *, name: str, default_image: str, known: Iterable[Re
             limits=wish.serving.limits,
             cache=wish.serving.cache,
             fallback=None if wish.serving.fallback == spec.Fallback() else wish.serving.fallback,
+            version_pinning=None if pinning is spec.VersionPinning.ANSWER else pinning,
             placement=wish.serving.placement,
             image=image,
         )

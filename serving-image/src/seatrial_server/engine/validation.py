@@ -7,7 +7,7 @@ with a bad value takes the long way: clip, impute or refuse, attributed to the r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,16 +91,23 @@ class Verdict:
 
 
 class FiniteGuard:
-    """A floating input without bounds: every value must be finite. Half the price of comparing with bounds."""
+    """A floating input without bounds: every value must be finite. Half the price of comparing with bounds.
 
-    def __init__(self, name: str, columns: Sequence[schema.Feature] = ()) -> None:
-        self._name, self._columns = name, columns
+    `missing`: NaN stands for a missing value and is let through.
+    """
+
+    def __init__(self, name: str, columns: Sequence[schema.Feature] = (), *, missing: bool = False) -> None:
+        self._name, self._columns, self._missing = name, columns, missing
 
     def examine(self, feed: session.Array) -> Verdict | None:
         """See `Guard`."""
         good = np.isfinite(feed)
         if np.count_nonzero(good) == good.size:  # a third of the time of `all`
             return None
+        if self._missing:
+            good |= np.isnan(feed)
+            if good.all():
+                return None
         columns = self._columns or [schema.Feature(str(column)) for column in range(math.prod(feed.shape[1:]))]
         refused, none = ~good.reshape(-1, len(columns)), np.zeros((1, len(columns)), np.bool_)
         given = feed.reshape(-1, len(columns))
@@ -117,6 +124,7 @@ class _Policies:
         self.name, self.columns = spec.name, columns
         self.clip = np.array([column.policy == "clip" for column in columns])
         self.impute = np.array([column.policy == "impute" for column in columns])
+        self.allow_missing = np.array([column.missing == "allow" for column in columns])
         self.impute_missing = np.array([column.missing == "impute" for column in columns])
         empty: Any = "" if spec.datatype == "BYTES" else 0
         self.defaults = np.array([empty if column.default is None else column.default for column in columns], dtype)
@@ -164,6 +172,9 @@ class NumberGuard:
         if np.count_nonzero(good) == good.size:
             return None
         absent = np.isnan(rows) if self._floating else np.zeros_like(good)
+        good |= absent & self._policies.allow_missing
+        if good.all():
+            return None
         return self._policies.settle(feed, good, absent, np.clip(rows, self._low, self._high))
 
 
@@ -187,19 +198,27 @@ class TextGuard:
         return None if good.all() else self._policies.settle(feed, good, absent)
 
 
-def guards(model: schema.Schema, described: dict[str, tuple[schema.Feature, ...]]) -> list[Guard | None]:
-    """One per input, in order; None where any value will do."""
-    return [_guard(spec, described.get(spec.name, ())) for spec in model.inputs]
+def guards(
+    model: schema.Schema, described: dict[str, tuple[schema.Feature, ...]], *, missing: Set[str] = frozenset()
+) -> list[Guard | None]:
+    """One per input, in order; None where any value will do. Undescribed inputs in `missing` may hold NaN."""
+    return [
+        _guard(spec, described.get(spec.name, ()), missing=spec.name in missing - described.keys())
+        for spec in model.inputs
+    ]
 
 
-def _guard(spec: schema.TensorSpec, columns: Sequence[schema.Feature]) -> Guard | None:
+def _guard(spec: schema.TensorSpec, columns: Sequence[schema.Feature], *, missing: bool) -> Guard | None:
     floating = datatypes.BY_NAME[spec.datatype].floating
     if spec.datatype == "BYTES":
         picky = any(column.categories or column.missing == "impute" for column in columns)
         return TextGuard(spec, columns) if picky else None
     if any(column.range or column.categories or "impute" in (column.policy, column.missing) for column in columns):
         return NumberGuard(spec, columns)
-    return FiniteGuard(spec.name, columns) if floating else None
+    allowed = [column.missing == "allow" for column in columns]
+    if any(allowed) and not all(allowed):
+        return NumberGuard(spec, columns)
+    return FiniteGuard(spec.name, columns, missing=missing or any(allowed)) if floating else None
 
 
 def _bound(value: float, limits: Any, *, floating: bool, up: bool = True) -> float | int:

@@ -56,6 +56,10 @@ class Fallback(msgspec.Struct, frozen=True):
     mode: Literal["None", "Static"] = "None"
 
 
+VersionPinning = Literal["Answer", "Reject"]
+"""A request that names another version than the one that serves is answered by that one, which says so, or refused."""
+
+
 class Expected(msgspec.Struct, frozen=True, rename="camel"):
     """What the trial recorded; a pod must arrive at the same bytes. `calibration` is for `prepare.quantize` alone."""
 
@@ -75,6 +79,7 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     limits: Limits = Limits()
     cache: Cache | None = None
     fallback: Fallback = Fallback()
+    version_pinning: VersionPinning = "Answer"
     latency_threshold_seconds: Positive = 0.1
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1)] = 2 * 1024**3
     expected: Expected | None = None

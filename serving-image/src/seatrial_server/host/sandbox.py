@@ -37,6 +37,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     data: int = 8 * 1024**3
     seconds: float = 600.0
+    doing: str = "examining the model"
 
     @property
     def bytes(self) -> int:
@@ -62,14 +63,14 @@ def call(function: str, arguments: dict[str, Any], *, limits: Limits | None = No
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise errors.Rejected("InvalidModel", f"examining the model took longer than {limits.seconds:.0f} s") from None
+        raise errors.Rejected("InvalidModel", f"{limits.doing} took longer than {limits.seconds:.0f} s") from None
     sys.stderr.write(child.stderr.decode(errors="replace"))
     killed = child.returncode == -signal.SIGKILL  # nobody but the kernel does that
     if killed or (child.returncode == -signal.SIGABRT and b"bad_alloc" in child.stderr):
         raise errors.Unavailable(memory.too_little(allowed), retryable=False)
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
-        raise errors.Rejected("InvalidModel", f"examining the model ended its process with {name}")
+        raise errors.Rejected("InvalidModel", f"{limits.doing} ended its process with {name}")
     *log_lines, last = child.stdout.rstrip(b"\n").split(b"\n")
     sys.stdout.write("".join(line.decode(errors="replace") + "\n" for line in log_lines))
     try:

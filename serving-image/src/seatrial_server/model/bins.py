@@ -41,5 +41,8 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 def label(value: schema.Value) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"={text}" if text in ("missing", "unseen", "other") else text
+    """Different values have different labels, none of them one of the bins without a value."""
+    text = str(value)
+    if isinstance(value, float):
+        text = short if float(short := f"{value:g}") == value else repr(value)
+    return f"={text}" if text.lstrip("=") in ("missing", "unseen", "other") else text

@@ -6,6 +6,9 @@ Checks the description against the graph, once, in the trial. Knows no numpy and
 from __future__ import annotations
 
 import math
+from collections.abc import Set
+
+import msgspec
 
 from seatrial_server.host import errors
 from seatrial_server.model import datatypes, schema
@@ -26,9 +29,25 @@ def by_input(features: tuple[schema.Feature, ...], model: schema.Schema) -> dict
     return {name: tuple(columns) for name, columns in result.items()}
 
 
-def nullable(features: tuple[schema.Feature, ...], model: schema.Schema) -> frozenset[str]:
-    """Inputs in which JSON may say null."""
-    return frozenset(feature.input or _only_input(model) for feature in features if feature.missing == "impute")
+def settled(
+    features: tuple[schema.Feature, ...], model: schema.Schema, missing: Set[str]
+) -> tuple[schema.Feature, ...]:
+    """The features, with what the graph is made for where nothing is said about missing values."""
+    return tuple(
+        msgspec.structs.replace(feature, missing="allow")
+        if feature.missing is None and (feature.input or model.inputs[0].name) in missing
+        else feature
+        for feature in features
+    )
+
+
+def nullable(
+    features: tuple[schema.Feature, ...], model: schema.Schema, missing: Set[str] = frozenset()
+) -> frozenset[str]:
+    """Inputs in which JSON may say null. `missing`: those of which nothing is said, and whose graph is made for it."""
+    told = {feature.input or _only_input(model) for feature in features}
+    allowed = {feature.input or _only_input(model) for feature in features if feature.missing in ("impute", "allow")}
+    return frozenset(allowed | (missing - told))
 
 
 def _only_input(model: schema.Schema) -> str:
@@ -65,6 +84,10 @@ def _check(feature: schema.Feature, spec: schema.TensorSpec) -> None:
         raise _invalid(f"{label}: categories must be {spec.datatype}")
     if feature.policy == "clip" and not feature.range:
         raise _invalid(f"{label}: policy clip needs a range")
+    if feature.missing == "allow" and not datatypes.BY_NAME[spec.datatype].floating:
+        raise _invalid(
+            f"{label}: only floats can be missing and still reach the model; {spec.name!r} is {spec.datatype}"
+        )
     if feature.missing == "impute" and not (spec.datatype == "BYTES" or datatypes.BY_NAME[spec.datatype].floating):
         raise _invalid(f"{label}: {spec.datatype} cannot say that a value is missing; only floats and BYTES can")
     if "impute" in (feature.policy, feature.missing):

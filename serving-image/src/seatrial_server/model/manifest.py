@@ -45,6 +45,8 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     calibration: dict[str, Any] | None = None
     card: schema.Card = schema.Card()
     profile: bins.Profile = bins.Profile()
+    missing: tuple[str, ...] = ()
+    """Inputs whose graph is made for missing values."""
     batching: bool = True
     """Whether rows of several requests may run together; the warm-up has a say in it too."""
 

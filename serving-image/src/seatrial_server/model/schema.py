@@ -58,8 +58,9 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One column of an input, which may be left out when the model has only one.
 
     `range` is inclusive; an open end is null or infinite (JSON knows no infinity, so the manifest says null). `policy`
-    is for a value outside of `range` or `categories`, `missing` for NaN, null and (in BYTES) the empty string.
-    `default` is the value that impute puts in their place.
+    is for a value outside of `range` or `categories`, `missing` for NaN, null and (in BYTES) the empty string: `allow`
+    hands NaN to the model, and holds by itself where the graph is made for it. `default` is the value that impute puts
+    in their place.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     range: tuple[float | None, float | None] | None = None
     categories: tuple[Value, ...] = ()
     policy: Literal["reject", "clip", "impute"] = "reject"
-    missing: Literal["reject", "impute"] = "reject"
+    missing: Literal["reject", "impute", "allow"] | None = None
     default: Value | None = None
 
     @property

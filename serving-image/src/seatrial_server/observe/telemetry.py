@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 import prometheus_client
@@ -23,7 +23,8 @@ LATENCY_EDGES = (
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
 _ROW_EDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
-TRANSPORTS = ("rest", "grpc")
+Transport = Literal["rest", "grpc"]
+TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 CACHE_RESULTS = ("hit", "miss", "shared")
 
 
@@ -89,6 +90,7 @@ class Telemetry:
         self.labels = labels
         self.model = model
         self.requests = {transport: dict.fromkeys(OUTCOMES, 0) for transport in TRANSPORTS}
+        self.other_version = dict.fromkeys(TRANSPORTS, 0)
         self.durations = Histogram(tuple(sorted({*LATENCY_EDGES, latency_threshold})))
         self.model_durations = Histogram(LATENCY_EDGES)
         self.batch_rows = Histogram(_ROW_EDGES)
@@ -101,7 +103,7 @@ class Telemetry:
         self.fallbacks: dict[errors.Outcome, int] = {"error": 0, "shed": 0}
         self.plan = {"threads": "1", "batching": "", "execution": ""}
 
-    def finished(self, outcome: errors.Outcome, seconds: float, *, transport: str = "rest") -> None:
+    def finished(self, outcome: errors.Outcome, seconds: float, *, transport: Transport = "rest") -> None:
         """Count one answered request; a shed one has no duration."""
         self.requests[transport][outcome] += 1
         if outcome != "shed":
@@ -138,6 +140,12 @@ class Collector(registry.Collector):
             for outcome, count in outcomes.items():
                 requests.add_metric([*self._labels.values(), transport, outcome], count)
         yield requests
+        yield self._counter(
+            "other_version_requests",
+            "Inference requests that named another version than the one that serves.",
+            "transport",
+            state.other_version,
+        )
         yield self._histogram("request_duration_seconds", "Time from a whole request to its answer.", state.durations)
         yield self._histogram("model_duration_seconds", "Time of one model call.", state.model_durations)
         yield self._histogram("batch_rows", "Rows of one model call.", state.batch_rows)

@@ -19,9 +19,9 @@ import numpy as np
 import onnx
 
 from seatrial_server.artifact import package
-from seatrial_server.host import config, errors, sandbox
+from seatrial_server.host import config, errors, logs, sandbox
 from seatrial_server.model import fallback_rows, features, manifest, schema, session
-from seatrial_server.prepare import gate, quantize, reference, verify
+from seatrial_server.prepare import adapt, gate, quantize, reference, verify
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class _Build(msgspec.Struct, frozen=True):
     graph: onnx.ModelProto
     loaded: session.Session
     card: schema.Card
+    missing: tuple[str, ...]
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -103,6 +104,7 @@ def build(
         calibration=choice.calibration,
         card=opened.card,
         profile=profile,
+        missing=opened.missing,
         batching=batching,
     )
     (prepared / manifest.FILE).write_bytes(msgspec.json.encode(written))
@@ -113,16 +115,28 @@ def build(
 def _open(folder: Path, scratch: Path) -> _Build:
     source = folder / "model.onnx"
     graph = verify.read(source)
-    if graph.embedded:
+    adapted = adapt.adapt(graph.proto)
+    if graph.embedded or adapted.changed:
         source = scratch / "embedded.onnx"
         source.write_bytes(quantize.serialize(graph.proto))
     loaded = session.load(source)
-    card = package.card(folder)
+    for output, labels in adapted.unzipped:
+        logs.info(log, "served without its ZipMap: probabilities as a tensor", output=output, labels=list(labels))
+    card = adapted.described(package.card(folder))
+    card = msgspec.structs.replace(card, features=features.settled(card.features, loaded.schema, set(adapted.missing)))
     features.by_input(card.features, loaded.schema)
     schema.check_outputs(card, loaded.schema)
     if card.fallback:
         fallback_rows.read(card, loaded.schema)
-    return _Build(folder=folder, original=source, scratch=scratch, graph=graph.proto, loaded=loaded, card=card)
+    return _Build(
+        folder=folder,
+        original=source,
+        scratch=scratch,
+        graph=graph.proto,
+        loaded=loaded,
+        card=card,
+        missing=adapted.missing,
+    )
 
 
 def _choose(opened: _Build, wanted: config.Quantization) -> _Choice:

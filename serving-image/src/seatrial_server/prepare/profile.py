@@ -16,6 +16,7 @@ import numpy as np
 from seatrial_server.model import bins, datatypes, schema, session
 
 MAX_FEATURES = 64
+MAX_OUTPUTS = 32
 MAX_ROWS = 2000
 _MAX_CATEGORIES = 20
 _FEW = 10
@@ -62,6 +63,8 @@ def outputs(card: schema.Card, model: schema.Schema, answers: Sequence[session.A
             result.append(msgspec.structs.replace(made, edges=tuple(round(tenth / 10, 1) for tenth in range(11))))
         else:
             result.append(_with_bins(made, _rounded(values) if floating else values, known=known))
+        if len(result) == MAX_OUTPUTS:
+            break
     return tuple(result)
 
 

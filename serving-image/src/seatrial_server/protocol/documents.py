@@ -6,11 +6,12 @@ Statistics follow Triton's extension. Its split into queue and encoding times is
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from seatrial_server.host import errors
+from seatrial_server.host import config, errors
 from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
 
@@ -25,24 +26,42 @@ class Identity(msgspec.Struct, frozen=True):
     model: str
     version: str
     max_batch_size: int = 0
+    pinning: config.VersionPinning = "Answer"
 
 
 class Documents:
     """For one model. `ready` is cleared when the server begins to drain."""
 
-    def __init__(self, identity: Identity, model: schema.Schema, counters: telemetry.Telemetry) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        model: schema.Schema,
+        counters: telemetry.Telemetry,
+        *,
+        labels: Mapping[str, Sequence[schema.Value]] | None = None,
+    ) -> None:
         self.identity = identity
         self.ready = True
-        self._schema = model
+        self._schema, self._labels = model, labels or {}
         self._counters = counters
 
     def check_model(self, name: str, version: str | None) -> None:
-        """Refuse another model, or another version unless it is left open."""
+        """Refuse another model, and another version where that is the policy.
+
+        During a rollout two versions serve behind one address, so a client that names one can't count on reaching it:
+        the answer's `model_version` says which one it was.
+        """
         own = self.identity
         if name != own.model:
             raise not_found(f"unknown model {name[:200]!r}; this server has {own.model!r}")
-        if version and version != own.version:
+        if version and version != own.version and own.pinning == "Reject":
             raise not_found(f"unknown version {version[:200]!r}; this server has {own.version!r}")
+
+    def check_asked(self, name: str, version: str | None, *, transport: telemetry.Transport) -> None:
+        """The same for an inference request, which counts when it names another version, answered or not."""
+        if version and version != self.identity.version and name == self.identity.model:
+            self._counters.other_version[transport] += 1
+        self.check_model(name, version)
 
     def check_ready(self) -> None:
         """Refuse while the server goes."""
@@ -54,14 +73,18 @@ class Documents:
         return {"name": "seatrial-server", "version": self.identity.server_version, "extensions": EXTENSIONS}
 
     def model(self) -> Document:
-        """Model metadata; shapes include the batch dimension."""
+        """Model metadata; shapes include the batch dimension. Over REST an output's `parameters` hold its classes."""
         return {
             "name": self.identity.model,
             "versions": [self.identity.version],
             "platform": "onnx_onnxv1",
             "inputs": [msgspec.structs.asdict(spec) for spec in self._schema.inputs],
-            "outputs": [msgspec.structs.asdict(spec) for spec in self._schema.outputs],
+            "outputs": [self._output(spec) for spec in self._schema.outputs],
         }
+
+    def _output(self, spec: schema.TensorSpec) -> Document:
+        plain: Document = msgspec.structs.asdict(spec)
+        return {**plain, "parameters": {"labels": self._labels[spec.name]}} if spec.name in self._labels else plain
 
     def config(self) -> Document:
         """Model configuration as Triton writes it: `dims` leave out the batch dimension of a batched model."""

@@ -60,9 +60,10 @@ class Signature:
         return index
 
     def rows(self, shapes: Sequence[tuple[int, ...]]) -> int:
-        """How many rows the request has."""
+        """How many rows the request has: one where the first dimension is the graph's own, such as a height."""
         if not self._stacked:
-            return shapes[0][0] if shapes and shapes[0] else 1
+            free = bool(shapes and shapes[0]) and self.model.inputs[0].shape[0] == schema.FREE
+            return shapes[0][0] if free else 1
         rows = shapes[0][0]
         if any(shape[0] != rows for shape in shapes):
             raise bad_request("all inputs must have the same number of rows")

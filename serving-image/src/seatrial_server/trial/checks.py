@@ -15,13 +15,14 @@ from seatrial_server.trial import behaviour, functional, report, robustness
 def run(*, package_folder: str, prepared_folder: str) -> dict[str, Any]:
     """All tests of the package on the prepared model."""
     folder, prepared = Path(package_folder), Path(prepared_folder)
-    model, card = session.load(prepared / manifest.MODEL), manifest.read(prepared).card
-    subject, declared = behaviour.Subject(model, card, folder), package.tests(folder)
+    model, made = session.load(prepared / manifest.MODEL), manifest.read(prepared)
+    subject, declared = behaviour.Subject(model, made.card, folder), package.tests(folder)
     results: list[report.TestResult] = []
     for test in declared.functional:
-        results += functional.evaluate(test, model, card)
+        results += functional.evaluate(test, model, made.card)
     results += [behaviour.invariance(test, subject) for test in declared.invariance]
     results += [behaviour.directional(test, subject) for test in declared.directional]
     if declared.robustness is not None:
-        results.append(robustness.run(declared.robustness, model, card, package.reference(folder, model.schema)))
+        rows = package.reference(folder, model.schema)
+        results.append(robustness.run(declared.robustness, model, made.card, rows, missing=frozenset(made.missing)))
     return {"tests": [msgspec.to_builtins(result) for result in results]}

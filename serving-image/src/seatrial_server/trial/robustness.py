@@ -32,14 +32,19 @@ _PATH = b"/v2/models/robustness/infer"
 
 
 def run(
-    test: declared.Robustness, model: session.Session, card: schema.Card, reference: dict[str, session.Array] | None
+    test: declared.Robustness,
+    model: session.Session,
+    card: schema.Card,
+    reference: dict[str, session.Array] | None,
+    *,
+    missing: frozenset[str] = frozenset(),
 ) -> report.TestResult:
     """The share of requests that were answered or refused as they should be."""
     rows = reference or model.schema.example(1)
     maker = requests.Maker(card, model.schema, rows, seed=test.seed)
     logging.getLogger(inference.__name__).disabled = True  # a failing call is this test's result, not a line of the log
     try:
-        failures = asyncio.run(_talk(model, card, [maker.body() for _ in range(test.cases)]))
+        failures = asyncio.run(_talk(model, card, [maker.body() for _ in range(test.cases)], missing=missing))
     finally:
         logging.getLogger(inference.__name__).disabled = False
     named = ", ".join(f"{number} ({why})" for number, why in failures[:_NAMED_CASES])
@@ -53,7 +58,9 @@ def run(
     )
 
 
-async def _talk(model: session.Session, card: schema.Card, bodies: list[bytes]) -> list[tuple[int, str]]:
+async def _talk(
+    model: session.Session, card: schema.Card, bodies: list[bytes], *, missing: frozenset[str]
+) -> list[tuple[int, str]]:
     """Send every body over one connection at a time; returns the failed cases."""
     counters = telemetry.Telemetry(
         labels=telemetry.Labels(deployment="", deployment_namespace="", revision=""),
@@ -61,12 +68,15 @@ async def _talk(model: session.Session, card: schema.Card, bodies: list[bytes]) 
         latency_threshold=1.0,
     )
     plan = warmup.plan(model)
-    engine = inference.Engine(model, validation.guards(model.schema, features.by_input(card.features, model.schema)))
+    guards = validation.guards(model.schema, features.by_input(card.features, model.schema), missing=missing)
+    engine = inference.Engine(model, guards)
     batcher = batching.Batcher(engine, plan, limits=config.Limits(timeout_seconds=_SECONDS), counters=counters)
     identity = documents.Identity(server_version=seatrial_server.VERSION, model=_NAME, version="1")
     application = V2(
         about=documents.Documents(identity, model.schema, counters),
-        decoder=Decoder(model.schema, stacked=plan.batched, nullable=features.nullable(card.features, model.schema)),
+        decoder=Decoder(
+            model.schema, stacked=plan.batched, nullable=features.nullable(card.features, model.schema, missing)
+        ),
         encoder=Encoder(model.schema, name=_NAME, version="1"),
         queue=batcher,
         counters=counters,

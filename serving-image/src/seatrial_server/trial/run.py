@@ -15,6 +15,8 @@ from seatrial_server.model import manifest, session
 from seatrial_server.prepare import prepare
 from seatrial_server.trial import fetching, report
 
+_PROBE = sandbox.Limits(seconds=60, doing="a call with one row")
+
 
 def run(settings: config.Config, work: Path, *, fetched: bool = False) -> report.Report:
     """The verdict on one model version; `fetched`: another container has run `fetching.fetch` on this folder."""
@@ -29,6 +31,7 @@ def run(settings: config.Config, work: Path, *, fetched: bool = False) -> report
         refusal = errors.Rejected("QuantizationRejected", f"quantization was refused: {prepared.quantization.reason}")
         return _rejected(refusal, settings, prepared)
     try:
+        sandbox.call("seatrial_server.trial.probe:run", _folders(work), limits=_PROBE)
         tests = _tests(work)
     except errors.Rejected as error:
         return _rejected(error, settings, prepared)
@@ -45,11 +48,12 @@ def run(settings: config.Config, work: Path, *, fetched: bool = False) -> report
 
 
 def _tests(work: Path) -> tuple[report.TestResult, ...]:
-    result = sandbox.call(
-        "seatrial_server.trial.checks:run",
-        {"package_folder": str(work / "package"), "prepared_folder": str(work / "prepared")},
-    )
+    result = sandbox.call("seatrial_server.trial.checks:run", _folders(work))
     return msgspec.convert(result["tests"], tuple[report.TestResult, ...])
+
+
+def _folders(work: Path) -> dict[str, str]:
+    return {"package_folder": str(work / "package"), "prepared_folder": str(work / "prepared")}
 
 
 def _rejected(

@@ -192,7 +192,9 @@ class Decoder:
         if not array.size or array.size % row_size:
             raise signature.bad_input(spec.name, f"rows have {row_size} elements, the body has {array.size}")
         shape = signature.checked_shape(spec, [array.size // row_size, *spec.row_shape])
-        return Decoded(id="", values=[array], shapes=[shape], rows=shape[0], reply=self._signature.all[True])
+        return Decoded(
+            id="", values=[array], shapes=[shape], rows=self._signature.rows([shape]), reply=self._signature.all[True]
+        )
 
 
 def _unreadable(error: Exception) -> errors.RequestError:

@@ -103,6 +103,16 @@ class V2:
             log.exception("request could not be decoded")
             self._finish(exchange, _internal())
 
+    def _infer_of(self, exchange: Exchange, name: str, version: str | None) -> None:
+        """An address that isn't one of ours to the letter; refused or not, it counts as it does over gRPC."""
+        try:
+            self._about.check_asked(name, version, transport="rest")
+        except errors.RequestError as error:
+            self._counters.in_flight += 1
+            self._finish(exchange, error)
+        else:
+            self._infer(exchange)
+
     def _done(self, job: jobs.Job, result: jobs.Outputs | errors.RequestError) -> None:
         exchange, reply = job.reply
         if isinstance(result, errors.RequestError):
@@ -177,6 +187,10 @@ class V2:
                 raise documents.not_found("there is nothing at this path; the protocol starts at /v2")
 
     def _model(self, exchange: Exchange, name: str, version: str | None, rest: list[str]) -> None:
+        if rest == ["infer"]:
+            _allow(exchange, b"POST")
+            self._infer_of(exchange, name, version)
+            return
         self._about.check_model(name, version)
         match rest:
             case []:
@@ -187,9 +201,6 @@ class V2:
                 self._get(exchange, self._about.config())
             case ["stats"]:
                 self._get(exchange, self._about.statistics())
-            case ["infer"]:
-                _allow(exchange, b"POST")
-                self._infer(exchange)
             case _:
                 raise documents.not_found("there is nothing at this path of the model")
 

@@ -107,7 +107,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
 
     def _job(self, call: _Call) -> jobs.Job:
         message = self._decoder.parse(call.body)
-        self._about.check_model(message.model_name, message.model_version)
+        self._about.check_asked(message.model_name, message.model_version, transport="grpc")
         decoded = self._decoder.decode(message)
         return jobs.Job(
             id=decoded.id or self._ids.choose(_metadata(call.context, "x-request-id")),
@@ -164,7 +164,7 @@ async def _answer_document(
 ) -> bytes:
     try:
         document = answer(request.FromString(body))
-        serialized: bytes = json_format.ParseDict(document, response()).SerializeToString()
+        serialized: bytes = json_format.ParseDict(document, response(), ignore_unknown_fields=True).SerializeToString()
         return serialized
     except errors.RequestError as error:
         return _fail(error, context)

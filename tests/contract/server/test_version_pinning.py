@@ -1,0 +1,93 @@
+"""A client that names a version while versions change: one meaning over both transports, and counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
+from tests.contract.server import process
+from tests.contract.server.process import Server
+from tests.unit.server import graphs
+
+from seatrial_server.host import config
+from seatrial_server.model import manifest
+
+LABELS = {"deployment": "churn", "deployment_namespace": "shop", "revision": "abc"}
+
+
+def pod(folder: Path, pinning: config.VersionPinning) -> list[str | Path]:
+    """A prepared folder and its configuration, version 3."""
+    (folder / "work" / "prepared").mkdir(parents=True)
+    content = graphs.linear()
+    digest = hashlib.sha256(content).hexdigest()
+    (folder / "work" / "prepared" / manifest.MODEL).write_bytes(content)
+    described = manifest.Manifest(
+        sha256=digest,
+        served_sha256=digest,
+        precision="fp32",
+        quantization=manifest.QuantizationResult(mode="None", outcome="Off"),
+        environment=manifest.Environment(onnxruntime="", cpu_flags=()),
+    )
+    (folder / "work" / "prepared" / manifest.FILE).write_bytes(msgspec.json.encode(described))
+    document = {
+        "deployment": "churn",
+        "namespace": "shop",
+        "revision": "abc",
+        "versionPinning": pinning,
+        "model": {"name": "model", "version": "3", "uri": "pvc://models/model.onnx", "sha256": digest},
+    }
+    (folder / "config.json").write_text(json.dumps(document))
+    return ["--config", folder / "config.json", "--work", folder / "work"]
+
+
+def ask(library: Any, address: str, *, name: str = "model", version: str) -> Any:
+    """The answering version, or the error."""
+    rows = library.InferInput("x", [1, 4], "FP32")
+    rows.set_data_from_numpy(np.ones((1, 4), np.float32))
+    with library.InferenceServerClient(address) as client:
+        try:
+            response = client.infer(name, [rows], model_version=version).get_response()
+        except library.InferenceServerException as error:
+            return str(error)
+        return response["model_version"] if isinstance(response, dict) else response.model_version
+
+
+def counts(server: Server, transport: str) -> list[float]:
+    outcomes = [
+        server.metric("seatrial_requests_total", transport=transport, outcome=outcome, **LABELS)
+        for outcome in ("ok", "rejected")
+    ]
+    return [*outcomes, server.metric("seatrial_other_version_requests_total", transport=transport, **LABELS)]
+
+
+@pytest.mark.parametrize(
+    ("pinning", "answer", "counted"),
+    [
+        pytest.param("Answer", "3", [2, 0, 1], id="answered by the version that serves"),
+        pytest.param("Reject", "unknown version '7'; this server has '3'", [1, 1, 1], id="refused"),
+    ],
+)
+def test_another_version_means_the_same_over_both_transports(
+    tmp_path: Path, pinning: config.VersionPinning, answer: str, counted: list[float]
+) -> None:
+    with process.serving(*pod(tmp_path, pinning)) as server:
+        ports = {"grpc": (triton_grpc, server.grpc), "rest": (triton_http, server.url.removeprefix("http://"))}
+        for transport, (library, address) in ports.items():
+            assert ask(library, address, version="3") == "3"
+            assert answer in ask(library, address, version="7")
+            assert counts(server, transport) == counted
+
+
+def test_another_model_is_refused_and_counted_over_both_transports(tmp_path: Path) -> None:
+    with process.serving(*pod(tmp_path, "Answer")) as server:
+        ports = {"grpc": (triton_grpc, server.grpc), "rest": (triton_http, server.url.removeprefix("http://"))}
+        for transport, (library, address) in ports.items():
+            assert "unknown model" in ask(library, address, name="other", version="")
+            assert counts(server, transport) == [0, 1, 0]

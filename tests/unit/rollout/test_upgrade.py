@@ -1,0 +1,147 @@
+"""A status as the release before this one wrote it is read, and the rollout goes on from wherever it was.
+
+golden/ holds one object for every stage, as the first release left it: status, children and pods, with no
+notes on records and no number of the try on Jobs. They were made once, by that release in its own small world.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from datetime import datetime
+
+import msgspec
+import pytest
+from tests.unit.rollout import world as worlds
+
+from seatrial.api import stage as stages
+from seatrial.api import stored
+from seatrial.api.spec import Duration
+from seatrial.api.status import Candidate, Commands, Phase, Status, VerdictKind
+from seatrial.control import reading
+from seatrial.rollout import facts, names
+
+GOLDEN = sorted((pathlib.Path(__file__).parent / "golden").glob("*.json"))
+STAGES = [path.stem for path in GOLDEN]
+VERDICT_REACHED = {"rolled-back", "rolled-back-draining", "refused"}
+CANARIES = ("step-1-begun", "step-1", "step-2-weight-to-come", "step-2", "step-blind", "step-without-sight")
+ROLLOUT = worlds.spec().rollout
+CHANGES = {
+    "paused": msgspec.structs.replace(
+        ROLLOUT, steps=(msgspec.structs.replace(worlds.STEPS[0], pause=True), worlds.STEPS[1])
+    ),
+    "starting-in-a-soak": msgspec.structs.replace(ROLLOUT, soak=Duration.parse("10m")),
+}
+
+
+def document(stage: str) -> dict:
+    return json.loads((pathlib.Path(__file__).parent / "golden" / f"{stage}.json").read_text())
+
+
+def upgraded(stage: str) -> worlds.World:
+    """The world that the release before left, with its stored objects as this one reads them."""
+    left = document(stage)
+    world = worlds.World(worlds.spec(left["wanted"], rollout=CHANGES.get(stage, ROLLOUT)))
+    world.status, unread = stored.read(left["status"])
+    assert not unread
+    world.now = datetime.fromisoformat(left["now"])
+    world.tokens = msgspec.convert(left["tokens"], Commands)
+    for child in (*left["controllerRevisions"], *left["configMaps"]):
+        world.put(child)
+    world.deployments = left["deployments"]
+    world.trials = {name: msgspec.convert(trial, facts.Trial) for name, trial in left["trials"].items()}
+    for pod in left["pods"]:
+        began = datetime.fromisoformat(pod["startedAt"])
+        world.pods[pod["name"]] = facts.Pod(
+            name=pod["name"], revision=pod["revision"], ready=pod["ready"], started_at=began
+        )
+    world.totals = {pod: [tuple(row) for row in rows] for pod, rows in left["totals"].items()}
+    world.selector = world.routed = left["selector"]
+    return world
+
+
+def ended(world: worlds.World) -> bool:
+    return world.status.phase is Phase.STABLE and world.serving == world.spec.model.version
+
+
+def test_every_stage_is_there():
+    seen = {type(stages.of(candidate)) for candidate in candidates()}
+    assert seen == {stages.Trial, stages.Starting, stages.Step, stages.Promoting, stages.TakingOver}
+
+
+def candidates() -> list[Candidate]:
+    statuses = (msgspec.convert(document(stage)["status"], Status) for stage in STAGES)
+    return [one.candidate for one in statuses if one.candidate is not None]
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in VERDICT_REACHED])
+def test_a_good_version_goes_on_from_every_stage_to_the_end(stage):
+    world = upgraded(stage)
+    if stage == "paused":
+        for _ in range(5):
+            world.step()
+        assert world.status.phase is Phase.PAUSED
+        world.tokens = Commands(promote="go-on/full")
+    world.run(ended)
+    assert all(verdict.verdict is not VerdictKind.REJECTED for verdict in world.status.verdicts)
+
+
+@pytest.mark.parametrize("stage", sorted(VERDICT_REACHED))
+def test_a_rejection_of_the_release_before_stands_and_is_noted_on_the_record(stage):
+    world = upgraded(stage)
+    for _ in range(30):
+        world.step()
+    assert (world.serving, world.weights[-1]) == ("1", 0)
+    [rejected] = [one for one in world.status.verdicts if one.verdict is VerdictKind.REJECTED]
+    assert world.notes[rejected.revision].mark.rejected
+    world.trial_result = lambda version: worlds.PASSED
+    world.tokens = Commands(retry="again")
+    world.run(ended)
+
+
+@pytest.mark.parametrize("stage", CANARIES)
+def test_a_bad_version_is_still_found_out(stage):
+    world = upgraded(stage)
+    world.error_share["2"] = 0.3
+    world.run(lambda one: one.condition("Stalled")[0] == "True")
+    assert world.serving == "1"
+    assert world.status.verdicts[0].verdict is VerdictKind.REJECTED
+
+
+def test_a_regression_in_a_soak_that_the_release_before_began_goes_back():
+    world = upgraded("soaking")
+    world.error_share["2"] = 0.3
+    world.run(lambda one: one.serving == "1")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_traffic_stays_where_the_release_before_left_it(stage):
+    """Reading is no reason to move: the first pass changes neither weight nor selector but as the rules say."""
+    world = upgraded(stage)
+    before, selector = world.status, world.selector
+    world.step()
+    if before.stable is not None and before.candidate is None and stage != "rolled-back-draining":
+        assert world.selector == selector
+    if before.stable is not None:
+        assert world.selector.get(names.REVISION) in {None, *revisions(before)}
+
+
+def revisions(of: Status) -> set[str]:
+    return {one.revision for one in (of.stable, of.previous, of.candidate) if one is not None}
+
+
+@pytest.mark.parametrize("candidate", candidates(), ids=lambda one: one.model_version + one.revision[:3])
+def test_what_is_written_is_what_the_release_before_can_read(candidate):
+    """A downgrade: the fields that the stage is written to are those that it had, with the values that it gave them."""
+    again = msgspec.to_builtins(stages.entered(candidate, stages.of(candidate)))
+    told = msgspec.to_builtins(candidate)
+    assert {name: again.get(name) for name in told} == told
+
+
+def test_notes_are_only_ever_an_annotation_so_that_the_release_before_reads_the_record():
+    world = upgraded("step-1")
+    world.run(ended)
+    for of in world.records:
+        child = world.applied["ControllerRevision", of]
+        bare = {**child, "metadata": {**child["metadata"], "annotations": {}}}
+        assert reading.record(bare).content == world.records[of].content
