@@ -12,8 +12,8 @@ from tests.unit.rollout import test_rollouts
 from tests.unit.rollout import world as worlds
 
 from seatrial.api import stage as stages
-from seatrial.api.spec import Duration, OnRegression, Serving, Spec
-from seatrial.api.status import Phase
+from seatrial.api.spec import Duration, OnRegression, Promotion, Serving, Spec
+from seatrial.api.status import Phase, Status
 from seatrial.rollout import children, facts, revision
 
 installed, in_canary = test_rollouts.installed, test_rollouts.in_canary
@@ -505,3 +505,82 @@ def test_an_operator_that_dies_while_it_refreshes_the_image_comes_to_the_same_en
     world = told(upgraded(), refresh_image="now-1")
     dying(world, crashes).run(refreshed)
     assert len(later(world).records) == 2
+
+
+# NonInferiority
+
+
+def test_where_proof_is_asked_for_a_version_without_a_bad_answer_waits_for_the_promote_command():
+    world = installed()
+    strict = msgspec.structs.replace(worlds.spec().rollout, promotion=Promotion.NON_INFERIORITY)
+    world.spec = worlds.spec("2", rollout=strict)
+    world.run(lambda one: one.condition("Ready")[1] == "InsufficientEvidence")
+    assert later(world).status.candidate.weight == 10
+    told(world, promote="ok-1/full").run(lambda one: one.serving == "2")
+
+
+# whatever happens
+
+
+OTHERS = ["1", "2", "3", "errors", "blind", "stuck", "replicas", "abort", "retry", "promote"]
+COMMANDS = ["pause", "resume", "rollback-to", "refresh-image", "onRegression"]
+
+
+class Watched(Upgraded):
+    """Promises that commands make, checked after every write of the status."""
+
+    def check_weight(self, before: Status, after: Status) -> None:
+        super().check_weight(before, after)
+        old, new = before.candidate, after.candidate
+        if new is None or new.weight <= (old.weight if old is not None else 0):
+            return
+        mark = self.snapshot().standing(new.revision)
+        assert mark is None or not mark.rejected, "a rejected version gets traffic"
+        gone = before.stable is not None and before.stable.missing_since is not None
+        assert new.hold is None or gone, "a held version gets traffic"
+
+
+def disturb(world: Watched, change: str, *, token: str) -> None:
+    match change:
+        case "1" | "2" | "3":
+            world.spec = msgspec.structs.replace(world.spec, model=worlds.spec(change).model)
+        case "pause" | "resume":
+            told(world, **{change: token})
+        case "rollback-to":
+            named = sorted(world.records)
+            told(world, rollback_to=f"{named[len(token) % len(named)]}/{token}")
+        case "refresh-image":
+            image = {worlds.OPERATOR: NEW, NEW: worlds.OPERATOR}[world.operator]
+            world.operator = image
+            told(world, refresh_image=token)
+        case "onRegression":
+            pauses = world.spec.rollout.on_regression is OnRegression.PAUSE
+            policy = OnRegression.ROLLBACK if pauses else OnRegression.PAUSE
+            rollout = msgspec.structs.replace(world.spec.rollout, on_regression=policy)
+            world.spec = msgspec.structs.replace(world.spec, rollout=rollout)
+        case _:
+            test_rollouts.disturb(world, change, token=token)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from(OTHERS + COMMANDS * 2), st.integers(0, 6), st.none() | st.integers(0, 6)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_whatever_is_commanded_promises_hold_and_a_second_look_changes_nothing(changes):
+    happens(changes)
+
+
+def happens(changes: list[tuple[str, int, int | None]]) -> None:
+    """Each change, with so many passes after it; the operator may die after so many writes."""
+    world = Watched(worlds.spec("1"))
+    world.run(settled)
+    for number, (change, steps, writes) in enumerate(changes):
+        disturb(world, change, token="t" * (number + 1))
+        world.writes_until_crash = writes
+        later(world, steps + 1)
+        world.writes_until_crash = None
+        test_rollouts.assert_settles(world)

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from tests.unit.rollout import build
 
-from seatrial.api.spec import Duration, InsufficientTraffic, Step
+from seatrial.analysis import judgement
+from seatrial.api.spec import Duration, InsufficientTraffic, Promotion, Step
 from seatrial.api.status import Commands, Phase, Reason, VerdictKind
-from seatrial.rollout import decision, facts, report
+from seatrial.rollout import decision, facts, looking, report
 from seatrial.rollout.rules import guards, promoting, starting, wishes
 from seatrial.rollout.rules import step as steps
 from seatrial.rollout.rules import trial as trials
@@ -367,6 +368,49 @@ def test_too_little_traffic_ends_as_the_spec_says(policy, look, after, reason, p
     wish = build.spec(on_insufficient_traffic=InsufficientTraffic(policy))
     found = judged(look, wish=wish, now=after, candidate=build.in_step(2, weight=50))
     assert (found.reason, place(found)[2]) == (reason, promoting)
+
+
+def proof(name: str, *, proven: bool, log_proof: float = 1.0) -> judgement.MetricEvidence:
+    few = judgement.Counts(requests=100, events=2)
+    found = judgement.unseen(name, stable=few, candidate=few)
+    return msgspec.structs.replace(found, outcome=looking.Outcome.PASS, proven=proven, log_proof=log_proof)
+
+
+def evidence(errors: bool, latency: bool) -> looking.Look:
+    metrics = (proof("errors", proven=errors), proof("latency", proven=latency))
+    return build.look("Pass", metrics=metrics, rate=0.005)
+
+
+@pytest.mark.parametrize(
+    ("look", "step", "said"),
+    [
+        pytest.param(evidence(True, True), 2, "step 1 passed", id="both proven"),
+        pytest.param(evidence(True, False), 1, "latency: evidence 2.72 of 200", id="latency isn't"),
+        pytest.param(evidence(False, False), 1, "errors: evidence 2.72 of 200", id="nothing is"),
+        pytest.param(build.look("Pass"), 1, "errors: not compared yet", id="nothing compared"),
+        pytest.param(build.look("Pass", alone=True), 2, "step 1 passed", id="all traffic: nobody to compare with"),
+    ],
+)
+def test_non_inferiority_ends_a_step_on_proof_alone_and_says_what_is_missing(look, step, said):
+    wish = build.spec(promotion=Promotion.NON_INFERIORITY)
+    found = judged(look, wish=wish)
+    assert found.candidate is not None
+    assert found.candidate.step == step
+    assert said in found.message
+    assert (found.reason is Reason.INSUFFICIENT_EVIDENCE) == (step == 1)
+
+
+def test_without_proof_the_step_timeout_promotes_nothing_under_non_inferiority():
+    wish = build.spec(promotion=Promotion.NON_INFERIORITY, on_insufficient_traffic=InsufficientTraffic.PROMOTE)
+    quiet = build.look("Pass", candidate_requests=1)
+    found = judged(quiet, wish=wish, now=1800, candidate=build.in_step(2, weight=50))
+    assert place(found) == (2, 50, False)
+
+
+def test_the_promote_command_goes_on_without_proof():
+    wish = build.spec(promotion=Promotion.NON_INFERIORITY)
+    found = judged(evidence(False, False), wish=wish, commands=Commands(promote="ok"))
+    assert place(found) == (2, 10, False)
 
 
 def test_a_pause_waits_at_the_end_of_its_step():

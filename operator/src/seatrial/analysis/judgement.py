@@ -56,7 +56,8 @@ class MetricEvidence(msgspec.Struct, frozen=True):
     `bound` is what e**`log_evidence` must reach. `low` and `high` are 99 % limits of `ratio`; None where the data set
     none (`ratio`: None without stable events). For latency, counts, ratio and limits are those of `edge`, the histogram
     edge with the most evidence; `log_evidence` is of all edges together. `proven`: of errors and latency (at the
-    threshold), that the candidate is within the tolerance, in all but `falseRollbackRate` of cases.
+    threshold), that the candidate is within the tolerance, in all but `falseRollbackRate` of cases; `log_proof` is the
+    evidence for that so far.
     """
 
     name: str
@@ -72,6 +73,7 @@ class MetricEvidence(msgspec.Struct, frozen=True):
     outcome: Outcome
     edge: str | None = None
     proven: bool = False
+    log_proof: float = 0.0
 
 
 class Judgement(msgspec.Struct, frozen=True):

@@ -187,7 +187,7 @@ class _Reader:
             judgement.Counts(requests=int(requests[slot]), events=int(events[slot, column]))
             for requests, events in zip(self._requests, self._events, strict=True)
         )
-        limit = float(test.limit[slot, place])
+        limit, proof = float(test.limit[slot, place]), self._proof(test.name, slot)
         if _is_guard(test):
             ratio = candidate.share / limit if limit else None
             low, high = self._share_limits(test, slot)
@@ -206,13 +206,15 @@ class _Reader:
             margin=limit,
             dispersion=float(self._course.phi[slot, column]),
             outcome=self._outcome(test, slot, candidate),
-            proven=test.name in self._course.no_worse and self._proven(test.name, slot),
+            proven=proof >= -math.log(self._alpha),
+            log_proof=proof,
             edge=self._course.table.edges[column - table.FIRST_EDGE] if column >= table.FIRST_EDGE else None,
         )
 
-    def _proven(self, name: str, slot: int) -> bool:
-        """Proven no worse, by evidence up to the slot; it may be asked at any time, so once is enough."""
-        return bool(self._course.no_worse[name][: slot + 1].max() >= -math.log(self._alpha))
+    def _proof(self, name: str, slot: int) -> float:
+        """Evidence up to the slot that it is no worse; it may be asked at any time, so the most of it counts."""
+        no_worse = self._course.no_worse.get(name)
+        return max(0.0, float(no_worse[: slot + 1].max())) if no_worse is not None else 0.0
 
     def _limits(self, column: int, slot: int) -> tuple[float, float]:
         """Limits of the ratio after a slot."""

@@ -242,6 +242,11 @@ class InsufficientTraffic(enum.StrEnum):
     PROMOTE = "Promote"
 
 
+class Promotion(enum.StrEnum):
+    NO_REGRESSION = "NoRegression"
+    NON_INFERIORITY = "NonInferiority"
+
+
 class OnRegression(enum.StrEnum):
     ROLLBACK = "Rollback"
     PAUSE = "Pause"
@@ -254,6 +259,16 @@ class Rollout(Base, frozen=True, kw_only=True):
         tuple[Step, ...],
         Meta(description="Stages of the canary, weights strictly increasing.", min_length=1, max_length=20),
     ] = (Step(weight=10), Step(weight=50, min_requests=500))
+    promotion: Annotated[
+        Promotion,
+        Meta(
+            description=(
+                "What ends a step beside its minimums. NoRegression: nothing speaks against the version. "
+                "NonInferiority: it is proven to be within the tolerance, in errors and in requests slower than the "
+                "latency threshold; while no answer of either version is bad, nothing can be proven and the step holds."
+            )
+        ),
+    ] = Promotion.NO_REGRESSION
     on_insufficient_traffic: Annotated[
         InsufficientTraffic,
         Meta(

@@ -55,6 +55,7 @@ class Reason(enum.StrEnum):
     CANARY_PROGRESSING = "CanaryProgressing"
     PAUSED = "Paused"
     INSUFFICIENT_TRAFFIC = "InsufficientTraffic"
+    INSUFFICIENT_EVIDENCE = "InsufficientEvidence"
     INSUFFICIENT_CAPACITY = "InsufficientCapacity"
     STABLE_ALSO_BREACHING = "StableAlsoBreaching"
     REGRESSION_SUSPECTED = "RegressionSuspected"

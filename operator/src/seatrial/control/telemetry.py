@@ -20,7 +20,14 @@ ROLLBACK_REASONS = tuple(
     reason
     for reason in Reason
     if reason.endswith(("Regressed", "AboveMaximum"))
-    or reason in (Reason.REGRESSED_AFTER_PROMOTION, Reason.CRASH_LOOP, Reason.START_TIMEOUT, Reason.ABORTED)
+    or reason
+    in (
+        Reason.REGRESSED_AFTER_PROMOTION,
+        Reason.CRASH_LOOP,
+        Reason.START_TIMEOUT,
+        Reason.ABORTED,
+        Reason.ROLLED_BACK,
+    )
 )
 _RECONCILE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _ROLLBACK_BUCKETS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)

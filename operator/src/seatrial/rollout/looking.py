@@ -25,6 +25,7 @@ Outcome = judgement.Outcome
 
 HISTORY = timedelta(hours=1)
 METRICS_SHOWN = 16
+PROVEN = ("errors", "latency")  # what NonInferiority asks for
 LONGEST_QUESTION = timedelta(seconds=10)
 NOBODY = "none"  # has a vowel, so no revision is called that
 
@@ -70,10 +71,30 @@ class Look(facts.Fact, frozen=True, kw_only=True):
         return not self.passed and not self.blind and self.reason != status.Reason.INSUFFICIENT_TRAFFIC
 
     @property
+    def unproven(self) -> str:
+        """What is missing to the proof that the candidate is within the tolerance, in words; nothing when it is there,
+        and where it has all traffic: nobody is left to compare with, and the steps before have proven it.
+        """
+        if self.alone:
+            return ""
+        found = {one.name: one for one in self.metrics}
+        return ", ".join(self._lacks(name, found.get(name)) for name in PROVEN if not _is_proven(found.get(name)))
+
+    def _lacks(self, name: str, metric: judgement.MetricEvidence | None) -> str:
+        if metric is None:
+            return f"{name}: not compared yet"
+        have, need = math.exp(min(metric.log_proof, 700.0)), 1 / self.rate if self.rate else math.inf
+        return f"{name}: evidence {have:.3g} of {need:.4g}"
+
+    @property
     def healthy_percent(self) -> int:
         """Answers of the version judged that were in order, by the worst of what was proven against it."""
         shares = [one.candidate.share for one in self.metrics if one.outcome is Outcome.FAIL]
         return math.ceil(100 * (1 - max(shares, default=0.0)))
+
+
+def _is_proven(metric: judgement.MetricEvidence | None) -> bool:
+    return metric is not None and metric.proven
 
 
 class Window(facts.Fact, frozen=True, kw_only=True):

@@ -83,7 +83,8 @@ def _judged(case: Case, stage: stages.Step, step: spec.Step, look: looking.Look)
         return _advance(case, stage, skip_rest=token.endswith("/full"), commands=commands)
     if look.observed < step.min_duration or look.candidate_requests < step.min_requests:
         overdue = stage.since is not None and case.now - stage.since >= rollout.step_timeout
-        if overdue and rollout.on_insufficient_traffic is spec.InsufficientTraffic.PROMOTE and _nothing_against(look):
+        on_what_was_seen = rollout.on_insufficient_traffic is spec.InsufficientTraffic.PROMOTE
+        if overdue and on_what_was_seen and _nothing_against(look) and not _unproven(case, look):
             return _advance(case, stage)
         return pods.hold(
             case,
@@ -94,6 +95,9 @@ def _judged(case: Case, stage: stages.Step, step: spec.Step, look: looking.Look)
         )
     if not look.passed:
         return pods.hold(case, stage, Reason(look.reason), look.message)
+    if missing := _unproven(case, look):
+        words = f"step {stage.number} at {stage.weight}%: not proven to be within the tolerance yet: {missing}"
+        return pods.hold(case, stage, Reason.INSUFFICIENT_EVIDENCE, words)
     if pods.stable_is_short(case):
         return pods.hold(case, stage, Reason.STARTING, pods.STABLE_FIRST)
     if step.pause:
@@ -106,6 +110,12 @@ def _judged(case: Case, stage: stages.Step, step: spec.Step, look: looking.Look)
             look_again=case.snapshot.spec.analysis.interval,
         )
     return _advance(case, stage)
+
+
+def _unproven(case: Case, look: looking.Look) -> str:
+    """What NonInferiority still asks for; nothing where only the absence of a regression is asked for."""
+    asked = case.snapshot.spec.rollout.promotion is spec.Promotion.NON_INFERIORITY
+    return look.unproven if asked else ""
 
 
 def _nothing_against(look: looking.Look) -> bool:
