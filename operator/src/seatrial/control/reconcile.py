@@ -58,16 +58,26 @@ class Reconciler:
             self._looks.forget(key)
             return Result()
         try:
-            snapshot = await self._observer.snapshot(raw)
+            snapshot, plan = await self._planned(key, raw)
+            if plan.irreversible:
+                fresh = await self._observer.read(key, live=True)
+                if fresh is None:
+                    return Result()
+                raw = fresh
+                snapshot, plan = await self._planned(key, raw, live=True)
         except observing.InvalidSpec as invalid:
             return await self._invalid(key, raw, str(invalid))
-        return await self._carry_out(key, raw, snapshot)
+        return await self._carry_out(key, raw, snapshot, plan)
 
-    async def _carry_out(self, key: Key, raw: access.Object, snapshot: facts.Snapshot) -> Result:
+    async def _planned(self, key: Key, raw: access.Object, *, live: bool = False) -> tuple[facts.Snapshot, plans.Plan]:
+        """What is there and what to do about it: from memory, or live where it can't be undone."""
+        snapshot = await self._observer.snapshot(raw, live=live)
         now = self._cluster.server_now()
         look = self._looks.newest(key, looking.question(snapshot, now))
         snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key), look=look)
-        plan = planner.plan(snapshot, now)
+        return snapshot, planner.plan(snapshot, now)
+
+    async def _carry_out(self, key: Key, raw: access.Object, snapshot: facts.Snapshot, plan: plans.Plan) -> Result:
         raw = await self._write(key, raw, snapshot.status, plan.status)
         self._count(snapshot.status, plan)
         try:

@@ -27,6 +27,7 @@ class Plan(facts.Fact, frozen=True, kw_only=True):
     events: tuple[narrative.Event, ...] = ()
     look_again: timedelta | None = None
     in_flight: bool = False
+    irreversible: bool = False  # a verdict, another stable version or a deletion: not on what is only remembered
 
 
 def of(case: Case, decision: Decision) -> Plan:
@@ -41,11 +42,12 @@ def of(case: Case, decision: Decision) -> Plan:
             message=snapshot.refused.message,
         )
     after = statuses.after(case, decision)
+    delete = children.unwanted.of(snapshot, after)
     return Plan(
         status=after,
         apply=children.wanted(snapshot, after, case.now),
         evidence=_evidence(case, decision),
-        delete=children.unwanted.of(snapshot, after),
+        delete=delete,
         events=narrative.events(
             case.status,
             after,
@@ -55,6 +57,7 @@ def of(case: Case, decision: Decision) -> Plan:
             unread=snapshot.unread,
         ),
         look_again=_look_again(case, after, decision),
+        irreversible=decision.verdict is not None or decision.stable != case.stable or bool(delete),
         in_flight=after.candidate is not None or _soaking(case, after) or _draining(after),
     )
 
