@@ -9,6 +9,7 @@ from tests.unit.control.cluster import KEY, Cluster, spec
 
 from seatrial.cluster import access, errors
 from seatrial.control import queue
+from seatrial.rollout import bounds
 
 
 async def installed() -> Cluster:
@@ -216,3 +217,18 @@ async def test_a_crash_before_any_single_write_leads_to_the_same_end():
         assert crashed.crash_at is None, "it never crashed"
         assert crashed.children() == whole.children(), f"after a crash before write {number}"
         assert [one["reason"] for one in crashed.status["verdicts"]] == ["Promoted", "Promoted"]
+
+
+async def test_commands_are_read_from_their_annotations_and_recorded_cut_to_what_status_can_keep():
+    cluster = await installed()
+    asked = {"pause": "p", "resume": "r", "rollback-to": "nobody", "refresh-image": "𝔄" * 256}
+    cluster.object["metadata"]["annotations"] = {f"seatrial.dev/{name}": token for name, token in asked.items()}
+    for _ in range(3):
+        await cluster.step()
+    handled = cluster.status["commands"]
+    assert {name: handled[name] for name in ("pause", "resume", "rollbackTo")} == {
+        "pause": "p",
+        "resume": "r",
+        "rollbackTo": "nobody",
+    }
+    assert len(handled["refreshImage"].encode()) <= bounds.TOKEN

@@ -15,7 +15,7 @@ from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Status
 from seatrial.cluster import access, errors
 from seatrial.control import health, queue, reading
-from seatrial.rollout import allowed, children, facts, names, report, revision
+from seatrial.rollout import allowed, bounds, children, facts, names, report, revision
 from seatrial.rollout import notes as notes_
 
 _LOG = logging.getLogger(__name__)
@@ -211,4 +211,4 @@ def _commands(raw: Mapping[str, Any]) -> Commands:
     """Tokens of the command annotations, cut to what status can keep."""
     annotations = raw["metadata"].get("annotations") or {}
     said = {field: annotations.get(names.command(field), "") for field in Commands.__struct_fields__}
-    return Commands(**{field: str(token)[:256] for field, token in said.items()})
+    return Commands(**{field: bounds.cut(str(token), bounds.TOKEN) for field, token in said.items()})

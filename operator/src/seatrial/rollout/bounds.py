@@ -13,6 +13,7 @@ from seatrial.api.status import Status, TrialStatus
 LIMIT = 32 * 1024  # bytes of JSON
 MESSAGE = 1000
 SHORT = 200
+TOKEN = 256  # of a command; there are seven
 OLD_MESSAGE = 100
 FEW_TESTS = 10
 
