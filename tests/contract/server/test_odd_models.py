@@ -84,10 +84,21 @@ def test_a_model_of_any_opset_is_quantized_or_served_as_it_is(tmp_path: Path, op
 
 
 @pytest.mark.parametrize("mode", ["Auto", "Static", "Dynamic"])
-@pytest.mark.parametrize(("batch", "rows"), [(1, 1), (1, 300), (4, 6), (4, 300)])
+@pytest.mark.parametrize(("batch", "rows"), [(1, 300), (4, 13), (4, 300)])
 def test_a_fixed_batch_is_filled_up_and_quantized(tmp_path: Path, mode: str, batch: int, rows: int) -> None:
     made = build(tmp_path, network(opset=17, batch=batch, columns=8), mode=mode, calibration={"x": normal(rows, 8)})
-    assert (made.quantization.outcome, made.quantization.rows) == ("Applied", rows)
+    held_out = rows if mode == "Dynamic" else rows // 2
+    assert (made.quantization.outcome, made.quantization.rows) == ("Applied", held_out)
+
+
+@pytest.mark.parametrize("mode", ["Auto", "Static", "Dynamic"])
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_rows_too_few_to_compare_answers_on_are_told_with_how_many_are_needed(
+    tmp_path: Path, mode: str, rows: int
+) -> None:
+    made = build(tmp_path, network(opset=17, batch=1, columns=8), mode=mode, calibration={"x": normal(rows, 8)})
+    assert made.quantization.outcome == "ServedOriginal"
+    assert "at least 5 are needed" in made.quantization.reason
 
 
 def test_rows_of_a_graph_without_a_batch_dimension_have_one_more(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tests.unit.server import graphs, test_probe
 
 from seatrial_server.host import errors, sandbox
 
-ROWS = np.random.default_rng(1).standard_normal((300, 64)).astype(np.float32)
+ROWS = np.random.default_rng(1).standard_normal((800, 64)).astype(np.float32)
 ANY_SPEED = {"mode": "Auto", "minSpeedup": -0.99, "maxDisagreement": 0.2}
 
 
@@ -122,7 +122,7 @@ def test_a_quantized_model_is_derived_again_by_a_pod_and_served(bench: Bench) ->
     report = bench.trial()
     assert (report["outcome"], report["precision"]) == ("Passed", "int8-static"), report
     assert report["quantization"]["outcome"] == "Applied"
-    assert report["quantization"]["rows"] == 300
+    assert report["quantization"]["rows"] == 400  # the other half gave the ranges
     assert report["servedSha256"] != report["sha256"] == bench.document["model"]["sha256"]
     bench.document["expected"] = {key: report[key] for key in ("servedSha256", "precision", "calibration")}
     for step in ("fetch", "prepare"):
@@ -142,13 +142,13 @@ def test_a_quantized_model_is_derived_again_by_a_pod_and_served(bench: Bench) ->
 def test_a_dynamic_model_is_made_on_demand_and_never_batched(bench: Bench) -> None:
     """Its rows share a scale: together with an outlier, a neighbour would get another answer than alone."""
     model = graphs.perceptron()
-    right = labels(model, ROWS[:50])
-    test = {"name": "rows", "rows": {"x": ROWS[:50].tolist()}, "expect": {"labels": right, "minAccuracy": 0.5}}
+    right = labels(model, ROWS[:400])
+    test = {"name": "rows", "rows": {"x": ROWS[:400].tolist()}, "expect": {"labels": right, "minAccuracy": 0.5}}
     bench.publish(package(model, tests__yaml=json.dumps({"functional": [test]}).encode()))
     bench.document["quantization"] = {**ANY_SPEED, "mode": "Dynamic"}
     report = bench.trial()
     assert (report["outcome"], report["precision"]) == ("Passed", "int8-dynamic"), report
-    assert report["quantization"]["rows"] == 50
+    assert report["quantization"]["rows"] == 400
     bench.document["expected"] = {key: report[key] for key in ("servedSha256", "precision", "calibration")}
     for step in ("fetch", "prepare"):
         finished = bench.run(step)

@@ -14,7 +14,7 @@ from seatrial_server.host import config, errors
 from seatrial_server.model import answers, features, schema
 from seatrial_server.prepare import gate, quantize, verify
 
-GOOD = gate.Measurement(disagreement=0.0, rows=100, speedup1=1.5, speedup32=2.0)
+GOOD = gate.Measurement(disagreement=0.0, rows=400, speedup1=1.5, speedup32=2.0)
 MODEL = schema.Schema(
     inputs=(schema.TensorSpec("x", "FP32", (-1, 2)),),
     outputs=(schema.TensorSpec("label", "INT64", (-1,)), schema.TensorSpec("scores", "FP32", (-1, 3))),
@@ -112,15 +112,58 @@ def test_a_number_differs_when_it_moves_by_more_than_a_hundredth_of_the_range() 
     ("measured", "words"),
     [
         (GOOD, ""),
-        (gate.Measurement(disagreement=0.02, rows=100, speedup1=2, speedup32=2), "maxDisagreement is 1.00%"),
-        (gate.Measurement(disagreement=0.0, rows=100, speedup1=0.9, speedup32=2), "at batch 1"),
-        (gate.Measurement(disagreement=0.0, rows=100, speedup1=1.2, speedup32=0.9), "at batch 32"),
+        (gate.Measurement(disagreement=0.0, rows=298, speedup1=2, speedup32=2), "95% limit 1.00%"),
+        (gate.Measurement(disagreement=0.005, rows=400, speedup1=2, speedup32=2), "95% limit 1.57%"),
+        (gate.Measurement(disagreement=0.02, rows=400, speedup1=2, speedup32=2), "maxDisagreement is 1.00%"),
+        (gate.Measurement(disagreement=0.0, rows=400, speedup1=0.9, speedup32=2), "at batch 1"),
+        (gate.Measurement(disagreement=0.0, rows=400, speedup1=1.2, speedup32=0.9), "at batch 32"),
     ],
 )
 def test_the_gate_names_what_was_missed(measured: gate.Measurement, words: str) -> None:
     refusal = gate.decide(measured, config.Quantization())
     assert words in refusal
     assert bool(refusal) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("differing", "rows", "limit"), [(0, 2, 0.7764), (0, 299, 0.00997), (1, 20, 0.2161), (40, 4000, 0.01302), (5, 5, 1)]
+)
+def test_the_upper_limit_is_clopper_and_pearsons(differing: int, rows: int, limit: float) -> None:
+    assert gate.upper_limit(differing, rows) == pytest.approx(limit, rel=2e-3)
+
+
+@pytest.mark.parametrize("bound", [0.001, 0.01, 0.05, 0.5, 0.96, 1.0])
+def test_the_least_rows_are_just_enough_without_a_difference(bound: float) -> None:
+    least = gate.least_rows(bound)
+    assert gate.upper_limit(0, least) <= bound
+    assert least == 1 or gate.upper_limit(0, least - 1) > bound
+
+
+def test_too_few_rows_are_told_how_many_are_needed() -> None:
+    assert "2 rows" in gate.too_few(2, 0.01)
+    assert "at least 299" in gate.too_few(298, 0.01)
+    assert gate.too_few(299, 0.01) == ""
+    assert "no number of rows" in gate.too_few(10**6, 0.0)
+
+
+def test_rows_are_ranged_or_held_out_and_never_both() -> None:
+    ranged, held_out = gate.split({"x": np.arange(5)})
+    assert (ranged["x"].tolist(), held_out["x"].tolist()) == ([0, 2, 4], [1, 3])
+
+
+def test_an_embedding_differs_by_its_distance_and_not_by_its_largest_number() -> None:
+    model = schema.Schema(inputs=MODEL.inputs, outputs=MODEL.outputs[1:])
+    vectors = np.array([[1.0, 0.99, -1.0], [1.0, 0.0, 0.0]])
+    other = np.array([[0.99, 1.0, -1.0], [1.0, 0.2, 0.0]])
+    assert answers.embeddings(schema.Card(), model, [vectors]) is not None
+    assert answers.moved(vectors, other).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("card", [schema.Card(task="classification"), schema.Card(labels=("a", "b", "c"))])
+def test_scores_of_a_classifier_are_no_embedding(card: schema.Card) -> None:
+    model = schema.Schema(inputs=MODEL.inputs, outputs=MODEL.outputs[1:])
+    assert answers.embeddings(card, model, [np.array([[3.0, -1.0, 0.5]])]) is None
+    assert answers.embeddings(schema.Card(), model, [np.array([[0.2, 0.7, 0.1]])]) is None
 
 
 def test_the_configuration_names_the_wrong_field(tmp_path: Path) -> None:

@@ -104,7 +104,10 @@ class Quantization(Base, frozen=True, kw_only=True):
         ),
     ] = QuantizationMode.AUTO
     max_disagreement: Annotated[
-        Ratio, Meta(description="Calibration and test rows whose answer may differ from the original's.")
+        Ratio,
+        Meta(
+            description="Held-out rows whose answer may differ from the original's: the upper 95 % limit of their share."
+        ),
     ] = percent("1%")
     min_speedup: Annotated[
         Ratio, Meta(description="Speed gained that is worth it, measured on the node at batch 1 and 32.")

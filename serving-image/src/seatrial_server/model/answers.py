@@ -13,6 +13,8 @@ from seatrial_server.model import schema, session
 _LABEL_TYPES = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BYTES", "BOOL"})
 REGRESSION_TOLERANCE = 0.01
 """Share of the reference answers' range by which a number may move before it counts as another answer."""
+VECTOR_TOLERANCE = 0.1
+"""Share of an embedding's length by which it may move; less than 6 degrees where only its direction changes."""
 
 
 class Answers(msgspec.Struct, frozen=True):
@@ -37,6 +39,23 @@ def read(card: schema.Card, model: schema.Schema, outputs: list[session.Array]) 
         return Answers(values=flat, labels=False)
     chosen = flat.argmax(axis=1) if flat.shape[1] > 1 else (flat[:, 0] > 0.5).astype(np.int64)
     return Answers(values=np.array(card.labels, np.object_)[chosen] if card.labels else chosen, labels=True)
+
+
+def embeddings(card: schema.Card, model: schema.Schema, outputs: list[session.Array]) -> session.Array | None:
+    """The first output as vectors, where nothing says or shows that its numbers are scores of classes."""
+    if card.task or card.labels or card.outputs.label or card.outputs.probabilities or not outputs:
+        return None
+    if any(spec.datatype in _LABEL_TYPES for spec in model.outputs) or not len(outputs[0]):
+        return None
+    flat = outputs[0].reshape(len(outputs[0]), -1).astype(np.float64)
+    shares = bool((flat >= 0).all()) and np.allclose(flat.sum(axis=1), 1, atol=1e-3)
+    return None if shares or flat.shape[1] == 1 else flat
+
+
+def moved(reference: session.Array, other: session.Array) -> session.Array:
+    """Which embeddings moved by more than the tolerance."""
+    reach = VECTOR_TOLERANCE * np.linalg.norm(reference, axis=1)
+    return np.asarray(~(np.linalg.norm(reference - other, axis=1) <= reach))
 
 
 def differing(reference: Answers, other: Answers) -> session.Array:

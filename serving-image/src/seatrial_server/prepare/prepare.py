@@ -153,13 +153,17 @@ def _choose(opened: _Build, wanted: config.Quantization) -> _Choice:
         return _failed(opened, wanted, "the package has no calibration.npz")
     if rows is not None:
         _check_runs(opened.loaded, rows)
-    known = _gate_rows(opened, rows)
+    ranged, held_out = (None, rows) if rows is None or wanted.mode == "Dynamic" else gate.split(rows)
+    known = _gate_rows(opened, held_out)
     if known is None:
         return _failed(
             opened, wanted, "the package has neither calibration.npz nor functional tests to compare answers"
         )
+    lacking = gate.too_few(len(next(iter(known.values()))), wanted.max_disagreement)
+    if lacking:
+        return _failed(opened, wanted, lacking)
     try:
-        return _quantized(opened, wanted, rows, known)
+        return _quantized(opened, wanted, ranged, known)
     except quantize.Unquantizable as error:
         return _failed(opened, wanted, str(error))
     except Exception as error:  # whatever our own tools can't do says nothing about the user's model
@@ -229,7 +233,7 @@ def _finite(arrays: Iterable[session.Array]) -> bool:
 
 
 def _gate_rows(opened: _Build, rows: dict[str, session.Array] | None) -> dict[str, session.Array] | None:
-    """Calibration rows and the rows of the functional tests."""
+    """Held-out calibration rows and the rows of the functional tests."""
     parts = [rows] if rows is not None else []
     for test in package.tests(opened.folder).functional:
         parts.append(package.as_feeds(test.rows, opened.loaded.schema, source=f"tests.yaml: {test.name}"))
