@@ -105,9 +105,7 @@ class Quantization(Base, frozen=True, kw_only=True):
     ] = QuantizationMode.AUTO
     max_disagreement: Annotated[
         Ratio,
-        Meta(
-            description="Held-out rows whose answer may differ from the original's: the upper 95 % limit of their share."
-        ),
+        Meta(description="Held-out rows whose answer may differ from the original's, by the upper 95 % limit."),
     ] = percent("1%")
     min_speedup: Annotated[
         Ratio, Meta(description="Speed gained that is worth it, measured on the node at batch 1 and 32.")
