@@ -1,7 +1,7 @@
-"""The operator is upgraded, or downgraded, in the middle of a rollout: what the release before stored is read and goes on.
+"""The operator is upgraded, or downgraded, in the middle of a rollout: what the release before stored goes on.
 
-golden/ holds one object for every stage, as the release of commit 53b1136 left it: status, children and pods, with no
-notes on records and no number of the try on Jobs. They were made once, by that release in its own small world.
+golden/ holds one object for every stage, as the operator of commit 53b1136 left it: status, children and pods, with no
+notes on records and no number of the try on Jobs. They were made once, by that operator in its own small world.
 """
 
 from __future__ import annotations
