@@ -5,7 +5,7 @@ import importlib
 import click
 
 BENCHES = ("detection", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
-LONG = ("memory", "scale")
+LONG = ("histories", "memory", "scale")
 """Ten minutes and more: only by name."""
 
 

@@ -11,14 +11,11 @@ import json
 from datetime import timedelta
 
 import msgspec
-import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import Duration, InsufficientTraffic, Step
-from seatrial.api.status import Commands, Phase, VerdictKind
+from seatrial.api.status import Commands, Phase
 from seatrial.cli import replay
 from seatrial.rollout import names, recording
 
@@ -267,22 +264,6 @@ def test_a_clock_that_jumps_ahead_advances_no_step():
     assert plan.status.candidate.step == step
 
 
-@pytest.mark.parametrize("bad", [False, True], ids=["healthy", "failing"])
-@settings(max_examples=15, deadline=None)
-@given(crashes=st.lists(st.integers(0, 6), min_size=1, max_size=30))
-def test_an_operator_that_dies_between_any_two_writes_comes_to_the_same_verdict(bad, crashes):
-    world = installed()
-    world.spec = worlds.spec("2")
-    world.error_share["2"] = 0.2 if bad else 0.0
-    for writes in crashes:
-        world.writes_until_crash = writes
-        world.step()
-    world.run(lambda one: any(verdict.model_version == "2" for verdict in one.status.verdicts))
-    verdict = world.status.verdicts[0]
-    assert verdict.verdict is (VerdictKind.REJECTED if bad else VerdictKind.PROMOTED)
-    assert world.serving == ("1" if bad else "2")
-
-
 def with_steps(*steps: Step) -> dict[str, object]:
     return {"rollout": msgspec.structs.replace(worlds.spec().rollout, steps=steps)}
 
@@ -458,44 +439,3 @@ def test_a_candidate_whose_pods_fail_under_all_traffic_gives_it_back():
     assert world.serving == "1"
     world.run(rolled_back)
     assert verdicts(world)[0] == ("2", "Rejected", "StartTimeout")
-
-
-CHANGES = st.sampled_from(["1", "2", "3", "wait", "errors", "blind", "stuck", "abort", "retry", "promote", "replicas"])
-
-
-@settings(max_examples=20, deadline=None)
-@given(changes=st.lists(CHANGES, min_size=1, max_size=12))
-def test_whatever_happens_promises_hold_and_a_second_look_changes_nothing(changes):
-    world = installed()
-    for number, change in enumerate(changes):
-        disturb(world, change, token=f"token-{number}")
-        for _ in range(3):
-            world.step()
-        assert_settles(world)
-
-
-def disturb(world: worlds.World, change: str, *, token: str) -> None:
-    match change:
-        case "1" | "2" | "3":
-            world.spec = worlds.spec(change, replicas=world.spec.replicas)
-        case "errors":
-            world.error_share["2"] = 0.3 - world.error_share.get("2", 0.0)
-        case "blind":
-            world.prometheus_down = not world.prometheus_down
-        case "stuck":
-            world.stuck ^= {"2"}
-        case "replicas":
-            world.spec = msgspec.structs.replace(world.spec, replicas=5 - world.spec.replicas)
-        case "abort" | "retry" | "promote":
-            world.tokens = msgspec.structs.replace(world.tokens, **{change: token})
-
-
-def assert_settles(world: worlds.World) -> None:
-    """At one instant, with the children in place, looking again and again comes to an end."""
-    for _ in range(6):
-        before = world.status
-        plan = world.plan()
-        world.apply(plan)
-        if plan.status == before:
-            return
-    raise AssertionError("the status is written again and again")

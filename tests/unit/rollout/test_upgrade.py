@@ -1,4 +1,4 @@
-"""A status as the release before this one wrote it is read, and the rollout goes on from wherever it was.
+"""The operator is upgraded, or downgraded, in the middle of a rollout: what the release before stored goes on.
 
 golden/ holds one object for every stage, as the first release left it: status, children and pods, with no
 notes on records and no number of the try on Jobs. They were made once, by that release in its own small world.

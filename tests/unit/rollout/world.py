@@ -55,6 +55,7 @@ class World:
         self.tokens = Commands()
         self.records: dict[str, revision.Record] = {}
         self.notes: dict[str, notes.Notes] = {}
+        self.noted: dict[str, report.Report] = {}  # reports that are kept in notes
         self.reports: dict[str, report.Report] = {}
         self.configs: dict[str, dict] = {}
         self.trials: dict[str, facts.Trial] = {}
@@ -91,11 +92,15 @@ class World:
         return found.status.value, found.reason
 
     def snapshot(self) -> facts.Snapshot:
+        return self._with_sight(self._children())
+
+    def _children(self) -> facts.Snapshot:
+        """All that isn't metrics."""
         content = revision.wanted(
             self.spec, name="churn", default_image=OPERATOR.serving_image, known=self.records.values()
         )
         record = children.new_record("churn", content=content, wish=self.spec, known=self.records)
-        seen = facts.Snapshot(
+        return facts.Snapshot(
             owner=facts.Owner(namespace="shop", name="churn", uid="u", generation=1),
             spec=self.spec,
             status=self.status,
@@ -103,7 +108,7 @@ class World:
             wanted=record,
             records=dict(self.records),
             notes=dict(self.notes),
-            reports={**reading.noted_reports(self.notes), **self.reports},
+            reports={**self.noted, **self.reports},
             configured=reading.configured(self.configs.values()),
             trials=dict(self.trials),
             deployments={name: facts.Deployment(replicas=count) for name, count in self.deployments.items()},
@@ -112,6 +117,8 @@ class World:
             observed=tuple(self._observed()),
             operator=OPERATOR,
         )
+
+    def _with_sight(self, seen: facts.Snapshot) -> facts.Snapshot:
         sight = self._sight(seen)
         if sight is not None:
             sight = msgspec.structs.replace(
@@ -179,7 +186,7 @@ class World:
     def delete(self, kind: str, of: str) -> None:
         """A child goes, whoever deletes it."""
         kinds = {
-            "ControllerRevision": (self.records, self.notes),
+            "ControllerRevision": (self.records, self.notes, self.noted),
             "ConfigMap": (self.reports, self.configs),
             "Deployment": (self.deployments,),
             "Job": (self.trials,),
@@ -204,6 +211,7 @@ class World:
                 self.records[of] = reading.record(wanted)
                 self.versions[of] = self.records[of].content.model_version
                 self.notes[of] = reading.notes(wanted)
+                self.noted.update(reading.noted_reports({of: self.notes[of]}))
             case "ConfigMap":
                 self.configs[of] = wanted
                 self.reports[of] = reading.known_report(wanted)

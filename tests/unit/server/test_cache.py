@@ -18,6 +18,9 @@ INLINE = batching.Plan(in_thread=False, batched=True, row_seconds=0.0001)
 THREAD = batching.Plan(in_thread=True, batched=True, row_seconds=0.001)
 
 
+PATIENT = config.Limits(timeout_seconds=60)  # deadlines are real time, and no test's business but their own
+
+
 class Client:
     """Sends jobs through a cache to a model; time is what `now` says."""
 
@@ -35,7 +38,7 @@ class Client:
             model, validation.guards(model.schema, features.by_input(columns, model.schema) if columns else {})
         )
         self.counters, self.now = test_telemetry.counters(), 0.0
-        batcher = batching.Batcher(engine, plan, limits=limits or config.Limits(), counters=self.counters)
+        batcher = batching.Batcher(engine, plan, limits=limits or PATIENT, counters=self.counters)
         self.cache = cache.Cache(
             batcher,
             engine,

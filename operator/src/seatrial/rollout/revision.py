@@ -7,6 +7,7 @@ replicas, rollout, analysis, trial.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels, no look-alikes: what Kube
 LENGTH = 10
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Content(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename="camel"):
     """What a revision consists of."""
 
     sha256: str
@@ -36,7 +37,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     placement: placement.Placement | None = None
     image: str
 
-    @property
+    @functools.cached_property  # a plan asks for it some twenty times
     def revision(self) -> str:
         """First 10 characters, base 27, of the SHA-256 over the canonical JSON of the content and a schema number."""
         plain = msgspec.to_builtins(self, enc_hook=values.encode_hook)

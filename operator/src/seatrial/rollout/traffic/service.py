@@ -100,13 +100,17 @@ def _selector(snapshot: facts.Snapshot, after: status.Status) -> Mapping[str, st
 
 
 def _held(snapshot: facts.Snapshot, after: status.Status) -> Mapping[str, str] | None:
-    """The selector as it is, where the one asked for would find no pod Ready and this one does: a version leaves only
-    when somebody else can answer.
+    """Another selector than the one asked for, where that would find no pod Ready and this one does: the present one,
+    for a version leaves only when somebody else can answer; else that of the version that is kept warm.
     """
     asked, endpoints = asked_for(snapshot.owner.name, after), snapshot.endpoints
     pinned = asked.get(names.REVISION)
     if endpoints is None or pinned in (None, NOBODY) or snapshot.ready(str(pinned)):
         return None
     now = endpoints.selector.get(names.REVISION)
-    answering = sum(pod.ready and pod.alive for pod in snapshot.pods if now in (None, pod.revision))
-    return endpoints.selector if answering and dict(endpoints.selector) != dict(asked) else None
+    if any(pod.ready and pod.alive for pod in snapshot.pods if now in (None, pod.revision)):
+        return endpoints.selector if dict(endpoints.selector) != dict(asked) else None
+    warm = after.previous
+    if warm is None or not snapshot.ready(warm.revision):
+        return None
+    return {**asked, names.REVISION: warm.revision}

@@ -1,0 +1,448 @@
+"""Random histories: what people and clusters do to a rollout, one thing after another, from a seed.
+
+After each thing a few steps pass, with promises checked at every write and pass; at the end the disturbances stop, and
+the object must come to rest. A history that breaks a promise is shortened to the things that it needs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+import msgspec
+from tests.unit.rollout import surroundings
+from tests.unit.rollout import world as worlds
+from tests.unit.rollout.surroundings import Metrics
+
+from seatrial.api.spec import Duration, InsufficientTraffic, SecretReference
+from seatrial.api.status import Candidate, Phase, Reason, Status, Verdict, VerdictKind
+from seatrial.rollout import looking, plans
+from seatrial.rollout.rules import wishes
+
+BOUND = 400  # steps of five seconds until rest: trials that failed for others wait for 10 minutes at most
+AT_REST = {Phase.STABLE, Phase.ROLLED_BACK, Phase.STALLED}
+REGRESSIONS = {Reason.ERRORS_REGRESSED, Reason.ERRORS_ABOVE_MAXIMUM, Reason.REGRESSED_AFTER_PROMOTION}
+
+
+class Event(NamedTuple):
+    """Something that happens, and how many steps pass after it."""
+
+    what: str
+    steps: int
+    pick: int  # which pod, child, version or value, where there are several
+
+
+class History(surroundings.Surroundings):
+    """Its own memory of what was decided, beside the operator's."""
+
+    def __init__(self, *, thorough: bool = False, scrape_every: int = 5) -> None:
+        super().__init__(thorough=thorough, scrape_every=scrape_every)
+        self.rejected: dict[str, Verdict] = {}
+        self.asked_again = False  # a retry token or another address, not used yet
+        self.ever_bad: set[str] = set()
+        self.passes = 0
+        self.undisturbed = 0  # steps in which the operator was there and nothing broke
+        self.plain = 0  # of these, steps in which a version under judgement failed and everybody could see it
+        self.unanswered = 0  # of these, steps in which nobody answered although somebody could
+        self.outages = False  # there has been one: counts of that time blur the comparison
+        self.unseen = 0  # of these, steps in which a share of the traffic went where nobody could see it
+
+    def step(self) -> None:
+        self.outages = self.outages or self.outage
+        self.undisturbed = 0 if self.away or self.writes_until_crash is not None else self.undisturbed + 1
+        self.ever_bad |= {version for version, share in self.error_share.items() if share > 0}
+        self.ever_bad |= set(self.versions.values()) if self.outage else set()
+        super().step()
+        if self.undisturbed >= 3:
+            self.check_somebody_answers()
+        self.check_found()
+        self.check_blindness_ends()
+
+    def check_weight(self, before: Status, after: Status) -> None:
+        super().check_weight(before, after)
+        self._check_verdicts(before, after)
+        self._check_sight(before, after)
+
+    def check_pass(self, plan: plans.Plan) -> None:
+        candidate = plan.status.candidate
+        assert candidate is None or plan.look_again is not None, "a candidate waits without a deadline"
+        self.check_nobody_was_left()
+        self.passes += 1
+        if self.passes % 4 == 0 and self.tokens == self.status.commands:
+            self._look_twice()
+
+    def _look_twice(self) -> None:
+        """A window that has just begun is described by the second look; there is nothing left for a third."""
+        before = self.status
+        again = self.plan()
+        assert _facts(again.status) == _facts(before), "a second look at one instant decides something"
+        assert not again.events, "a second look at one instant says something again"
+        self.status = again.status
+        assert self.plan().status == again.status, "the status is written again and again"
+        self.status = before
+
+    def check_promises(self) -> None:
+        super().check_promises()
+        candidate, stable = self.status.candidate, self.status.stable
+        if candidate is not None:
+            assert candidate.revision not in self.rejected, "a rejected revision is tried again"
+        if stable is not None and stable.revision in self.rejected:
+            assert stable.breach is not None, "a rejected revision is stable as if nothing were wrong"
+
+    def check_somebody_answers(self) -> None:
+        """Traffic has had time to follow: whoever is trusted and Ready is found."""
+        selected = self._selected()
+        able = [pod for pod in self.pods.values() if pod.ready and pod.alive and self._trusted(pod.revision)]
+        self.unanswered = self.unanswered + 1 if able and not selected else 0
+        could = [self.version(pod.revision) for pod in able]
+        assert self.unanswered < 2, f"nobody is selected, {could} could answer"  # the operator had a look in between
+        refused = [pod for pod in selected if pod.revision in self.rejected]
+        assert not able or not refused or len(refused) < len(selected) or self._returning(), (
+            "only a rejected revision has traffic"
+        )
+
+    def check_nobody_was_left(self) -> None:
+        """A version leaves only when somebody else can answer: asked before the endpoints follow the Service."""
+        if self.status.stable is None or self.selector is None:
+            return
+        answer, routed = self._selected(), self.routed
+        self.routed = self.selector
+        assert self._selected() or not answer, "who answers is left, and nobody else can"
+        self.routed = routed
+
+    def check_found(self) -> None:
+        """What fails beside a good version, or after it, in plain sight, is found."""
+        judged = looking.window(self, self.time)
+        bad = judged is not None and bool(self.error_share.get(self.version(judged.candidate)))
+        alone = judged is not None and not self.error_share.get(self.version(judged.stable)) and not self.outages
+        seen = self.metrics is Metrics.WELL and not self.thorough and not self.skew and self.undisturbed >= 3
+        needed = {judged.candidate} | (set() if judged.alone else {judged.stable}) if judged is not None else set()
+        answers = bool(needed) and needed <= {pod.revision for pod in self._selected()}
+        self.plain = self.plain + 1 if bad and alone and seen and answers and not self._condemned() else 0
+        assert self.plain < 10, "a regression in plain sight is not found"
+
+    def check_blindness_ends(self) -> None:
+        """Nobody's share is kept for longer than blindTimeout, while stable could take it."""
+        candidate, stable = self.status.candidate, self.status.stable
+        taken = stable is not None and any(pod.ready and pod.revision == stable.revision for pod in self.pods.values())
+        blind = self.metrics not in (*surroundings.SEEN, Metrics.HANGING) and not self.skew and self.undisturbed >= 3
+        shared = candidate is not None and candidate.weight > 0 and candidate.step > 0
+        self.unseen = self.unseen + 1 if shared and blind and taken else 0
+        limit = self.spec.analysis.blind_timeout.total_seconds() / 5 + 4
+        assert self.unseen < limit, "a share of the traffic is kept where nobody sees it"
+
+    def _condemned(self) -> bool:
+        return self.status.stable is not None and self.status.stable.breach is not None
+
+    def _trusted(self, revision: str) -> bool:
+        roles = (self.status.stable, self.status.previous)
+        return revision not in self.rejected and any(one is not None and one.revision == revision for one in roles)
+
+    def _returning(self) -> bool:
+        """A condemned version serves until the one before it has the capacity, startTimeout at most."""
+        breach = self.status.stable.breach if self.status.stable is not None else None
+        return breach is not None and self.time - breach.at <= self.spec.rollout.start_timeout + timedelta(seconds=40)
+
+    def _check_verdicts(self, before: Status, after: Status) -> None:
+        if after.verdicts == before.verdicts:
+            return
+        verdict = after.verdicts[0]
+        match verdict.verdict:
+            case VerdictKind.REJECTED:
+                if verdict.reason in REGRESSIONS:
+                    assert verdict.model_version in self.ever_bad, "a version that never failed is convicted"
+                self.rejected[verdict.revision] = verdict
+            case VerdictKind.RETRIED:
+                token = after.commands.retry != before.commands.retry
+                corrected = self.rejected[verdict.revision].reason in wishes.TRIAL_FAILURES and self.asked_again
+                assert token or corrected, "retried, and nobody asked for it"
+                self.asked_again = False
+                del self.rejected[verdict.revision]
+            case VerdictKind.PROMOTED:
+                assert verdict.revision not in self.rejected, "a rejected revision is promoted"
+
+    def _check_sight(self, before: Status, after: Status) -> None:
+        old, new = before.candidate, after.candidate
+        if old is None or new is None or old.revision != new.revision or not _moves_on(old, new):
+            return
+        assert self.metrics in (*surroundings.SEEN, Metrics.HANGING), f"goes on while metrics are {self.metrics.value}"
+
+
+def _facts(status: Status) -> tuple[object, ...]:
+    return status.stable, status.previous, status.candidate, status.verdicts, status.commands
+
+
+def _moves_on(old: Candidate, new: Candidate) -> bool:
+    """To the next step, or from the last one to all traffic, by what was seen."""
+    further = new.step > old.step or (new.step and new.weight > old.weight)
+    return bool(further or (new.promoting and new.step and not old.promoting))
+
+
+def random_events(seed: int) -> tuple[Event, ...]:
+    """Mostly about a version on its way: another one is wanted first, and everything else meets it somewhere."""
+    pick = random.Random(seed)
+
+    def one(what: str) -> Event:
+        return Event(what, pick.choice((0, 1, 1, 2, 3, 4, 6)), pick.randrange(60))
+
+    first = [Event("wants", pick.randrange(12), pick.choice((1, 2, 3)))] if pick.random() < 0.8 else []
+    more = (pick.choice(COMMON if pick.random() < 0.4 else WHATS) for _ in range(pick.randint(1, 8)))
+    return (*first, *map(one, more))
+
+
+def play(events: Sequence[Event], *, seed: int, thorough: bool = False) -> History:
+    """Raises AssertionError where a promise is broken."""
+    history = History(thorough=thorough, scrape_every=(5, 5, 15, 30)[seed % 4] if thorough else 5)
+    history.run(_at_rest, limit=40 if not thorough else 120)
+    for number, event in enumerate(events):
+        HAPPENINGS[event.what](history, event.pick, f"token-{number}")
+        for _ in range(event.steps):
+            history.step()
+    history.heal()
+    for _ in range(3):
+        history.step()
+    history.run(_at_rest, limit=BOUND)
+    for _ in range(3):
+        history.step()
+    assert _at_rest(history), f"leaves its rest: {history.status.phase}"
+    check_end(history)
+    return history
+
+
+def _at_rest(history: worlds.World) -> bool:
+    """Nothing more will happen by itself, and what would have to is said."""
+    status = history.status
+    if status.candidate is not None:
+        said = history.condition("Ready")[1]
+        return said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
+    if status.phase is Phase.STARTING:
+        return history.serving in history.stuck | history.crashing
+    waits_for_a_bad_one = (
+        status.previous is not None and status.previous.model_version in history.stuck | history.crashing
+    )
+    return status.phase in AT_REST and (status.previous is None or (_condemned(history) and waits_for_a_bad_one))
+
+
+def _condemned(history: worlds.World) -> bool:
+    return history.status.stable is not None and history.status.stable.breach is not None
+
+
+def _nobody_is_good(history: worlds.World) -> bool:
+    """Stable fails as the candidate does: held, and said, until one of them is mended or replaced."""
+    held = history.condition("Ready")[1] == Reason.STABLE_ALSO_BREACHING
+    return held and bool(history.error_share.get(history.serving))
+
+
+def check_end(history: History) -> None:
+    """Nothing disturbs any more: a good version that nobody has rejected serves, and everything else says why not."""
+    wanted, status = history.spec.model.version, history.status
+    revision = history.snapshot().wanted.revision
+    if status.candidate is not None:
+        return
+    if status.stable is not None and status.stable.revision == revision:
+        assert revision not in history.rejected or status.stable.breach is not None
+        return
+    assert revision in history.rejected, (
+        f"version {wanted} is neither stable nor rejected: {history.condition('Ready')}"
+    )
+    assert next(one.message for one in status.conditions if one.type == "Ready"), "no words"
+
+
+def shortened(events: Sequence[Event], *, seed: int, thorough: bool) -> tuple[Event, ...]:
+    """As few events as still break a promise."""
+    kept = tuple(events)
+    for place in reversed(range(len(events))):
+        fewer = kept[:place] + kept[place + 1 :]
+        if failure(fewer, seed=seed, thorough=thorough):
+            kept = fewer
+    return kept
+
+
+def failure(events: Sequence[Event], *, seed: int, thorough: bool = False) -> str:
+    """The promise that a history breaks; nothing if it keeps them all."""
+    try:
+        play(events, seed=seed, thorough=thorough)
+    except AssertionError as broken:
+        return str(broken) or "an assertion"
+    return ""
+
+
+def _wants(history: History, pick: int, _: str) -> None:
+    model = worlds.spec(str(1 + pick % 4)).model
+    history.change(model=model)
+
+
+def _address(history: History, pick: int, _: str) -> None:
+    model = history.spec.model
+    if pick % 2:
+        history.change(
+            model=msgspec.structs.replace(
+                model, secret_ref=None if model.secret_ref else SecretReference(name=f"secret-{pick}")
+            )
+        )
+    else:
+        history.change(model=msgspec.structs.replace(model, uri=f"http://elsewhere-{pick}/{model.version}.onnx"))
+    history.asked_again = True
+
+
+def _replicas(history: History, pick: int, _: str) -> None:
+    history.change(replicas=1 + pick % 5)
+
+
+def _rollout(**changes: object) -> Callable[[History, int, str], None]:
+    def happen(history: History, pick: int, _: str) -> None:
+        history.change(rollout=msgspec.structs.replace(history.spec.rollout, **changes))
+
+    return happen
+
+
+def _steps(history: History, pick: int, _: str) -> None:
+    first, second = worlds.STEPS
+    replace = msgspec.structs.replace
+    choices = (
+        (first,),
+        (first, second),
+        (first, replace(first, weight=30), second),
+        (replace(first, pause=True), second),
+        (first, replace(second, weight=100)),
+        (replace(first, min_requests=10**6), second),
+    )
+    history.change(rollout=msgspec.structs.replace(history.spec.rollout, steps=choices[pick % len(choices)]))
+
+
+def _errors(history: History, pick: int, _: str) -> None:
+    version = str(1 + pick % 4)
+    history.error_share[version] = 0.0 if history.error_share.get(version) else 0.3
+
+
+def _outage(history: History, pick: int, _: str) -> None:
+    history.outage = not history.outage
+
+
+def _toggled(field: str) -> Callable[[History, int, str], None]:
+    def happen(history: History, pick: int, _: str) -> None:
+        getattr(history, field).__ixor__({str(1 + pick % 4)})
+
+    return happen
+
+
+def _set(field: str, *choices: object) -> Callable[[History, int, str], None]:
+    def happen(history: History, pick: int, _: str) -> None:
+        setattr(history, field, choices[pick % len(choices)])
+
+    return happen
+
+
+def _evicted(history: History, pick: int, _: str) -> None:
+    alive = [pod for pod in history.pods.values() if pod.alive]
+    for pod in alive if pick % 7 == 0 else alive[pick % len(alive) :][:1] if alive else []:
+        history.evict(pod)
+
+
+def _bad(role: str) -> Callable[[History, int, str], None]:
+    def happen(history: History, pick: int, _: str) -> None:
+        one = getattr(history.status, role)
+        if one is not None:
+            history.error_share[one.model_version] = 0.3
+
+    return happen
+
+
+def _lost(role: str) -> Callable[[History, int, str], None]:
+    """All pods of the one that is stable, or a candidate, go at once, and come back or don't."""
+
+    def happen(history: History, pick: int, _: str) -> None:
+        one = getattr(history.status, role)
+        for pod in [pod for pod in history.pods.values() if one is not None and pod.revision == one.revision]:
+            history.evict(pod)
+        if one is not None and pick % 2:
+            history.room = sum(pod.alive for pod in history.pods.values())
+
+    return happen
+
+
+def _node_lost(history: History, pick: int, _: str) -> None:
+    for pod in list(history.pods.values())[pick % 2 :: 2]:
+        history.remove(pod)
+
+
+def _deleted(history: History, pick: int, _: str) -> None:
+    kinds = {
+        "ControllerRevision": history.records,
+        "ConfigMap": history.configs,
+        "Job": history.trials,
+        "Deployment": history.deployments,
+        "Service": [""] if history.selector else [],
+    }
+    there = [(kind, name) for kind, known in kinds.items() for name in sorted(known)]
+    if there:
+        history.lose(*there[pick % len(there)])
+
+
+def _token(command: str, suffix: str = "") -> Callable[[History, int, str], None]:
+    def happen(history: History, pick: int, token: str) -> None:
+        history.tokens = msgspec.structs.replace(history.tokens, **{command: token + suffix})
+
+    return happen
+
+
+def _unreadable(history: History, pick: int, _: str) -> None:
+    history.unreadable = "" if history.unreadable else "spec: rollout.steps: expected `array`"
+
+
+def _refused_on_trial(history: History, pick: int, _: str) -> None:
+    refused = str(1 + pick % 4)
+    answers = [
+        lambda version: worlds.PASSED,
+        lambda version: worlds.REJECTED if version == refused else worlds.PASSED,
+        None,
+    ]
+    history.trial_result = answers[pick % 3]
+
+
+def _status_of_another_release(history: History, pick: int, _: str) -> None:
+    history.downgraded_for_a_while()
+
+
+SECONDS = tuple(timedelta(seconds=seconds) for seconds in (0, 20, -20))
+HAPPENINGS: dict[str, Callable[[History, int, str], None]] = {
+    "wants": _wants,
+    "address": _address,
+    "replicas": _replicas,
+    "soak off": _rollout(soak=Duration.parse("0s")),
+    "soak short": _rollout(soak=Duration.parse("30s")),
+    "soak long": _rollout(soak=Duration.parse("5m")),
+    "promote without traffic": _rollout(on_insufficient_traffic=InsufficientTraffic.PROMOTE),
+    "steps": _steps,
+    "errors": _errors,
+    "outage": _outage,
+    "bad candidate": _bad("candidate"),
+    "bad stable": _bad("stable"),
+    "stable lost": _lost("stable"),
+    "candidate lost": _lost("candidate"),
+    "stuck": _toggled("stuck"),
+    "crashing": _toggled("crashing"),
+    "metrics": _set("metrics", *Metrics),
+    "metrics well": _set("metrics", Metrics.WELL),
+    "room": _set("room", 2, 3, 4, None),
+    "quota": _set("quota", 2, 3, 5, None),
+    "store": _set("store_away", True, False),
+    "evicted": _evicted,
+    "node lost": _node_lost,
+    "deleted": _deleted,
+    "clock": _set("skew", *SECONDS),
+    "job clock": _set("job_skew", *SECONDS),
+    "retry": _token("retry"),
+    "abort": _token("abort"),
+    "promote": _token("promote"),
+    "promote full": _token("promote", "/full"),
+    "unreadable": _unreadable,
+    "trial": _refused_on_trial,
+    "away": _set("away", True, False),
+    "crash": _set("writes_until_crash", *range(7)),
+    "status of another release": _status_of_another_release,
+}
+WHATS = tuple(HAPPENINGS)
+COMMON = ("wants", "errors", "bad candidate", "bad stable", "retry", "stable lost", "candidate lost", "metrics")

@@ -1,0 +1,88 @@
+"""Accidents in the middle of a rollout that once ended it wrongly: what must happen instead."""
+
+from __future__ import annotations
+
+from tests.unit.rollout import histories, surroundings
+
+from seatrial.api.status import Commands, Phase, VerdictKind
+from seatrial.rollout import report
+
+
+def installed() -> surroundings.Surroundings:
+    return surroundings.Surroundings().run(lambda one: one.status.phase is Phase.STABLE)
+
+
+def in_canary() -> surroundings.Surroundings:
+    world = installed()
+    wants(world, "2")
+    return world.run(lambda one: bool(one.status.candidate and one.status.candidate.weight))
+
+
+def wants(world: surroundings.Surroundings, version: str) -> None:
+    world.change(model=surroundings.worlds.spec(version).model)
+
+
+def rejected(world: surroundings.worlds.World) -> bool:
+    return any(one.verdict is VerdictKind.REJECTED for one in world.status.verdicts)
+
+
+def test_a_candidate_is_guarded_by_the_last_readable_spec_while_the_present_one_is_not():
+    world = in_canary()
+    world.unreadable = "spec: rollout.steps: expected `array`"
+    world.generation += 1
+    world.error_share["2"] = 0.3
+    world.run(rejected, limit=10)
+    assert world.serving == "1"
+
+
+def test_an_aborted_candidate_answers_on_while_stable_has_nobody():
+    world = in_canary()
+    world.room = 1
+    for pod in [pod for pod in world.pods.values() if world.version(pod.revision) == "1"]:
+        world.evict(pod)
+    world.tokens = Commands(abort="stop")
+    for _ in range(4):
+        world.step()
+    assert rejected(world)
+    assert {world.version(pod.revision) for pod in world._selected()} == {"2"}
+    world.heal()
+    world.run(lambda one: {one.version(pod.revision) for pod in one._selected()} == {"1"})
+
+
+def test_a_rejection_outlives_any_number_of_versions_after_it():
+    world = in_canary()
+    world.error_share["2"] = 0.3
+    world.run(rejected)
+    for number in range(30):
+        wants(world, f"{number + 10}")
+        world.step()
+    wants(world, "2")
+    world.weights.clear()
+    for _ in range(20):
+        world.step()
+    assert set(world.weights) == {0}
+
+
+def test_a_deleted_configuration_is_made_again_as_it_was():
+    world = installed()
+    world.trials.clear()
+    [(of, before)] = world.configs.items()
+    world.lose("ConfigMap", of)
+    world.step()
+    assert world.configs[of]["data"] == before["data"]
+    assert world.reports[of].outcome is report.Outcome.PASSED
+
+
+def test_a_stable_version_that_is_back_is_compared_before_a_takeover():
+    world = in_canary()
+    world.error_share["2"] = 0.9
+    world.metrics = histories.Metrics.DOWN
+    for pod in [pod for pod in world.pods.values() if world.version(pod.revision) == "1"]:
+        world.evict(pod)
+    world.room = 1
+    world.run(
+        lambda one: bool(one.status.candidate and one.status.candidate.promoting and not one.status.candidate.step)
+    )
+    world.heal()
+    world.run(rejected)
+    assert world.serving == "1"
