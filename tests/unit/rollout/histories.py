@@ -115,8 +115,8 @@ class History(surroundings.Surroundings):
     def check_found(self) -> None:
         """What fails beside a good version, or after it, in plain sight, is found."""
         judged = looking.window(self, self.time)
-        bad = judged is not None and bool(self.error_share.get(self.version(judged.candidate)))
-        alone = judged is not None and not self.error_share.get(self.version(judged.stable)) and not self.outages
+        bad = judged is not None and self._fails(judged.candidate)
+        alone = judged is not None and not self._fails(judged.stable) and not self.outages
         seen = self.metrics is Metrics.WELL and not self.thorough and not self.skew and self.undisturbed >= 3
         needed = {judged.candidate} | (set() if judged.alone else {judged.stable}) if judged is not None else set()
         answers = bool(needed) and needed <= {pod.revision for pod in self._selected()}
@@ -132,6 +132,9 @@ class History(surroundings.Surroundings):
         self.unseen = self.unseen + 1 if shared and blind and taken else 0
         limit = self.spec.analysis.blind_timeout.total_seconds() / 5 + 4
         assert self.unseen < limit, "a share of the traffic is kept where nobody sees it"
+
+    def _fails(self, revision: str) -> bool:
+        return revision != looking.NOBODY and bool(self.error_share.get(self.version(revision)))
 
     def _condemned(self) -> bool:
         return self.status.stable is not None and self.status.stable.breach is not None

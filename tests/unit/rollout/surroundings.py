@@ -208,20 +208,16 @@ class Surroundings(worlds.World):
         self.deployments.update({name: count for name, count in wishes.items() if name in self.deployments})
 
     def _grown(self, pod: facts.Pod) -> facts.Pod:
-        if not pod.scheduled or (not pod.ready and not pod.crash_looping):
-            placed = sum(one.scheduled and one.alive for one in self.pods.values() if one.name != pod.name)
+        if not pod.ready and not pod.crash_looping:
+            placed = sum(one.trouble != NO_ROOM and one.alive for one in self.pods.values() if one.name != pod.name)
             if self.room is not None and placed >= self.room and not pod.ready:
-                return msgspec.structs.replace(
-                    pod, scheduled=False, ready=False, fault=AWAY, trouble=NO_ROOM, unschedulable=NO_ROOM
-                )
+                return msgspec.structs.replace(pod, ready=False, fault=AWAY, trouble=NO_ROOM)
             if self.store_away and not pod.ready:
-                return msgspec.structs.replace(
-                    pod, scheduled=True, init_failing=True, fault=AWAY, trouble="fetch: the store answers 503"
-                )
+                return msgspec.structs.replace(pod, fault=AWAY, trouble="fetch: the store answers 503")
         clean = facts.Pod(name=pod.name, revision=pod.revision, started_at=pod.started_at)
         if self.version(pod.revision) in self.crashing:
             return msgspec.structs.replace(
-                clean, crash_looping=True, restarts=3, fault=facts.Fault.VERSION, trouble="server: out of memory"
+                clean, crash_looping=True, fault=facts.Fault.VERSION, trouble="server: out of memory"
             )
         grown = super()._grown(clean)
         return grown if grown != pod else pod

@@ -185,7 +185,7 @@ def dying(world: worlds.World, crashes: list[int]) -> worlds.World:
 CRASHES = st.lists(st.integers(0, 6), min_size=1, max_size=20)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(crashes=CRASHES)
 def test_an_operator_that_dies_during_a_pause_keeps_it(crashes):
     world = dying(told(in_canary(installed()), pause="wait-1"), crashes)
@@ -275,7 +275,7 @@ def test_a_regression_in_the_soak_goes_back_even_where_regressions_pause():
     assert (world.serving, verdicts(world)[0]) == ("1", ("2", "Rejected", "RegressedAfterPromotion"))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(crashes=CRASHES)
 def test_an_operator_that_dies_while_it_takes_the_traffic_of_a_regression_holds_it_all_the_same(crashes):
     world = installed()
@@ -404,7 +404,7 @@ def test_where_the_named_version_can_not_come_back_the_other_serves_on_and_says_
     world.run(lambda one: one.serving == "3")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(crashes=CRASHES, soak=st.sampled_from(["30s", "10m"]))
 def test_an_operator_that_dies_while_it_rolls_back_by_command_comes_to_the_same_end(crashes, soak):
     world = history("1", "2", soak=soak)
@@ -499,7 +499,7 @@ def test_where_the_image_can_not_be_refreshed_the_command_is_ignored_with_words(
     assert (world.status.commands.refresh_image, len(world.records)) == ("now-1", 1)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(crashes=CRASHES)
 def test_an_operator_that_dies_while_it_refreshes_the_image_comes_to_the_same_end(crashes):
     world = told(upgraded(), refresh_image="now-1")

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import Duration, InsufficientTraffic, Step
-from seatrial.api.status import Commands, Phase
+from seatrial.api.status import Commands, Phase, VerdictKind
 from seatrial.cli import replay
 from seatrial.rollout import names, recording
 
