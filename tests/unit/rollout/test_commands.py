@@ -558,8 +558,27 @@ def disturb(world: Watched, change: str, *, token: str) -> None:
             policy = OnRegression.ROLLBACK if pauses else OnRegression.PAUSE
             rollout = msgspec.structs.replace(world.spec.rollout, on_regression=policy)
             world.spec = msgspec.structs.replace(world.spec, rollout=rollout)
-        case _:
-            test_rollouts.disturb(world, change, token=token)
+        case "errors":
+            world.error_share["2"] = 0.3 - world.error_share.get("2", 0.0)
+        case "blind":
+            world.prometheus_down = not world.prometheus_down
+        case "stuck":
+            world.stuck ^= {"2"}
+        case "replicas":
+            world.spec = msgspec.structs.replace(world.spec, replicas=5 - world.spec.replicas)
+        case "abort" | "retry" | "promote":
+            told(world, **{change: token})
+
+
+def assert_settles(world: Watched) -> None:
+    """At one instant, with the children in place, looking again and again comes to an end."""
+    for _ in range(6):
+        before = world.status
+        plan = world.plan()
+        world.apply(plan)
+        if plan.status == before:
+            return
+    raise AssertionError("the status is written again and again")
 
 
 @settings(max_examples=6, deadline=None)
@@ -583,4 +602,4 @@ def happens(changes: list[tuple[str, int, int | None]]) -> None:
         world.writes_until_crash = writes
         later(world, steps + 1)
         world.writes_until_crash = None
-        test_rollouts.assert_settles(world)
+        assert_settles(world)
