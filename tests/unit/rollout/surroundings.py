@@ -14,6 +14,7 @@ import itertools
 from datetime import timedelta
 
 import msgspec
+from tests.unit.analysis import exported
 from tests.unit.rollout import world as worlds
 
 from seatrial.analysis import counters
@@ -145,7 +146,7 @@ class Surroundings(worlds.World):
             asked = looking.question(seen, self.time)
             kept = looking.aged(self._kept, asked, self.time) if self._kept is not None and asked is not None else None
             return msgspec.structs.replace(seen, look=kept)
-        return self._with_sight(seen)
+        return msgspec.structs.replace(seen, sight=self._sight(seen))
 
     def _facts(self) -> facts.Snapshot:
         """Without any look at metrics."""
@@ -326,7 +327,7 @@ class Surroundings(worlds.World):
         sight = super()._sight(seen)
         if sight is None or self.metrics is Metrics.EMPTY:
             return sight and facts.Sight()
-        scraped = tuple(self._scraped(one) for one in sight.series)
+        scraped = tuple(self._scraped(one) for one in exported.whole(sight.series))
         if self.metrics is Metrics.TWICE:
             again = (msgspec.structs.replace(one, target="again") for one in scraped)
             return facts.Sight(series=(*scraped, *again))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -38,11 +38,11 @@ def replicas(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> d
 
 
 def of(snapshot: facts.Snapshot, revision: str, count: int) -> Iterator[Object]:
-    """The revision's Deployment; nothing where its record is gone, and with it the wish to keep it."""
-    record = snapshot.known.get(revision)
-    if record is None:
-        return
+    """The revision's Deployment, with the pods of its record; where that is gone, with those that it has."""
     owner = snapshot.owner
+    template = _template(snapshot, revision)
+    if template is None:
+        return
     selector = names.selector(owner.name, revision)
     yield {
         "apiVersion": "apps/v1",
@@ -52,6 +52,14 @@ def of(snapshot: facts.Snapshot, revision: str, count: int) -> Iterator[Object]:
             "replicas": count,
             "revisionHistoryLimit": 1,
             "selector": {"matchLabels": selector},
-            "template": record.pod_template,
+            "template": template,
         },
     }
+
+
+def _template(snapshot: facts.Snapshot, revision: str) -> Mapping[str, Any] | None:
+    """Somebody may delete a record while its pods serve: they are scaled and leave all the same."""
+    if (record := snapshot.known.get(revision)) is not None:
+        return record.pod_template
+    existing = snapshot.child("Deployment", names.of_revision(snapshot.owner.name, revision))
+    return existing["spec"]["template"] if existing is not None else None
