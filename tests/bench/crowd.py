@@ -15,7 +15,7 @@ from typing import Any
 
 from seatrial.cluster import events, kubernetes
 from seatrial.control import queue, reconcile, telemetry
-from seatrial.rollout import facts, looking
+from seatrial.rollout import facts, looking, looks
 
 IMAGE = "registry.example.com/seatrial/serving:1"
 PATTERN = "crowd-0000"
@@ -64,7 +64,7 @@ class Kubelet(kubernetes.KubernetesCluster):
 class Silent:
     """No look at any metrics."""
 
-    def newest(self, key: queue.Key, question: looking.Question | None) -> looking.Look | None:
+    def newest(self, key: queue.Key, question: looking.Question | None) -> looks.Look | None:
         return None
 
     def forget(self, key: queue.Key) -> None:

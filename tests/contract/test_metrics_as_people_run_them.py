@@ -33,7 +33,7 @@ from seatrial.api.spec import Metric
 from seatrial.api.values import Number
 from seatrial.control import queue, sources
 from seatrial.prometheus import matching
-from seatrial.rollout import looking
+from seatrial.rollout import looking, looks
 
 bench = test_trial.bench
 INTERVALS = (5, 15, 30, 60)
@@ -172,7 +172,7 @@ async def asking(base: str, past: Past, **own: Any) -> AsyncIterator[watching.Sc
         yield there
 
 
-async def newest(there: watching.Scene, asked: looking.Question) -> looking.Look:
+async def newest(there: watching.Scene, asked: looking.Question) -> looks.Look:
     return await there.look(asked, lambda one: not one.blind, key=queue.Key("shop", asked.owner.name))
 
 

@@ -20,7 +20,7 @@ from tests.unit.rollout import build
 from seatrial.api import status
 from seatrial.cluster import events, kubernetes
 from seatrial.control import queue, reconcile, telemetry
-from seatrial.rollout import bounds, facts, looking, report
+from seatrial.rollout import bounds, facts, looking, looks, report
 
 pytestmark = pytest.mark.apiserver
 
@@ -34,7 +34,7 @@ SERVERS = ("-l", "app.kubernetes.io/component=server")
 class Silent:
     """No look at any metrics."""
 
-    def newest(self, key: queue.Key, question: looking.Question | None) -> looking.Look | None:
+    def newest(self, key: queue.Key, question: looking.Question | None) -> looks.Look | None:
         return None
 
     def forget(self, key: queue.Key) -> None:

@@ -15,7 +15,7 @@ from tests.unit.cluster import memory
 from seatrial.analysis import counters
 from seatrial.cluster import access, events
 from seatrial.control import queue, reading, reconcile, telemetry
-from seatrial.rollout import facts, looking, names, report
+from seatrial.rollout import facts, looking, looks, names, report
 
 KEY = queue.Key("shop", "churn")
 SECONDS = 5
@@ -115,7 +115,7 @@ class Cluster:
 
     # passing time
 
-    def newest(self, key: queue.Key, question: looking.Question | None) -> looking.Look | None:
+    def newest(self, key: queue.Key, question: looking.Question | None) -> looks.Look | None:
         """A look without delay; `control.evidence` itself needs real time and has tests of its own."""
         assert key == KEY
         if question is None:

@@ -15,7 +15,7 @@ from tests.unit.prometheus import build
 
 from seatrial.control import evidence, queue, sources
 from seatrial.prometheus import client, pods
-from seatrial.rollout import looking
+from seatrial.rollout import looking, looks
 
 KEY = queue.Key("shop", "churn")
 
@@ -115,13 +115,13 @@ class Scene:
         self.port = port
 
     async def look(
-        self, question: looking.Question, until: Callable[[looking.Look], bool] = lambda _: True, *, key: Any = KEY
-    ) -> looking.Look:
-        def seen() -> looking.Look | None:
+        self, question: looking.Question, until: Callable[[looks.Look], bool] = lambda _: True, *, key: Any = KEY
+    ) -> looks.Look:
+        def seen() -> looks.Look | None:
             newest = self.evidence.newest(key, question)
             return newest if newest is not None and until(newest) else None
 
-        async def wanted() -> looking.Look | None:
+        async def wanted() -> looks.Look | None:
             return seen()
 
         found = await eventually.eventually(wanted, what="such a look")

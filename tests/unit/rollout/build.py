@@ -32,7 +32,7 @@ from seatrial.api.status import (
     Verdict,
     VerdictKind,
 )
-from seatrial.rollout import bounds, children, conditions, decision, facts, looking, names, revision
+from seatrial.rollout import bounds, children, conditions, decision, facts, looks, names, revision
 
 START = worlds.START
 OPERATOR = worlds.OPERATOR
@@ -106,9 +106,9 @@ def pods(version: str, *readiness: bool, **changes: object) -> tuple[facts.Pod, 
     )
 
 
-def look(outcome: str = "Pass", **changes: object) -> looking.Look:
+def look(outcome: str = "Pass", **changes: object) -> looks.Look:
     usual = {
-        "outcome": looking.Outcome(outcome),
+        "outcome": looks.Outcome(outcome),
         "reason": "NoRegression",
         "message": "errors: as before",
         "at": START,
@@ -116,7 +116,7 @@ def look(outcome: str = "Pass", **changes: object) -> looking.Look:
         "stable_requests": 900,
         "candidate_requests": 100,
     }
-    return looking.Look(**{**usual, **changes})
+    return looks.Look(**{**usual, **changes})
 
 
 FAILING = look("Fail", reason=Reason.ERRORS_REGRESSED, message="errors: 20% against 0.5%")
@@ -153,7 +153,7 @@ def case(
     wish: Spec | None = None,
     *,
     now: float = 10,
-    look: looking.Look | None = None,
+    look: looks.Look | None = None,
     commands: Commands = NO_COMMANDS,
     handled: Commands = NO_COMMANDS,
     verdicts: tuple[Verdict, ...] = (),

@@ -21,8 +21,8 @@ from seatrial.analysis import counters
 from seatrial.api import spec as specs
 from seatrial.api import stored, values
 from seatrial.api.status import Reason
-from seatrial.rollout import facts, looking, planner, plans
-from seatrial.rollout.looking import Outcome
+from seatrial.rollout import facts, looking, looks, planner, plans
+from seatrial.rollout.looks import Outcome
 
 AWAY = facts.Fault.SURROUNDINGS
 NO_ROOM = "0/3 nodes are available: 3 Insufficient cpu"
@@ -74,7 +74,7 @@ class Surroundings(worlds.World):
         self.crashing: set[str] = set()  # versions whose server ends again and again
         self._due = self.now
         self._seen: object = None
-        self._kept: looking.Look | None = None
+        self._kept: looks.Look | None = None
 
     @property
     def time(self):
@@ -245,7 +245,7 @@ class Surroundings(worlds.World):
 
     # Metrics
 
-    def _look(self, seen: facts.Snapshot) -> looking.Look | None:
+    def _look(self, seen: facts.Snapshot) -> looks.Look | None:
         """A brief judgement of true counts."""
         asked = looking.question(seen, self.time)
         if asked is None:
@@ -256,7 +256,7 @@ class Surroundings(worlds.World):
         self._kept = msgspec.structs.replace(self._judged(asked), source=str(asked.subject))
         return self._kept
 
-    def _judged(self, asked: looking.Question) -> looking.Look:
+    def _judged(self, asked: looking.Question) -> looks.Look:
         window, now = asked.window, self.time
         stable, candidate = self._counts(window.stable, window), self._counts(window.candidate, window)
         known = {"at": now, "alone": window.alone, "soak": window.soak}
@@ -275,7 +275,7 @@ class Surroundings(worlds.World):
             outcome, reason = Outcome.INCONCLUSIVE, Reason.STABLE_ALSO_BREACHING
         elif not candidate[0]:
             outcome, reason = Outcome.INCONCLUSIVE, Reason.INSUFFICIENT_TRAFFIC
-        return looking.Look(
+        return looks.Look(
             outcome=outcome,
             reason=reason,
             message=f"errors: candidate {candidate}, stable {stable}",
@@ -287,8 +287,8 @@ class Surroundings(worlds.World):
             **known,
         )
 
-    def _blind(self, outcome: Outcome, message: str, known: dict) -> looking.Look:
-        return looking.Look(outcome=outcome, reason=Reason.METRICS_UNAVAILABLE, message=message, **known)
+    def _blind(self, outcome: Outcome, message: str, known: dict) -> looks.Look:
+        return looks.Look(outcome=outcome, reason=Reason.METRICS_UNAVAILABLE, message=message, **known)
 
     def _counts(self, revision: str, window: looking.Window) -> tuple[int, int]:
         """(requests, errors) of a revision since the window began."""

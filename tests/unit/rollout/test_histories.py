@@ -14,7 +14,7 @@ from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import Duration
 from seatrial.api.status import Phase, VerdictKind
-from seatrial.rollout import looking, planner
+from seatrial.rollout import looks, planner
 from seatrial.rollout.rules import guards, wishes
 
 
@@ -62,14 +62,14 @@ def test_a_planner_without_the_rule_breaks_the_promise(promise, monkeypatch):
 
 def test_a_planner_that_takes_blindness_for_sight_breaks_the_promise(monkeypatch):
     events = [EVENT("wants", 4, 1), EVENT("metrics", 8, 3)]
-    monkeypatch.setattr(looking.Look, "blind", property(lambda look: False))
-    monkeypatch.setattr(looking.Look, "passed", property(lambda look: True))
+    monkeypatch.setattr(looks.Look, "blind", property(lambda look: False))
+    monkeypatch.setattr(looks.Look, "passed", property(lambda look: True))
     monkeypatch.setattr(surroundings.Surroundings, "_blind", _as_if_seen)
     assert "goes on while metrics are" in histories.failure(events, seed=0)
 
 
 def _as_if_seen(world, outcome, message, known):
-    return looking.Look(
+    return looks.Look(
         outcome=outcome, reason="Pass", message=message, observed=worlds.INTERVAL * 9, candidate_requests=999, **known
     )
 

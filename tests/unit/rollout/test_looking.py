@@ -10,7 +10,7 @@ from tests.unit.rollout import build, world
 
 from seatrial.analysis import counters, own_metrics
 from seatrial.api.status import Reason, Status
-from seatrial.rollout import facts, looking
+from seatrial.rollout import facts, looking, looks, rendering
 
 NOW = build.at(300)
 PODS = (
@@ -148,7 +148,7 @@ def test_a_look_that_nothing_renews_is_blind(minutes, blind):
 
 
 def own(outcome: str, message: str = "fraud is 0.4") -> own_metrics.Result:
-    return own_metrics.Result(name="fraud", outcome=looking.Outcome(outcome), message=message, value=0.4)
+    return own_metrics.Result(name="fraud", outcome=looks.Outcome(outcome), message=message, value=0.4)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_metric_of_ones_own_can_hold_and_fail_what_would_pass(outcome, seen, r
     found = looking.with_own_metrics(passed, [own(outcome)])
     assert (found.outcome, found.reason, found.blind) == (seen, reason, False)
     assert found.passed or Reason(found.reason)
-    shown = looking.analysis_status(found).metrics[-1]
+    shown = rendering.analysis_status(found).metrics[-1]
     assert (shown.name, shown.candidate, shown.outcome) == ("fraud", "0.4", outcome)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.rollout import build
 
 from seatrial.api.status import Status, VerdictKind
-from seatrial.rollout import config, facts, looking, planner, report
+from seatrial.rollout import config, facts, planner, rendering, report
 
 GOOD: dict[str, Any] = {
     "schema": 1,
@@ -171,7 +171,7 @@ def test_the_worst_report_makes_a_status_that_its_schema_takes(outcome):
 
 
 def test_a_short_report_shows_as_it_is():
-    shown = looking.trial_status("abc", read(line()))
+    shown = rendering.trial_status("abc", read(line()))
     assert shown.quantization is not None
     assert (shown.quantization.disagreement, shown.quantization.speedup1) == ("0.4%", "1.8")
     assert [(one.name, one.observed) for one in shown.tests] == [("old customers", "0.95")]

@@ -11,7 +11,7 @@ from tests.unit.rollout import build
 from seatrial.analysis import judgement
 from seatrial.api.spec import Duration, InsufficientTraffic, Promotion, Step
 from seatrial.api.status import Commands, Phase, Reason, VerdictKind
-from seatrial.rollout import decision, facts, looking, report
+from seatrial.rollout import decision, facts, looks, report
 from seatrial.rollout.rules import guards, promoting, starting, wishes
 from seatrial.rollout.rules import step as steps
 from seatrial.rollout.rules import trial as trials
@@ -373,10 +373,10 @@ def test_too_little_traffic_ends_as_the_spec_says(policy, look, after, reason, p
 def proof(name: str, *, proven: bool, log_proof: float = 1.0) -> judgement.MetricEvidence:
     few = judgement.Counts(requests=100, events=2)
     found = judgement.unseen(name, stable=few, candidate=few)
-    return msgspec.structs.replace(found, outcome=looking.Outcome.PASS, proven=proven, log_proof=log_proof)
+    return msgspec.structs.replace(found, outcome=looks.Outcome.PASS, proven=proven, log_proof=log_proof)
 
 
-def evidence(errors: bool, latency: bool) -> looking.Look:
+def evidence(errors: bool, latency: bool) -> looks.Look:
     metrics = (proof("errors", proven=errors), proof("latency", proven=latency))
     return build.look("Pass", metrics=metrics, rate=0.005)
 

@@ -27,7 +27,7 @@ from seatrial.api import spec
 from seatrial.cluster.errors import ClusterError
 from seatrial.control import queue, sources
 from seatrial.prometheus import client, errors, ledger, matching, query
-from seatrial.rollout import facts, looking, tally
+from seatrial.rollout import facts, looking, looks, tally
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ Ring = Callable[[queue.Key], None]
 class Looks(Protocol):
     """Where a pass gets its look from, without waiting."""
 
-    def newest(self, key: queue.Key, question: looking.Question | None) -> looking.Look | None: ...
+    def newest(self, key: queue.Key, question: looking.Question | None) -> looks.Look | None: ...
 
     def forget(self, key: queue.Key) -> None: ...
 
@@ -67,7 +67,7 @@ class Evidence:
         self._clock = clock
         self._watches: dict[queue.Key, _Watch] = {}
 
-    def newest(self, key: queue.Key, question: looking.Question | None) -> looking.Look | None:
+    def newest(self, key: queue.Key, question: looking.Question | None) -> looks.Look | None:
         """The newest look at the question's subject, None before the first. Without a question nothing is watched.
 
         Never waits. A window that has just begun counts as seen: nothing can have happened in it.
@@ -124,7 +124,7 @@ class _Watch:
         carried: tuple[Slot, ...],
     ) -> None:
         self.question = question
-        self.look: looking.Look | None = None
+        self.look: looks.Look | None = None
         self._sources = origin
         self._ring = ring
         self._clock = clock
@@ -321,7 +321,7 @@ class _Watch:
             now = until or self._clock()
             own = self._own_results(asked, now)
 
-            def work() -> tuple[looking.Look | None, float]:
+            def work() -> tuple[looks.Look | None, float]:
                 began = time.thread_time()
                 if answer is not None:
                     book.answered(answer.series)
@@ -336,7 +336,7 @@ class _Watch:
         if found is not None and not self._done:
             self._publish(found)
 
-    def _publish(self, found: looking.Look) -> None:
+    def _publish(self, found: looks.Look) -> None:
         """The pass hears of a change at once, and of new numbers once per interval."""
         before, self.look = self.look, found
         interval = self.question.analysis.interval.total_seconds()
@@ -417,6 +417,6 @@ def _and(one: str, other: str) -> str:
     return "; ".join(words for words in (one, other) if words)
 
 
-def _gist(look: looking.Look) -> tuple[object, ...]:
+def _gist(look: looks.Look) -> tuple[object, ...]:
     """What a pass acts on beside the numbers."""
     return look.outcome, look.reason, look.misconfigured, look.source, look.first_request_at is None

@@ -28,7 +28,7 @@ from seatrial.api.status import (
 
 from . import bounds, looking
 from .facts import Fact, Snapshot
-from .looking import Look
+from .looks import Look
 
 NOW = timedelta(0)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -17,12 +17,10 @@ from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Reason, Status
 
 from . import standing
+from .looks import Look
 from .notes import Notes
 from .report import Report
 from .revision import Record
-
-if TYPE_CHECKING:  # looking stands on these facts; only the type is needed here
-    from .looking import Look
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):

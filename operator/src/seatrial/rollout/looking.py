@@ -7,7 +7,6 @@ the allowed rate of false rollbacks is divided by the number of steps for that.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -17,84 +16,12 @@ from seatrial.analysis import counters, explain, judgement, own_metrics, policy,
 from seatrial.analysis.slots import Slot
 from seatrial.api import spec, status
 from seatrial.api import stage as stages
-from seatrial.api.values import Duration
 
-from . import bounds, facts, report
-
-Outcome = judgement.Outcome
+from . import facts, looks
 
 HISTORY = timedelta(hours=1)
-METRICS_SHOWN = 16
-PROVEN = ("errors", "latency")  # what NonInferiority asks for
 LONGEST_QUESTION = timedelta(seconds=10)
 NOBODY = "none"  # has a vowel, so no revision is called that
-
-
-class Look(facts.Fact, frozen=True, kw_only=True):
-    """What the samples say now. `observed` counts only time in which somebody was answered."""
-
-    outcome: Outcome
-    reason: str
-    message: str
-    at: datetime
-    source: str = "Prometheus"
-    alone: bool = False  # judged by itself, not against stable
-    soak: bool = False  # about stable after its promotion, not about a candidate
-    misconfigured: bool = False  # Prometheus refuses the query: waiting won't help
-    window: timedelta = timedelta(0)
-    observed: timedelta = timedelta(0)
-    stable_requests: int = 0
-    candidate_requests: int = 0
-    first_request_at: datetime | None = None
-    breach_at: datetime | None = None
-    rate: float = 0.0  # of false rollbacks that this window was judged with
-    metrics: tuple[judgement.MetricEvidence, ...] = ()
-    own: tuple[own_metrics.Result, ...] = ()
-    slots: tuple[Slot, ...] = ()
-    history: tuple[Slot, ...] = ()
-
-    @property
-    def blind(self) -> bool:
-        return self.outcome in (Outcome.NO_DATA, Outcome.ERROR)
-
-    @property
-    def passed(self) -> bool:
-        return self.outcome is Outcome.PASS
-
-    @property
-    def failed(self) -> bool:
-        return self.outcome is Outcome.FAIL
-
-    @property
-    def suspicious(self) -> bool:
-        """Seen, and not well: worse than too little traffic to tell."""
-        return not self.passed and not self.blind and self.reason != status.Reason.INSUFFICIENT_TRAFFIC
-
-    @property
-    def unproven(self) -> str:
-        """What is missing to the proof that the candidate is within the tolerance, in words; nothing when it is there,
-        and where it has all traffic: nobody is left to compare with, and the steps before have proven it.
-        """
-        if self.alone:
-            return ""
-        found = {one.name: one for one in self.metrics}
-        return ", ".join(self._lacks(name, found.get(name)) for name in PROVEN if not _is_proven(found.get(name)))
-
-    def _lacks(self, name: str, metric: judgement.MetricEvidence | None) -> str:
-        if metric is None:
-            return f"{name}: not compared yet"
-        have, need = math.exp(min(metric.log_proof, 700.0)), 1 / self.rate if self.rate else math.inf
-        return f"{name}: evidence {have:.3g} of {need:.4g}"
-
-    @property
-    def healthy_percent(self) -> int:
-        """Answers of the version judged that were in order, by the worst of what was proven against it."""
-        shares = [one.candidate.share for one in self.metrics if one.outcome is Outcome.FAIL]
-        return math.ceil(100 * (1 - max(shares, default=0.0)))
-
-
-def _is_proven(metric: judgement.MetricEvidence | None) -> bool:
-    return metric is not None and metric.proven
 
 
 class Window(facts.Fact, frozen=True, kw_only=True):
@@ -239,13 +166,13 @@ def question(snapshot: facts.Snapshot, now: datetime) -> Question | None:
     )
 
 
-def look(snapshot: facts.Snapshot, now: datetime) -> Look | None:
+def look(snapshot: facts.Snapshot, now: datetime) -> looks.Look | None:
     """Judges the window that `window` names from the snapshot's samples; None when there is nothing to judge."""
     asked = question(snapshot, now)
     return None if asked is None or snapshot.sight is None else judge(asked, snapshot.sight, now)
 
 
-def judge(asked: Question, sight: facts.Sight, now: datetime) -> Look:
+def judge(asked: Question, sight: facts.Sight, now: datetime) -> looks.Look:
     """The look from all samples of the window at once."""
     since = asked.window.since
     reading = _read(asked, sight.series, start=since, end=now)
@@ -254,7 +181,7 @@ def judge(asked: Question, sight: facts.Sight, now: datetime) -> Look:
     return conclude(asked, counted, sight, now)
 
 
-def conclude(asked: Question, counted: Counted, sight: facts.Sight, now: datetime) -> Look:
+def conclude(asked: Question, counted: Counted, sight: facts.Sight, now: datetime) -> looks.Look:
     """The look from counted slots.
 
     Evidence is valid at any time: what was seen is judged first, and a regression that it proves stands whatever is
@@ -263,7 +190,7 @@ def conclude(asked: Question, counted: Counted, sight: facts.Sight, now: datetim
     blind = sight.error or _unseen(asked, counted, sight)
     judged = _judged(asked, counted)
     compared = asked.window.alone or any(slot.stable.requests for slot in counted.slots)
-    if not blind or (judged.outcome is Outcome.FAIL and compared):
+    if not blind or (judged.outcome is looks.Outcome.FAIL and compared):
         seen = _summary(judged, counted.slots, asked, now)
         because = f" ({sight.note})" if sight.note else ""
         return msgspec.structs.replace(
@@ -273,8 +200,8 @@ def conclude(asked: Question, counted: Counted, sight: facts.Sight, now: datetim
             slots=counted.slots,
             history=counted.history,
         )
-    return Look(
-        outcome=Outcome.ERROR if sight.error else Outcome.NO_DATA,
+    return looks.Look(
+        outcome=looks.Outcome.ERROR if sight.error else looks.Outcome.NO_DATA,
         reason=status.Reason.METRICS_UNAVAILABLE,
         message=blind,
         at=now,
@@ -285,37 +212,37 @@ def conclude(asked: Question, counted: Counted, sight: facts.Sight, now: datetim
     )
 
 
-def with_own_metrics(seen: Look, results: Sequence[own_metrics.Result]) -> Look:
+def with_own_metrics(seen: looks.Look, results: Sequence[own_metrics.Result]) -> looks.Look:
     """The look with the user's own metrics. What was proven before stands; else the worst of them decides."""
     seen = msgspec.structs.replace(seen, own=tuple(results))
     if seen.failed:
         return seen
-    failed = [one for one in results if one.outcome is Outcome.FAIL]
+    failed = [one for one in results if one.outcome is looks.Outcome.FAIL]
     if failed:
         message = " | ".join(one.message for one in failed)
         reason = judgement.Reason.METRIC_OUT_OF_BOUNDS
         return msgspec.structs.replace(
-            seen, outcome=Outcome.FAIL, reason=reason, message=message, breach_at=seen.breach_at or seen.at
+            seen, outcome=looks.Outcome.FAIL, reason=reason, message=message, breach_at=seen.breach_at or seen.at
         )
-    open_ = [one for one in results if one.outcome is not Outcome.PASS]
+    open_ = [one for one in results if one.outcome is not looks.Outcome.PASS]
     if not open_ or not seen.passed:
         return seen
-    suspected = any(one.outcome is Outcome.INCONCLUSIVE for one in open_)
+    suspected = any(one.outcome is looks.Outcome.INCONCLUSIVE for one in open_)
     return msgspec.structs.replace(
         seen,
-        outcome=Outcome.INCONCLUSIVE,
+        outcome=looks.Outcome.INCONCLUSIVE,
         reason=judgement.Reason.REGRESSION_SUSPECTED if suspected else judgement.Reason.METRICS_UNAVAILABLE,
         message=" | ".join(one.message for one in open_),
         misconfigured=any(one.misconfigured for one in open_),
     )
 
 
-def begun(asked: Question, now: datetime) -> Look | None:
+def begun(asked: Question, now: datetime) -> looks.Look | None:
     """The look at a window so young that nothing can have been seen in it; None where samples are to be expected."""
     if asked.window.sliding or now - asked.window.since >= min(asked.analysis.interval, LONGEST_QUESTION):
         return None
-    return Look(
-        outcome=Outcome.INCONCLUSIVE,
+    return looks.Look(
+        outcome=looks.Outcome.INCONCLUSIVE,
         reason=status.Reason.INSUFFICIENT_TRAFFIC,
         message="the window has just begun",
         at=now,
@@ -325,13 +252,13 @@ def begun(asked: Question, now: datetime) -> Look | None:
     )
 
 
-def aged(seen: Look, asked: Question, now: datetime) -> Look:
+def aged(seen: looks.Look, asked: Question, now: datetime) -> looks.Look:
     """A look that nothing has renewed says nothing about now, except that a regression was proven."""
     allowed = 2 * asked.analysis.interval + LONGEST_QUESTION
     if seen.failed or seen.blind or now - seen.at <= allowed:
         return seen
-    return Look(
-        outcome=Outcome.NO_DATA,
+    return looks.Look(
+        outcome=looks.Outcome.NO_DATA,
         reason=status.Reason.METRICS_UNAVAILABLE,
         message=f"no new look at the metrics since {seen.at:%H:%M:%S} UTC",
         at=seen.at,
@@ -369,7 +296,7 @@ def _read(asked: Question, series: Sequence[counters.Series], *, start: datetime
     )
 
 
-def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Question, now: datetime) -> Look:
+def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Question, now: datetime) -> looks.Look:
     first = next((place for place, slot in enumerate(seen) if slot.candidate.requests), None)
     answered = [slot for slot in seen[first:] if slot.candidate.requests or slot.stable.requests] if seen else []
 
@@ -378,8 +305,8 @@ def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Question,
 
     failed = judged.breach_slot is not None
     nothing_yet = not seen
-    return Look(
-        outcome=Outcome.INCONCLUSIVE if nothing_yet else judged.outcome,
+    return looks.Look(
+        outcome=looks.Outcome.INCONCLUSIVE if nothing_yet else judged.outcome,
         reason=status.Reason.INSUFFICIENT_TRAFFIC if nothing_yet else judged.reason,
         message=explain.sentence(judged),
         at=now,
@@ -394,74 +321,3 @@ def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Question,
         breach_at=moment(judged.breach_slot + 1) if failed and judged.breach_slot is not None else None,
         metrics=judged.metrics,
     )
-
-
-def analysis_status(seen: Look) -> status.AnalysisStatus:
-    """What the user reads of a look."""
-    return status.AnalysisStatus(
-        outcome=seen.outcome,
-        at=seen.at,
-        window=str(Duration.of(seen.window)),
-        source=seen.source,
-        message=bounds.cut(seen.message),
-        metrics=(*(_metric(metric) for metric in seen.metrics), *(_own(one) for one in seen.own))[:METRICS_SHOWN],
-    )
-
-
-def _own(one: own_metrics.Result) -> status.MetricStatus:
-    return status.MetricStatus(name=one.name, candidate=_figure(one.value), outcome=one.outcome)
-
-
-def _metric(metric: judgement.MetricEvidence) -> status.MetricStatus:
-    return status.MetricStatus(
-        name=metric.name,
-        stable=f"{metric.stable.events}/{metric.stable.requests}",
-        candidate=f"{metric.candidate.events}/{metric.candidate.requests}",
-        ratio=_figure(metric.ratio),
-        low=_figure(metric.low),
-        high=_figure(metric.high),
-        evidence=_figure(math.exp(min(metric.log_evidence, 700.0))),
-        bound=f"{metric.bound:.0f}",
-        outcome=metric.outcome,
-    )
-
-
-def trial_status(revision: str, seen: report.Report) -> status.TrialStatus:
-    """What the user reads of a trial's report."""
-    quantized = seen.quantization
-    return status.TrialStatus(
-        revision=revision,
-        outcome=seen.outcome,
-        message=bounds.cut(seen.message),
-        quantization=None
-        if quantized is None
-        else status.QuantizationStatus(
-            mode=bounds.cut(quantized.mode, bounds.SHORT),
-            outcome=bounds.cut(quantized.outcome, bounds.SHORT),
-            reason=bounds.cut(quantized.reason),
-            disagreement=_percent(quantized.disagreement),
-            bound=_percent(quantized.bound),
-            rows=quantized.rows,
-            speedup1=_figure(quantized.speedup1),
-            speedup32=_figure(quantized.speedup32),
-        ),
-        tests=tuple(
-            status.TestStatus(
-                name=bounds.cut(test.name, bounds.SHORT),
-                outcome=bounds.cut(test.outcome, bounds.SHORT),
-                observed=_figure(test.observed),
-                bound=_figure(test.bound),
-                rows=test.rows,
-            )
-            for test in seen.tests[:50]
-        ),
-        report_sha256=seen.digest,
-    )
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value * 100:.3g}%"

@@ -10,7 +10,7 @@ import msgspec
 from seatrial.api import status
 from seatrial.api.status import Status
 
-from . import children, facts, images, looking, narrative, statuses
+from . import children, facts, images, looks, narrative, statuses
 from .decision import NOW, Case, Decision, Situation
 from .rules import setting_back
 
@@ -74,7 +74,7 @@ def _evidence(case: Case, decision: Decision) -> dict[str, Any] | None:
     look, candidate = case.look, case.candidate
     if candidate is None or look is None or look.alone or decision.rollback is None:
         return None
-    if look.outcome is not looking.Outcome.FAIL:
+    if look.outcome is not looks.Outcome.FAIL:
         return None
     return children.evidence.of(case.snapshot, candidate.revision, look)
 

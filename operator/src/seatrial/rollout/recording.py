@@ -12,13 +12,13 @@ import msgspec
 
 from seatrial.analysis import slots
 from seatrial.api import spec, values
-from seatrial.rollout import looking
+from seatrial.rollout import looks
 
 FILE = "replay.json.gz"
 MAX_BYTES = 900_000
 
 
-def render(seen: looking.Look, wish: spec.Spec) -> str:
+def render(seen: looks.Look, wish: spec.Spec) -> str:
     """Base64 of the compressed file. A history too long for an object is shortened from its old end."""
     history = seen.history
     while True:
@@ -28,7 +28,7 @@ def render(seen: looking.Look, wish: spec.Spec) -> str:
         history = history[(len(history) + 1) // 2 :]
 
 
-def _document(seen: looking.Look, wish: spec.Spec, history: tuple[slots.Slot, ...]) -> bytes:
+def _document(seen: looks.Look, wish: spec.Spec, history: tuple[slots.Slot, ...]) -> bytes:
     """Each step is judged with its part of the allowed rate; the file names that part."""
     rate = values.Ratio(seen.rate or wish.analysis.false_rollback_rate / len(wish.rollout.steps))
     policy = msgspec.structs.replace(wish.analysis, false_rollback_rate=rate, prometheus=None)

@@ -11,7 +11,7 @@ from seatrial.api import status
 from seatrial.api.status import Reason, Status
 from seatrial.api.values import milliseconds
 
-from . import bounds, conditions, facts, images, looking, names, traffic
+from . import bounds, conditions, facts, images, looks, names, rendering, traffic
 from .decision import NOW, Case, Decision, Situation
 
 
@@ -113,7 +113,7 @@ def _analysis(case: Case) -> status.AnalysisStatus | None:
     """The newest look; an old one stays readable until the next rollout."""
     if case.look is None:
         return case.status.analysis
-    now = looking.analysis_status(case.look)
+    now = rendering.analysis_status(case.look)
     before = case.status.analysis
     if before is not None and msgspec.structs.replace(before, at=now.at) == now:
         return before
@@ -171,7 +171,7 @@ def _verified(now: Status) -> list[conditions.Row]:
     return [(conditions.VERIFIED, conditions.truth(passed), why, now.trial.message)]
 
 
-def _analyzed(look: looking.Look | None) -> conditions.Row:
+def _analyzed(look: looks.Look | None) -> conditions.Row:
     """Prometheus is asked only while something is judged, so that its outage costs an idle object nothing."""
     if look is None:
         words = "no version is being judged, metrics are not asked for"

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from seatrial.rollout import facts, looking, metadata, names, recording
+from seatrial.rollout import facts, looks, metadata, names, recording
 
 Object = dict[str, Any]
 
 
-def of(snapshot: facts.Snapshot, revision: str, seen: looking.Look) -> Object:
+def of(snapshot: facts.Snapshot, revision: str, seen: looks.Look) -> Object:
     """The replay file of a look; owned by the object itself where somebody has deleted the record."""
     owner = snapshot.owner
     name = names.of_revision(owner.name, revision)

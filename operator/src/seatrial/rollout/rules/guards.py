@@ -9,7 +9,7 @@ import msgspec
 from seatrial.api import spec, status
 from seatrial.api import stage as stages
 from seatrial.api.status import Phase, Reason
-from seatrial.rollout import bounds, facts, looking, traffic
+from seatrial.rollout import bounds, facts, looks, traffic
 from seatrial.rollout.decision import NOW, Case, Decision, Situation, back_to_stable, decide, move, reject
 
 from . import returning, sight
@@ -26,7 +26,7 @@ def candidate_regressed(case: Case) -> Decision | None:
     pauses = case.snapshot.spec.rollout.on_regression is spec.OnRegression.PAUSE
     if candidate.hold is not None and not candidate.hold.by_command and not pauses:
         return reject(case, candidate, candidate.hold.reason, candidate.hold.message)
-    if candidate.weight == 0 or look is None or look.soak or look.outcome is not looking.Outcome.FAIL:
+    if candidate.weight == 0 or look is None or look.soak or look.outcome is not looks.Outcome.FAIL:
         return None
     reason = Reason(look.reason)
     if pauses and isinstance(case.stage, stages.Step | stages.Promoting):
@@ -53,7 +53,7 @@ def _held(
 def promoted_regressed(case: Case) -> Decision | None:
     """During the soak the way back is one flip: the old version is warm and takes all traffic again."""
     look = case.look
-    if case.breach is not None or look is None or not look.soak or look.outcome is not looking.Outcome.FAIL:
+    if case.breach is not None or look is None or not look.soak or look.outcome is not looks.Outcome.FAIL:
         return None
     return returning.condemn(
         case, Reason.REGRESSED_AFTER_PROMOTION, look.message, at=look.breach_at, healthy=look.healthy_percent

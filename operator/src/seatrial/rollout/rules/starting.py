@@ -8,7 +8,7 @@ import msgspec
 
 from seatrial.api import stage as stages
 from seatrial.api.status import Phase, Reason
-from seatrial.rollout import looking
+from seatrial.rollout import looks
 from seatrial.rollout.decision import Case, Decision, move, who
 
 from . import pods, sight, step
@@ -46,7 +46,7 @@ def _unseen(case: Case, stage: stages.Starting) -> Decision:
     """A new pod is scraped some seconds after it is Ready; longer silence, or a Prometheus that fails, has a name."""
     since = stage.unseen_since or case.now
     look = case.look
-    failing = look is not None and look.outcome is looking.Outcome.ERROR
+    failing = look is not None and look.outcome is looks.Outcome.ERROR
     late = case.now - since >= case.snapshot.spec.analysis.blind_timeout
     return move(
         case,

@@ -11,7 +11,7 @@ from seatrial.api import spec, status
 from seatrial.api import stage as stages
 from seatrial.api.status import Phase, Reason
 from seatrial.api.values import Duration
-from seatrial.rollout import looking
+from seatrial.rollout import looks
 from seatrial.rollout.decision import NOW, Case, Decision, move, who
 
 from . import pods, sight
@@ -75,7 +75,7 @@ def unseen(case: Case, stage: stages.Step | stages.Promoting) -> Decision:
     )
 
 
-def _judged(case: Case, stage: stages.Step, step: spec.Step, look: looking.Look) -> Decision:
+def _judged(case: Case, stage: stages.Step, step: spec.Step, look: looks.Look) -> Decision:
     rollout = case.snapshot.spec.rollout
     token = case.snapshot.commands.promote
     if token and token != case.status.commands.promote:
@@ -112,15 +112,15 @@ def _judged(case: Case, stage: stages.Step, step: spec.Step, look: looking.Look)
     return _advance(case, stage)
 
 
-def _unproven(case: Case, look: looking.Look) -> str:
+def _unproven(case: Case, look: looks.Look) -> str:
     """What NonInferiority still asks for; nothing where only the absence of a regression is asked for."""
     asked = case.snapshot.spec.rollout.promotion is spec.Promotion.NON_INFERIORITY
     return look.unproven if asked else ""
 
 
-def _nothing_against(look: looking.Look) -> bool:
+def _nothing_against(look: looks.Look) -> bool:
     """Counters are seen and speak for the version, or there were no requests to count."""
-    return look.passed or (look.outcome is looking.Outcome.INCONCLUSIVE and look.reason == Reason.INSUFFICIENT_TRAFFIC)
+    return look.passed or (look.outcome is looks.Outcome.INCONCLUSIVE and look.reason == Reason.INSUFFICIENT_TRAFFIC)
 
 
 def _advance(

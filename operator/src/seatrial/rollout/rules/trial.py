@@ -8,7 +8,7 @@ from seatrial.api import stage as stages
 from seatrial.api import status
 from seatrial.api.status import Phase, Reason
 from seatrial.api.values import whole_seconds
-from seatrial.rollout import bounds, facts, looking, report
+from seatrial.rollout import bounds, facts, rendering, report
 from seatrial.rollout.decision import NOW, Case, Decision, Situation, decide, move, reject, who
 
 from . import wishes
@@ -78,7 +78,7 @@ def _failed(case: Case, candidate: status.Candidate, trial: facts.Trial) -> Deci
 
 
 def _refused(case: Case, candidate: status.Candidate, seen: report.Report) -> Decision:
-    summary = looking.trial_status(candidate.revision, seen)
+    summary = rendering.trial_status(candidate.revision, seen)
     return reject(case, candidate, Reason.MODEL_REJECTED, f"{seen.reason}: {seen.message}", trial=summary)
 
 

@@ -7,7 +7,7 @@ import msgspec
 from seatrial.api import stage as stages
 from seatrial.api import status
 from seatrial.api.status import Phase, Reason, VerdictKind
-from seatrial.rollout import images, looking, report, standing
+from seatrial.rollout import images, rendering, report, standing
 from seatrial.rollout.decision import NOW, Case, Decision, Situation, decide, verdict_on, who
 
 TRIAL_FAILURES = frozenset({Reason.MODEL_REJECTED, Reason.TRIAL_FAILED, Reason.TRIAL_TIMEOUT})
@@ -160,7 +160,7 @@ def started(
         Reason.STARTING,
         f"{who(case)}: trial passed, pods are starting",
         phase=Phase.STARTING,
-        trial=looking.trial_status(candidate.revision, known),
+        trial=rendering.trial_status(candidate.revision, known),
         candidate=stages.entered(known_candidate, stage),
         commands=commands or case.status.commands,
         look_again=NOW,
