@@ -26,7 +26,7 @@ check: $(STAMP) ## the fast gate: format, lint, types, import contracts, generat
 	@$(VENV)/bin/lint-imports --no-logo > .check.log || { cat .check.log; rm -f .check.log; exit 1; }; rm -f .check.log
 	@$(VENV)/bin/vulture
 	@$(PY) -m seatrial.cli.main generate --check
-	@$(PY) -m pytest -q tests/unit
+	@$(PY) -m pytest -q -n auto tests/unit
 
 fmt: $(STAMP) ## format and fix what can be fixed
 	@$(VENV)/bin/ruff check -q --fix . ; $(VENV)/bin/ruff format -q .
