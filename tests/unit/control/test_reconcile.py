@@ -232,3 +232,35 @@ async def test_commands_are_read_from_their_annotations_and_recorded_cut_to_what
         "rollbackTo": "nobody",
     }
     assert len(handled["refreshImage"].encode()) <= bounds.TOKEN
+
+
+async def test_a_refused_candidate_stops_nothing_that_stable_needs():
+    cluster = await installed()
+    cluster.memory.admit = quota("Job")
+    cluster.want(spec("2"))
+    await cluster.step()
+    (stable,) = cluster.of("Deployment")
+    cluster.memory.objects.pop(("Deployment", "shop", stable["metadata"]["name"]))
+    await cluster.step()
+    assert [one["metadata"]["name"] for one in cluster.of("Deployment")] == [stable["metadata"]["name"]]
+    assert cluster.condition("Stalled")[:2] == ("True", "ChildRefused")
+
+
+async def test_a_rollback_moves_the_traffic_right_after_the_status_and_tells_about_it_last():
+    cluster = await installed()
+    cluster.want(spec("2"))
+    while "weight" not in cluster.status.get("candidate", {}):
+        await cluster.step()
+    order: list[str] = []
+    usual = cluster.memory.apply
+
+    async def applied(wanted: access.Object) -> access.Object:
+        order.append(wanted["kind"])
+        return await usual(wanted)
+
+    cluster.memory.apply = applied  # type: ignore[method-assign]
+    cluster.object["metadata"]["annotations"] = {"seatrial.dev/abort": "now"}
+    cluster.writes.clear()
+    await cluster.reconciler.reconcile(KEY)
+    assert cluster.writes[0] == "write_status"
+    assert order[0] == "Service"

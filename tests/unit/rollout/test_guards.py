@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from tests.unit.rollout import build
 
 from seatrial.api.status import Breach, Commands, Phase, Reason, VerdictKind
 from seatrial.rollout import decision, facts, planner
-from seatrial.rollout.rules import guards
+from seatrial.rollout.rules import guards, step
 
 STARTING, CANARY, PROMOTING = build.starting(), build.in_step(), build.promoting()
 
@@ -272,3 +273,12 @@ def test_deadlines_are_kept_while_a_child_is_refused():
     case = build.case(candidate=STARTING, now=300, pods=pods, refused=refused)
     after = planner.plan(case.snapshot, case.now).status
     assert [one.reason for one in after.verdicts] == [Reason.START_TIMEOUT]
+
+
+def test_the_time_that_a_step_took_is_not_taken_from_the_promotions_pods():
+    passed = step.in_step(
+        build.case(candidate=build.in_step(2, weight=50), look=build.look(observed=timedelta(minutes=9)), now=900)
+    )
+    assert passed is not None
+    short = build.case(candidate=passed.candidate, pods=at_fault("2", True, False), now=901)
+    assert guards.candidate_never_became_ready(short) is None
