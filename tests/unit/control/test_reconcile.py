@@ -258,7 +258,7 @@ async def test_a_rollback_moves_the_traffic_right_after_the_status_and_tells_abo
         order.append(wanted["kind"])
         return await usual(wanted)
 
-    cluster.memory.apply = applied  # type: ignore[method-assign]
+    cluster.memory.apply = applied
     cluster.object["metadata"]["annotations"] = {"seatrial.dev/abort": "now"}
     cluster.writes.clear()
     await cluster.reconciler.reconcile(KEY)

@@ -90,14 +90,14 @@ def test_a_stable_version_that_is_back_is_compared_before_a_takeover():
 
 def test_stable_grows_in_a_canary_though_somebody_has_deleted_its_record():
     world = in_canary()
-    world.lose("ControllerRevision", world.status.stable.revision)  # type: ignore[union-attr]
+    world.lose("ControllerRevision", world.status.stable.revision)
     world.change(replicas=4)
     world.run(lambda one: one.serving == "2", limit=60)
 
 
 def test_a_superseded_version_leaves_though_somebody_has_deleted_its_record():
     world = in_canary()
-    superseded = world.status.candidate.revision  # type: ignore[union-attr]
+    superseded = world.status.candidate.revision
     wants(world, "3")
     world.step()
     world.lose("ControllerRevision", superseded)
