@@ -246,7 +246,7 @@ async def test_a_refused_candidate_stops_nothing_that_stable_needs():
     assert cluster.condition("Stalled")[:2] == ("True", "ChildRefused")
 
 
-async def test_a_rollback_moves_the_traffic_right_after_the_status_and_tells_about_it_last():
+async def test_a_rollback_moves_the_traffic_right_after_the_status():
     cluster = await installed()
     cluster.want(spec("2"))
     while "weight" not in cluster.status.get("candidate", {}):
