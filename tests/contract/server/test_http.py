@@ -136,13 +136,6 @@ def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_ends(
     assert b'"error":' in found
 
 
-def test_an_upgrade_is_answered_in_plain_http_as_the_last_answer(wire: Wire) -> None:
-    wire.send(b"GET /v2/health/live HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
-    found = wire.rest()
-    assert found.startswith(b"HTTP/1.1 200 OK")
-    assert b"Connection: close" in found
-
-
 def test_a_client_that_closes_its_side_still_gets_its_answer(wire: Wire) -> None:
     wire.send(post(row()))
     wire.socket.shutdown(socket.SHUT_WR)

@@ -66,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._current: Exchange | None = None
         self._parts: list[bytes] = []
         self._feeding = False
+        self._offered = self._retelling = False  # see `_feed`
         self._ended = False  # no further request is read
         self._write_paused = self._read_paused = self._client_ended = False
         self._head_bytes = self._body_bytes = self._arrived = self._held = 0
@@ -109,15 +110,13 @@ class Connection(asyncio.Protocol):
             self.deadline += len(data) / self._host.timeouts.slowest
         self._feeding, self._arrived = True, 0
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
             if self.phase is Phase.BODY:
                 self._hold(len(data))
             elif self.phase is Phase.HEAD:
                 self._count_head(len(data))
             elif begins and self._arrived == 1 and self._current is None:
                 self._host.heads.learn(data, self._pending[-1])
-        except httptools.HttpParserUpgrade:
-            self._ended = True  # the exchange that asked for it is answered as plain HTTP and is the last
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, _Refused):
                 raise
@@ -153,7 +152,30 @@ class Connection(asyncio.Protocol):
 
     # The parser's side
 
+    def _feed(self, data: bytes) -> None:
+        """Parse, past every offer to change the protocol.
+
+        Java's HttpClient offers h2c with every request. We decline, which is to answer as if nothing had been said;
+        but llhttp takes it that the bytes behind the head are of the other protocol, and httptools drops the body. So
+        another parser is told the head once more, without the offer, and reads on where the first one stopped.
+        """
+        rest = memoryview(data)
+        while True:
+            try:
+                self._parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as stop:
+                if not self._offered:  # CONNECT: what follows is not for us; its answer is the last
+                    self._ended = True
+                    return
+                self._offered, rest = False, rest[stop.args[0] :]
+            self._parser = httptools.HttpRequestParser(self)
+            self._retelling = True
+            self._parser.feed_data(rules.framing(self._exchange().headers))
+
     def on_message_begin(self) -> None:
+        if self._retelling:
+            return
         if self._ended:
             raise _Refused
         self._current = Exchange(self, target=b"")
@@ -163,12 +185,16 @@ class Connection(asyncio.Protocol):
             self._wait_for(Phase.HEAD, self._host.timeouts.head)
 
     def on_url(self, url: bytes) -> None:
+        if self._retelling:
+            return
         exchange = self._exchange()
         exchange.target += url
         if len(exchange.target) > rules.MAX_TARGET:
             self._refuse(rules.target_too_long())
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._retelling:
+            return
         self._count_head(len(name) + len(value) + 4)
         if self.phase is Phase.BODY:
             return  # a trailer: counted, never obeyed
@@ -183,9 +209,14 @@ class Connection(asyncio.Protocol):
             self._refuse(rules.headers_too_large())
 
     def on_headers_complete(self) -> None:
+        if self._retelling:
+            self._retelling = False
+            return
         exchange = self._exchange()
         exchange.method = self._parser.get_method()
-        exchange.keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        upgrade = self._parser.should_upgrade()
+        self._offered = upgrade and exchange.method != b"CONNECT"
+        exchange.keep_alive = self._parser.should_keep_alive() and (self._offered or not upgrade)
         version = self._parser.get_http_version()
         if version != "1.1":
             exchange.keep_alive = False
@@ -206,6 +237,8 @@ class Connection(asyncio.Protocol):
         self._parts.append(body)
 
     def on_message_complete(self) -> None:
+        if self._offered:
+            return
         exchange, parts = self._exchange(), self._parts
         exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
         exchange.started = time.perf_counter()
