@@ -152,3 +152,11 @@ def test_a_model_name_with_unusual_characters_is_found(tmp_path: Path) -> None:
     with process.serving(tmp_path / "model.onnx", "--name", "a b/c") as running:
         status, document = running.post("/v2/models/a%20b%2Fc/infer", row())
     assert (status, document["model_name"]) == (200, "a b/c")
+
+
+def test_a_model_named_as_a_path_of_the_protocol_is_found(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(graphs.linear())
+    with process.serving(tmp_path / "model.onnx", "--name", "stats") as running:
+        assert running.get("/v2/models/stats")[1]["name"] == "stats"
+        assert "model_stats" in running.get("/v2/models/stats/stats")[1]
+        assert running.post("/v2/models/stats/infer", row())[0] == 200
