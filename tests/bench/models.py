@@ -17,6 +17,7 @@ import skl2onnx
 from onnx import TensorProto, helper, numpy_helper
 from sklearn import ensemble, linear_model
 
+from seatrial_server.model import session
 from seatrial_server.prepare import quantize
 
 BODIES = 512
@@ -146,6 +147,6 @@ def _quantized(model: onnx.ModelProto, rows: Array) -> bytes:
         original, optimised, target = (scratch / f"{part}.onnx" for part in ("original", "optimised", "quantized"))
         original.write_bytes(model.SerializeToString())
         quantize.optimise(original, optimised)
-        calibration = quantize.measure(optimised, {"x": rows}, scratch=scratch)
+        calibration = quantize.measure(optimised, {"x": rows}, model=session.load(original).schema, scratch=scratch)
         quantize.apply(optimised, target, calibration, scratch=scratch)
         return target.read_bytes()

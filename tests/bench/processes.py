@@ -26,7 +26,7 @@ import numpy as np
 import uvloop
 from tests.bench import models
 
-from seatrial_server.host import config
+from seatrial_server.host import config, errors
 from seatrial_server.model import manifest, schema, session
 
 _START_SECONDS = 20.0
@@ -186,6 +186,12 @@ def echo() -> None:
 
         def handle(self, request: exchange.Exchange) -> None:
             request.answer(200, _ECHO)
+
+        def refused(self, request: exchange.Exchange, error: errors.RequestError) -> None:
+            """Not counted."""
+
+        def turned_away(self) -> None:
+            """Nor this."""
 
     async def call(_: bytes, __: Any) -> bytes:
         return _ECHO

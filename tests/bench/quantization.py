@@ -117,7 +117,11 @@ def _made(subject: Subject, mode: str, original: session.Session) -> bytes | Non
         source.write_bytes(subject.content)
         quantize.optimise(source, optimised)
         rows = {original.schema.inputs[0].name: subject.calibration}
-        ranges = quantize.DYNAMIC if mode == "Dynamic" else quantize.measure(optimised, rows, scratch=scratch)
+        ranges = (
+            quantize.DYNAMIC
+            if mode == "Dynamic"
+            else quantize.measure(optimised, rows, model=session.load(source).schema, scratch=scratch)
+        )
         quantize.apply(optimised, target, ranges, scratch=scratch)
         return target.read_bytes()
 

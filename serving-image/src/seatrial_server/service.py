@@ -19,7 +19,7 @@ import uvloop
 
 import seatrial_server
 from seatrial_server.engine import batching, chain, inference, validation, warmup
-from seatrial_server.host import config, cpus, errors, logs
+from seatrial_server.host import budget, config, cpus, errors, logs
 from seatrial_server.model import bins, datatypes, features, manifest, schema, session
 from seatrial_server.observe import drift, telemetry
 from seatrial_server.protocol import documents
@@ -119,6 +119,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         observer=observer,
         most_rows=batching.MAX_ROWS if plan.batched else None,
     )
+    account = budget.of_process(max_body_bytes=served.settings.limits.max_body_bytes)
     batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters)
     queue = chain.build(
         batcher,
@@ -136,9 +137,10 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         queue=queue,
         counters=counters,
         max_body_bytes=served.settings.limits.max_body_bytes,
+        account=account,
         bundles=batcher if queue is batcher and plan.batched and not plan.in_thread else None,
     )
-    metrics = Listener(monitoring.Monitoring(counters, observer))
+    metrics = Listener(monitoring.Monitoring(counters, observer), account=account)
     try:
         metrics_port = await metrics.open(host=host, port=ports.metrics)
         rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc)

@@ -7,6 +7,7 @@ import contextlib
 import resource
 import socket
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tests.contract.server import process
 from tests.contract.server.process import Server, Wire, post, row
 from tests.unit.server import graphs
 
-from seatrial_server.protocol.http import exchange, listener, phases
+from seatrial_server.host import budget, errors
+from seatrial_server.protocol.http import exchange, limits, listener
 
 MIB = 1024 * 1024
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -80,10 +82,24 @@ class Application:
     def handle(self, request: exchange.Exchange) -> None:
         request.answer(200, str(len(request.body)).encode())
 
+    def refused(self, request: exchange.Exchange, error: errors.RequestError) -> None:
+        """Not counted."""
+
+    def turned_away(self) -> None:
+        """Nor this."""
+
 
 @contextlib.asynccontextmanager
-async def opened(bounds: phases.Bounds) -> AsyncIterator[tuple[listener.Listener, int]]:
-    server = listener.Listener(Application(), bounds=bounds, ages=listener.Ages(keep_accepting=0, finish=1))
+async def opened(
+    *, bounds: limits.Bounds | None = None, timeouts: limits.Timeouts | None = None, size: int = 4 * MIB
+) -> AsyncIterator[tuple[listener.Listener, int]]:
+    server = listener.Listener(
+        Application(),
+        bounds=bounds,
+        timeouts=timeouts,
+        account=budget.Budget(size),
+        ages=listener.Ages(keep_accepting=0, finish=1),
+    )
     port = await server.open(host="127.0.0.1", port=0)
     try:
         async with asyncio.timeout(10):
@@ -120,7 +136,7 @@ class Client:
 
 
 async def test_a_connection_too_many_is_turned_away_until_another_goes() -> None:
-    async with opened(phases.Bounds(connections=2)) as (_, port):
+    async with opened(bounds=limits.Bounds(connections=2)) as (_, port):
         first, second = await Client.connect(port), await Client.connect(port)
         assert [await (await client.send(REQUEST)).status() for client in (first, second)] == [b"200", b"200"]
         third = await Client.connect(port)
@@ -137,20 +153,86 @@ async def test_a_connection_too_many_is_turned_away_until_another_goes() -> None
             await client.close()
 
 
+async def test_a_client_that_is_turned_away_reads_why_whatever_it_has_sent() -> None:
+    async with opened(bounds=limits.Bounds(connections=0)) as (_, port):
+        clients = [await Client.connect(port) for _ in range(20)]
+        for client in clients:
+            client.writer.write(post(b" " * MIB))
+        assert {await client.status() for client in clients} == {b"503"}
+        for client in clients:
+            await client.close()
+
+
 async def test_unfinished_bodies_share_one_bound() -> None:
     body = post(b" " * 3 * MIB)
-    async with opened(phases.Bounds(unfinished_bytes=1)) as (server, port):  # raised to what one body needs
-        whole = server.room
+    async with opened(timeouts=limits.Timeouts(stalled=60)) as (server, port):
         first, second = await Client.connect(port), await Client.connect(port)
         await first.send(body[:-1])
-        await until(lambda: server.room < whole - 3 * MIB)
+        await until(lambda: server.budget.used > 2 * MIB)
         assert await (await second.send(body[:-1])).status() == b"503"
         assert await (await first.send(body[-1:])).status() == b"200"
-        assert server.room == whole
+        assert server.budget.used == 0
         await first.send(body[:-1])
         await first.close()
-        await until(lambda: server.room == whole)
+        await until(lambda: server.budget.used == 0)
         await second.close()
+
+
+async def test_an_upload_that_has_stalled_gives_way_to_another() -> None:
+    body = post(b" " * 3 * MIB)
+    async with opened(timeouts=limits.Timeouts(stalled=0)) as (server, port):
+        first, second = await Client.connect(port), await Client.connect(port)
+        await first.send(body[:-1])
+        await until(lambda: server.budget.used > 2 * MIB)
+        seen = server.now
+        await until(lambda: server.now > seen)
+        assert await (await second.send(body)).status() == b"200"
+        assert await first.status() == b"408"
+        await until(lambda: server.budget.used == 0)
+        for client in (first, second):
+            await client.close()
+
+
+async def test_bytes_that_came_quickly_buy_no_time_for_those_that_do_not_come() -> None:
+    async with opened(timeouts=limits.Timeouts(body=0.3, slowest=1)) as (server, port):
+        client = await Client.connect(port)
+        await client.send(post(b" " * 3 * MIB)[:-1])
+        assert await client.status() == b"408"
+        await until(lambda: server.budget.used == 0)
+        await client.close()
+
+
+async def test_an_upload_that_moves_is_waited_for() -> None:
+    async with opened(timeouts=limits.Timeouts(body=0.3, slowest=1)) as (server, port):
+        client = await Client.connect(port)
+        body = post(b" " * 2000)
+        began = server.now
+        for place in range(0, len(body), 100):
+            await client.send(body[place : place + 100])
+            seen = server.now
+            await until(lambda seen=seen: server.now > seen)  # type: ignore[misc]
+            if server.now > began + 1:
+                break
+        await client.send(body[place + 100 :])
+        assert await client.status() == b"200"
+        await client.close()
+
+
+@pytest.mark.parametrize("size", [2, 100], ids=["two bytes", "a hundred"])
+async def test_a_body_in_tiny_chunks_takes_no_more_memory_than_its_bytes(size: int) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n%b\r\n" % (size, b" " * size)
+    async with opened() as (server, port):
+        client = await Client.connect(port)
+        await client.send(head)
+        tracemalloc.start()
+        await client.send(chunk * (MIB // size))
+        await until(lambda: server.budget.used >= MIB - size)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held < 3 * MIB + len(chunk) * (MIB // size)
+        assert await (await client.send(b"0\r\n\r\n")).status() == b"200"
+        await client.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from seatrial_server.protocol.http import exchange, listener, phases
+from seatrial_server.host import errors
+from seatrial_server.protocol.http import exchange, limits, listener
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
-QUICK = phases.Timeouts(idle=0.3, head=0.3, body=0.3, write=0.3, linger=0.3)
+QUICK = limits.Timeouts(idle=0.3, head=0.3, body=0.3, write=0.3, linger=0.3)
 
 
 class Application:
@@ -25,10 +26,16 @@ class Application:
     def handle(self, request: exchange.Exchange) -> None:
         request.answer(200, b"x" * self._size)
 
+    def refused(self, request: exchange.Exchange, error: errors.RequestError) -> None:
+        """Not counted."""
+
+    def turned_away(self) -> None:
+        """Nor this."""
+
 
 @contextlib.asynccontextmanager
 async def connected(
-    *, timeouts: phases.Timeouts = QUICK, age: float = 100.0, size: int = 2
+    *, timeouts: limits.Timeouts = QUICK, age: float = 100.0, size: int = 2
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     ages = listener.Ages(connection=age, keep_accepting=0, finish=1)
     server = listener.Listener(Application(size), timeouts=timeouts, ages=ages, jitter=lambda low, high: 1.0)
@@ -73,7 +80,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
 
 
 async def test_an_old_connection_ends_with_an_announced_last_answer() -> None:
-    async with connected(age=0.3, timeouts=phases.Timeouts()) as (reader, writer):
+    async with connected(age=0.3, timeouts=limits.Timeouts()) as (reader, writer):
         found = b""
         while b"Connection: close" not in found:
             writer.write(REQUEST)

@@ -136,13 +136,6 @@ def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_ends(
     assert b'"error":' in found
 
 
-def test_an_upgrade_is_answered_in_plain_http_as_the_last_answer(wire: Wire) -> None:
-    wire.send(b"GET /v2/health/live HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
-    found = wire.rest()
-    assert found.startswith(b"HTTP/1.1 200 OK")
-    assert b"Connection: close" in found
-
-
 def test_a_client_that_closes_its_side_still_gets_its_answer(wire: Wire) -> None:
     wire.send(post(row()))
     wire.socket.shutdown(socket.SHUT_WR)
@@ -159,3 +152,11 @@ def test_a_model_name_with_unusual_characters_is_found(tmp_path: Path) -> None:
     with process.serving(tmp_path / "model.onnx", "--name", "a b/c") as running:
         status, document = running.post("/v2/models/a%20b%2Fc/infer", row())
     assert (status, document["model_name"]) == (200, "a b/c")
+
+
+def test_a_model_named_as_a_path_of_the_protocol_is_found(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(graphs.linear())
+    with process.serving(tmp_path / "model.onnx", "--name", "stats") as running:
+        assert running.get("/v2/models/stats")[1]["name"] == "stats"
+        assert "model_stats" in running.get("/v2/models/stats/stats")[1]
+        assert running.post("/v2/models/stats/infer", row())[0] == 200

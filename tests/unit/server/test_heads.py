@@ -12,7 +12,7 @@ HEAD = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
 
 
 class Nobody:
-    def answered(self) -> None: ...
+    def answered(self, _: exchange.Exchange) -> None: ...
 
 
 def request(**fields: Any) -> exchange.Exchange:

@@ -25,6 +25,18 @@ LATENCY_EDGES = (
 _ROW_EDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 Transport = Literal["rest", "grpc"]
 TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
+REFUSALS = {
+    400: "malformed",
+    408: "timeout",
+    413: "body_too_large",
+    414: "target_too_long",
+    415: "encoding",
+    417: "expectation",
+    431: "headers_too_large",
+    501: "transfer_encoding",
+    503: "no_room",
+}
+"""Why the REST port refuses a request that it has not read to its end."""
 CACHE_RESULTS = ("hit", "miss", "shared")
 
 
@@ -94,6 +106,7 @@ class Telemetry:
         self.durations = Histogram(tuple(sorted({*LATENCY_EDGES, latency_threshold})))
         self.model_durations = Histogram(LATENCY_EDGES)
         self.batch_rows = Histogram(_ROW_EDGES)
+        self.refusals = dict.fromkeys([*REFUSALS.values(), "turned_away"], 0)
         self.failed_seconds = 0.0  # the part of `durations` that belongs to rejected requests and errors
         self.last_call = 0.0  # performance counter at the end of the last model call
         self.in_flight = 0
@@ -112,6 +125,12 @@ class Telemetry:
             durations.total += seconds
             if outcome in _FAILED:
                 self.failed_seconds += seconds
+
+    def refused(self, error: errors.RequestError, *, inference: bool) -> None:
+        """Count a request that was refused before it was whole, and so has no duration."""
+        self.refusals[REFUSALS[error.status]] += 1
+        if inference:
+            self.requests["rest"][error.outcome] += 1
 
     def finished_together(self, seconds: Sequence[float]) -> None:
         """Count requests over REST that were answered well, each after so long."""
@@ -145,6 +164,12 @@ class Collector(registry.Collector):
             "Inference requests that named another version than the one that serves.",
             "transport",
             state.other_version,
+        )
+        yield self._counter(
+            "refusals",
+            "Requests over REST refused before they were read to their end, and connections turned away.",
+            "reason",
+            state.refusals,
         )
         yield self._histogram("request_duration_seconds", "Time from a whole request to its answer.", state.durations)
         yield self._histogram("model_duration_seconds", "Time of one model call.", state.model_durations)

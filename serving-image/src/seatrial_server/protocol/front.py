@@ -6,6 +6,7 @@ import asyncio
 import resource
 
 from seatrial_server.engine import batching, jobs
+from seatrial_server.host import budget
 from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents
@@ -34,6 +35,7 @@ class Front:
         queue: jobs.Queue,
         counters: telemetry.Telemetry,
         max_body_bytes: int,
+        account: budget.Budget,
         bundles: batching.Batcher | None,
     ) -> None:
         own, stacked, known = about.identity, bool(about.identity.max_batch_size), messages.Messages()
@@ -46,7 +48,7 @@ class Front:
             max_body_bytes=max_body_bytes,
             bundles=bundles,
         )
-        self._rest = Listener(application, short_way=application.short_way)
+        self._rest = Listener(application, short_way=application.short_way, account=account)
         self._rpc = rpc_listener.Listener(
             calls.Calls(
                 about=about,

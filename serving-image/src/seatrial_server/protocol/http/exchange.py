@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 import orjson
 
-from seatrial_server.host import errors
+from seatrial_server.host import budget, errors
 
 JSON = b"application/json"
 BINARY = b"application/octet-stream"
@@ -56,8 +56,8 @@ class Head(msgspec.Struct, frozen=True):
 class Sink(Protocol):
     """Where an answered exchange reports: its connection."""
 
-    def answered(self) -> None:
-        """Some exchange of this connection has its answer now."""
+    def answered(self, exchange: Exchange) -> None:
+        """This exchange of the connection has its answer now."""
 
 
 class Exchange(msgspec.Struct, eq=False):
@@ -74,19 +74,21 @@ class Exchange(msgspec.Struct, eq=False):
     keep_alive: bool = True
     started: float = 0.0
     response: tuple[bytes, bytes] | None = None
+    charged: int = 0
+    """Bytes of the budget that the answer has."""
 
     def answer(self, status: int, body: bytes, *, content_type: bytes = JSON, headers: bytes = b"") -> None:
         """Give the answer; `headers` are complete lines, each with its line end."""
         if status == 200 and content_type is JSON and not headers and self.method == b"POST":
             self.response = OK % len(body), body
-            self.sink.answered()
+            self.sink.answered(self)
             return
         self.response = (
             b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s"
             % (status, REASONS[status], content_type, len(body), headers),
             b"" if self.method == b"HEAD" else body,
         )
-        self.sink.answered()
+        self.sink.answered(self)
 
     def answer_json(self, document: Any, *, status: int = 200, headers: bytes = b"") -> None:
         """Answer with a JSON document."""
@@ -97,6 +99,12 @@ class Exchange(msgspec.Struct, eq=False):
         self.answer_json(
             {"error": str(error), "code": error.code, **error.details}, status=error.status, headers=error.headers
         )
+
+    def release(self, account: budget.Budget) -> None:
+        """Nobody waits for the answer any more."""
+        if self.charged:
+            account.give(self.charged)
+            self.charged = 0
 
 
 class Rider(Protocol):
@@ -135,3 +143,9 @@ class Application(Protocol):
 
     def handle(self, exchange: Exchange) -> None:
         """Answer the exchange, now or later; must not raise."""
+
+    def refused(self, exchange: Exchange, error: errors.RequestError) -> None:
+        """The port answers for itself: nothing is to be done but to count it. The request may be anything, or none."""
+
+    def turned_away(self) -> None:
+        """To be counted as well: a connection too many."""

@@ -15,16 +15,15 @@ from collections.abc import Callable
 
 import msgspec
 
-from seatrial_server.host import logs
+from seatrial_server.host import budget, logs
 from seatrial_server.protocol.http.connection import Connection
 from seatrial_server.protocol.http.exchange import Application, ShortWay
 from seatrial_server.protocol.http.heads import Heads
-from seatrial_server.protocol.http.phases import Bounds, Timeouts
+from seatrial_server.protocol.http.limits import Bounds, Timeouts
 from seatrial_server.protocol.http.turned_away import TurnedAway
 
 _SWEEP_SECONDS = 0.25
 _BACKLOG = 1024
-_CHUNK = 1024 * 1024  # heads and what else comes with a body
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +47,7 @@ class Listener:
         timeouts: Timeouts | None = None,
         ages: Ages | None = None,
         bounds: Bounds | None = None,
+        account: budget.Budget | None = None,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.application = application
@@ -59,11 +59,12 @@ class Listener:
         self.heads = Heads(short_way)
         self._ages = ages or Ages()
         self._bounds = bounds or Bounds()
-        # One body of the greatest size must always fit.
-        self.room = max(self._bounds.unfinished_bytes, application.max_body_bytes + _CHUNK)
+        self.max_body_bytes = application.max_body_bytes
+        self.budget = account or budget.of_process(max_body_bytes=self.max_body_bytes)
         self._turned_away = 0
         self._jitter = jitter
         self._connections: set[Connection] = set()
+        self._leaving: set[TurnedAway] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -105,7 +106,8 @@ class Listener:
         if len(self._connections) < self._bounds.connections:
             return Connection(self)
         self._turned_away += 1
-        return TurnedAway()
+        self.application.turned_away()
+        return TurnedAway(self._leaving, most=self._bounds.turned_away, seconds=self.timeouts.linger)
 
     def opened(self, connection: Connection) -> float:
         """See `connection.Host`."""
@@ -115,6 +117,17 @@ class Listener:
     def closed(self, connection: Connection) -> None:
         """See `connection.Host`."""
         self._connections.discard(connection)
+
+    def make_room(self, count: int) -> bool:
+        """See `reading.Host`. Those that hold most and have stalled go first."""
+        if self.budget.take(count):
+            return True
+        stalled = [one for one in self._connections if one.stalls(self.timeouts.stalled)]
+        for connection in sorted(stalled, key=lambda one: -one.reader.held):
+            connection.give_up()
+            if self.budget.take(count):
+                return True
+        return False
 
     async def _sweep(self) -> None:
         while True:

@@ -19,6 +19,12 @@ class Monitoring:
     def __init__(self, counters: telemetry.Telemetry, observer: drift.Drift | None = None) -> None:
         self._registry, self._drift = telemetry.exposition(counters), observer
 
+    def refused(self, exchange: Exchange, error: errors.RequestError) -> None:
+        """See `exchange.Application`: what happens on this port is not counted."""
+
+    def turned_away(self) -> None:
+        """The same."""
+
     def handle(self, exchange: Exchange) -> None:
         """See `exchange.Application`."""
         path = exchange.target.partition(b"?")[0]

@@ -28,6 +28,13 @@ def refusal(version: str, headers: Headers, *, max_body_bytes: int) -> errors.Re
     return None
 
 
+def framing(headers: Headers) -> bytes:
+    """A head that says where a body ends as these headers do, and nothing else."""
+    names = (b"content-length", b"transfer-encoding")
+    lines = [b"%b: %b\r\n" % (name, headers[name]) for name in names if name in headers]
+    return b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(lines)
+
+
 def _host(version: str, headers: Headers, _: int) -> errors.RequestError | None:
     if version == "1.1" and b"host" not in headers:
         return errors.RequestError(400, "the Host header is missing", code="BadRequest")

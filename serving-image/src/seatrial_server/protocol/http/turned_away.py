@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableSet
 from typing import cast
 
 _BODY = b'{"error":"too many connections: try again later","code":"Overloaded"}'
@@ -13,9 +14,25 @@ _ANSWER = (
 
 
 class TurnedAway(asyncio.Protocol):
-    """Says so and closes."""
+    """Says so, and waits a little for the client to go: closing with its request unread would reset the answer.
+
+    `leaving` are all that wait so, at most `most`; beyond that there is no answer.
+    """
+
+    def __init__(self, leaving: MutableSet[TurnedAway], *, most: int, seconds: float) -> None:
+        self._leaving, self._most, self._seconds = leaving, most, seconds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         writing = cast(asyncio.Transport, transport)
+        if len(self._leaving) >= self._most:
+            writing.abort()
+            return
+        self._leaving.add(self)
         writing.write(_ANSWER)
-        writing.close()
+        writing.write_eof()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, writing.abort)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self in self._leaving:
+            self._leaving.remove(self)
+            self._timer.cancel()

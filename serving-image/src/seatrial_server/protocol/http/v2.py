@@ -72,6 +72,14 @@ class V2:
             log.exception("request failed")
             exchange.fail(_internal())
 
+    def refused(self, exchange: Exchange, error: errors.RequestError) -> None:
+        """See `exchange.Application`."""
+        self._counters.refused(error, inference=exchange.target in self._infer_targets)
+
+    def turned_away(self) -> None:
+        """See `exchange.Application`."""
+        self._counters.refusals["turned_away"] += 1
+
     # Inference
 
     def _infer(self, exchange: Exchange) -> None:
@@ -177,7 +185,7 @@ class V2:
             case ["v2", "repository", "models", str(), "load" | "unload"]:
                 _allow(exchange, b"POST")
                 raise documents.refused_load()
-            case ["v2", "models", "stats"]:
+            case ["v2", "models", "stats"] if self._about.identity.model != "stats":
                 self._get(exchange, self._about.statistics())
             case ["v2", "models", name, "versions", version, *rest]:
                 self._model(exchange, name, version, rest)
