@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from tests.contract.server import process
 from tests.contract.server.process import Server
-from tests.unit.server import graphs
+from tests.unit.server import graphs, prepared
 
 from seatrial_server.host import config
-from seatrial_server.model import manifest
 
 LABELS = {"deployment": "churn", "deployment_namespace": "shop", "revision": "abc"}
 
 
 def pod(folder: Path, pinning: config.VersionPinning) -> list[str | Path]:
     """A prepared folder and its configuration, version 3."""
-    (folder / "work" / "prepared").mkdir(parents=True)
-    content = graphs.linear()
-    digest = hashlib.sha256(content).hexdigest()
-    (folder / "work" / "prepared" / manifest.MODEL).write_bytes(content)
-    described = manifest.Manifest(
-        sha256=digest,
-        served_sha256=digest,
-        precision="fp32",
-        quantization=manifest.QuantizationResult(mode="None", outcome="Off"),
-        environment=manifest.Environment(onnxruntime="", cpu_flags=()),
-    )
-    (folder / "work" / "prepared" / manifest.FILE).write_bytes(msgspec.json.encode(described))
+    digest = prepared.write(folder / "work" / "prepared", graphs.linear()).sha256
     document = {
         "deployment": "churn",
         "namespace": "shop",

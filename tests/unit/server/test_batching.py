@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from tests.unit.server import graphs, test_telemetry
+from tests.unit.server import graphs, prepared, test_telemetry
 
 from seatrial_server.engine import batching, inference, jobs, validation, warmup
 from seatrial_server.host import config, errors
@@ -133,5 +133,5 @@ async def test_what_cannot_be_answered_in_time_is_shed_before_it_waits() -> None
     ids=["quick", "slow", "rows that depend on each other", "strings"],
 )
 def test_the_plan_is_chosen_by_measurement(graph: bytes, in_thread: bool, batched: bool) -> None:
-    plan = warmup.plan(session.load(graph))
+    plan = warmup.plan(prepared.loaded(graph))
     assert (plan.in_thread, plan.batched) == (in_thread, batched)

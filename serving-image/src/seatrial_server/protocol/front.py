@@ -36,7 +36,7 @@ class Front:
         max_body_bytes: int,
         bundles: batching.Batcher | None,
     ) -> None:
-        own, stacked, known = about.identity, bool(about.identity.max_batch_size), messages.Messages()
+        own, stacked, known = about.identity, model.rows_first, messages.Messages()
         application = v2.V2(
             about=about,
             decoder=Decoder(model, stacked=stacked, nullable=nullable),
