@@ -20,7 +20,7 @@ import uvloop
 import seatrial_server
 from seatrial_server.engine import batching, chain, inference, validation, warmup
 from seatrial_server.host import budget, config, cpus, errors, logs
-from seatrial_server.model import bins, datatypes, features, manifest, schema, session
+from seatrial_server.model import axis, bins, datatypes, features, manifest, schema, session
 from seatrial_server.observe import drift, telemetry
 from seatrial_server.protocol import documents, revision
 from seatrial_server.protocol import front as fronts
@@ -49,6 +49,7 @@ class Served(msgspec.Struct, frozen=True):
     card: schema.Card
     profile: bins.Profile = bins.Profile()
     batching: bool = True
+    rows: dict[str, session.Array] | None = None
     missing: frozenset[str] = frozenset()
 
 
@@ -61,11 +62,13 @@ def serve_prepared(settings: config.Config, work: Path, *, host: str | None, por
     wanted = settings.expected.served_sha256 if settings.expected else prepared.served_sha256
     if digest != wanted:
         raise errors.Rejected("DigestMismatch", f"prepared/model.onnx has sha256 {digest}, {wanted} was recorded")
+    rows = manifest.kept_rows(folder, prepared.model)
     served = Served(
         settings=settings,
         precision=prepared.precision,
         served_sha256=digest,
-        model=warmup.load(model_bytes, cpus=cpus.granted()),
+        model=warmup.load(model_bytes, cpus=cpus.granted(), known=prepared.model, rows=rows),
+        rows=rows,
         card=prepared.card,
         profile=prepared.profile,
         batching=prepared.batching,
@@ -82,11 +85,14 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
     settings = config.Config(model=config.ModelRef(name=name, version="1", uri=path.name, sha256=digest))
     model, card, missing = _adapted(path, model_bytes)
     del model_bytes
+    tried = session.load(model)
+    found = axis.find(tried.schema, tried.run, None)
     served = Served(
         settings=settings,
         precision="fp32",
         served_sha256=digest,
-        model=warmup.load(model, cpus=cpus.granted()),
+        model=warmup.load(model, cpus=cpus.granted(), known=found.model, rows=found.example),
+        rows=found.example,
         card=card,
         missing=missing,
     )
@@ -110,14 +116,14 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     described = features.by_input(served.card.features, served.model.schema)
-    plan = warmup.plan(served.model, may_batch=served.batching)
+    plan = warmup.plan(served.model, served.rows, may_batch=served.batching)
     counters = _counters(served, plan)
     observer = _observer(served, counters)
     engine = inference.Engine(
         served.model,
         validation.guards(served.model.schema, described, missing=served.missing),
         observer=observer,
-        most_rows=batching.MAX_ROWS if plan.batched else None,
+        most_rows=plan.most_rows if plan.batched else None,
     )
     account = budget.of_process(max_body_bytes=served.settings.limits.max_body_bytes)
     batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters)
@@ -185,7 +191,7 @@ def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetr
         server_version=seatrial_server.VERSION,
         model=reference.name,
         version=reference.version,
-        max_batch_size=batching.MAX_ROWS if plan.batched else 0,
+        max_batch_size=plan.most_rows if plan.batched else 0,
         pinning=served.settings.version_pinning,
         revision=served.settings.revision,
     )

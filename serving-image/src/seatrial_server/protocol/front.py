@@ -38,7 +38,7 @@ class Front:
         account: budget.Budget,
         bundles: batching.Batcher | None,
     ) -> None:
-        own, stacked, known = about.identity, bool(about.identity.max_batch_size), messages.Messages()
+        own, stacked, known = about.identity, model.rows_first, messages.Messages()
         application = v2.V2(
             about=about,
             decoder=Decoder(model, stacked=stacked, nullable=nullable),

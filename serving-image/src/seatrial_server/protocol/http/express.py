@@ -71,6 +71,8 @@ class Express:
 
     def take(self, rider: Rider, head: Head, data: bytes, begin: int) -> bool:
         """See `exchange.ShortWay`."""
+        if not self._batcher.inline:
+            return False
         started = time.perf_counter()
         if head.json_part:
             end = begin + head.json_part
