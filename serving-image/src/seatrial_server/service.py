@@ -22,7 +22,7 @@ from seatrial_server.engine import batching, chain, inference, validation, warmu
 from seatrial_server.host import budget, config, cpus, errors, logs
 from seatrial_server.model import bins, datatypes, features, manifest, schema, session
 from seatrial_server.observe import drift, telemetry
-from seatrial_server.protocol import documents
+from seatrial_server.protocol import documents, revision
 from seatrial_server.protocol import front as fronts
 from seatrial_server.protocol.http import monitoring
 from seatrial_server.protocol.http.listener import Listener
@@ -140,7 +140,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         account=account,
         bundles=batcher if queue is batcher and plan.batched and not plan.in_thread else None,
     )
-    metrics = Listener(monitoring.Monitoring(counters, observer), account=account)
+    mark = revision.line(served.settings.revision)
+    metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)
     try:
         metrics_port = await metrics.open(host=host, port=ports.metrics)
         rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc)
@@ -185,6 +186,7 @@ def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetr
         version=reference.version,
         max_batch_size=batching.MAX_ROWS if plan.batched else 0,
         pinning=served.settings.version_pinning,
+        revision=served.settings.revision,
     )
     labels = {served.card.outputs.probabilities: served.card.labels} if served.card.labels else {}
     return documents.Documents(identity, served.model.schema, counters, labels=labels)

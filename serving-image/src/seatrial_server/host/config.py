@@ -74,7 +74,7 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     model: ModelRef
     deployment: str = ""
     namespace: str = ""
-    revision: str = ""
+    revision: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{0,63}$")] = ""
     quantization: Quantization = Quantization()
     limits: Limits = Limits()
     cache: Cache | None = None

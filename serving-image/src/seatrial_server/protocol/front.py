@@ -9,12 +9,12 @@ from seatrial_server.engine import batching, jobs
 from seatrial_server.host import budget
 from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
-from seatrial_server.protocol import documents
+from seatrial_server.protocol import documents, revision
 from seatrial_server.protocol.http import v2
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.listener import Listener
-from seatrial_server.protocol.rpc import calls, codec, messages
+from seatrial_server.protocol.rpc import calls, codec, messages, others
 from seatrial_server.protocol.rpc import listener as rpc_listener
 
 _OPEN_FILES = 16_384
@@ -48,7 +48,9 @@ class Front:
             max_body_bytes=max_body_bytes,
             bundles=bundles,
         )
-        self._rest = Listener(application, short_way=application.short_way, account=account)
+        self._rest = Listener(
+            application, short_way=application.short_way, account=account, lines=revision.line(own.revision)
+        )
         self._rpc = rpc_listener.Listener(
             calls.Calls(
                 about=about,
@@ -60,6 +62,7 @@ class Front:
                 queue=queue,
                 counters=counters,
             ),
+            beside=others.Others(about, known),
             max_message_bytes=max_body_bytes,
         )
 

@@ -37,7 +37,7 @@ class Ages(msgspec.Struct, frozen=True):
 
 
 class Listener:
-    """One port and its connections; implements `connection.Host`."""
+    """One port and its connections; implements `connection.Host`. `lines` are header lines of every answer."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Listener:
         ages: Ages | None = None,
         bounds: Bounds | None = None,
         account: budget.Budget | None = None,
+        lines: bytes = b"",
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.application = application
@@ -55,7 +56,8 @@ class Listener:
         self.timeouts = timeouts or Timeouts()
         self.now = time.monotonic()
         self.retiring = False
-        self.date = b""
+        self.date = b""  # and `lines`: what every answer ends its head with
+        self._lines = lines
         self.heads = Heads(short_way)
         self._ages = ages or Ages()
         self._bounds = bounds or Bounds()
@@ -107,7 +109,7 @@ class Listener:
             return Connection(self)
         self._turned_away += 1
         self.application.turned_away()
-        return TurnedAway(self._leaving, most=self._bounds.turned_away, seconds=self.timeouts.linger)
+        return TurnedAway(self._leaving, self._lines, most=self._bounds.turned_away, seconds=self.timeouts.linger)
 
     def opened(self, connection: Connection) -> float:
         """See `connection.Host`."""
@@ -141,4 +143,4 @@ class Listener:
 
     def _tick(self) -> None:
         self.now = time.monotonic()
-        self.date = b"Date: %s\r\n" % email.utils.formatdate(usegmt=True).encode()
+        self.date = b"Date: %b\r\n%b" % (email.utils.formatdate(usegmt=True).encode(), self._lines)
