@@ -18,11 +18,11 @@ import orjson
 import uvloop
 
 import seatrial_server
-from seatrial_server.engine import batching, chain, inference, validation, warmup
+from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
 from seatrial_server.host import budget, config, cpus, errors, logs
 from seatrial_server.model import bins, datatypes, features, manifest, schema, session
 from seatrial_server.observe import drift, telemetry
-from seatrial_server.protocol import documents, revision
+from seatrial_server.protocol import documents, openapi, revision
 from seatrial_server.protocol import front as fronts
 from seatrial_server.protocol.http import monitoring
 from seatrial_server.protocol.http.listener import Listener
@@ -113,9 +113,10 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     plan = warmup.plan(served.model, may_batch=served.batching)
     counters = _counters(served, plan)
     observer = _observer(served, counters)
+    guards = validation.guards(served.model.schema, described, missing=served.missing)
     engine = inference.Engine(
         served.model,
-        validation.guards(served.model.schema, described, missing=served.missing),
+        guards,
         observer=observer,
         most_rows=batching.MAX_ROWS if plan.batched else None,
     )
@@ -130,15 +131,23 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         counters=counters,
     )
     about = _documents(served, plan, counters)
+    nullable = features.nullable(served.card.features, served.model.schema, served.missing)
+
+    def describe() -> bytes:
+        example = examples.find(served.model, guards, described)
+        known = openapi.Described(model=served.model.schema, columns=described, nullable=nullable)
+        return orjson.dumps(openapi.document(about.identity, known, example))
+
     front = fronts.Front(
         about,
         served.model.schema,
-        nullable=features.nullable(served.card.features, served.model.schema, served.missing),
+        nullable=nullable,
         queue=queue,
         counters=counters,
         max_body_bytes=served.settings.limits.max_body_bytes,
         account=account,
         bundles=batcher if queue is batcher and plan.batched and not plan.in_thread else None,
+        openapi=describe,
     )
     mark = revision.line(served.settings.revision)
     metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Callable
 
 from seatrial_server.engine import batching, jobs
 from seatrial_server.host import budget
@@ -23,7 +24,7 @@ _OPEN_FILES = 16_384
 class Front:
     """Opens and drains both ports. `nullable` names the inputs in which null says that a value is missing.
 
-    `bundles`: the batcher, if it may have bundles, see `http.express`.
+    `bundles`: the batcher, if it may have bundles, see `http.express`. `openapi`: see `http.v2`.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Front:
         max_body_bytes: int,
         account: budget.Budget,
         bundles: batching.Batcher | None,
+        openapi: Callable[[], bytes],
     ) -> None:
         own, stacked, known = about.identity, bool(about.identity.max_batch_size), messages.Messages()
         application = v2.V2(
@@ -47,6 +49,7 @@ class Front:
             counters=counters,
             max_body_bytes=max_body_bytes,
             bundles=bundles,
+            openapi=openapi,
         )
         self._rest = Listener(
             application, short_way=application.short_way, account=account, lines=revision.line(own.revision)
