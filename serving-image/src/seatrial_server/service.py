@@ -22,7 +22,7 @@ from seatrial_server.engine import batching, chain, examples, inference, validat
 from seatrial_server.host import budget, config, cpus, errors, logs
 from seatrial_server.model import bins, datatypes, features, manifest, schema, session
 from seatrial_server.observe import drift, telemetry
-from seatrial_server.protocol import documents, openapi, revision
+from seatrial_server.protocol import certificate, documents, openapi, revision
 from seatrial_server.protocol import front as fronts
 from seatrial_server.protocol.http import monitoring
 from seatrial_server.protocol.http.listener import Listener
@@ -151,9 +151,11 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     )
     mark = revision.line(served.settings.revision)
     metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)
+    tls = certificate.Certificate(served.settings.tls) if served.settings.tls else None
+    renewals = loop.create_task(tls.watch()) if tls else None
     try:
         metrics_port = await metrics.open(host=host, port=ports.metrics)
-        rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc)
+        rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc, tls=tls)
     except OSError as error:
         raise errors.Unavailable(
             f"cannot listen: {error.strerror or error}; see --port, --grpc-port and --metrics-port"
@@ -171,6 +173,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     about.ready = False
     await front.drain()
     await metrics.close()
+    if renewals is not None:
+        renewals.cancel()
     batcher.close()
 
 

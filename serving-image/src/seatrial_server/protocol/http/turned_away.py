@@ -29,7 +29,8 @@ class TurnedAway(asyncio.Protocol):
             return
         self._leaving.add(self)
         writing.write(b"%b%b\r\n%b" % (_HEAD, self._lines, _BODY))
-        writing.write_eof()
+        if writing.can_write_eof():
+            writing.write_eof()
         self._timer = asyncio.get_running_loop().call_later(self._seconds, writing.abort)
 
     def connection_lost(self, _: Exception | None) -> None:
