@@ -18,11 +18,11 @@ import orjson
 import uvloop
 
 import seatrial_server
-from seatrial_server.engine import batching, chain, inference, validation, warmup
+from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
 from seatrial_server.host import budget, config, cpus, errors, logs
 from seatrial_server.model import axis, bins, datatypes, features, manifest, schema, session
 from seatrial_server.observe import drift, telemetry
-from seatrial_server.protocol import documents, revision
+from seatrial_server.protocol import certificate, documents, openapi, revision
 from seatrial_server.protocol import front as fronts
 from seatrial_server.protocol.http import monitoring
 from seatrial_server.protocol.http.listener import Listener
@@ -119,9 +119,10 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     plan = warmup.plan(served.model, served.rows, may_batch=served.batching)
     counters = _counters(served, plan)
     observer = _observer(served, counters)
+    guards = validation.guards(served.model.schema, described, missing=served.missing)
     engine = inference.Engine(
         served.model,
-        validation.guards(served.model.schema, described, missing=served.missing),
+        guards,
         observer=observer,
         most_rows=plan.most_rows if plan.batched else None,
     )
@@ -136,22 +137,31 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         counters=counters,
     )
     about = _documents(served, plan, counters)
+    nullable = features.nullable(served.card.features, served.model.schema, served.missing)
+
+    def describe() -> bytes:
+        example = examples.find(served.model, guards, described)
+        known = openapi.Described(model=served.model.schema, columns=described, nullable=nullable)
+        return orjson.dumps(openapi.document(about.identity, known, example))
+
     front = fronts.Front(
         about,
         served.model.schema,
-        nullable=features.nullable(served.card.features, served.model.schema, served.missing),
+        nullable=nullable,
         queue=queue,
         counters=counters,
         max_body_bytes=served.settings.limits.max_body_bytes,
         account=account,
         bundles=batcher if queue is batcher and plan.batched and not plan.in_thread else None,
+        openapi=describe,
     )
-    metrics = Listener(
-        monitoring.Monitoring(counters, observer), account=account, lines=revision.line(served.settings.revision)
-    )
+    mark = revision.line(served.settings.revision)
+    metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)
+    tls = certificate.Certificate(served.settings.tls) if served.settings.tls else None
+    renewals = loop.create_task(tls.watch()) if tls else None
     try:
         metrics_port = await metrics.open(host=host, port=ports.metrics)
-        rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc)
+        rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc, tls=tls)
     except OSError as error:
         raise errors.Unavailable(
             f"cannot listen: {error.strerror or error}; see --port, --grpc-port and --metrics-port"
@@ -169,6 +179,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     about.ready = False
     await front.drain()
     await metrics.close()
+    if renewals is not None:
+        renewals.cancel()
     batcher.close()
 
 

@@ -14,7 +14,7 @@ from tests.contract.server.process import Server, Wire
 from tests.contract.server.test_grpc import KNOWN, call, infer
 
 from seatrial_server.protocol import revision
-from seatrial_server.protocol.http import exchange, listener, phases
+from seatrial_server.protocol.http import exchange, limits, listener
 from seatrial_server.protocol.rpc import messages
 
 MARK = prepared.LABELS["revision"]
@@ -126,9 +126,15 @@ class Nothing:
     def handle(self, exchange: exchange.Exchange) -> None:
         raise AssertionError(exchange)
 
+    def refused(self, exchange: exchange.Exchange, error: Exception) -> None:
+        raise AssertionError(exchange, error)
+
+    def turned_away(self) -> None:
+        pass
+
 
 async def test_a_client_that_is_turned_away_learns_who_did_it() -> None:
-    server = listener.Listener(Nothing(), bounds=phases.Bounds(connections=0), lines=revision.line(MARK))
+    server = listener.Listener(Nothing(), bounds=limits.Bounds(connections=0), lines=revision.line(MARK))
     reader, writer = await asyncio.open_connection("127.0.0.1", await server.open(host="127.0.0.1", port=0))
     answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 503 ")

@@ -10,6 +10,7 @@ import asyncio
 import email.utils
 import logging
 import random
+import ssl
 import time
 from collections.abc import Callable
 
@@ -70,11 +71,23 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def open(self, *, host: str | None, port: int) -> int:
-        """Listen; returns the port, which differs from the argument when that is 0."""
+    async def open(self, *, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen, encrypted where there is a context; returns the port, which differs from the argument when that is 0.
+
+        Raises OSError.
+        """
         loop = asyncio.get_running_loop()
         self._tick()
-        self._server = await loop.create_server(self._accept, host, port, backlog=_BACKLOG)
+        self._server = await loop.create_server(
+            self._accept,
+            host,
+            port,
+            backlog=_BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=self.timeouts.head if tls else None,
+            # An idle client reads nothing, so it does not answer the goodbye either.
+            ssl_shutdown_timeout=self.timeouts.linger if tls else None,
+        )
         self._sweeper = loop.create_task(self._sweep())
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -109,7 +122,7 @@ class Listener:
             return Connection(self)
         self._turned_away += 1
         self.application.turned_away()
-        return TurnedAway(self._leaving, most=self._bounds.turned_away, seconds=self.timeouts.linger, lines=self._lines)
+        return TurnedAway(self._leaving, self._lines, most=self._bounds.turned_away, seconds=self.timeouts.linger)
 
     def opened(self, connection: Connection) -> float:
         """See `connection.Host`."""

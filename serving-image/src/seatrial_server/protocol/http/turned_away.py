@@ -16,12 +16,11 @@ _HEAD = (
 class TurnedAway(asyncio.Protocol):
     """Says so, and waits a little for the client to go: closing with its request unread would reset the answer.
 
-    `leaving` are all that wait so, at most `most`; beyond that there is no answer. `lines` are header lines of every
-    answer.
+    `leaving` are all that wait so, at most `most`; beyond that there is no answer. `lines` end every head.
     """
 
-    def __init__(self, leaving: MutableSet[TurnedAway], *, most: int, seconds: float, lines: bytes) -> None:
-        self._leaving, self._most, self._seconds, self._lines = leaving, most, seconds, lines
+    def __init__(self, leaving: MutableSet[TurnedAway], lines: bytes, *, most: int, seconds: float) -> None:
+        self._leaving, self._lines, self._most, self._seconds = leaving, lines, most, seconds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         writing = cast(asyncio.Transport, transport)
@@ -30,7 +29,8 @@ class TurnedAway(asyncio.Protocol):
             return
         self._leaving.add(self)
         writing.write(b"%b%b\r\n%b" % (_HEAD, self._lines, _BODY))
-        writing.write_eof()
+        if writing.can_write_eof():
+            writing.write_eof()
         self._timer = asyncio.get_running_loop().call_later(self._seconds, writing.abort)
 
     def connection_lost(self, _: Exception | None) -> None:

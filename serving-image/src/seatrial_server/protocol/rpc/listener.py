@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -79,10 +79,17 @@ class Listener:
         self._server = grpc.aio.server(options=list(options.items()), maximum_concurrent_rpcs=_MAX_CALLS)
         self._server.add_generic_rpc_handlers((service,) if beside is None else (service, beside))
 
-    async def open(self, *, host: str | None, port: int) -> int:
-        """Listen; returns the port, which differs from the argument when that is 0. Raises OSError."""
+    async def open(self, *, host: str | None, port: int, credentials: Any = None) -> int:
+        """Listen, encrypted where there are credentials; returns the port, which differs from the argument when that
+        is 0. Raises OSError.
+        """
+        address = f"{host or '[::]'}:{port}"
         try:
-            bound: int = self._server.add_insecure_port(f"{host or '[::]'}:{port}")
+            bound: int = (
+                self._server.add_insecure_port(address)
+                if credentials is None
+                else self._server.add_secure_port(address, credentials)
+            )
         except RuntimeError as error:
             raise OSError(f"port {port} of {host or 'all addresses'} cannot be used for gRPC") from error
         await self._server.start()
