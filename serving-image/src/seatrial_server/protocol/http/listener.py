@@ -156,4 +156,5 @@ class Listener:
 
     def _tick(self) -> None:
         self.now = time.monotonic()
+        self.heads.tick()
         self.date = b"Date: %b\r\n%b" % (email.utils.formatdate(usegmt=True).encode(), self._lines)
