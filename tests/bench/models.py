@@ -6,6 +6,7 @@ Logistic regression (30 features), gradient-boosted trees (200 of depth 6, 30 fe
 
 import itertools
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,27 @@ def binary_request(model: Model, row: int) -> bytes:
     }
     head = orjson.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}})
     return post(model, head + content, b"Inference-Header-Content-Length: %d\r\n" % len(head))
+
+
+def id_request(model: Model, row: int) -> bytes:
+    """As `json_request`, with an id of its own in the body."""
+    body = json_request(model, row % BODIES).partition(b"\r\n\r\n")[2]
+    return post(model, b'{"id":"%08d",%b' % (row, body[1:]))
+
+
+def behind_envoy(request: bytes, number: int) -> bytes:
+    """The request as an Envoy gateway hands it on: headers more, four of which change with every request."""
+    first, rest = request.split(b"\r\n", 1)
+    added = (
+        b"User-Agent: python-requests/2.32.3\r\nAccept: */*\r\n"
+        b"X-Forwarded-For: 10.42.%d.%d\r\nX-Forwarded-Proto: http\r\n"
+        b"X-Envoy-External-Address: 10.42.%d.%d\r\nX-Request-Id: %s\r\nX-Envoy-Expected-Rq-Timeout-Ms: 15000\r\n"
+        b"Traceparent: 00-%032x-%016x-01"
+    )
+    client = (number // 256 % 256, number % 256)
+    one = uuid.UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128)
+    lines = added % (*client, *client, str(one).encode(), one.int, one.int >> 64)
+    return b"%b\r\n%b\r\n%b" % (first, lines, rest)
 
 
 def values(answer: bytes) -> Array:

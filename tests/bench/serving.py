@@ -28,8 +28,14 @@ from tests.bench import load, models, processes, rpc
 
 from seatrial_server.model import session
 
-REQUIRED = {"linear": (0.35, 0.43), "trees": (0.60, 0.74), "mlp": (0.50, 0.60)}
-"""Share of raw ONNX Runtime calls: what must be reached, and the aim."""
+REQUIRED = {
+    "json 32": {"linear": 0.37, "trees": 0.65, "mlp": 0.75},
+    "envoy 32": {"linear": 0.33, "trees": 0.60, "mlp": 0.65},
+}
+"""Share of raw ONNX Runtime calls that must be reached: with equal heads, and with those of a gateway."""
+AIM = {"linear": 0.45, "trees": 0.75, "mlp": 0.9}
+_REQUESTS = 8 * models.BODIES
+"""With heads or ids of their own: so many that none is seen twice before a thousand others."""
 BINARY_GAIN, OBSERVABILITY, TAIL, SINGLE, START, MEMORY = 1.15, 0.08, 3.0, 1.2, 1.0, 100
 GRPC, GRPC_SHARE = 6000, 0.85
 """Requests per second over gRPC, the only bound that is no ratio; and the share of grpcio's own limit."""
@@ -124,6 +130,9 @@ def measure(model: models.Model, *, rounds: int, seconds: float) -> Rounds:
     expected = _expected(model)
     json = [models.json_request(model, row) for row in range(models.BODIES)]
     binary = [models.binary_request(model, row) for row in range(models.BODIES)]
+    envoy = [models.behind_envoy(json[number % models.BODIES], number) for number in range(_REQUESTS)]
+    binary_envoy = [models.behind_envoy(binary[number % models.BODIES], number) for number in range(_REQUESTS)]
+    own_id = [models.id_request(model, number) for number in range(_REQUESTS)]
     messages = [rpc.request(model, row) for row in range(models.BODIES)]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -150,8 +159,11 @@ def measure(model: models.Model, *, rounds: int, seconds: float) -> Rounds:
 
         runs = {
             "json 32": rest(server, json, 32),
+            "envoy 32": rest(server, envoy, 32),
+            "id in body 32": rest(server, own_id, 32),
             "unobserved 32": rest(unobserved, json, 32),
             "binary 32": rest(server, binary, 32),
+            "binary envoy 32": rest(server, binary_envoy, 32),
             "echo 32": rest(echo, json, 32),
             "json 1": rest(server, json, 1),
             "binary 1": rest(server, binary, 1),
@@ -192,18 +204,20 @@ def _check(
     kept: list[tuple[int, bytes]], values: Callable[[bytes], models.Array], expected: list[models.Array]
 ) -> None:
     for place, answer in kept:
-        np.testing.assert_allclose(values(answer), expected[place], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(values(answer), expected[place % models.BODIES], rtol=1e-4, atol=1e-5)
 
 
 def judge(name: str, result: Rounds) -> list[tuple[str, bool]]:
     """Every requirement with what was measured."""
-    least, aim = REQUIRED[name]
     single = result.p50("json 1") / (result.p50("echo 1") + 1e6 / result.raw_rate)
     cost = 1 - result.gain("json 32", "unobserved 32")
-    found = [
-        (f"{name}: {result.ratio('json 32'):.2f} of raw calls, at least {least} (aim {aim})", least),
+    checks = [
+        (
+            f"{name}, {run}: {result.ratio(run):.2f} of raw calls, at least {least[name]} (aim {AIM[name]})",
+            result.ratio(run) >= least[name],
+        )
+        for run, least in REQUIRED.items()
     ]
-    checks = [(text, result.ratio("json 32") >= bound) for text, bound in found]
     checks += [
         (f"{name}: p50 at one connection {single:.2f} of echo + raw call, at most {SINGLE}", single <= SINGLE),
         (f"{name}: observability costs {100 * cost:.1f} %, at most {100 * OBSERVABILITY:.0f} %", cost <= OBSERVABILITY),
@@ -288,7 +302,8 @@ error is allowed.
 *requests/s* is per second of CPU time of the measured process, *wall* per second on the clock (the machine has other
 work); *of raw* compares with batch-1 calls of ONNX Runtime in a tight loop in the same round. *echo* is the same HTTP
 (or gRPC) stack with nothing behind it, *unobserved* the server without its counters. The number after a run is its
-connections, for gRPC its streams over four connections.
+connections, for gRPC its streams over four connections. *envoy* requests have the headers that an Envoy gateway adds,
+other ones in each; *id in body* requests have an id of their own in the JSON.
 
 {table}
 

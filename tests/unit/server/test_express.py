@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from collections.abc import Sequence
@@ -111,9 +112,12 @@ class Port:
         return [answer for _, wire in clients for answer in wire.answers()]
 
     async def learn(self, *requests: bytes) -> Port:
-        """Let it see requests, so that their like is known."""
+        """Let it see requests (a head twice), so that their like is known."""
         for request in requests:
             await self.send(request)
+            await self.send(request)
+            self.host.heads.tick()
+        self.counters.requests["rest"] = dict.fromkeys(telemetry.OUTCOMES, 0)
         self.counters.batch_rows = telemetry.Histogram(self.counters.batch_rows.edges)
         return self
 
@@ -174,7 +178,7 @@ async def test_plain_requests_of_a_turn_are_one_call_and_each_gets_its_own_answe
     answers = await port.send(*(row(value, 0, 0, 0) for value in range(10)))
     assert [first(answer) for answer in answers] == list(range(10))
     assert port.runs == (1, 10)
-    assert port.outcomes == {"ok": 11}
+    assert port.outcomes == {"ok": 10}
     assert port.counters.in_flight == 0
 
 
@@ -213,14 +217,111 @@ def test_whatever_stands_in_the_place_of_the_numbers_is_answered_as_the_general_
 
     async def outcome(*, short: bool) -> list[Any]:
         port = await Port(LINEAR, schema.Feature(name="a", range=(-5, 5)), *REST, short=short).learn(numbers("1,2,3,4"))
-        for request in requests:  # every length of body has a head of its own
-            await port.learn(numbers("1,2,3,4" + " " * (len(request) - len(numbers("1,2,3,4")))))
         answers = await port.send(*requests)
         assert port.counters.in_flight == 0
         assert len(answers) == len(requests)
         return [(status, forget_id(body)) for status, _, body in answers]
 
     assert asyncio.run(outcome(short=True)) == asyncio.run(outcome(short=False))
+
+
+NAMES = st.sampled_from(
+    [
+        *(b"X-Request-Id", b"traceparent", b"x-forwarded-for", b"X-Forwarded-For", b"x-envoy-attempt-count", b"a"),
+        *(b"user-agent", b"accept", b"Content-Type", b"accept-encoding", b"Content-Encoding", b"Connection"),
+        *(b"proxy-connection", b"upgrade", b"Transfer-Encoding", b"expect", b"Inference-Header-Content-Length"),
+        *(b"host", b"content-length", b"cookie", b"authorization"),
+    ]
+)
+VALUES = st.one_of(
+    st.sampled_from(
+        [
+            *(
+                b"",
+                b" ",
+                b" a",
+                b"a",
+                b" \tb \t",
+                b" gzip",
+                b" identity",
+                b" close",
+                b" keep-alive",
+                b" Upgrade",
+                b" h2c",
+            ),
+            *(b" chunked", b" 100-continue", b" 0", b" 40", b" t", b' "q"', b" back\\slash", b" \xff\xfe", b" a, b"),
+            *(b" a\x00b", b" a\x7fb", b" a\rb", b" a\nb", b" a\r\n b", b" a\x0bb", b" " + b"v" * 300, b" a: b"),
+        ]
+    ),
+    st.uuids().map(lambda value: b" " + str(value).encode()),
+)
+LINES = st.lists(st.tuples(NAMES, VALUES, VALUES), max_size=8)
+
+
+@hypothesis.given(lines=LINES, columns=st.sampled_from([4, 80]))
+@hypothesis.settings(max_examples=600, deadline=None, derandomize=True)
+def test_any_head_behind_a_like_one_is_answered_as_if_it_were_the_first(
+    lines: list[tuple[bytes, bytes, bytes]], columns: int
+) -> None:
+    body = b'{"inputs":[{"name":"x","shape":[1,%d],"datatype":"FP32","data":[1%b]}]}' % (columns, b",1" * (columns - 1))
+    known, asked = (post(body, b"".join(b"%b:%b\r\n" % (line[0], line[which]) for line in lines)) for which in (1, 2))
+
+    async def outcome(port: Port) -> tuple[list[Any], bool]:
+        connection, wire = port.connect()
+        connection.data_received(asked)
+        await turns()
+        assert port.counters.in_flight == 0
+        answers = []
+        for status, headers, content in wire.answers():
+            unpacked = gzip.decompress(content) if headers.get(b"Content-Encoding") == b"gzip" else content
+            document = json.loads(unpacked)
+            if b"x-request-id" not in asked.lower():
+                document.pop("id", None)
+            headers.pop(b"Date", None)
+            headers.pop(b"Content-Length")  # ids differ in length
+            answers.append((status, headers, document))
+        return answers, wire.ended
+
+    async def both() -> None:
+        graph = graphs.echo(1, columns=columns)
+        taught, fresh = await Port(graph).learn(post(body), known), Port(graph, short=False)
+        given, expected = await outcome(taught), await outcome(fresh)
+        generated = {answer[2].get("id") for answer in (*given[0], *expected[0])}
+        if len(generated) == 2 and all(str(one).count("-") == 1 for one in generated):  # the client's was not usable
+            for answer in (*given[0], *expected[0]):
+                answer[2].pop("id")
+        assert given == expected
+
+    asyncio.run(both())
+
+
+async def test_the_heads_of_a_gateway_are_known_though_no_two_are_equal() -> None:
+    port = await Port(LINEAR).learn(gateway(1, 1))
+    answers = await port.send(*(gateway(value, value) for value in range(2, 12)))
+    assert [first(answer) for answer in answers] == list(range(2, 12))
+    assert [json.loads(body)["id"] for _, _, body in answers] == [f"{value:036d}" for value in range(2, 12)]
+    assert port.runs == (1, 10)
+
+
+async def test_a_request_of_a_gateway_that_fails_is_logged_with_its_own_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    port = Port(graphs.logarithm())
+    await port.learn(gateway(1, 1, columns=1))
+    await port.send(gateway(0, 7, columns=1))
+    assert [record.fields["trace_id"] for record in caplog.records if hasattr(record, "fields")][-1] == f"{7:032x}"
+
+
+def gateway(value: int, number: int, *, columns: int = 4) -> bytes:
+    """A request as an Envoy gateway hands it on: with an id, a trace and an address of its own."""
+    values = ",".join(map(str, [value, *[0] * (columns - 1)]))
+    body = f'{{"inputs":[{{"name":"x","shape":[1,{columns}],"datatype":"FP32","data":[{values}]}}]}}'
+    return post(
+        body.encode(),
+        b"user-agent: python-requests/2.32\r\nx-forwarded-for: 10.0.%d.%d\r\nx-forwarded-proto: http\r\n"
+        b"x-request-id: %036d\r\ntraceparent: 00-%032x-%016x-01\r\n"
+        % (number // 256, number % 256, number, number, number),
+    )
 
 
 LINEAR = graphs.linear()
@@ -247,7 +348,7 @@ async def test_a_refused_row_says_which_and_hurts_no_neighbour() -> None:
     assert [first(answer) for answer in answers] == [1, "OutOfRange", 3]
     document = json.loads(answers[1][2])
     assert (document["row"], document["feature"]) == (0, "a")
-    assert port.outcomes == {"ok": 3, "rejected": 1}
+    assert port.outcomes == {"ok": 2, "rejected": 1}
 
 
 async def test_a_repaired_row_is_marked_and_its_neighbours_are_not() -> None:
@@ -256,7 +357,7 @@ async def test_a_repaired_row_is_marked_and_its_neighbours_are_not() -> None:
     answers = await port.send(row(1, 0, 0, 0), row(9, 0, 0, 0), row(3, 0, 0, 0))
     assert [first(answer) for answer in answers] == [1, 5, 3]
     assert ["degraded" in json.loads(body).get("parameters", {}) for _, _, body in answers] == [False, True, False]
-    assert port.outcomes == {"ok": 3, "degraded": 1}
+    assert port.outcomes == {"ok": 2, "degraded": 1}
 
 
 async def test_rows_are_counted_once_for_drift_even_when_a_neighbour_is_repaired() -> None:
@@ -280,14 +381,14 @@ async def test_an_answer_that_is_not_finite_fails_one_request_alone(caplog: pyte
     port = await Port(graphs.logarithm()).learn(numbers("1.0", columns=1))
     answers = await port.send(*(numbers(text, columns=1) for text in ("1.0", "0.0", "1.0")))
     assert [first(answer) for answer in answers] == [0, "NotFinite", 0]
-    assert port.outcomes == {"ok": 3, "error": 1}
+    assert port.outcomes == {"ok": 2, "error": 1}
 
 
 async def test_a_queue_smaller_than_the_bundle_still_bounds() -> None:
     port = await Port(LINEAR, max_queue_rows=4).learn(row(1, 1, 1, 1))
     answers = await port.send(*[row(1, 0, 0, 0)] * 10)
     assert sorted(status for status, _, _ in answers) == [200] * 4 + [429] * 6
-    assert port.outcomes == {"ok": 5, "shed": 6}
+    assert port.outcomes == {"ok": 4, "shed": 6}
 
 
 async def test_a_model_that_is_late_is_everybodys_error(caplog: pytest.LogCaptureFixture) -> None:
@@ -297,7 +398,7 @@ async def test_a_model_that_is_late_is_everybodys_error(caplog: pytest.LogCaptur
     refusals = [(status, json.loads(body)) for status, _, body in answers]
     assert [(status, document["code"]) for status, document in refusals] == [(504, "DeadlineExceeded")] * 2
     assert len({document["id"] for _, document in refusals}) == 2
-    assert sum(port.outcomes.values()) == 3
+    assert port.outcomes == {"error": 2}
     assert port.counters.in_flight == 0
 
 
@@ -374,7 +475,7 @@ async def test_a_port_that_drains_announces_the_end() -> None:
         (4, b"Accept-Encoding: gzip\r\n", True),
         (80, b"Accept-Encoding: identity\r\n", True),
         (80, b"Accept-Encoding: gzip\r\n", False),
-        (4, b"X-Request-Id: a\r\n", False),
+        (4, b"X-Request-Id: a\r\n", True),
         (4, b"Content-Encoding: identity\r\n", False),
     ],
 )
@@ -382,9 +483,9 @@ async def test_heads_with_a_wish_take_the_general_way(columns: int, headers: byt
     body = f'{{"inputs":[{{"name":"x","shape":[1,{columns}],"datatype":"FP32","data":[1{",1" * (columns - 1)}]}}]}}'
     request = post(body.encode(), headers)
     port = await Port(graphs.echo(1, columns=columns)).learn(request)
-    head = port.host.heads.find(request[: request.index(b"\r\n\r\n") + 4])
-    assert head is not None
-    assert (head.json_part == 0) is plain
+    found = port.host.heads.find(request)
+    assert found is not None
+    assert (found[0].json_part == 0) is plain
 
 
 @pytest.mark.parametrize("again", [row(7, 0, 0, 0), row(7, 0, 0, 0)[:60]], ids=["whole", "in part"])

@@ -1,4 +1,4 @@
-"""Which request heads are remembered: plain ones that end where they should, and never too many."""
+"""Which request heads are remembered: plain ones that end where they should and come again, and never too many."""
 
 from __future__ import annotations
 
@@ -8,45 +8,81 @@ import pytest
 
 from seatrial_server.protocol.http import exchange, heads
 
-HEAD = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+HEAD = b"POST /x HTTP/1.1\r\nHost: a\r\nX-Request-Id: 1\r\nContent-Length: 3\r\nTrace: one\r\n\r\n"
 
 
 class Nobody:
     def answered(self, _: exchange.Exchange) -> None: ...
 
 
-def request(**fields: Any) -> exchange.Exchange:
-    given = {"headers": {b"host": b"a", b"content-length": b"3"}, "method": b"POST", "target": b"/x", **fields}
-    return exchange.Exchange(Nobody(), **given)
-
-
-def test_a_plain_head_is_remembered() -> None:
+def taught(*given: bytes, **fields: Any) -> heads.Heads:
+    """Has seen these heads, in chunks with a body of three bytes."""
     known = heads.Heads()
-    known.learn(HEAD + b"abc", request())
-    found = known.find(HEAD)
+    for head in given:
+        request = {"headers": heads.read(head), "method": b"POST", "target": b"/x", **fields}
+        known.learn(head + b"abc", exchange.Exchange(Nobody(), **request))
+    return known
+
+
+def test_a_head_that_comes_again_is_remembered_with_its_parts() -> None:
+    found = taught(HEAD, HEAD).find(HEAD.replace(b"Id: 1", b"Id: two").replace(b"one", b"") + b"abc")
     assert found is not None
-    assert (found.method, found.target, found.length) == (b"POST", b"/x", 3)
+    head, match = found
+    assert (head.method, head.target) == (b"POST", b"/x")
+    assert (match[head.length_at], match[head.id_at], match.end()) == (b"3", b"two", len(HEAD) - 1)
 
 
 @pytest.mark.parametrize(
-    "fields",
+    "change",
     [
-        {"keep_alive": False},
-        {"headers": {b"host": b"a"}},
-        {"headers": {b"content-length": b"3", b"expect": b"100-continue"}},
-        {"headers": {b"content-length": b"3", b"transfer-encoding": b"chunked"}},
-        {"headers": {b"content-length": b"4"}},
+        (b"/x", b"/y"),
+        (b"Host: a", b"Host: b"),
+        (b"Trace", b"Track"),
+        (b"one", b"o\x00e"),
+        (b"one", b"o\r\n e"),
+        (b"one", b"one\r\nExpect: 100-continue"),
+        (b"Id: 1", b'Id: "'),
+        (b"Length: 3", b"Length: +3"),
+        (b"1.1", b"1.0"),
     ],
+    ids=repr,
 )
-def test_any_other_head_is_not(fields: dict[str, Any]) -> None:
-    known = heads.Heads()
-    known.learn(HEAD + b"abc", request(**fields))
-    assert known.find(HEAD) is None
+def test_what_anybody_decides_by_must_be_the_same(change: tuple[bytes, bytes]) -> None:
+    assert taught(HEAD, HEAD).find(HEAD.replace(*change) + b"abc") is None
 
 
-def test_heads_that_never_repeat_do_not_fill_the_memory() -> None:
+@pytest.mark.parametrize(
+    ("head", "fields"),
+    [
+        (HEAD, {"keep_alive": False}),
+        (HEAD.replace(b"Content-Length: 3\r\n", b""), {}),
+        (HEAD.replace(b"Trace: one", b"Expect: 100-continue"), {}),
+        (HEAD.replace(b"Trace: one", b"Transfer-Encoding: chunked"), {}),
+        (HEAD.replace(b"Length: 3", b"Length: 4"), {}),
+        (HEAD.replace(b"Trace: one", b"X-Request-Id: two"), {}),
+        (HEAD.replace(b"one", b"a" * 9000), {}),
+        (HEAD, {"headers": {b"host": b"a", b"content-length": b"3"}}),
+    ],
+    ids=["closes", "no length", "expects", "chunked", "another length", "two ids", "large", "read otherwise"],
+)
+def test_any_other_head_is_not(head: bytes, fields: dict[str, Any]) -> None:
+    assert taught(head, head, **fields).find(head + b"abc") is None
+
+
+def test_heads_that_never_repeat_cost_and_keep_nothing() -> None:
+    several = [HEAD.replace(b"Trace", b"Trace-%d" % number) for number in range(5000)]
+    known = taught(HEAD, *several, HEAD)
+    assert known.find(HEAD + b"abc") is None  # forgotten in between: what was seen once is kept within a bound
+    assert all(known.find(head + b"abc") is None for head in several[-10:])
+
+
+def test_only_so_many_are_learnt_at_a_time_and_the_last_used_stay() -> None:
+    several = [HEAD.replace(b"Trace", b"Trace-%d" % number) for number in range(100)]
     known = heads.Heads()
-    chunks = [b"POST /%d HTTP/1.1\r\nContent-Length: 3\r\n\r\n" % number for number in range(5000)]
-    for chunk in chunks:
-        known.learn(chunk + b"abc", request())
-    assert sum(known.find(chunk) is not None for chunk in chunks) <= 1024
+    for head in (head for head in several for _ in range(2)):
+        known.learn(head + b"abc", exchange.Exchange(Nobody(), headers=heads.read(head), method=b"POST", target=b"/x"))
+    assert sum(known.find(head + b"abc") is not None for head in several) <= 8
+    for head in several:
+        known.tick()
+        known.learn(head + b"abc", exchange.Exchange(Nobody(), headers=heads.read(head), method=b"POST", target=b"/x"))
+    assert sum(known.find(head + b"abc") is not None for head in several) == 32

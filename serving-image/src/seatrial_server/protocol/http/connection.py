@@ -13,9 +13,8 @@ import time
 from typing import Protocol, cast
 
 from seatrial_server.host import errors
-from seatrial_server.protocol.http import reading, writing
+from seatrial_server.protocol.http import heads, reading, writing
 from seatrial_server.protocol.http.exchange import Application, Exchange, Head, ShortWay
-from seatrial_server.protocol.http.heads import Heads
 
 _MAX_PIPELINED = 64
 _ANNOUNCE_SECONDS = 5.0
@@ -29,7 +28,7 @@ class Host(reading.Host, Protocol):
     short_way: ShortWay | None
     retiring: bool
     date: bytes
-    heads: Heads
+    heads: heads.Heads
 
     def opened(self, connection: Connection) -> float:
         """Register; returns the time at which the connection is too old."""
@@ -48,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._quiet = True  # no part of a request has come, and no answer is due
         self._riding = False  # the one request of the connection is with the short way
         self._feeding = self._read_paused = self._client_ended = False
+        self._head = heads.NONE  # of the last request on the short way: most have one like it
         self._idle_until = 0.0
 
     # The transport's side
@@ -66,25 +66,32 @@ class Connection(asyncio.Protocol):
         self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        reader = self.reader
         fresh = self._quiet
         if fresh:
-            self._quiet = False
-            end = data.find(b"\r\n\r\n") + 4
-            head = self._host.heads.find(data[:end])
-            if head is not None and head.length == len(data) - end:
+            head = self._head
+            match = head.match(data)
+            if match is None:
+                found = self._host.heads.find(data)
+                if found is not None:
+                    head, match = found
+                    self._head = head
+            if match is not None and int(match[head.length_at]) == len(data) - (begin := match.end()):
                 # A whole request with a head that the parser knows: it stands between two messages and stays there.
-                self._riding, short_way = True, self._short_way
-                if short_way is None or head.json_part is None or not short_way.take(self, head, data, end):
-                    self._host.application.handle(self.exchange(head, data, time.perf_counter()))
+                self._quiet, self._riding, short_way = False, True, self._short_way
+                given = match[head.id_at] if head.id_at else b""
+                if short_way is None or head.json_part is None or not short_way.take(self, head, data, begin, given):
+                    self._host.application.handle(self.exchange(head, data, begin, time.perf_counter()))
                 return
+        self._read(data, fresh=fresh)
+
+    def _read(self, data: bytes, *, fresh: bool) -> None:
+        reader, pending = self.reader, self._writer.pending
         self._catch_up()
         if reader.ended:
             return
         self._quiet, self._feeding = False, True
         error = reader.feed(data)
         self._feeding = False
-        pending = self._writer.pending
         if error is not None:
             self._end_with(error)
         elif fresh and len(pending) == 1 and reader.stage is reading.Stage.NOTHING:
@@ -144,10 +151,10 @@ class Connection(asyncio.Protocol):
         self._quiet, self._idle_until = True, host.now + host.timeouts.idle  # first: a full buffer ends the quiet
         self._transport.write(b"%b%b\r\n%b" % (start, host.date, body))
 
-    def exchange(self, head: Head, data: bytes, started: float) -> Exchange:
+    def exchange(self, head: Head, data: bytes, begin: int, started: float) -> Exchange:
         """A request with a known head, as the application's general way wants it."""
-        body = data[len(data) - head.length :]
-        exchange = Exchange(self, head.target, head.method, head.headers, body, True, started)
+        headers = heads.read(data[:begin])
+        exchange = Exchange(self, head.target, head.method, headers, data[begin:], True, started)
         if self._riding:
             self._riding = False
             self._writer.pending.append(exchange)

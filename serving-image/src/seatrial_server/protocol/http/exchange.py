@@ -6,6 +6,8 @@ on the wire in request order.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -43,12 +45,16 @@ OK_BINARY = (
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What a head without a special wish says. `headers` is shared by all its requests and is never changed."""
+    """What all heads of one shape say, see `heads`."""
 
+    match: Callable[[bytes], re.Match[bytes] | None]
+    """Whether bytes begin with such a head; the match ends where the body begins."""
     method: bytes
     target: bytes
-    headers: dict[bytes, bytes]
-    length: int
+    length_at: int
+    """The group with the length of the body."""
+    id_at: int
+    """The group with the client's request id; 0 without one."""
     json_part: int | None
     """None unless the short way may take the request; the bytes of its JSON part, 0 when all of it is JSON."""
 
@@ -113,8 +119,8 @@ class Rider(Protocol):
     def reply(self, start: bytes, body: bytes) -> None:
         """The answer: the head without Date and empty line, and the body."""
 
-    def exchange(self, head: Head, data: bytes, started: float) -> Exchange:
-        """Take the request back, to be answered the general way. `data` is all of it."""
+    def exchange(self, head: Head, data: bytes, begin: int, started: float) -> Exchange:
+        """Take the request back, to be answered the general way. `data` is all of it, its body begins at `begin`."""
 
     def abort(self) -> None:
         """There will be no answer."""
@@ -126,10 +132,10 @@ class ShortWay(Protocol):
     def json_part(self, exchange: Exchange) -> int | None:
         """See `Head.json_part`."""
 
-    def take(self, rider: Rider, head: Head, data: bytes, begin: int) -> bool:
+    def take(self, rider: Rider, head: Head, data: bytes, begin: int, request_id: bytes) -> bool:
         """Whether the request is taken; its rider is answered at the end of the loop's turn, or now.
 
-        `data` is all of it, the body begins at `begin`.
+        `data` is all of it, the body begins at `begin`; `request_id` is the one that the client gave, or empty.
         """
 
     def flush(self) -> None:

@@ -15,6 +15,8 @@ import math
 import time
 from collections.abc import Callable, Sequence, Set
 
+import msgspec
+
 from seatrial_server.engine import batching, jobs
 from seatrial_server.host import errors
 from seatrial_server.model import datatypes, schema
@@ -30,11 +32,19 @@ log = logging.getLogger(__name__)
 _NUMBER_SIZE = 26
 _TENSOR_SIZE = 100
 """Bytes that a number, and a tensor's description, take in an answer at most."""
-_SPECIAL = frozenset({b"content-encoding", b"x-request-id"})
 
 
-_Request = tuple[Rider, Head, bytes, bytes, float]
-"""Rider, head, all bytes, those with the values, when they arrived."""
+class _Request(msgspec.Struct, eq=False):
+    """`data` is all of it, the body begins at `begin`; `part` are the bytes with the values."""
+
+    rider: Rider
+    head: Head
+    data: bytes
+    begin: int
+    part: bytes
+    given: bytes
+    """The client's request id, which JSON takes as it is, or empty."""
+    started: float
 
 
 class Express:
@@ -62,14 +72,16 @@ class Express:
     def json_part(self, exchange: Exchange) -> int | None:
         """See `exchange.Head`."""
         headers = exchange.headers
-        if exchange.method != b"POST" or exchange.target not in self._targets or _SPECIAL & headers.keys():
+        if exchange.method != b"POST" or exchange.target not in self._targets or b"content-encoding" in headers:
             return None
         if not self._small and compression.chosen(headers.get(b"accept-encoding", b"")):
             return None
-        length = headers.get(b"inference-header-content-length", b"")
-        return 0 if not length else int(length) or None if length.isdigit() else None
+        length = headers.get(b"inference-header-content-length")
+        if length is None:
+            return 0
+        return int(length) or None if length.isdigit() else None
 
-    def take(self, rider: Rider, head: Head, data: bytes, begin: int) -> bool:
+    def take(self, rider: Rider, head: Head, data: bytes, begin: int, request_id: bytes) -> bool:
         """See `exchange.ShortWay`."""
         started = time.perf_counter()
         if head.json_part:
@@ -91,7 +103,7 @@ class Express:
             if not self._waiting:
                 self._loop.call_soon(self.flush)
             waiting = self._waiting[kind] = []
-        waiting.append((rider, head, data, part, started))
+        waiting.append(_Request(rider, head, data, begin, part, request_id, started))
         if len(waiting) == batching.MAX_ROWS:
             self._run(kind, self._waiting.pop(kind))
         return True
@@ -108,12 +120,12 @@ class Express:
         except Exception:  # the last line of defence: a defect of ours must not leave clients waiting
             log.exception("bundle failed")
             for request in requests:
-                request[0].abort()
+                request.rider.abort()
 
     def _submit(self, kind: Kind, requests: list[_Request]) -> None:
         count = len(requests)
         self._counters.in_flight += count
-        parts = [request[3] for request in requests]
+        parts = [request.part for request in requests]
         try:
             values: jobs.Values
             if kind.as_text:
@@ -127,7 +139,7 @@ class Express:
                     shapes=[(count, *kind.row_shape)],
                     rows=count,
                     reply=(kind, requests),
-                    started=requests[0][4],
+                    started=requests[0].started,
                     done=self._done,
                     bundle=True,
                 )
@@ -150,24 +162,25 @@ class Express:
             return
         self._counters.in_flight -= len(requests)
         now = time.perf_counter()
-        self._counters.finished_together([now - request[4] for request in requests])
+        self._counters.finished_together([now - request.started for request in requests])
         start, new = self._encoder.start, self._ids.new_json
         for request, (rest, part) in zip(requests, answers, strict=True):
-            body = start + new() + rest
+            given = request.given
+            body = b'%b"%b"%b' % (start, given, rest) if given else start + new() + rest
             if kind.reply_binary:
-                request[0].reply(OK_BINARY % (len(body) + len(part), len(body)), body + part)
+                request.rider.reply(OK_BINARY % (len(body) + len(part), len(body)), body + part)
             else:
-                request[0].reply(OK % len(body), body)
+                request.rider.reply(OK % len(body), body)
 
     def _take_apart(self, requests: list[_Request], error: errors.RequestError) -> None:
         """Lateness is everybody's; anything else may be the doing of one."""
         late = error.status in (503, 504)
         if not late:
             self._counters.in_flight -= len(requests)
-        for rider, head, data, _, started in requests:
-            exchange = rider.exchange(head, data, started)
+        for request in requests:
+            exchange = request.rider.exchange(request.head, request.data, request.begin, request.started)
             if late:
-                self._fail(exchange, _same(error, request_id=self._ids.new()))
+                self._fail(exchange, _same(error, request_id=self._ids.choose(request.given)))
             else:
                 self._general(exchange)
 

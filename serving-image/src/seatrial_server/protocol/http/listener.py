@@ -141,4 +141,5 @@ class Listener:
 
     def _tick(self) -> None:
         self.now = time.monotonic()
+        self.heads.tick()
         self.date = b"Date: %s\r\n" % email.utils.formatdate(usegmt=True).encode()
