@@ -35,6 +35,7 @@ class Front:
         queue: jobs.Queue,
         counters: telemetry.Telemetry,
         max_body_bytes: int,
+        timeout_seconds: float,
         account: budget.Budget,
         bundles: batching.Batcher | None,
     ) -> None:
@@ -46,6 +47,8 @@ class Front:
             queue=queue,
             counters=counters,
             max_body_bytes=max_body_bytes,
+            timeout_seconds=timeout_seconds,
+            account=account,
             bundles=bundles,
         )
         self._rest = Listener(application, short_way=application.short_way, account=account)
