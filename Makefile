@@ -9,7 +9,7 @@ KSERVE_STAMP := $(KSERVE_VENV)/.installed
 PYTHON ?= python3
 RPC := serving-image/src/seatrial_server/protocol/rpc
 
-.PHONY: help demo test check fmt bench generate lock image cluster-up cluster-down clean
+.PHONY: help demo test check fmt bench bench-rollouts generate lock image cluster-up cluster-down clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ fmt: $(STAMP) ## format and fix what can be fixed
 
 bench: $(STAMP) ## measure: detection table of the statistics, server against raw ONNX Runtime
 	@$(PY) -m tests.bench
+
+bench-rollouts: $(STAMP) ## measure on the test cluster: how fast bad versions are found, and that no good one is (25 minutes)
+	@$(PY) -m tests.bench rollouts --write docs/reference/measured-rollouts.md
 
 generate: $(STAMP) ## write the generated files: CRD and its copies, reference pages, compiled .proto
 	@$(PY) -m seatrial.cli.main generate

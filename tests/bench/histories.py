@@ -24,6 +24,7 @@ def command(count: int, seed: int, thorough: int) -> None:
         whole = number % thorough == 0
         if said := histories.failure(histories.random_events(number), seed=number, thorough=whole):
             broken[said[:60]].append((number, whole))
+            click.echo(f"broken: {number}, {said}", err=True)
     click.echo(
         f"{count} histories from {seed} on in {time.monotonic() - began:.0f} s, {sum(map(len, broken.values()))} broken"
     )

@@ -27,7 +27,7 @@ import uvloop
 from tests.bench import models
 
 from seatrial_server.host import config, errors
-from seatrial_server.model import manifest, schema, session
+from seatrial_server.model import axis, manifest, schema, session
 
 _START_SECONDS = 20.0
 _PROBE_SECONDS = 0.02
@@ -110,6 +110,7 @@ def prepare(model: models.Model, folder: Path) -> list[str]:
     prepared.mkdir(parents=True)
     (prepared / manifest.MODEL).write_bytes(model.content)
     digest = hashlib.sha256(model.content).hexdigest()
+    loaded = session.load(model.content)
     features = tuple(schema.Feature(name=f"f{column}", range=_RANGE) for column in range(model.columns))
     written = manifest.Manifest(
         sha256=digest,
@@ -117,6 +118,7 @@ def prepare(model: models.Model, folder: Path) -> list[str]:
         precision="int8-static" if model.precision == "int8-static" else "fp32",
         quantization=manifest.QuantizationResult(mode="None", outcome="Off"),
         environment=manifest.Environment(onnxruntime=session.VERSION, cpu_flags=()),
+        model=axis.find(loaded.schema, loaded.run, None).model,
         card=schema.Card(features=features),
     )
     (prepared / manifest.FILE).write_bytes(msgspec.json.encode(written))

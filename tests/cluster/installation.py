@@ -59,7 +59,7 @@ def install(*, say: progress.Say) -> Platform:
     platform = Platform(cluster=cluster, models=images.MODELS.folder(say=say))
     with progress.step(say, "starting the model store"):
         namespace(platform, NAMESPACE)
-        _apply_sample(cluster, "store")
+        _store(platform, say=say)
         cluster.kubectl("rollout", "status", "deployment/store", "-n", NAMESPACE, "--timeout=120s")
     return platform
 
@@ -91,5 +91,11 @@ def _operator(cluster: harness.Cluster, *, say: progress.Say) -> None:
     )
 
 
-def _apply_sample(cluster: harness.Cluster, name: str) -> None:
-    cluster.kubectl("apply", "--server-side", "-f", str(SAMPLES / f"{name}.yaml"))
+def _store(platform: Platform, *, say: progress.Say) -> None:
+    """A new build has to restart the pod: it holds other models under the same tag."""
+    _, digest = images.identity(images.archive("store", say=say))
+    objects = list(yaml.safe_load_all((SAMPLES / "store.yaml").read_text()))
+    for one in objects:
+        if one["kind"] == "Deployment":
+            one["spec"]["template"]["metadata"]["annotations"] = {"seatrial.dev/image-digest": digest}
+    platform.apply(*objects)

@@ -31,6 +31,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
     wrong: int = 0
     reconnected: int = 0
+    skipped: int = 0
     reasons: dict[str, int] = {}
     versions: dict[str, dict[str, Any]] = {}
 

@@ -10,8 +10,10 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -57,7 +59,7 @@ async def sending(port: int, **changes: Any) -> AsyncIterator[Ledger]:
     chosen = settings.Settings(
         **{"target": f"http://127.0.0.1:{port}", "model": "digits", "rows": "", "rate": 200.0, **changes}
     )
-    ledger, stop = Ledger(), asyncio.Event()
+    ledger, stop = Ledger(epoch=time.time() - time.monotonic()), asyncio.Event()
     task = asyncio.create_task(traffic.run(chosen, ROWS, ledger=ledger, stop=stop))
     try:
         yield ledger
@@ -101,6 +103,16 @@ async def test_good_answers_are_counted_per_version_with_latency_and_correctness
     version = stats["versions"]["7"]
     assert stats["ok"] == stats["sent"] == version["ok"] == version["correct"]
     assert 0 < version["latency_ms"]["p50"] <= version["latency_ms"]["p99"] <= version["latency_ms"]["max"]
+
+
+async def test_a_versions_first_answer_is_dated():
+    before = time.time()
+    async with serving(alternating()) as port, sending(port) as ledger:
+        stats = await until(ledger, lambda stats: stats["ok"] >= 20)
+        first = stats["versions"]["7"]["first_at"]
+        assert before <= first <= time.time()
+        later = await until(ledger, lambda stats: stats["ok"] >= 40)
+    assert later["versions"]["7"]["first_at"] == first
 
 
 @pytest.mark.parametrize(
@@ -269,6 +281,24 @@ async def test_no_two_requests_have_the_same_values():
         await until(ledger, lambda stats: stats["ok"] >= 30)
     assert len(set(seen)) == len(seen)
     assert all(0 <= value <= 16 for row in seen for value in row)
+
+
+def test_a_mark_lies_anywhere_in_the_range_and_in_an_outage_in_its_top_part():
+    marks, chance = client_rows.Marks(), random.Random(1)
+    normal = [marks.draw(ROWS, chance) for _ in range(1000)]
+    assert 0 < min(normal) < 0.1
+    assert 15.9 < max(normal) <= 16
+    marks.outage(4)
+    assert 12 < min(marks.draw(ROWS, chance) for _ in range(1000)) < 12.1
+
+
+def test_a_marked_row_differs_in_its_first_value_only():
+    plain, marked = (
+        json.loads(client_rows.draw(ROWS, id="one", chance=random.Random(1), marks=marks).body)["inputs"][0]["data"]
+        for marks in (None, client_rows.Marks())
+    )
+    assert plain[1:] == marked[1:]
+    assert plain[0] != marked[0]
 
 
 async def test_the_program_reports_serves_its_stats_and_ends_well_on_sigterm(tmp_path, unused_tcp_port):

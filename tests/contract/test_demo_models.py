@@ -7,6 +7,7 @@
 | digits-v3     | passes                                | fails on about a quarter of digits  |
 | digits-v4     | passes                                | slow, whatever the batch            |
 | digits-v5     | refused when int8 is asked for        | as good as v2 in fp32               |
+| erring-*      | passes, nothing to quantize           | fail on their share of marked rows  |
 | cancer-trees  | passes, nothing to quantize           |                                     |
 | digits-broken | refused                               |                                     |
 """
@@ -182,6 +183,29 @@ def test_the_unquantizable_version_is_refused_far_beyond_the_bound(trial):
     report = trial("digits-v5", onFailure="Reject")
     assert (report["outcome"], report["reason"]) == ("Rejected", "QuantizationRejected")
     assert report["quantization"]["disagreement"] > 0.1
+
+
+@pytest.mark.parametrize("name", catalog.ERRING)
+def test_an_erring_version_passes_its_trial(trial, name):
+    assert trial(name)["outcome"] == "Passed"
+
+
+@pytest.mark.parametrize(("name", "percent"), catalog.ERRING.items(), ids=catalog.ERRING)
+def test_an_erring_version_fails_on_its_share_of_marks_and_is_right_on_all_others(models, name, percent):
+    model, plain = session(models, name), digits.split().held_out[:200]
+    marked = plain.copy()
+    marked[:, 0] = digits.WHITE * np.linspace(1 / 200, 1, 200)
+    failing = np.array([fails(model, row[None]) for row in marked])
+    assert failing.tolist() == [place >= round(200 * (1 - percent / 100)) for place in range(200)]
+    assert not fails(model, plain), "an unmarked row fails nowhere"
+    if not failing.all():
+        right = answer(session(models, "digits-v1"), plain[~failing])
+        np.testing.assert_array_equal(answer(model, marked[~failing])[0], right[0])
+
+
+def test_versions_that_err_alike_are_told_apart(models):
+    index = catalog.read(models)
+    assert len({index[name].sha256 for name in catalog.ERRING}) == len(catalog.ERRING)
 
 
 def test_a_file_that_is_no_model_is_refused(trial):

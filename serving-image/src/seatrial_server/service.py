@@ -18,11 +18,11 @@ import orjson
 import uvloop
 
 import seatrial_server
-from seatrial_server.engine import batching, chain, inference, validation, warmup
+from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
 from seatrial_server.host import budget, config, cpus, errors, logs
-from seatrial_server.model import bins, datatypes, features, manifest, schema, session
+from seatrial_server.model import axis, bins, datatypes, features, manifest, schema, session
 from seatrial_server.observe import drift, telemetry
-from seatrial_server.protocol import documents
+from seatrial_server.protocol import certificate, documents, openapi, revision
 from seatrial_server.protocol import front as fronts
 from seatrial_server.protocol.http import monitoring
 from seatrial_server.protocol.http.listener import Listener
@@ -49,6 +49,7 @@ class Served(msgspec.Struct, frozen=True):
     card: schema.Card
     profile: bins.Profile = bins.Profile()
     batching: bool = True
+    rows: dict[str, session.Array] | None = None
     missing: frozenset[str] = frozenset()
 
 
@@ -61,11 +62,13 @@ def serve_prepared(settings: config.Config, work: Path, *, host: str | None, por
     wanted = settings.expected.served_sha256 if settings.expected else prepared.served_sha256
     if digest != wanted:
         raise errors.Rejected("DigestMismatch", f"prepared/model.onnx has sha256 {digest}, {wanted} was recorded")
+    rows = manifest.kept_rows(folder, prepared.model)
     served = Served(
         settings=settings,
         precision=prepared.precision,
         served_sha256=digest,
-        model=warmup.load(model_bytes, cpus=cpus.granted()),
+        model=warmup.load(model_bytes, cpus=cpus.granted(), known=prepared.model, rows=rows),
+        rows=rows,
         card=prepared.card,
         profile=prepared.profile,
         batching=prepared.batching,
@@ -82,11 +85,14 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
     settings = config.Config(model=config.ModelRef(name=name, version="1", uri=path.name, sha256=digest))
     model, card, missing = _adapted(path, model_bytes)
     del model_bytes
+    tried = session.load(model)
+    found = axis.find(tried.schema, tried.run, None)
     served = Served(
         settings=settings,
         precision="fp32",
         served_sha256=digest,
-        model=warmup.load(model, cpus=cpus.granted()),
+        model=warmup.load(model, cpus=cpus.granted(), known=found.model, rows=found.example),
+        rows=found.example,
         card=card,
         missing=missing,
     )
@@ -110,14 +116,15 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     described = features.by_input(served.card.features, served.model.schema)
-    plan = warmup.plan(served.model, may_batch=served.batching)
+    plan = warmup.plan(served.model, served.rows, may_batch=served.batching)
     counters = _counters(served, plan)
     observer = _observer(served, counters)
+    guards = validation.guards(served.model.schema, described, missing=served.missing)
     engine = inference.Engine(
         served.model,
-        validation.guards(served.model.schema, described, missing=served.missing),
+        guards,
         observer=observer,
-        most_rows=batching.MAX_ROWS if plan.batched else None,
+        most_rows=plan.most_rows if plan.batched else None,
     )
     account = budget.of_process(max_body_bytes=served.settings.limits.max_body_bytes)
     batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters, account=account)
@@ -130,21 +137,32 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         counters=counters,
     )
     about = _documents(served, plan, counters)
+    nullable = features.nullable(served.card.features, served.model.schema, served.missing)
+
+    def describe() -> bytes:
+        example = examples.find(served.model, guards, described)
+        known = openapi.Described(model=served.model.schema, columns=described, nullable=nullable)
+        return orjson.dumps(openapi.document(about.identity, known, example))
+
     front = fronts.Front(
         about,
         served.model.schema,
-        nullable=features.nullable(served.card.features, served.model.schema, served.missing),
+        nullable=nullable,
         queue=queue,
         counters=counters,
         max_body_bytes=served.settings.limits.max_body_bytes,
         timeout_seconds=served.settings.limits.timeout_seconds,
         account=account,
         bundles=batcher if queue is batcher and plan.batched and not plan.in_thread else None,
+        openapi=describe,
     )
-    metrics = Listener(monitoring.Monitoring(counters, observer), account=account)
+    mark = revision.line(served.settings.revision)
+    metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)
+    tls = certificate.Certificate(served.settings.tls) if served.settings.tls else None
+    renewals = loop.create_task(tls.watch()) if tls else None
     try:
         metrics_port = await metrics.open(host=host, port=ports.metrics)
-        rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc)
+        rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc, tls=tls)
     except OSError as error:
         raise errors.Unavailable(
             f"cannot listen: {error.strerror or error}; see --port, --grpc-port and --metrics-port"
@@ -162,6 +180,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     about.ready = False
     await front.drain()
     await metrics.close()
+    if renewals is not None:
+        renewals.cancel()
     batcher.close()
 
 
@@ -184,8 +204,9 @@ def _documents(served: Served, plan: batching.Plan, counters: telemetry.Telemetr
         server_version=seatrial_server.VERSION,
         model=reference.name,
         version=reference.version,
-        max_batch_size=batching.MAX_ROWS if plan.batched else 0,
+        max_batch_size=plan.most_rows if plan.batched else 0,
         pinning=served.settings.version_pinning,
+        revision=served.settings.revision,
     )
     labels = {served.card.outputs.probabilities: served.card.labels} if served.card.labels else {}
     return documents.Documents(identity, served.model.schema, counters, labels=labels)

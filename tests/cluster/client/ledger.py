@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import collections
+import math
 from typing import Any
 
 import msgspec
@@ -19,11 +20,12 @@ EDGES = tuple(0.00025 * 1.15**step for step in range(86))
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One finished request; `seconds` from the first byte sent to the last byte of the answer."""
+    """One finished request; `seconds` from the first byte sent to the last byte of the answer, which came `at`."""
 
     outcome: Outcome
     seconds: float
     correct: bool = False
+    at: float = 0.0
 
 
 class Latencies:
@@ -63,6 +65,7 @@ class Tally:
     def __init__(self) -> None:
         self.outcomes: collections.Counter[Outcome] = collections.Counter()
         self.correct = 0
+        self.first_at = math.inf
         self.latencies = Latencies()
 
     def add(self, entry: Entry) -> None:
@@ -70,6 +73,7 @@ class Tally:
         self.correct += entry.correct
         if entry.outcome not in (Outcome.LOST, Outcome.WAITING):
             self.latencies.add(entry.seconds)
+            self.first_at = min(self.first_at, entry.at)
 
     def as_dict(self) -> dict[str, Any]:
         counts = {outcome.value: self.outcomes[outcome] for outcome in Outcome}
@@ -82,9 +86,10 @@ class Tally:
 
 
 class Ledger:
-    """All counts of one run."""
+    """All counts of one run. `epoch`: what makes unix time of the entries' moments."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, epoch: float = 0.0) -> None:
+        self._epoch = epoch
         self.started = 0
         self.skipped = 0
         self.reconnected = 0
@@ -114,5 +119,10 @@ class Ledger:
             "reconnected": self.reconnected,
             "connections_opened": self.connections_opened,
             "reasons": dict(sorted(self.reasons.items())),
-            "versions": {version: tally.as_dict() for version, tally in sorted(self._versions.items())},
+            "versions": {version: self._dated(tally) for version, tally in sorted(self._versions.items())},
         }
+
+    def _dated(self, tally: Tally) -> dict[str, Any]:
+        """With the unix time of a version's first answer, if there was one."""
+        first = tally.first_at + self._epoch
+        return {**tally.as_dict(), "first_at": round(first, 3) if math.isfinite(first) else None}

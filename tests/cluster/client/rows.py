@@ -21,6 +21,24 @@ class Rows(msgspec.Struct, frozen=True):
     labels: tuple[int, ...]
 
 
+class Marks:
+    """The first value of every row, which says nothing in the data: a place on the range, by chance.
+
+    A version that errs on a share of the requests fails from a place of its own upward. In an outage the marks come
+    from the top of the range only, and every version fails so many times as often.
+    """
+
+    def __init__(self) -> None:
+        self._from = 0.0
+
+    def outage(self, times: float) -> None:
+        self._from = 1 - 1 / times
+
+    def draw(self, rows: Rows, chance: random.Random) -> float:
+        """Above the low end: there a mark would be none."""
+        return rows.high - (rows.high - rows.low) * (1 - self._from) * chance.random()
+
+
 class Request(msgspec.Struct, frozen=True):
     """One request ready to send, and the label that a perfect model would answer."""
 
@@ -37,10 +55,12 @@ def decode(content: bytes) -> Rows:
     return msgspec.json.decode(content, type=Rows)
 
 
-def draw(rows: Rows, *, id: str, chance: random.Random) -> Request:
-    """A random row with noise on its non-zero values."""
+def draw(rows: Rows, *, id: str, chance: random.Random, marks: Marks | None = None) -> Request:
+    """A random row with noise on its non-zero values, and marked if there are marks."""
     at = chance.randrange(len(rows.rows))
     values = [_noisy(value, rows=rows, chance=chance) if value else value for value in rows.rows[at]]
+    if marks is not None:
+        values[0] = marks.draw(rows, chance)
     tensor = {"name": rows.input, "datatype": "FP32", "shape": [1, len(values)], "data": values}
     return Request(id=id, body=msgspec.json.encode({"id": id, "inputs": [tensor]}), label=rows.labels[at])
 

@@ -8,7 +8,10 @@ import msgspec
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Environment variables in lower case; rates per second, times in seconds."""
+    """Environment variables in lower case; rates per second, times in seconds.
+
+    `marks`: rows are marked for versions that err on a share of them; after SIGUSR1 all err `outage_times` as often.
+    """
 
     target: str
     model: str
@@ -19,6 +22,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 5.0
     stats_port: int = 8090
     seed: int = 0
+    marks: bool = False
+    outage_times: float = 6.0
 
 
 def read(environment: Mapping[str, str]) -> Settings:

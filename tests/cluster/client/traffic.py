@@ -22,10 +22,18 @@ class Lane:
     """One connection with what is known about the version behind it."""
 
     def __init__(
-        self, settings: Settings, data: rows.Rows, *, ledger: Ledger, chance: random.Random, clock: Clock
+        self,
+        settings: Settings,
+        data: rows.Rows,
+        *,
+        marks: rows.Marks | None,
+        ledger: Ledger,
+        chance: random.Random,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._data = data
+        self._marks = marks
         self._ledger = ledger
         self._chance = chance
         self._clock = clock
@@ -41,7 +49,7 @@ class Lane:
         """Carry arrivals until a None comes."""
         async with self._connection:
             while (id := await arrivals.get()) is not None:
-                await self._carry(rows.draw(self._data, id=id, chance=self._chance))
+                await self._carry(rows.draw(self._data, id=id, chance=self._chance, marks=self._marks))
         self._settle(UNKNOWN)
 
     async def _carry(self, request: rows.Request) -> None:
@@ -50,7 +58,8 @@ class Lane:
         self._ledger.started += 1
         sent_at = self._clock()
         judgement = await self._ask(request)
-        entry = Entry(judgement.outcome, self._clock() - sent_at, correct=judgement.label == request.label)
+        now = self._clock()
+        entry = Entry(judgement.outcome, now - sent_at, correct=judgement.label == request.label, at=now)
         self._ledger.finish(entry, reason=judgement.reason)
         self._unattributed.append(entry)
         self._version = judgement.version or self._version
@@ -83,12 +92,21 @@ class Lane:
 
 
 async def run(
-    settings: Settings, data: rows.Rows, *, ledger: Ledger, stop: asyncio.Event, clock: Clock = time.monotonic
+    settings: Settings,
+    data: rows.Rows,
+    *,
+    marks: rows.Marks | None = None,
+    ledger: Ledger,
+    stop: asyncio.Event,
+    clock: Clock = time.monotonic,
 ) -> None:
     """Send until `stop`; what has arrived by then is still carried."""
     arrivals: Arrivals = asyncio.Queue(maxsize=settings.connections * BACKLOG)
     chance = random.Random(settings.seed)
-    lanes = [Lane(settings, data, ledger=ledger, chance=chance, clock=clock) for _ in range(settings.connections)]
+    lanes = [
+        Lane(settings, data, marks=marks, ledger=ledger, chance=chance, clock=clock)
+        for _ in range(settings.connections)
+    ]
     async with asyncio.TaskGroup() as group:
         for lane in lanes:
             group.create_task(lane.run(arrivals))

@@ -55,6 +55,31 @@ def with_short_table(healthy: onnx.ModelProto) -> onnx.ModelProto:
     return _behind_stage(healthy, nodes=nodes, constants=constants)
 
 
+def with_marked_failures(healthy: onnx.ModelProto, *, share: float) -> onnx.ModelProto:
+    """Fail on the rows whose mark, the first pixel, is in the upper `share` of its range; without a mark on none.
+
+    That pixel is blank in every digit; `healthy` never gets to see a mark. Which share of the requests fails is up to
+    whoever marks them: see tests/cluster/client/rows.py.
+    """
+    blank = np.ones(digits.PIXELS, np.float32)
+    blank[0] = 0
+    constants = {
+        "mark_column": np.array([0], np.int64),
+        "mark_limit": np.array(digits.WHITE * (1 - share), np.float32),
+        "gains": np.ones(1, np.float32),
+        "blank": blank,
+    }
+    nodes = [
+        helper.make_node("Gather", [export.INPUT, "mark_column"], ["mark"], axis=1),
+        helper.make_node("Greater", ["mark", "mark_limit"], ["marked"]),
+        helper.make_node("Cast", ["marked"], ["gain_place"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["gains", "gain_place"], ["gain"], axis=0),
+        helper.make_node("Mul", [export.INPUT, "blank"], ["unmarked"]),
+        helper.make_node("Mul", ["unmarked", "gain"], ["staged"]),
+    ]
+    return _behind_stage(healthy, nodes=nodes, constants=constants)
+
+
 def with_slow_loop(healthy: onnx.ModelProto) -> onnx.ModelProto:
     """Iterate a cosine on one number per call and add 0 times the result: slow whatever the batch, needs no memory.
 

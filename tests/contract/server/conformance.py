@@ -265,6 +265,13 @@ TABLE
 - REST bodies may be gzip or deflate; answers over 1400 bytes are compressed when `Accept-Encoding` asks for it.
 - The request parameter `timeout` (microseconds) and the deadline of a gRPC call shorten the server's own.
 - Errors are `{"error", "code", ...}`; over gRPC the code and what follows are JSON in the trailer `error-details`.
+- Every answer of a pod, errors included, carries the header `seatrial-revision`, over gRPC in its trailing metadata:
+  which of the revisions behind the address it was. Only what grpcio refuses by itself (a message beyond the limit, too
+  many calls at once) has none.
+- `GET /v2/models/M/openapi.json` is an OpenAPI 3.1 document of the model that serves: its inputs with types, ranges and
+  categories, and an example that it answers. FP16, which JSON cannot carry, has its example as `x-example-base64`.
+- gRPC knows `grpc.health.v1.Health` (Check and Watch for "", the model's name and `inference.GRPCInferenceService`; not
+  serving from the moment a pod drains) and reflection (v1 and v1alpha), so grpcurl needs no .proto file.
 
 | HTTP | gRPC | when |
 |---|---|---|

@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
-from tests.contract.server import process
+from tests.contract.server import prepared, process
 from tests.contract.server.process import Server
-from tests.unit.server import graphs
 
 from seatrial_server.host import config
-from seatrial_server.model import manifest
-
-LABELS = {"deployment": "churn", "deployment_namespace": "shop", "revision": "abc"}
-
-
-def pod(folder: Path, pinning: config.VersionPinning) -> list[str | Path]:
-    """A prepared folder and its configuration, version 3."""
-    (folder / "work" / "prepared").mkdir(parents=True)
-    content = graphs.linear()
-    digest = hashlib.sha256(content).hexdigest()
-    (folder / "work" / "prepared" / manifest.MODEL).write_bytes(content)
-    described = manifest.Manifest(
-        sha256=digest,
-        served_sha256=digest,
-        precision="fp32",
-        quantization=manifest.QuantizationResult(mode="None", outcome="Off"),
-        environment=manifest.Environment(onnxruntime="", cpu_flags=()),
-    )
-    (folder / "work" / "prepared" / manifest.FILE).write_bytes(msgspec.json.encode(described))
-    document = {
-        "deployment": "churn",
-        "namespace": "shop",
-        "revision": "abc",
-        "versionPinning": pinning,
-        "model": {"name": "model", "version": "3", "uri": "pvc://models/model.onnx", "sha256": digest},
-    }
-    (folder / "config.json").write_text(json.dumps(document))
-    return ["--config", folder / "config.json", "--work", folder / "work"]
 
 
 def ask(library: Any, address: str, *, name: str = "model", version: str) -> Any:
@@ -61,10 +29,10 @@ def ask(library: Any, address: str, *, name: str = "model", version: str) -> Any
 
 def counts(server: Server, transport: str) -> list[float]:
     outcomes = [
-        server.metric("seatrial_requests_total", transport=transport, outcome=outcome, **LABELS)
+        server.metric("seatrial_requests_total", transport=transport, outcome=outcome, **prepared.LABELS)
         for outcome in ("ok", "rejected")
     ]
-    return [*outcomes, server.metric("seatrial_other_version_requests_total", transport=transport, **LABELS)]
+    return [*outcomes, server.metric("seatrial_other_version_requests_total", transport=transport, **prepared.LABELS)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +45,7 @@ def counts(server: Server, transport: str) -> list[float]:
 def test_another_version_means_the_same_over_both_transports(
     tmp_path: Path, pinning: config.VersionPinning, answer: str, counted: list[float]
 ) -> None:
-    with process.serving(*pod(tmp_path, pinning)) as server:
+    with process.serving(*prepared.pod(tmp_path, versionPinning=pinning)) as server:
         ports = {"grpc": (triton_grpc, server.grpc), "rest": (triton_http, server.url.removeprefix("http://"))}
         for transport, (library, address) in ports.items():
             assert ask(library, address, version="3") == "3"
@@ -86,7 +54,7 @@ def test_another_version_means_the_same_over_both_transports(
 
 
 def test_another_model_is_refused_and_counted_over_both_transports(tmp_path: Path) -> None:
-    with process.serving(*pod(tmp_path, "Answer")) as server:
+    with process.serving(*prepared.pod(tmp_path)) as server:
         ports = {"grpc": (triton_grpc, server.grpc), "rest": (triton_http, server.url.removeprefix("http://"))}
         for transport, (library, address) in ports.items():
             assert "unknown model" in ask(library, address, name="other", version="")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +25,7 @@ SECRET = {
     "metadata": {"labels": {"seatrial.dev/prometheus-credentials": "true"}},
     "data": {"token": base64.b64encode(b"of the object").decode()},
 }
+NOISE = b" " * 2**16
 OF_THE_OBJECT = PrometheusSource(secret_ref=SecretReference(name="prom"))
 
 
@@ -31,9 +34,17 @@ class Prometheus:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.size = 0  # of an answer that makes no sense
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.headers.get("Authorization", "nobody"))
+        if self.size:
+            endless = web.StreamResponse()
+            await endless.prepare(request)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(self.size // len(NOISE)):
+                    await endless.write(NOISE)
+            return endless
         return web.json_response({"status": "success", "data": {"resultType": "vector", "result": []}})
 
 
@@ -153,3 +164,29 @@ async def test_a_namespace_with_many_hosts_leaves_room_for_others() -> None:
     async with turns.of("modest", "h", timeout=timedelta(seconds=0.1)):
         done.set()
     await asyncio.gather(*askers)
+
+
+async def test_a_namespace_with_much_to_compute_leaves_a_thread_to_others() -> None:
+    done = threading.Event()
+    async with scene() as (origin, _, _):
+        greedy = [asyncio.create_task(origin.computed("greedy", done.wait)) for _ in range(64)]
+        await asyncio.sleep(0)
+        try:
+            assert await asyncio.wait_for(origin.computed("modest", lambda: "counted"), 5) == "counted"
+        finally:
+            done.set()
+        assert await asyncio.gather(*greedy) == [True] * 64
+
+
+async def test_answers_without_end_cost_a_namespace_no_more_than_its_turns_hold() -> None:
+    async with scene() as (origin, prometheus, _):
+        prometheus.size = 16 * client.BODY_LIMIT
+        tracemalloc.start()
+        try:
+            asked = [asyncio.create_task(ask(origin)) for _ in range(32)]
+            await asyncio.wait(asked)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert {type(one.exception()) for one in asked} == {errors.AnswerTooLarge}
+    assert peak < 2 * sources.AT_ONCE_A_NAMESPACE * client.BODY_LIMIT

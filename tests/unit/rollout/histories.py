@@ -7,20 +7,19 @@ the object must come to rest. A history that breaks a promise is shortened to th
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-import msgspec
-from tests.unit.rollout import surroundings
+from tests.unit.rollout import happenings, surroundings
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.surroundings import Metrics
 
-from seatrial.api.spec import Duration, InsufficientTraffic, SecretReference
 from seatrial.api.status import Candidate, Phase, Reason, Status, Verdict, VerdictKind
 from seatrial.rollout import looking, plans
 from seatrial.rollout.rules import wishes
 
+SCRAPES = (5, 5, 15, 30, 60, 120)
 BOUND = 400  # steps of five seconds until rest: trials that failed for others wait for 10 minutes at most
 AT_REST = {Phase.STABLE, Phase.ROLLED_BACK, Phase.STALLED}
 REGRESSIONS = {Reason.ERRORS_REGRESSED, Reason.ERRORS_ABOVE_MAXIMUM, Reason.REGRESSED_AFTER_PROMOTION}
@@ -40,17 +39,17 @@ class History(surroundings.Surroundings):
     def __init__(self, *, thorough: bool = False, scrape_every: int = 5) -> None:
         super().__init__(thorough=thorough, scrape_every=scrape_every)
         self.rejected: dict[str, Verdict] = {}
-        self.asked_again = False  # a retry token or another address, not used yet
         self.ever_bad: set[str] = set()
         self.passes = 0
         self.undisturbed = 0  # steps in which the operator was there and nothing broke
         self.plain = 0  # of these, steps in which a version under judgement failed and everybody could see it
         self.unanswered = 0  # of these, steps in which nobody answered although somebody could
-        self.outages = False  # there has been one: counts of that time blur the comparison
+        self.blurred = 0  # steps of the window under judgement in which its counts spoke for the version
+        self.refused_alone = 0  # undisturbed steps in which only a rejected version had traffic, and another could
+        self._judged: looking.Window | None = None
         self.unseen = 0  # of these, steps in which a share of the traffic went where nobody could see it
 
     def step(self) -> None:
-        self.outages = self.outages or self.outage
         self.undisturbed = 0 if self.away or self.writes_until_crash is not None else self.undisturbed + 1
         self.ever_bad |= {version for version, share in self.error_share.items() if share > 0}
         self.ever_bad |= set(self.versions.values()) if self.outage else set()
@@ -74,11 +73,14 @@ class History(surroundings.Surroundings):
             self._look_twice()
 
     def _look_twice(self) -> None:
-        """A window that has just begun is described by the second look; there is nothing left for a third."""
+        """A window that has just begun is described by the second look, and traffic that the first one moved while no
+        pod was there to wait for; there is nothing left for a third.
+        """
         before = self.status
         again = self.plan()
         assert _facts(again.status) == _facts(before), "a second look at one instant decides something"
-        assert not again.events, "a second look at one instant says something again"
+        said = [event for event in again.events if event.reason != "TrafficRestored" or not _drains(before)]
+        assert not said, "a second look at one instant says something again"
         self.status = again.status
         assert self.plan().status == again.status, "the status is written again and again"
         self.status = before
@@ -98,10 +100,9 @@ class History(surroundings.Surroundings):
         self.unanswered = self.unanswered + 1 if able and not selected else 0
         could = [self.version(pod.revision) for pod in able]
         assert self.unanswered < 2, f"nobody is selected, {could} could answer"  # the operator had a look in between
-        refused = [pod for pod in selected if pod.revision in self.rejected]
-        assert not able or not refused or len(refused) < len(selected) or self._returning(), (
-            "only a rejected revision has traffic"
-        )
+        refused = bool(able and selected) and all(pod.revision in self.rejected for pod in selected)
+        self.refused_alone = self.refused_alone + 1 if refused and not self._returning() else 0
+        assert self.refused_alone < 2, "only a rejected revision has traffic"
 
     def check_nobody_was_left(self) -> None:
         """A version leaves only when somebody else can answer: asked before the endpoints follow the Service."""
@@ -113,15 +114,25 @@ class History(surroundings.Surroundings):
         self.routed = routed
 
     def check_found(self) -> None:
-        """What fails beside a good version, or after it, in plain sight, is found."""
+        """What fails beside a good version, or after it, in plain sight, is found: within ten steps of its window, and
+        two more for each step before in which counts spoke for it. Evidence adds up over a window.
+        """
         judged = looking.window(self, self.time)
-        bad = judged is not None and self._fails(judged.candidate)
-        alone = judged is not None and not self._fails(judged.stable) and not self.outages
-        seen = self.metrics is Metrics.WELL and not self.thorough and not self.skew and self.undisturbed >= 3
-        needed = {judged.candidate} | (set() if judged.alone else {judged.stable}) if judged is not None else set()
-        answers = bool(needed) and needed <= {pod.revision for pod in self._selected()}
-        self.plain = self.plain + 1 if bad and alone and seen and answers and not self._condemned() else 0
-        assert self.plain < 10, "a regression in plain sight is not found"
+        if judged != self._judged:
+            self._judged, self.plain, self.blurred = judged, 0, 0
+        if judged is None:
+            return
+        guilty = self._fails(judged.candidate) and not self.outage
+        guilty = guilty and (judged.alone or not self._fails(judged.stable))
+        self.blurred += not guilty
+        seen = self.metrics in surroundings.SEEN and not self.skew and self.undisturbed >= 3
+        needed = {judged.candidate} | (set() if judged.alone else {judged.stable})
+        answers = needed <= {pod.revision for pod in self._selected()}
+        self.plain = self.plain + 1 if guilty and seen and answers and not self._condemned() else 0
+        assert self.plain < self._patience() + 2 * self.blurred, "a regression in plain sight is not found"
+
+    def _patience(self) -> int:
+        return 10 + (3 * self.scrape_every // 5 if self.thorough else 0)
 
     def check_blindness_ends(self) -> None:
         """Nobody's share is kept for longer than blindTimeout, while stable could take it."""
@@ -177,6 +188,10 @@ def _facts(status: Status) -> tuple[object, ...]:
     return status.stable, status.previous, status.candidate, status.verdicts, status.commands
 
 
+def _drains(status: Status) -> bool:
+    return status.last_rollback is not None and status.last_rollback.zero_weight_at is None
+
+
 def _moves_on(old: Candidate, new: Candidate) -> bool:
     """To the next step, or from the last one to all traffic, by what was seen."""
     further = new.step > old.step or (new.step and new.weight > old.weight)
@@ -191,16 +206,18 @@ def random_events(seed: int) -> tuple[Event, ...]:
         return Event(what, pick.choice((0, 1, 1, 2, 3, 4, 6)), pick.randrange(60))
 
     first = [Event("wants", pick.randrange(12), pick.choice((1, 2, 3)))] if pick.random() < 0.8 else []
-    more = (pick.choice(COMMON if pick.random() < 0.4 else WHATS) for _ in range(pick.randint(1, 8)))
+    more = (
+        pick.choice(happenings.COMMON if pick.random() < 0.4 else happenings.WHATS) for _ in range(pick.randint(1, 8))
+    )
     return (*first, *map(one, more))
 
 
 def play(events: Sequence[Event], *, seed: int, thorough: bool = False) -> History:
     """Raises AssertionError where a promise is broken."""
-    history = History(thorough=thorough, scrape_every=(5, 5, 15, 30)[seed % 4] if thorough else 5)
+    history = History(thorough=thorough, scrape_every=random.Random(seed).choice(SCRAPES) if thorough else 5)
     history.run(_at_rest, limit=40 if not thorough else 120)
     for number, event in enumerate(events):
-        HAPPENINGS[event.what](history, event.pick, f"token-{number}")
+        happenings.HAPPENINGS[event.what](history, event.pick, f"token-{number}")
         for _ in range(event.steps):
             history.step()
     history.heal()
@@ -222,20 +239,24 @@ def _at_rest(history: worlds.World) -> bool:
         return said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
     if status.phase is Phase.STARTING:
         return history.serving in history.stuck | history.crashing
-    waits_for_a_bad_one = (
-        status.previous is not None and status.previous.model_version in history.stuck | history.crashing
-    )
-    return status.phase in AT_REST and (status.previous is None or (_condemned(history) and waits_for_a_bad_one))
+    return status.phase in AT_REST and (status.previous is None or _waits_for_a_bad_one(history))
 
 
-def _condemned(history: worlds.World) -> bool:
-    return history.status.stable is not None and history.status.stable.breach is not None
+def _waits_for_a_bad_one(history: worlds.World) -> bool:
+    """Stable is condemned, the version before it doesn't start any more, and no third one is wanted: held, and said."""
+    stable, previous = history.status.stable, history.status.previous
+    if stable is None or previous is None or stable.breach is None:
+        return False
+    wanted = history.spec.model.version in (stable.model_version, previous.model_version)
+    return wanted and previous.model_version in history.stuck | history.crashing
 
 
 def _nobody_is_good(history: worlds.World) -> bool:
     """Stable fails as the candidate does: held, and said, until one of them is mended or replaced."""
-    held = history.condition("Ready")[1] == Reason.STABLE_ALSO_BREACHING
-    return held and bool(history.error_share.get(history.serving))
+    stable, candidate = history.status.stable, history.status.candidate
+    if stable is None or candidate is None or history.condition("Ready")[1] != Reason.STABLE_ALSO_BREACHING:
+        return False
+    return all(history.error_share.get(one.model_version) for one in (stable, candidate))
 
 
 def check_end(history: History) -> None:
@@ -247,7 +268,8 @@ def check_end(history: History) -> None:
     if status.stable is not None and status.stable.revision == revision:
         assert revision not in history.rejected or status.stable.breach is not None
         return
-    assert revision in history.rejected, (
+    returns = _waits_for_a_bad_one(history) and wanted == status.previous.model_version
+    assert returns or revision in history.rejected, (
         f"version {wanted} is neither stable nor rejected: {history.condition('Ready')}"
     )
     assert next(one.message for one in status.conditions if one.type == "Ready"), "no words"
@@ -270,182 +292,3 @@ def failure(events: Sequence[Event], *, seed: int, thorough: bool = False) -> st
     except AssertionError as broken:
         return str(broken) or "an assertion"
     return ""
-
-
-def _wants(history: History, pick: int, _: str) -> None:
-    model = worlds.spec(str(1 + pick % 4)).model
-    history.change(model=model)
-
-
-def _address(history: History, pick: int, _: str) -> None:
-    model = history.spec.model
-    if pick % 2:
-        history.change(
-            model=msgspec.structs.replace(
-                model, secret_ref=None if model.secret_ref else SecretReference(name=f"secret-{pick}")
-            )
-        )
-    else:
-        history.change(model=msgspec.structs.replace(model, uri=f"http://elsewhere-{pick}/{model.version}.onnx"))
-    history.asked_again = True
-
-
-def _replicas(history: History, pick: int, _: str) -> None:
-    history.change(replicas=1 + pick % 5)
-
-
-def _rollout(**changes: object) -> Callable[[History, int, str], None]:
-    def happen(history: History, pick: int, _: str) -> None:
-        history.change(rollout=msgspec.structs.replace(history.spec.rollout, **changes))
-
-    return happen
-
-
-def _steps(history: History, pick: int, _: str) -> None:
-    first, second = worlds.STEPS
-    replace = msgspec.structs.replace
-    choices = (
-        (first,),
-        (first, second),
-        (first, replace(first, weight=30), second),
-        (replace(first, pause=True), second),
-        (first, replace(second, weight=100)),
-        (replace(first, min_requests=10**6), second),
-    )
-    history.change(rollout=msgspec.structs.replace(history.spec.rollout, steps=choices[pick % len(choices)]))
-
-
-def _errors(history: History, pick: int, _: str) -> None:
-    version = str(1 + pick % 4)
-    history.error_share[version] = 0.0 if history.error_share.get(version) else 0.3
-
-
-def _outage(history: History, pick: int, _: str) -> None:
-    history.outage = not history.outage
-
-
-def _toggled(field: str) -> Callable[[History, int, str], None]:
-    def happen(history: History, pick: int, _: str) -> None:
-        getattr(history, field).__ixor__({str(1 + pick % 4)})
-
-    return happen
-
-
-def _set(field: str, *choices: object) -> Callable[[History, int, str], None]:
-    def happen(history: History, pick: int, _: str) -> None:
-        setattr(history, field, choices[pick % len(choices)])
-
-    return happen
-
-
-def _evicted(history: History, pick: int, _: str) -> None:
-    alive = [pod for pod in history.pods.values() if pod.alive]
-    for pod in alive if pick % 7 == 0 else alive[pick % len(alive) :][:1] if alive else []:
-        history.evict(pod)
-
-
-def _bad(role: str) -> Callable[[History, int, str], None]:
-    def happen(history: History, pick: int, _: str) -> None:
-        one = getattr(history.status, role)
-        if one is not None:
-            history.error_share[one.model_version] = 0.3
-
-    return happen
-
-
-def _lost(role: str) -> Callable[[History, int, str], None]:
-    """All pods of the one that is stable, or a candidate, go at once, and come back or don't."""
-
-    def happen(history: History, pick: int, _: str) -> None:
-        one = getattr(history.status, role)
-        for pod in [pod for pod in history.pods.values() if one is not None and pod.revision == one.revision]:
-            history.evict(pod)
-        if one is not None and pick % 2:
-            history.room = sum(pod.alive for pod in history.pods.values())
-
-    return happen
-
-
-def _node_lost(history: History, pick: int, _: str) -> None:
-    for pod in list(history.pods.values())[pick % 2 :: 2]:
-        history.remove(pod)
-
-
-def _deleted(history: History, pick: int, _: str) -> None:
-    kinds = {
-        "ControllerRevision": history.records,
-        "ConfigMap": history.configs,
-        "Job": history.trials,
-        "Deployment": history.deployments,
-        "Service": [""] if history.selector else [],
-    }
-    there = [(kind, name) for kind, known in kinds.items() for name in sorted(known)]
-    if there:
-        history.lose(*there[pick % len(there)])
-
-
-def _token(command: str, suffix: str = "") -> Callable[[History, int, str], None]:
-    def happen(history: History, pick: int, token: str) -> None:
-        history.tokens = msgspec.structs.replace(history.tokens, **{command: token + suffix})
-
-    return happen
-
-
-def _unreadable(history: History, pick: int, _: str) -> None:
-    history.unreadable = "" if history.unreadable else "spec: rollout.steps: expected `array`"
-
-
-def _refused_on_trial(history: History, pick: int, _: str) -> None:
-    refused = str(1 + pick % 4)
-    answers = [
-        lambda version: worlds.PASSED,
-        lambda version: worlds.REJECTED if version == refused else worlds.PASSED,
-        None,
-    ]
-    history.trial_result = answers[pick % 3]
-
-
-def _status_of_another_release(history: History, pick: int, _: str) -> None:
-    history.downgraded_for_a_while()
-
-
-SECONDS = tuple(timedelta(seconds=seconds) for seconds in (0, 20, -20))
-HAPPENINGS: dict[str, Callable[[History, int, str], None]] = {
-    "wants": _wants,
-    "address": _address,
-    "replicas": _replicas,
-    "soak off": _rollout(soak=Duration.parse("0s")),
-    "soak short": _rollout(soak=Duration.parse("30s")),
-    "soak long": _rollout(soak=Duration.parse("5m")),
-    "promote without traffic": _rollout(on_insufficient_traffic=InsufficientTraffic.PROMOTE),
-    "steps": _steps,
-    "errors": _errors,
-    "outage": _outage,
-    "bad candidate": _bad("candidate"),
-    "bad stable": _bad("stable"),
-    "stable lost": _lost("stable"),
-    "candidate lost": _lost("candidate"),
-    "stuck": _toggled("stuck"),
-    "crashing": _toggled("crashing"),
-    "metrics": _set("metrics", *Metrics),
-    "metrics well": _set("metrics", Metrics.WELL),
-    "room": _set("room", 2, 3, 4, None),
-    "quota": _set("quota", 2, 3, 5, None),
-    "store": _set("store_away", True, False),
-    "evicted": _evicted,
-    "node lost": _node_lost,
-    "deleted": _deleted,
-    "clock": _set("skew", *SECONDS),
-    "job clock": _set("job_skew", *SECONDS),
-    "retry": _token("retry"),
-    "abort": _token("abort"),
-    "promote": _token("promote"),
-    "promote full": _token("promote", "/full"),
-    "unreadable": _unreadable,
-    "trial": _refused_on_trial,
-    "away": _set("away", True, False),
-    "crash": _set("writes_until_crash", *range(7)),
-    "status of another release": _status_of_another_release,
-}
-WHATS = tuple(HAPPENINGS)
-COMMON = ("wants", "errors", "bad candidate", "bad stable", "retry", "stable lost", "candidate lost", "metrics")

@@ -3,25 +3,24 @@
 As in a cluster, the operator looks when something that it watches has changed, when the look that it asked for is due,
 or when metrics are new; never just because time has passed. What nobody is woken for therefore shows.
 
-Metrics are counted in truth and judged in brief (`_look`), which is cheap enough for many thousand histories; a
+Metrics are counted in truth and judged in brief (`brief`), which is cheap enough for many thousand histories; a
 `thorough` world has real samples instead, with all that scraping can do to them.
 """
 
 from __future__ import annotations
 
 import enum
-import itertools
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from tests.unit.analysis import exported
+from tests.unit.rollout import brief
 from tests.unit.rollout import world as worlds
 
 from seatrial.analysis import counters
 from seatrial.api import spec as specs
 from seatrial.api import stored, values
-from seatrial.api.status import Reason
-from seatrial.rollout import facts, looking, looks, planner, plans
+from seatrial.rollout import facts, looking, looks, names, planner, plans
 from seatrial.rollout.looks import Outcome
 
 AWAY = facts.Fault.SURROUNDINGS
@@ -48,9 +47,11 @@ class Metrics(enum.Enum):
     LACKING = "lacking"  # the candidate's series of errors is missing
     LACKING_BOTH = "lacking both"
     TWICE = "twice"  # two jobs scrape each pod: nothing is wrong with that
+    SLOW = "slow"  # answers come, `LATE`
 
 
-SEEN = (Metrics.WELL, Metrics.TWICE)
+SEEN = (Metrics.WELL, Metrics.TWICE, Metrics.SLOW)
+LATE = timedelta(seconds=10)
 
 
 class Surroundings(worlds.World):
@@ -72,9 +73,12 @@ class Surroundings(worlds.World):
         self.refusals: dict[str, str] = {}  # of pods, by revision
         self.job_skew = timedelta(0)  # of the API server that made a trial's Job
         self.crashing: set[str] = set()  # versions whose server ends again and again
+        self.asked_again = False  # another address was given, and nothing has come of it yet
+        self.strangers: dict[str, str] = {}  # pods of others with our labels: by name, the revision that they claim
         self._due = self.now
         self._seen: object = None
-        self._kept: looks.Look | None = None
+        self._subject: object = None  # what looks are about
+        self._taken: list[tuple[datetime, looks.Look]] = []  # when each of them was answered
 
     @property
     def time(self):
@@ -95,13 +99,19 @@ class Surroundings(worlds.World):
     # The operator
 
     def step(self) -> None:
-        if not self.away and self._woken():
+        if self.away:
+            self._restarted()
+        elif self._woken():
             try:
                 self._pass()
             except worlds.Crash:
                 self.writes_until_crash = None
-                self._seen = None  # it starts again, and looks at everything
+                self._restarted()
         self._advance()
+
+    def _restarted(self) -> None:
+        """It looks at everything, and remembers no look."""
+        self._seen = self._subject = None
 
     def _woken(self) -> bool:
         judged = looking.window(self, self.time) is not None and self.metrics is not Metrics.HANGING
@@ -112,7 +122,7 @@ class Surroundings(worlds.World):
         return (
             (self.generation, self.spec, self.unreadable, self.tokens, self.quota),
             (self.selector, self.routed, tuple(self.pods.values()), dict(self.trials), dict(self.deployments)),
-            (frozenset(self.configs), frozenset(self.records), dict(self.refusals)),
+            (frozenset(self.configs), frozenset(self.records), dict(self.refusals), dict(self.strangers)),
         )
 
     def _pass(self) -> None:
@@ -140,13 +150,7 @@ class Surroundings(worlds.World):
 
     def snapshot(self) -> facts.Snapshot:
         seen = self._facts()
-        if not self.thorough:
-            return msgspec.structs.replace(seen, look=self._look(seen))
-        if self.metrics is Metrics.HANGING:
-            asked = looking.question(seen, self.time)
-            kept = looking.aged(self._kept, asked, self.time) if self._kept is not None and asked is not None else None
-            return msgspec.structs.replace(seen, look=kept)
-        return msgspec.structs.replace(seen, sight=self._sight(seen))
+        return msgspec.structs.replace(seen, look=self._look(seen))
 
     def _facts(self) -> facts.Snapshot:
         """Without any look at metrics."""
@@ -223,6 +227,23 @@ class Surroundings(worlds.World):
         grown = super()._grown(clean)
         return grown if grown != pod else pod
 
+    def _endpoints(self) -> facts.Endpoints | None:
+        """Strangers' as well: the API server shows them as pods of nobody that we know."""
+        seen, strangers = super()._endpoints(), self._selected_strangers()
+        if seen is None or not strangers:
+            return seen
+        return msgspec.structs.replace(
+            seen,
+            ready={**seen.ready, facts.STRANGER: strangers},
+            serving={**seen.serving, facts.STRANGER: strangers},
+        )
+
+    def _selected_strangers(self) -> int:
+        if self.routed is None:
+            return 0
+        pinned = self.routed.get(names.REVISION)
+        return sum(pinned in (None, claimed) for claimed in self.strangers.values())
+
     def evict(self, pod: facts.Pod) -> None:
         """Its node has no more room for it; the pod stays, to be read."""
         self.pods[pod.name] = msgspec.structs.replace(pod, ready=False, failed=True, fault=AWAY, trouble="Evicted")
@@ -246,73 +267,33 @@ class Surroundings(worlds.World):
     # Metrics
 
     def _look(self, seen: facts.Snapshot) -> looks.Look | None:
-        """A brief judgement of true counts."""
+        """As `control.evidence` gives it: the newest answer about this window, however old; the first one that proves a
+        regression stays. A window that has just begun has none.
+        """
         asked = looking.question(seen, self.time)
+        subject = asked.subject if asked is not None else None
+        if subject != self._subject:
+            self._subject, self._taken = subject, []
         if asked is None:
             return None
-        if self.metrics is Metrics.HANGING:
-            same = self._kept is not None and self._kept.source == str(asked.subject)
-            return looking.aged(self._kept, asked, self.time) if same and self._kept is not None else None
-        self._kept = msgspec.structs.replace(self._judged(asked), source=str(asked.subject))
-        return self._kept
+        if self.metrics is not Metrics.HANGING and not any(look.failed for _, look in self._taken):
+            self._taken.append((self.now, self._answer(seen, asked)))
+        latest = self.now - (LATE if self.metrics is Metrics.SLOW else timedelta(0))
+        newest = next((look for moment, look in reversed(self._taken) if moment <= latest), None)
+        if newest is None:
+            return looking.begun(asked, self.time)
+        return looking.aged(newest, asked, self.time)
 
-    def _judged(self, asked: looking.Question) -> looks.Look:
-        window, now = asked.window, self.time
-        stable, candidate = self._counts(window.stable, window), self._counts(window.candidate, window)
-        known = {"at": now, "alone": window.alone, "soak": window.soak}
+    def _answer(self, seen: facts.Snapshot, asked: looking.Question) -> looks.Look:
+        """What the source of metrics makes of the window now."""
+        if self.thorough:
+            return looking.judge(asked, self._sight(seen) or facts.Sight(), self.time)
         if self.metrics is Metrics.DOWN:
-            return self._blind(Outcome.ERROR, "connection refused", known)
+            return brief.blind(asked, Outcome.ERROR, "connection refused", now=self.time)
         lacks_pods = any(not any(pod.ready and pod.arm is arm for pod in asked.pods) for arm in asked.arms)
         if self.metrics not in SEEN or lacks_pods:
-            return self._blind(Outcome.NO_DATA, f"metrics: {self.metrics.value}", known)
-        first, slots = self._answered(window)
-        shares = [errors / requests if requests else 0.0 for requests, errors in (stable, candidate)]
-        outcome, reason = Outcome.PASS, "Pass"
-        limit = 0.05 if window.alone else max(0.05, 3 * shares[0])
-        if candidate[1] >= 5 and shares[1] > limit:
-            outcome, reason = Outcome.FAIL, Reason.ERRORS_REGRESSED
-        elif shares[1] > 0.05:
-            outcome, reason = Outcome.INCONCLUSIVE, Reason.STABLE_ALSO_BREACHING
-        elif not candidate[0]:
-            outcome, reason = Outcome.INCONCLUSIVE, Reason.INSUFFICIENT_TRAFFIC
-        return looks.Look(
-            outcome=outcome,
-            reason=reason,
-            message=f"errors: candidate {candidate}, stable {stable}",
-            observed=timedelta(seconds=5 * slots),
-            stable_requests=stable[0],
-            candidate_requests=candidate[0],
-            first_request_at=first,
-            breach_at=now if outcome is Outcome.FAIL else None,
-            **known,
-        )
-
-    def _blind(self, outcome: Outcome, message: str, known: dict) -> looks.Look:
-        return looks.Look(outcome=outcome, reason=Reason.METRICS_UNAVAILABLE, message=message, **known)
-
-    def _counts(self, revision: str, window: looking.Window) -> tuple[int, int]:
-        """(requests, errors) of a revision since the window began."""
-        since, total = window.since.timestamp(), (0, 0)
-        for pod in self.pods.values():
-            rows = self.totals.get(pod.name, ()) if pod.revision == revision else ()
-            inside = [row for row in rows if row[0] > since]
-            if inside:
-                before = next((row for row in reversed(rows) if row[0] <= since), inside[0])
-                total = total[0] + inside[-1][1] - before[1], total[1] + inside[-1][2] - before[2]
-        return total
-
-    def _answered(self, window: looking.Window):
-        """When the candidate first answered in the window, and in how many rows of five seconds since."""
-        moments = set()
-        for pod in self.pods.values():
-            rows = self.totals.get(pod.name, ()) if pod.revision == window.candidate else ()
-            moments |= {
-                row[0]
-                for last, row in itertools.pairwise(rows)
-                if last[0] >= window.since.timestamp() and row[1] > last[1]
-            }
-        first = min(moments, default=None)
-        return (None if first is None else worlds.START.fromtimestamp(first, worlds.START.tzinfo)), len(moments)
+            return brief.blind(asked, Outcome.NO_DATA, f"metrics: {self.metrics.value}", now=self.time)
+        return brief.judged(asked, self.totals, now=self.time)
 
     def _traffic(self) -> None:
         own = self.error_share

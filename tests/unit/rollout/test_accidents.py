@@ -103,3 +103,72 @@ def test_a_superseded_version_leaves_though_somebody_has_deleted_its_record():
     world.lose("ControllerRevision", superseded)
     world.run(lambda one: one.serving == "3", limit=60)
     assert superseded not in world.deployments
+
+
+def test_the_way_back_is_kept_however_many_versions_were_refused_before_it():
+    world = installed()
+    for version in map(str, range(10, 22)):
+        world.error_share[version] = 0.5
+        wants(world, version)
+        world.run(lambda one, version=version: latest(one) == (version, VerdictKind.REJECTED))
+    wants(world, "2")
+    world.run(lambda one: one.serving == "2" and one.status.phase is Phase.STABLE)
+    kept = {world.version(name) for name in world.records}
+    assert {"1", "2"} <= kept
+    assert len(kept - {"1", "2"}) == world.spec.revision_history_limit
+    world.weights.clear()
+    wants(world, "1")
+    world.run(lambda one: one.serving == "1")
+    assert set(world.weights) == {0, 100}
+
+
+def latest(world: surroundings.worlds.World) -> tuple[str, VerdictKind]:
+    return world.version(world.status.verdicts[0].revision), world.status.verdicts[0].verdict
+
+
+def test_a_failing_candidate_leaves_though_somebody_has_deleted_its_record():
+    world = in_canary()
+    candidate = world.status.candidate.revision
+    world.lose("ControllerRevision", candidate)
+    world.error_share["2"] = 0.5
+    world.run(rejected, limit=10)
+    assert world.serving == "1"
+    world.run(lambda one: candidate not in one.deployments or not one.snapshot().has_pods(candidate), limit=20)
+
+
+def test_a_version_becomes_stable_though_somebodys_pod_carries_its_labels():
+    world = in_canary()
+    world.strangers["debugger"] = world.status.candidate.revision
+    world.run(lambda one: one.serving == "2")
+    world.run(lambda one: one.status.phase is Phase.STABLE)
+    [said] = [one.message for one in world.status.conditions if one.type == "Routed"]
+    assert "requests also reach pods that aren't ours and carry our labels (1 Ready)" in said
+
+
+def test_a_third_version_begins_though_the_one_before_a_condemned_one_no_longer_starts():
+    world = in_canary()
+    world.run(lambda one: one.serving == "2")
+    world.crashing.add("1")
+    world.step()
+    world.tokens = Commands(abort="stop")
+    for _ in range(20):
+        world.step()
+    assert world.status.stable.breach is not None
+    wants(world, "3")
+    world.run(lambda one: one.serving == "3", limit=60)
+
+
+def test_a_version_before_a_condemned_one_that_starts_after_all_goes_before_a_third_one():
+    world = in_canary()
+    world.run(lambda one: one.serving == "2")
+    world.crashing.add("1")
+    world.step()
+    world.tokens = Commands(abort="stop")
+    for _ in range(20):
+        world.step()
+    world.trial_result = None
+    wants(world, "3")
+    world.step()
+    world.crashing.clear()
+    world.run(lambda one: one.serving == "1", limit=5)
+    assert world.status.candidate.model_version == "3"

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.rollout import histories, surroundings
+from tests.unit.rollout import brief, happenings, histories
 from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import Duration
@@ -29,7 +29,7 @@ def test_promises_are_kept_with_real_samples(seed):
     assert not histories.failure(histories.random_events(seed), seed=seed, thorough=True)
 
 
-@pytest.mark.parametrize("happening", histories.WHATS)
+@pytest.mark.parametrize("happening", happenings.WHATS)
 def test_each_happening_alone_is_survived_in_a_canary(happening):
     events = [histories.Event("wants", 4, 1), histories.Event(happening, 5, 1), histories.Event("metrics well", 3, 0)]
     assert not histories.failure(events, seed=0)
@@ -64,14 +64,13 @@ def test_a_planner_that_takes_blindness_for_sight_breaks_the_promise(monkeypatch
     events = [EVENT("wants", 4, 1), EVENT("metrics", 8, 3)]
     monkeypatch.setattr(looks.Look, "blind", property(lambda look: False))
     monkeypatch.setattr(looks.Look, "passed", property(lambda look: True))
-    monkeypatch.setattr(surroundings.Surroundings, "_blind", _as_if_seen)
+    monkeypatch.setattr(brief, "blind", _as_if_seen)
     assert "goes on while metrics are" in histories.failure(events, seed=0)
 
 
-def _as_if_seen(world, outcome, message, known):
-    return looks.Look(
-        outcome=outcome, reason="Pass", message=message, observed=worlds.INTERVAL * 9, candidate_requests=999, **known
-    )
+def _as_if_seen(asked, outcome, message, *, now):
+    seen = {"observed": worlds.INTERVAL * 9, "candidate_requests": 999, "alone": asked.window.alone}
+    return looks.Look(outcome=outcome, reason="Pass", message=message, at=now, soak=asked.window.soak, **seen)
 
 
 def test_a_promoted_version_without_pods_is_stood_in_for_by_the_warm_one():

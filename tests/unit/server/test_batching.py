@@ -6,8 +6,10 @@ import asyncio
 import time
 from typing import Any
 
+import numpy as np
 import pytest
-from tests.unit.server import graphs, test_telemetry
+from onnx import TensorProto, helper
+from tests.unit.server import graphs, prepared, test_telemetry
 
 from seatrial_server.engine import batching, inference, jobs, validation, warmup
 from seatrial_server.host import config, errors
@@ -30,17 +32,18 @@ class Client:
         self._answered = asyncio.Event()
 
     def send(self, rows: int = 1, *, timeout: float = 0.0) -> None:
-        self.batcher.submit(
-            jobs.Job(
-                id=str(len(self.results)),
-                values=[[1.0] * 4 * rows],
-                shapes=[(rows, 4)],
-                rows=rows,
-                reply=None,
-                started=time.perf_counter(),
-                timeout=timeout,
-                done=self._done,
-            )
+        self.batcher.submit(self.job([[1.0] * 4 * rows], shape=(rows, 4), timeout=timeout))
+
+    def job(self, values: list[Any], *, shape: tuple[int, ...], timeout: float = 0.0) -> jobs.Job:
+        return jobs.Job(
+            id=str(len(self.results)),
+            values=values,
+            shapes=[shape],
+            rows=shape[0],
+            reply=None,
+            started=time.perf_counter(),
+            timeout=timeout,
+            done=self._done,
         )
 
     async def all(self, count: int) -> list[Any]:
@@ -92,24 +95,24 @@ async def test_a_model_that_takes_too_long_is_an_error_and_its_queue_is_shed_in_
     client.send(rows=batching.MAX_ROWS)
     await asyncio.sleep(0)
     client.send()
-    before = time.perf_counter()
     running, queued = await client.all(2)
     assert (running.status, running.outcome) == (504, "error")
     assert (queued.status, queued.outcome) == (503, "shed")
-    assert time.perf_counter() - before < 1
 
 
-async def test_a_request_may_shorten_its_own_deadline_but_not_lengthen_it() -> None:
-    client = Client(graphs.slow(700_000), THREAD, timeout_seconds=0.2)
-    client.send(rows=batching.MAX_ROWS, timeout=60)
+async def test_a_request_may_shorten_its_own_deadline() -> None:
+    client = Client(graphs.slow(700_000), THREAD, timeout_seconds=60)
+    client.send(rows=batching.MAX_ROWS)
     await asyncio.sleep(0)
-    client.send()
     client.send(timeout=0.02)
-    before = time.perf_counter()
-    hasty = (await client.all(1))[0]
+    [hasty] = await client.all(1)
     assert (hasty.status, hasty.outcome) == (503, "shed")
-    assert time.perf_counter() - before < 0.15
-    assert [result.status for result in await client.all(3)] == [503, 504, 503]
+
+
+async def test_a_request_may_not_lengthen_its_own_deadline() -> None:
+    client = Client(graphs.slow(700_000), THREAD, timeout_seconds=0.05)
+    client.send(rows=batching.MAX_ROWS, timeout=60)
+    assert [result.status for result in await client.all(1)] == [504]
 
 
 async def test_what_cannot_be_answered_in_time_is_shed_before_it_waits() -> None:
@@ -133,5 +136,51 @@ async def test_what_cannot_be_answered_in_time_is_shed_before_it_waits() -> None
     ids=["quick", "slow", "rows that depend on each other", "strings"],
 )
 def test_the_plan_is_chosen_by_measurement(graph: bytes, in_thread: bool, batched: bool) -> None:
-    plan = warmup.plan(session.load(graph))
+    plan = warmup.plan(prepared.loaded(graph))
     assert (plan.in_thread, plan.batched) == (in_thread, batched)
+
+
+def squares() -> bytes:
+    """x [N, M] -> y [N, 1] by a product of M x M: quick for few columns, slow for many."""
+    return graphs.model(
+        [
+            helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0]),
+            helper.make_node("MatMul", ["t", "x"], ["z"]),
+            helper.make_node("MatMul", ["z", "z"], ["zz"]),
+            helper.make_node("ReduceMean", ["zz"], ["y"], keepdims=1),
+        ],
+        inputs={"x": (TensorProto.FLOAT, ["N", "M"])},
+        outputs={"y": (TensorProto.FLOAT, [1, 1])},
+    ).SerializeToString()
+
+
+def wide(columns: int, client: Client) -> jobs.Job:
+    return client.job([np.zeros(columns, np.float32)], shape=(1, columns))
+
+
+async def test_a_model_that_blocks_the_loop_with_what_clients_send_moves_to_a_thread() -> None:
+    client = Client(squares(), batching.Plan(in_thread=False, batched=False, row_seconds=1e-4))
+    for number in range(1, 4):
+        assert client.batcher.inline is (number < 3)
+        client.batcher.submit(wide(900, client))
+        await client.all(number)
+    assert client.counters.plan["execution"] == "thread"
+    with pytest.raises(errors.RequestError, match="matter of its own"):
+        client.batcher.run(wide(2, client))
+    client.batcher.submit(wide(2, client))
+    assert len(await client.all(4)) == 4
+    client.batcher.close()
+
+
+async def test_quick_calls_stay_on_the_loop() -> None:
+    client = Client(squares(), batching.Plan(in_thread=False, batched=False, row_seconds=1e-4))
+    for number in range(1, 300):
+        client.batcher.submit(wide(2, client))
+        await client.all(number)
+    assert client.batcher.inline
+
+
+def test_the_warm_up_measures_rows_of_the_size_that_is_served() -> None:
+    model = session.load(squares())
+    assert not warmup.plan(model).in_thread
+    assert warmup.plan(model, {"x": np.zeros((4, 900), np.float32)}).in_thread

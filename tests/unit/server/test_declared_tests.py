@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
-from tests.unit.server import graphs
+from tests.unit.server import graphs, prepared
 
 from seatrial_server.artifact import package
 from seatrial_server.host import errors
@@ -173,7 +173,9 @@ def index_card(**policy: Any) -> schema.Card:
 )
 def test_made_up_requests_find_what_the_declared_range_lets_through(card: schema.Card, outcome: str) -> None:
     test = declared.Robustness(cases=150, seed=1)
-    result = robustness.run(test, session.load(graphs.lookup(10)), card, {"index": np.arange(10)})
+    graph = graphs.lookup(10)
+    made = prepared.described(graph, card=card)
+    result = robustness.run(test, session.load(graph, known=made.model), made, {"index": np.arange(10)})
     assert (result.outcome, result.rows) == (outcome, 150), result.message
 
 
@@ -183,8 +185,9 @@ def test_made_up_requests_find_what_the_declared_range_lets_through(card: schema
     ids=["f", "2", "text", "rows"],
 )
 def test_a_healthy_model_survives_made_up_requests_without_a_card(graph: bytes) -> None:
-    model = session.load(graph)
-    result = robustness.run(declared.Robustness(cases=100), model, schema.Card(), None)
+    made = prepared.described(graph)
+    model = session.load(graph, known=made.model)
+    result = robustness.run(declared.Robustness(cases=100), model, made, None)
     assert result.outcome == "Pass", result.message
 
 

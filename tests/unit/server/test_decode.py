@@ -61,7 +61,7 @@ def test_an_absent_id_is_left_to_the_transport() -> None:
         (b'{"inputs": []}', "['x'] are missing"),
         (body([1, 2], shape=[1, 3]), "must be [-1, 2]"),
         (body([1, 2], shape=[2]), "must be [-1, 2]"),
-        (body([], shape=[0, 2]), "must be [-1, 2]"),
+        (body([], shape=[0, 2]), "at least one row"),
         (body([1, 2], shape=[-1, 2]), "must be [-1, 2]"),
         (body([1, 2, 3]), "has 3 elements"),
         (body([1, None]), "null at position 1"),

@@ -39,6 +39,9 @@ class Wire(asyncio.Transport):
     def write(self, data: Any) -> None:
         self.written += data
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         self.ended = True
 
@@ -395,7 +398,7 @@ async def test_a_queue_smaller_than_the_bundle_still_bounds() -> None:
 
 async def test_a_model_that_is_late_is_everybodys_error(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
-    port = await Port(graphs.slow(20_000), timeout_seconds=0.001).learn(row(1, 1, 1, 1))
+    port = await Port(graphs.slow(2_500), timeout_seconds=0.001).learn(row(1, 1, 1, 1))
     answers = await port.send(row(1, 0, 0, 0), row(2, 0, 0, 0))
     refusals = [(status, json.loads(body)) for status, _, body in answers]
     assert [(status, document["code"]) for status, document in refusals] == [(504, "DeadlineExceeded")] * 2

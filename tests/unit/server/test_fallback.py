@@ -50,7 +50,7 @@ def ask(queue: jobs.Queue) -> tuple[jobs.Job, Any]:
 @pytest.mark.parametrize(("outcome", "refuse"), [("error", False), ("shed", False), ("shed", True)])
 def test_a_failure_becomes_a_marked_answer_with_one_row_each(outcome: errors.Outcome, refuse: bool) -> None:
     counters = COUNTERS()
-    queue = fallback.Static(Broken(outcome, refuse=refuse), fallback_rows.read(CARD, LINEAR), counters=counters)
+    queue = fallback.Static(Broken(outcome, refuse=refuse), LINEAR, fallback_rows.read(CARD, LINEAR), counters=counters)
     job, outputs = ask(queue)
     np.testing.assert_array_equal(outputs[0], np.array([[0.5, -0.5]] * 3, np.float32))
     assert job.degraded == "fallback: Why"
@@ -59,9 +59,11 @@ def test_a_failure_becomes_a_marked_answer_with_one_row_each(outcome: errors.Out
 
 def test_a_mistake_of_the_client_stays_one() -> None:
     rows = fallback_rows.read(CARD, LINEAR)
-    assert isinstance(ask(fallback.Static(Broken("rejected", refuse=False), rows, counters=COUNTERS()))[1], Exception)
+    assert isinstance(
+        ask(fallback.Static(Broken("rejected", refuse=False), LINEAR, rows, counters=COUNTERS()))[1], Exception
+    )
     with pytest.raises(errors.RequestError):
-        ask(fallback.Static(Broken("rejected", refuse=True), rows, counters=COUNTERS()))
+        ask(fallback.Static(Broken("rejected", refuse=True), LINEAR, rows, counters=COUNTERS()))
 
 
 @pytest.mark.parametrize(

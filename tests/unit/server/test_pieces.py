@@ -124,6 +124,6 @@ def test_memory_is_asked_for_before_it_is_taken() -> None:
 
 def test_what_is_no_array_of_numbers_is_charged_for_what_it_may_become() -> None:
     asked: list[int] = []
-    body = request("[1,2,3,4,5,6]", more=',"parameters":{"p":[%s]}' % ",".join(["{}"] * 10_000))
+    body = request("[1,2,3,4,5,6]", more=f',"parameters":{{"p":[{",".join(["{}"] * 10_000)}]}}')
     decode.Decoder(MODEL, stacked=True).decode_large(body, None, reserve=asked.append)
     assert max(asked) > 10 * len(body)

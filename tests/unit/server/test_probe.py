@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from tests.unit.server import graphs
+from tests.unit.server import graphs, prepared
 
 from seatrial_server.host import errors, sandbox
 from seatrial_server.trial import probe
@@ -49,9 +49,8 @@ def root() -> bytes:
 
 
 def folders(where: Path, model: bytes, rows: np.ndarray[Any, Any] | None = None) -> dict[str, str]:
-    for name in ("package", "prepared"):
-        (where / name).mkdir()
-        (where / name / "model.onnx").write_bytes(model)
+    (where / "package").mkdir()
+    prepared.write(where / "prepared", model, tried=False)
     if rows is not None:
         content = io.BytesIO()
         np.savez(content, x=rows)

@@ -79,13 +79,17 @@ def _line(series: Series, end: float) -> _Line:
     """Samples up to `end` that are finite, not negative, and later than the one before."""
     label = _edge(series.label) if series.counter is Counter.LATENCY else series.label
     rows = np.asarray(series.samples, dtype=np.float64).reshape(-1, 2)
-    rows = rows[rows[:, 0] <= end]
+    times, values = rows[rows[:, 0] <= end].T
+    ordered = bool((times[1:] > times[:-1]).all())
+    instants = times if ordered else np.unique(times)
     with np.errstate(invalid="ignore"):
-        usable = rows[(rows[:, 1] >= 0) & (rows[:, 1] <= LARGEST)]
-    if len(usable):
-        latest = np.maximum.accumulate(usable[:, 0])
-        usable = usable[np.concatenate([[True], usable[1:, 0] > latest[:-1]])]
-    return _Line(key=(series.counter, label), instants=np.unique(rows[:, 0]), times=usable[:, 0], values=usable[:, 1])
+        usable = (values >= 0) & (values <= LARGEST)
+    if not usable.all():
+        times, values = times[usable], values[usable]
+    if not ordered:
+        later = np.append(True, times[1:] > np.maximum.accumulate(times)[:-1])[: len(times)]
+        times, values = times[later], values[later]
+    return _Line(key=(series.counter, label), instants=instants, times=times, values=values)
 
 
 def _edge(label: str) -> str:

@@ -10,6 +10,7 @@ nobody.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -106,7 +107,7 @@ def _record(arms: Sequence[slots_.ArmCounts], bounds: npt.NDArray[np.intp], edge
     if cells:
         place = (np.array([row for row, _, _ in cells]), np.array([column for _, column, _ in cells]))
         np.add.at(requests, place, np.array([pod.requests for _, _, pod in cells], dtype=float))
-        np.add.at(events, place, np.array([_events(pod, edges) for _, _, pod in cells], dtype=float))
+        np.add.at(events, place, _rows([pod for _, _, pod in cells], edges))
     return Record(blocks=bounds, requests=requests, events=events)
 
 
@@ -130,13 +131,15 @@ def _pod_counts(arms: Sequence[slots_.ArmCounts]) -> Floats:
     return np.array([max(1, sum(1 for pod in arm.pods if pod.requests)) for arm in arms], dtype=float)
 
 
-def _rows(arms: Sequence[slots_.ArmCounts], edges: tuple[str, ...]) -> Floats:
-    return np.array([_events(arm, edges) for arm in arms], dtype=float).reshape(len(arms), FIRST_EDGE + len(edges))
+def _rows(counted: Sequence[Counts], edges: tuple[str, ...]) -> Floats:
+    width = FIRST_EDGE + len(edges)
+    events = itertools.chain.from_iterable(_events(counts, edges) for counts in counted)
+    return np.fromiter(events, dtype=float, count=len(counted) * width).reshape(len(counted), width)
 
 
 def _events(counts: Counts, edges: tuple[str, ...]) -> list[int]:
     slower = counts.slower
-    if len(slower) == len(edges) and tuple(slower) == edges:
+    if tuple(slower) == edges:
         return [counts.errors, counts.rejected, counts.degraded, *slower.values()]
     return [counts.errors, counts.rejected, counts.degraded, *[slower.get(edge, 0) for edge in edges]]
 

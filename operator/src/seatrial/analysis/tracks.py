@@ -37,7 +37,7 @@ class Track:
     arm: Arm
     pod: str
     scrapes: Scrapes
-    totals: dict[Key, Floats]
+    totals: Floats  # by `scrapes.keys` and snapshot
     born: dict[Key, float]  # first snapshot that has the series
 
     def last(self, moment: float) -> float:
@@ -47,7 +47,10 @@ class Track:
 
     def between(self, bounds: Sequence[float]) -> list[slots_.PodCounts]:
         """What the pod counted between each two neighbouring bounds."""
-        counts = {key: _counts(totals, self.scrapes.times, bounds) for key, totals in self.totals.items()}
+        places = np.searchsorted(self.scrapes.times, bounds, side="right")
+        upto = np.rint(np.hstack([np.zeros((len(self.totals), 1)), self.totals]))[:, places].astype(np.int64)
+        grown: Counts = upto[:, 1:] - upto[:, :-1]
+        counts: dict[Key, Counts] = dict(zip(self.scrapes.keys, grown, strict=True))
         nothing = np.zeros(len(bounds) - 1, dtype=np.int64)
         outcomes = {outcome: counts.get((Counter.REQUESTS, outcome), nothing) for outcome in COUNTED}
         everything = counts.get(TOTAL, nothing)
@@ -129,7 +132,7 @@ def of(arm: Arm, pod: str, scrapes: Scrapes) -> Track:
         arm=arm,
         pod=pod,
         scrapes=scrapes,
-        totals={key: np.cumsum(row) for key, row in zip(scrapes.keys, steps, strict=True)},
+        totals=np.cumsum(steps, axis=1),
         born={key: float(scrapes.times[place]) for key, place in zip(scrapes.keys, first, strict=False)},
     )
 
@@ -150,9 +153,3 @@ def _warm(times: Floats, answered: Floats) -> int:
     if idle == 0:
         return 0
     return int(np.searchsorted(times, times[idle - 1] + WARM_UP, side="right"))
-
-
-def _counts(totals: Floats, times: Floats, bounds: Sequence[float]) -> Counts:
-    upto = np.concatenate([[0.0], totals])[np.searchsorted(times, bounds, side="right")]
-    counts: Counts = np.diff(np.rint(upto).astype(np.int64))
-    return counts

@@ -293,7 +293,7 @@ class _Watch:
         round_ = await self._sources.read(asked, now=lambda: self._now)
         self._said.pods = round_.trouble
         async with self._counting:
-            await self._sources.computed(lambda: self._ledger.read(asked, round_, every=every))
+            await self._sources.computed(asked.owner.namespace, lambda: self._ledger.read(asked, round_, every=every))
         if not round_.expositions and self._said.configured:
             return  # nothing new; the look at Prometheus' answer says why
         await asyncio.sleep(self._until_second())
@@ -332,7 +332,7 @@ class _Watch:
                 found = looking.conclude(asked, counted, sight, now)
                 return looking.with_own_metrics(found, own), time.thread_time() - began
 
-            found, self._cost = await self._sources.computed(work)
+            found, self._cost = await self._sources.computed(asked.owner.namespace, work)
         if found is not None and not self._done:
             self._publish(found)
 

@@ -57,7 +57,8 @@ def endpoints(service: Object | None, slices: Iterable[Object], pods: Iterable[f
     for endpoint in (endpoint for one in own for endpoint in one.get("endpoints") or ()):
         target = endpoint.get("targetRef") or {}
         # A pod's name can be another pod's by now (its node came back, a set recreated it); a uid never is.
-        of = by_uid.get(target["uid"], "") if "uid" in target and by_uid else by_name.get(target.get("name", ""), "")
+        whose, key = (by_uid, "uid") if "uid" in target and by_uid else (by_name, "name")
+        of = whose.get(target.get(key, ""), facts.STRANGER)
         states = endpoint.get("conditions") or {}
         if states.get("ready", True):
             ready[of] = ready.get(of, 0) + 1

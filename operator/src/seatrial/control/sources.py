@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent import futures
@@ -63,9 +64,10 @@ class Sources:
         self._turns = Turns()
         self._pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="evidence")
 
-    async def computed(self, work: Callable[[], _Result]) -> _Result:
-        """The result of work that is too long for the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+    async def computed(self, namespace: str, work: Callable[[], _Result]) -> _Result:
+        """The result of work that is too long for the event loop. A namespace leaves a thread to the others."""
+        async with self._turns.narrow("computing", namespace, THREADS - 1):
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -84,19 +86,20 @@ class Sources:
             revisions=revisions,
             pods=tuple(pod.name for pod in asked.pods),
         )
-        where, content = await self._ask(asked, query.samples(subject, window=until - since), at=until)
-        return await self.computed(lambda: client.samples(content, where=where))
+        return await self._ask(asked, query.samples(subject, window=until - since), at=until, decode=client.samples)
 
     async def vector(self, asked: looking.Question, expression: str, *, at: datetime) -> client.Vector:
         """The answer to an expression that gives numbers. Raises PrometheusError."""
-        where, content = await self._ask(asked, expression, at=at)
-        return await self.computed(lambda: client.vector(content, where=where))
+        return await self._ask(asked, expression, at=at, decode=client.vector)
 
     async def read(self, asked: looking.Question, *, now: Callable[[], float]) -> pods.Round:
         """The pods' own metrics, as they are now."""
         return await self._direct.read(pods.chosen(asked), now=now)
 
-    async def _ask(self, asked: looking.Question, expression: str, *, at: datetime) -> tuple[str, bytes]:
+    async def _ask(
+        self, asked: looking.Question, expression: str, *, at: datetime, decode: Callable[..., _Result]
+    ) -> _Result:
+        """The decoded answer. The turn ends with decoding, so that answers don't pile up before it."""
         timeout = min(asked.analysis.interval, looking.LONGEST_QUESTION)
         began = time.monotonic()
         endpoint = await self._endpoint(asked)
@@ -104,7 +107,10 @@ class Sources:
             async with self._turns.of(asked.owner.namespace, endpoint.place.origin, timeout=timeout):
                 left = timeout - timedelta(seconds=time.monotonic() - began)
                 left = max(left, timedelta(milliseconds=1))
-                return endpoint.shown, await self._prometheus.ask(endpoint, expression, at=at, timeout=left)
+                content = await self._prometheus.ask(endpoint, expression, at=at, timeout=left)
+                return await self.computed(
+                    asked.owner.namespace, functools.partial(decode, content, where=endpoint.shown)
+                )
         except TimeoutError as error:
             words = (
                 f"Prometheus at {endpoint.shown} is still busy with other questions after {timeout.total_seconds():g} s"
@@ -187,13 +193,14 @@ class Turns:
         """A turn. The narrow limits come first: who waits there takes nothing from others. Raises TimeoutError."""
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(timeout.total_seconds()):
-                await stack.enter_async_context(self._narrow("namespace", namespace, AT_ONCE_A_NAMESPACE))
-                await stack.enter_async_context(self._narrow("host", host, AT_ONCE_A_HOST))
+                await stack.enter_async_context(self.narrow("namespace", namespace, AT_ONCE_A_NAMESPACE))
+                await stack.enter_async_context(self.narrow("host", host, AT_ONCE_A_HOST))
                 await stack.enter_async_context(self._all)
             yield
 
     @contextlib.asynccontextmanager
-    async def _narrow(self, kind: str, name: str, most: int) -> AsyncIterator[None]:
+    async def narrow(self, kind: str, name: str, most: int) -> AsyncIterator[None]:
+        """One of so many turns that this name has; others wait for theirs in order."""
         key = (kind, name)
         semaphore, users = self._some.get(key, (asyncio.Semaphore(most), 0))
         self._some[key] = (semaphore, users + 1)

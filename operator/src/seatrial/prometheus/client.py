@@ -19,7 +19,7 @@ import msgspec
 
 from seatrial.prometheus import access, credentials, errors, matching, query
 
-BODY_LIMIT = 16 * 2**20
+BODY_LIMIT = 4 * 2**20
 _MESSAGE_LIMIT = 500
 _TOO_MANY = "too many samples"  # --query.max-samples
 _CONNECTIONS = 64

@@ -103,8 +103,11 @@ class Trial(Fact, frozen=True, kw_only=True):
     trouble: str = ""
 
 
+STRANGER = ""  # stands for the revision of pods that aren't ours, whatever their labels say
+
+
 class Endpoints(Fact, frozen=True, kw_only=True):
-    """What the Service really routes to: pods per revision, ready or still draining."""
+    """What the Service really routes to: pods per revision, ready or still draining; also those of a `STRANGER`."""
 
     selector: Mapping[str, str]
     ready: Mapping[str, int]

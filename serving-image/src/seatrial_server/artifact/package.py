@@ -41,6 +41,15 @@ def reference(folder: Path, model: schema.Schema) -> dict[str, session.Array] | 
     return calibration(folder, model) if rows is None else rows
 
 
+def any_rows(folder: Path, model: schema.Schema) -> dict[str, session.Array] | None:
+    """Rows of whichever file of the package has some."""
+    rows = reference(folder, model)
+    if rows is None:
+        for test in tests(folder).functional:
+            return as_feeds(test.rows, model, source=f"tests.yaml: {test.name}")
+    return rows
+
+
 def _rows(path: Path, model: schema.Schema) -> dict[str, session.Array] | None:
     if not path.exists():
         return None

@@ -1,7 +1,8 @@
 """Micro-batching: everything that arrived in one turn of the event loop runs together, without any added delay.
 
 Quick models run on the loop itself (a thread would cost a third of the throughput); slow ones in one worker thread, the
-next batch building up meanwhile. The queue is bounded in rows, and nobody waits longer than the deadline.
+next batch building up meanwhile. A model that turns out to be slow on what clients really send moves to a thread then.
+The queue is bounded in rows, and nobody waits longer than the deadline.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -16,10 +18,16 @@ from collections.abc import Sequence
 import msgspec
 
 from seatrial_server.engine import inference, jobs
-from seatrial_server.host import budget, config, errors
+from seatrial_server.host import budget, config, errors, logs
 from seatrial_server.observe import telemetry
 
+log = logging.getLogger(__name__)
 MAX_ROWS = 32
+_BLOCKING_SECONDS = 5e-3
+"""A call on the loop that computes for longer keeps health and everybody else waiting."""
+_WATCHED_CALLS = 100
+_SETTLED_ROWS = 64
+"""Weight of what was known of a row's time against a new call."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -28,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
     in_thread: bool
     batched: bool
     row_seconds: float
+    most_rows: int = MAX_ROWS
 
 
 class Batcher:
@@ -55,8 +64,14 @@ class Batcher:
         self._scheduled = False
         self._running: Sequence[jobs.Job] = ()
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "model") if plan.in_thread else None
-        self._max_rows = MAX_ROWS if plan.batched else 1
+        self._max_rows = plan.most_rows if plan.batched else 1
+        self._watched = 0
         self._watch: asyncio.TimerHandle | None = None
+
+    @property
+    def inline(self) -> bool:
+        """Whether the model runs on the loop."""
+        return self._thread is None
 
     def submit(self, job: jobs.Job) -> None:
         """Queue a job; raises when there is no room for it."""
@@ -74,7 +89,9 @@ class Batcher:
             self._loop.call_soon(self._turn)
 
     def run(self, job: jobs.Job) -> None:
-        """Run a job and all that waits, now; for models that run on the loop. Raises as `submit` does."""
+        """Run a bundle and all that waits, now. Raises as `submit` does, and `Mixed` unless the model is inline."""
+        if self._thread is not None:
+            raise jobs.mixed()
         self._admit(job)
         self._run_queue()
 
@@ -128,12 +145,29 @@ class Batcher:
             self._start()
 
     def _run_queue(self) -> None:
-        while self._queue:
+        while self._queue and self._thread is None:
             batch = self._take()
             if batch:
+                computed = time.thread_time() if self._watched else 0.0
                 started = time.perf_counter()
                 results = self._engine.execute(batch)
+                if time.perf_counter() - started > _BLOCKING_SECONDS or self._watched:
+                    self._suspect(computed)
                 self._finish(batch, results, started)
+        if self._thread is not None and not self._running:
+            self._start()
+
+    def _suspect(self, computed: float) -> None:
+        """A call was slow, or one was lately. A neighbour may have done that: what counts is the CPU's own time."""
+        if not self._watched:
+            self._watched = _WATCHED_CALLS
+            return
+        self._watched -= 1
+        if time.thread_time() - computed > _BLOCKING_SECONDS:
+            self._thread = concurrent.futures.ThreadPoolExecutor(1, "model")
+            self._counters.plan["execution"] = "thread"
+            logs.info(log, "calls of the model block the loop: it runs in a thread from now on")
+            self._expire()
 
     def _start(self) -> None:
         batch = self._take()
@@ -175,7 +209,9 @@ class Batcher:
         now = time.perf_counter()
         self._counters.last_call = now
         self._counters.model_durations.observe(now - started)
-        self._counters.batch_rows.observe(sum([job.rows for job in batch]))
+        rows = sum([job.rows for job in batch])
+        self._counters.batch_rows.observe(rows)
+        self._row_seconds += ((now - started) / rows - self._row_seconds) * rows / (rows + _SETTLED_ROWS)
         for job, result in zip(batch, results, strict=True):
             if job.charged:
                 self._release(job)

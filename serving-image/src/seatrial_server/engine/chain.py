@@ -22,5 +22,5 @@ def build(
     if settings.cache is not None:
         queue = cache.Cache(queue, engine, settings=settings.cache, served_sha256=served_sha256, counters=counters)
     if settings.fallback.mode == "Static":
-        queue = fallback.Static(queue, fallback_rows.read(card, engine.schema), counters=counters)
+        queue = fallback.Static(queue, engine.schema, fallback_rows.read(card, engine.schema), counters=counters)
     return queue

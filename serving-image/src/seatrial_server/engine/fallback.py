@@ -6,19 +6,20 @@ and counted as degraded, and `seatrial_fallbacks_total` keeps what it stood in f
 
 from __future__ import annotations
 
-import numpy as np
-
 from seatrial_server.engine import jobs
 from seatrial_server.host import errors
-from seatrial_server.model import session
+from seatrial_server.model import rows as rows_
+from seatrial_server.model import schema, session
 from seatrial_server.observe import telemetry
 
 
 class Static:
     """Stands in front of a queue and replaces what the model or the load made impossible; never a client's mistake."""
 
-    def __init__(self, queue: jobs.Queue, answer: list[session.Array], *, counters: telemetry.Telemetry) -> None:
-        self._queue, self._answer, self._counters = queue, answer, counters
+    def __init__(
+        self, queue: jobs.Queue, model: schema.Schema, answer: list[session.Array], *, counters: telemetry.Telemetry
+    ) -> None:
+        self._queue, self._model, self._answer, self._counters = queue, model, answer, counters
 
     def submit(self, job: jobs.Job) -> None:
         """See `jobs.Queue`; does not raise for overload."""
@@ -28,7 +29,7 @@ class Static:
             if isinstance(result, errors.RequestError) and result.outcome in ("error", "shed"):
                 job.degraded = f"fallback: {result.code}"
                 self._counters.fallbacks[result.outcome] += 1
-                result = [np.repeat(array, job.rows, axis=0) for array in self._answer]
+                result = [rows_.repeated(self._model, row, job.rows) for row in self._answer]
             done(job, result)
 
         job.done = finished

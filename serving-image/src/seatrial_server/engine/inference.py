@@ -43,7 +43,7 @@ class Engine:
         self._own = [conversion.Converter(spec) for spec in self.schema.inputs]  # for `convert`, maybe another thread
         self._output_floating = [datatypes.BY_NAME[spec.datatype].floating for spec in self.schema.outputs]
         self._guards, self._drift = guards, observer
-        self._most_rows = most_rows
+        self._most_rows, self._whole = most_rows, self.schema.axis.kind == "none"
         self._names = [spec.name for spec in self.schema.inputs]
 
     def execute(self, batch: Sequence[jobs.Job]) -> list[Result]:
@@ -80,7 +80,9 @@ class Engine:
         outputs = self._run(feeds)
         self._check_outputs(outputs)
         if self._drift is not None:
-            self._drift.observe(given, outputs)
+            self._drift.observe(
+                *([array[np.newaxis] for array in side] if self._whole else side for side in (given, outputs))
+            )
         return [outputs] if len(batch) == 1 else self._split(outputs, batch)
 
     def _run(self, feeds: list[session.Array]) -> list[session.Array]:

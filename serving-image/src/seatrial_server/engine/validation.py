@@ -93,11 +93,13 @@ class Verdict:
 class FiniteGuard:
     """A floating input without bounds: every value must be finite. Half the price of comparing with bounds.
 
-    `missing`: NaN stands for a missing value and is let through.
+    `missing`: NaN stands for a missing value and is let through. `whole`: the tensor has no dimension of rows.
     """
 
-    def __init__(self, name: str, columns: Sequence[schema.Feature] = (), *, missing: bool = False) -> None:
-        self._name, self._columns, self._missing = name, columns, missing
+    def __init__(
+        self, name: str, columns: Sequence[schema.Feature] = (), *, missing: bool = False, whole: bool = False
+    ) -> None:
+        self._name, self._columns, self._missing, self._from = name, columns, missing, 0 if whole else 1
 
     def examine(self, feed: session.Array) -> Verdict | None:
         """See `Guard`."""
@@ -108,7 +110,9 @@ class FiniteGuard:
             good |= np.isnan(feed)
             if good.all():
                 return None
-        columns = self._columns or [schema.Feature(str(column)) for column in range(math.prod(feed.shape[1:]))]
+        columns = self._columns or [
+            schema.Feature(str(column)) for column in range(math.prod(feed.shape[self._from :]))
+        ]
         refused, none = ~good.reshape(-1, len(columns)), np.zeros((1, len(columns)), np.bool_)
         given = feed.reshape(-1, len(columns))
         return Verdict(
@@ -203,12 +207,17 @@ def guards(
 ) -> list[Guard | None]:
     """One per input, in order; None where any value will do. Undescribed inputs in `missing` may hold NaN."""
     return [
-        _guard(spec, described.get(spec.name, ()), missing=spec.name in missing - described.keys())
+        _guard(
+            spec,
+            described.get(spec.name, ()),
+            missing=spec.name in missing - described.keys(),
+            whole=model.axis.kind == "none",
+        )
         for spec in model.inputs
     ]
 
 
-def _guard(spec: schema.TensorSpec, columns: Sequence[schema.Feature], *, missing: bool) -> Guard | None:
+def _guard(spec: schema.TensorSpec, columns: Sequence[schema.Feature], *, missing: bool, whole: bool) -> Guard | None:
     floating = datatypes.BY_NAME[spec.datatype].floating
     if spec.datatype == "BYTES":
         picky = any(column.categories or column.missing == "impute" for column in columns)
@@ -218,7 +227,7 @@ def _guard(spec: schema.TensorSpec, columns: Sequence[schema.Feature], *, missin
     allowed = [column.missing == "allow" for column in columns]
     if any(allowed) and not all(allowed):
         return NumberGuard(spec, columns)
-    return FiniteGuard(spec.name, columns, missing=missing or any(allowed)) if floating else None
+    return FiniteGuard(spec.name, columns, missing=missing or any(allowed), whole=whole) if floating else None
 
 
 def _bound(value: float, limits: Any, *, floating: bool, up: bool = True) -> float | int:

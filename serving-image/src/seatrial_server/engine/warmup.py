@@ -1,7 +1,7 @@
 """Warm the model up and choose how to run it, by measurement. Runs before the server is ready.
 
-Batching is only allowed when rows do not change each other's answers: a free first dimension alone does not say so
-(it may be a sequence), and dynamically quantized graphs take one scale per batch.
+Measured with rows that the model answers, of the sizes that its requests will have where somebody gave some: a
+dimension of size 1 says nothing about images. `batching` plans anew when live calls show that it was wrong.
 """
 
 from __future__ import annotations
@@ -10,57 +10,75 @@ import math
 import time
 from pathlib import Path
 
-import numpy as np
-
 from seatrial_server.engine import batching
-from seatrial_server.model import datatypes, session
+from seatrial_server.model import rows as rows_
+from seatrial_server.model import schema, session
 
 _THREAD_FROM_SECONDS = 200e-6
 _THREAD_FROM_BATCH_SECONDS = 5e-3
+_LONGEST_BATCH_SECONDS = 0.05
+"""Neighbours in a longer one would wait for each other without a gain: a batch pays where a call's own cost counts."""
 _WORTH_THREADS = 0.7
 _CALLS = 15
 _WARM_SECONDS = 0.2
 
 
-def load(model: Path | bytes, *, cpus: int) -> session.Session:
+def load(
+    model: Path | bytes,
+    *,
+    cpus: int,
+    known: schema.Schema | None = None,
+    rows: dict[str, session.Array] | None = None,
+) -> session.Session:
     """The model with one thread, or with all granted CPUs if that makes a slow model much quicker."""
-    alone = session.load(model)
+    alone = session.load(model, known=known)
     if cpus == 1:
         return alone
-    rows = batching.MAX_ROWS if alone.schema.rows_first else 1
     try:
-        if _seconds(alone, rows=rows)[0] <= _THREAD_FROM_BATCH_SECONDS:
+        feeds = _feeds(alone, rows, 1)
+        [single] = _seconds(alone, feeds=feeds)
+        if single * batching.MAX_ROWS <= _LONGEST_BATCH_SECONDS:
+            feeds = _feeds(alone, rows, batching.MAX_ROWS)
+        if _seconds(alone, feeds=feeds)[0] <= _THREAD_FROM_BATCH_SECONDS:
             return alone
-        together = session.load(model, threads=cpus)
-        slow, quick = _seconds(alone, together, rows=rows)
+        together = session.load(model, threads=cpus, known=known)
+        slow, quick = _seconds(alone, together, feeds=feeds)
         return together if quick < _WORTH_THREADS * slow else alone
     except Exception:  # zeros need not be a valid input; ONNX Runtime raises a dozen unrelated types
         return alone
 
 
-def plan(model: session.Session, *, may_batch: bool = True) -> batching.Plan:
-    """Measure single rows and full batches; a model that fails on made-up rows is run request by request."""
+def plan(
+    model: session.Session, rows: dict[str, session.Array] | None = None, *, may_batch: bool = True
+) -> batching.Plan:
+    """Measure single rows and growing batches; a model of which no rows are known is run request by request."""
     try:
-        [single] = _seconds(model, rows=1)
+        [single] = _seconds(model, feeds=_feeds(model, rows, 1))
     except Exception:  # zeros need not be a valid input; ONNX Runtime raises a dozen unrelated types
         return batching.Plan(in_thread=True, batched=False, row_seconds=0.001)
-    try:
-        batched = may_batch and model.schema.rows_first and _rows_are_independent(model)
-        [full] = _seconds(model, rows=batching.MAX_ROWS) if batched else [single]
-    except Exception:  # nor need random ones: nothing is known about batches then
-        batched, full = False, single
+    if not (may_batch and model.schema.rows_first):
+        return batching.Plan(in_thread=single > _THREAD_FROM_SECONDS, batched=False, row_seconds=single)
+    size, seconds = 1, single
+    while size < batching.MAX_ROWS and 2 * seconds <= _LONGEST_BATCH_SECONDS:
+        [longer] = _seconds(model, feeds=_feeds(model, rows, 2 * size))
+        size, seconds = 2 * size, longer
     return batching.Plan(
-        in_thread=single > _THREAD_FROM_SECONDS or full > _THREAD_FROM_BATCH_SECONDS,
-        batched=batched,
-        row_seconds=full / (batching.MAX_ROWS if batched else 1),
+        in_thread=single > _THREAD_FROM_SECONDS or seconds > _THREAD_FROM_BATCH_SECONDS,
+        batched=True,
+        row_seconds=seconds / size,
+        most_rows=size,
     )
 
 
-def _seconds(*models: session.Session, rows: int) -> list[float]:
+def _feeds(model: session.Session, rows: dict[str, session.Array] | None, size: int) -> dict[str, session.Array]:
+    """A call with so many rows, where the graph takes them."""
+    return model.schema.example(size) if rows is None else rows_.one(model.schema, rows, size)
+
+
+def _seconds(*models: session.Session, feeds: dict[str, session.Array]) -> list[float]:
     """Of each the quickest of some calls, taken in turns: a busy neighbour must not choose the plan, or versions
     couldn't be compared.
     """
-    feeds = models[0].schema.example(rows)
     quickest = [math.inf] * len(models)
     started = time.perf_counter()
     for number in range(_CALLS):
@@ -71,31 +89,3 @@ def _seconds(*models: session.Session, rows: int) -> list[float]:
             model.run(feeds)
             quickest[place] = min(quickest[place], time.perf_counter() - before)
     return quickest
-
-
-def _rows_are_independent(model: session.Session) -> bool:
-    """Whether four rows, one of them an outlier, get the same answers together as alone."""
-    random = np.random.default_rng(0)
-    feeds = model.schema.example(4)
-    for spec in model.schema.inputs:
-        if datatypes.BY_NAME[spec.datatype].floating:
-            feeds[spec.name] = random.standard_normal(feeds[spec.name].shape).astype(feeds[spec.name].dtype)
-            feeds[spec.name][-1] *= 1000
-        elif spec.datatype not in ("BYTES", "BOOL"):
-            feeds[spec.name] = random.integers(0, 2, feeds[spec.name].shape).astype(feeds[spec.name].dtype)
-    together = model.run(feeds)
-    alone = [model.run({name: array[row : row + 1] for name, array in feeds.items()}) for row in range(4)]
-    return all(_same(array, [outputs[index] for outputs in alone]) for index, array in enumerate(together))
-
-
-def _same(together: session.Array, alone: list[session.Array]) -> bool:
-    if any(array.shape[:1] != (1,) for array in alone) or len(together) != len(alone):
-        return False
-    joined = np.concatenate(alone)
-    if joined.shape != together.shape:
-        return False
-    if joined.dtype.kind == "f":
-        return np.allclose(
-            joined, together, rtol=1e-2 if joined.dtype == np.float16 else 1e-3, atol=1e-4, equal_nan=True
-        )
-    return bool((joined == together).all())

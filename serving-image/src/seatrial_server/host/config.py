@@ -60,6 +60,13 @@ VersionPinning = Literal["Answer", "Reject"]
 """A request that names another version than the one that serves is answered by that one, which says so, or refused."""
 
 
+class Tls(msgspec.Struct, frozen=True):
+    """PEM files of both ports; they are read again when they change."""
+
+    certificate: str
+    key: str
+
+
 class Expected(msgspec.Struct, frozen=True, rename="camel"):
     """What the trial recorded; a pod must arrive at the same bytes. `calibration` is for `prepare.quantize` alone."""
 
@@ -74,12 +81,13 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     model: ModelRef
     deployment: str = ""
     namespace: str = ""
-    revision: str = ""
+    revision: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{0,63}$")] = ""
     quantization: Quantization = Quantization()
     limits: Limits = Limits()
     cache: Cache | None = None
     fallback: Fallback = Fallback()
     version_pinning: VersionPinning = "Answer"
+    tls: Tls | None = None
     latency_threshold_seconds: Positive = 0.1
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1)] = 2 * 1024**3
     expected: Expected | None = None

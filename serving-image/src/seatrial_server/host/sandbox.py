@@ -8,6 +8,7 @@ It bounds accidents and resource attacks; the pod's security context is what con
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -15,6 +16,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -68,6 +70,8 @@ def call(function: str, arguments: dict[str, Any], *, limits: Limits | None = No
     killed = child.returncode == -signal.SIGKILL  # nobody but the kernel does that
     if killed or (child.returncode == -signal.SIGABRT and b"bad_alloc" in child.stderr):
         raise errors.Unavailable(memory.too_little(allowed), retryable=False)
+    if child.returncode == -signal.SIGPROF:
+        raise errors.Rejected("InvalidModel", "calling the model with a few rows took too long: it may never end")
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         raise errors.Rejected("InvalidModel", f"{limits.doing} ended its process with {name}")
@@ -87,6 +91,16 @@ def call(function: str, arguments: dict[str, Any], *, limits: Limits | None = No
         raise errors.Unavailable(memory.too_little(allowed), retryable=False)
     result: dict[str, Any] = answer["result"]
     return result
+
+
+@contextlib.contextmanager
+def cpu_seconds(most: float) -> Iterator[None]:
+    """In the child: end the process when the block computes for longer, whatever it is in the middle of."""
+    signal.setitimer(signal.ITIMER_PROF, most)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _harmless() -> dict[str, str]:

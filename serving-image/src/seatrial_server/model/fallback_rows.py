@@ -15,20 +15,21 @@ def read(card: schema.Card, model: schema.Schema) -> list[session.Array]:
     wanted = [spec.name for spec in model.outputs]
     if sorted(card.fallback) != sorted(wanted):
         raise _invalid(f"must give one row for each of the outputs {wanted}, has {sorted(card.fallback)}")
-    return [_row(card.fallback[spec.name], spec) for spec in model.outputs]
+    return [_row(card.fallback[spec.name], spec, model) for spec in model.outputs]
 
 
-def _row(value: object, spec: schema.TensorSpec) -> session.Array:
-    if not spec.shape or spec.shape[0] != schema.FREE or schema.FREE in spec.row_shape:
+def _row(value: object, spec: schema.TensorSpec, model: schema.Schema) -> session.Array:
+    shape = model.row_shape(spec)
+    if schema.FREE in shape:
         raise _invalid(f"output {spec.name!r} has shape {list(spec.shape)}: only rows of a fixed shape can have one")
     datatype = datatypes.BY_NAME[spec.datatype]
     try:
         row = np.array(value, datatype.dtype)
     except (ValueError, TypeError, OverflowError) as error:
         raise _invalid(f"output {spec.name!r} is {spec.datatype}: {error}") from error
-    if row.size != math.prod(spec.row_shape) or (datatype.floating and not np.isfinite(row).all()):
-        raise _invalid(f"output {spec.name!r} has rows of shape {list(spec.row_shape)} and finite values")
-    return row.reshape(1, *spec.row_shape)
+    if row.size != math.prod(shape) or (datatype.floating and not np.isfinite(row).all()):
+        raise _invalid(f"output {spec.name!r} has rows of shape {list(shape)} and finite values")
+    return row.reshape(1, *shape)
 
 
 def _invalid(message: str) -> errors.Rejected:

@@ -23,7 +23,7 @@ def by_input(features: tuple[schema.Feature, ...], model: schema.Schema) -> dict
     for name, columns in result.items():
         if name not in specs:
             raise _invalid(f"the model has no input {name!r}")
-        _check_columns(specs[name], columns)
+        _check_columns(specs[name], columns, model.row_shape(specs[name]))
         for feature in columns:
             _check(feature, specs[name])
     return {name: tuple(columns) for name, columns in result.items()}
@@ -56,9 +56,9 @@ def _only_input(model: schema.Schema) -> str:
     raise _invalid("each feature must name its input, because the model has several")
 
 
-def _check_columns(spec: schema.TensorSpec, columns: list[schema.Feature]) -> None:
-    count = math.prod(spec.row_shape)
-    if schema.FREE in spec.row_shape or count != len(columns):
+def _check_columns(spec: schema.TensorSpec, columns: list[schema.Feature], shape: tuple[int, ...]) -> None:
+    count = math.prod(shape)
+    if schema.FREE in shape or count != len(columns):
         raise _invalid(
             f"input {spec.name!r} has shape {list(spec.shape)}; features must list every column once, "
             f"but lists {len(columns)}"

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from seatrial_server.host import config, errors
-from seatrial_server.model import bins, schema
+from seatrial_server.model import bins, schema, session
 
 FILE = "manifest.json"
 MODEL = "model.onnx"
+ROWS = "rows.npz"
 
 
 class QuantizationResult(msgspec.Struct, frozen=True, rename="camel"):
@@ -42,13 +44,15 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     precision: config.Precision
     quantization: QuantizationResult
     environment: Environment
+    model: schema.Schema
+    """Inputs and outputs as they are served, with the row axis."""
     calibration: dict[str, Any] | None = None
     card: schema.Card = schema.Card()
     profile: bins.Profile = bins.Profile()
     missing: tuple[str, ...] = ()
     """Inputs whose graph is made for missing values."""
     batching: bool = True
-    """Whether rows of several requests may run together; the warm-up has a say in it too."""
+    """Whether rows of several requests may run together, if the model has a free row axis."""
 
 
 def read(folder: Path) -> Manifest:
@@ -58,6 +62,30 @@ def read(folder: Path) -> Manifest:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError) as error:
         raise errors.Unavailable(f"{path} cannot be used: {error}; run `seatrial-server prepare` first") from error
+
+
+def opened(folder: Path) -> tuple[session.Session, Manifest]:
+    """The prepared model as it is served."""
+    made = read(folder)
+    return session.load(folder / MODEL, known=made.model), made
+
+
+def keep_rows(folder: Path, model: schema.Schema, rows: dict[str, session.Array]) -> None:
+    """Rows that the model answers, for the warm-up to measure with; by position, for an input may have any name."""
+    arrays = [rows[spec.name] for spec in model.inputs]
+    np.savez(folder / ROWS, *[array.astype(np.str_) if array.dtype == np.object_ else array for array in arrays])
+
+
+def kept_rows(folder: Path, model: schema.Schema) -> dict[str, session.Array] | None:
+    """Those rows; None where there were none."""
+    if not (folder / ROWS).exists():
+        return None
+    with np.load(folder / ROWS, allow_pickle=False) as archive:
+        arrays = [archive[name] for name in archive.files]
+    return {
+        spec.name: array.astype(np.object_) if spec.datatype == "BYTES" else array
+        for spec, array in zip(model.inputs, arrays, strict=True)
+    }
 
 
 def cpu_flags() -> tuple[str, ...]:

@@ -47,8 +47,9 @@ def whole(model: schema.Schema, feeds: Feeds) -> bool:
 
 def together(model: schema.Schema, size: int) -> int:
     """How many rows run at once when `size` are wanted."""
-    if model.rows_first:
-        return size
+    axis = model.axis
+    if axis.kind != "none":
+        return size if axis.kind == "free" else axis.size
     fixed = {spec.shape[0] if spec.shape else schema.FREE for spec in model.inputs}
     return max(1, fixed.pop()) if len(fixed) == 1 else 1
 
@@ -75,3 +76,11 @@ def one(model: schema.Schema, feeds: Feeds, size: int) -> dict[str, Array]:
         return next(parts(model, feeds, 1)).feeds
     chosen = range(together(model, size))
     return {name: array.take(chosen, axis=0, mode="wrap") for name, array in feeds.items()}
+
+
+def repeated(model: schema.Schema, row: Array, count: int) -> Array:
+    """One row's answer as the answer to a request: as often as it has rows."""
+    axis = model.axis
+    if axis.kind == "none":
+        return np.asarray(row[0])
+    return row.repeat(axis.size if axis.kind == "fixed" else count, axis=0)

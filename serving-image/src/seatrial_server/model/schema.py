@@ -33,16 +33,43 @@ class TensorSpec(msgspec.Struct, frozen=True):
         return self.shape[1:]
 
 
+class Axis(msgspec.Struct, frozen=True):
+    """What the first dimension of the tensors is.
+
+    free: rows, as many as a request likes, none of which changes another's answer. fixed: `size` of them in every call.
+    none: a part of the thing itself (a height, a sequence); a request is one thing then, whatever its size.
+    """
+
+    kind: Literal["none", "fixed", "free"]
+    size: int = 0
+
+
 class Schema(msgspec.Struct, frozen=True):
-    """Inputs and outputs of a model, in graph order."""
+    """Inputs and outputs of a model, in graph order. `found`: the row axis, once it was tried (`model.axis`)."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    found: Axis | None = None
+
+    @property
+    def axis(self) -> Axis:
+        """What was found, else what the declared shapes say."""
+        if self.found is not None:
+            return self.found
+        first = {spec.shape[0] if spec.shape else None for spec in (*self.inputs, *self.outputs)}
+        size = first.pop() if len(first) == 1 else None
+        if size is None:
+            return Axis("none")
+        return Axis("free") if size == FREE else Axis("fixed", size)
 
     @property
     def rows_first(self) -> bool:
-        """Whether the first dimension of every tensor is free: the precondition of batching."""
-        return all(spec.shape and spec.shape[0] == FREE for spec in (*self.inputs, *self.outputs))
+        """Whether rows of several requests can be put together: the precondition of batching."""
+        return self.axis.kind == "free"
+
+    def row_shape(self, spec: TensorSpec) -> tuple[int, ...]:
+        """The part of a tensor's shape that belongs to one row."""
+        return spec.shape if self.axis.kind == "none" else spec.shape[1:]
 
     def example(self, rows: int) -> dict[str, np.ndarray[Any, Any]]:
         """Zero-filled inputs with `rows` rows; other free dimensions have size 1."""

@@ -39,10 +39,11 @@ class RowsFailed(Exception):
 class Session:
     """A loaded model with its schema."""
 
-    def __init__(self, session: ort.InferenceSession, *, threads: int = 1) -> None:
+    def __init__(self, session: ort.InferenceSession, *, threads: int = 1, known: schema.Schema | None = None) -> None:
         self._session = session
         self.threads = threads
-        self.schema, self.left_out = _signature(session)
+        declared, self.left_out = _signature(session)
+        self.schema = known or declared
         self._names = [spec.name for spec in self.schema.outputs]
 
     def run(self, feeds: dict[str, Array]) -> list[Array]:
@@ -82,13 +83,12 @@ def options(*, threads: int = 1) -> ort.SessionOptions:
     return settings
 
 
-def load(model: Path | bytes, *, threads: int = 1) -> Session:
-    """Open a model; a file that ONNX Runtime does not take is `InvalidModel`."""
+def load(model: Path | bytes, *, threads: int = 1, known: schema.Schema | None = None) -> Session:
+    """Open a model; a file that ONNX Runtime does not take is `InvalidModel`. `known`: what was found out about it."""
     source = str(model) if isinstance(model, Path) else model
     try:
-        return Session(
-            ort.InferenceSession(source, options(threads=threads), providers=["CPUExecutionProvider"]), threads=threads
-        )
+        opened = ort.InferenceSession(source, options(threads=threads), providers=["CPUExecutionProvider"])
+        return Session(opened, threads=threads, known=known)
     except errors.Rejected:
         raise
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types

@@ -20,10 +20,11 @@ import onnx
 
 from seatrial_server.artifact import package
 from seatrial_server.host import config, errors, logs, sandbox
-from seatrial_server.model import fallback_rows, features, manifest, schema, session
+from seatrial_server.model import axis, fallback_rows, features, manifest, schema, session
 from seatrial_server.prepare import adapt, gate, quantize, reference, verify
 
 log = logging.getLogger(__name__)
+_TRYING_SECONDS = 60
 
 
 def run(settings: config.Config, work: Path) -> manifest.Manifest:
@@ -56,6 +57,7 @@ class _Build(msgspec.Struct, frozen=True):
     loaded: session.Session
     card: schema.Card
     missing: tuple[str, ...]
+    example: dict[str, session.Array] | None
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -93,7 +95,10 @@ def build(
                 "serve with the image of the trial, or run the trial again",
             )
         (prepared / manifest.MODEL).write_bytes(served)
-        profile = reference.read(opened.folder, opened.card, session.load(choice.path))
+        model = opened.loaded.schema
+        profile = reference.read(opened.folder, opened.card, session.load(choice.path, known=model))
+        if opened.example is not None:
+            manifest.keep_rows(prepared, model, opened.example)
         batching = not quantize.rows_share_scales(onnx.load_from_string(served))
     written = manifest.Manifest(
         sha256=sha256,
@@ -101,6 +106,7 @@ def build(
         precision=choice.precision,
         quantization=choice.result,
         environment=manifest.Environment(onnxruntime=session.VERSION, cpu_flags=manifest.cpu_flags()),
+        model=model,
         calibration=choice.calibration,
         card=opened.card,
         profile=profile,
@@ -120,6 +126,10 @@ def _open(folder: Path, scratch: Path) -> _Build:
         source = scratch / "embedded.onnx"
         source.write_bytes(quantize.serialize(graph.proto))
     loaded = session.load(source)
+    with sandbox.cpu_seconds(_TRYING_SECONDS):
+        found = axis.find(loaded.schema, loaded.run, package.any_rows(folder, loaded.schema))
+    loaded.schema = found.model
+    logs.info(log, "row axis", **msgspec.structs.asdict(found.model.axis))
     for output, labels in adapted.unzipped:
         logs.info(log, "served without its ZipMap: probabilities as a tensor", output=output, labels=list(labels))
     card = adapted.described(package.card(folder))
@@ -136,6 +146,7 @@ def _open(folder: Path, scratch: Path) -> _Build:
         loaded=loaded,
         card=card,
         missing=adapted.missing,
+        example=found.example,
     )
 
 
@@ -190,7 +201,11 @@ def _quantized(
     quantize.apply(optimised, target, calibration, scratch=opened.scratch)
     # A dynamic model answers one request at a time: rows of a batch would share a scale.
     measured = gate.measure(
-        opened.loaded, session.load(target), known, opened.card, together=1 if dynamic else session.ROWS_PER_RUN
+        opened.loaded,
+        session.load(target, known=opened.loaded.schema),
+        known,
+        opened.card,
+        together=1 if dynamic else session.ROWS_PER_RUN,
     )
     refusal = gate.decide(measured, wanted)
     if refusal:

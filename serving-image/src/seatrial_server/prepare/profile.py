@@ -31,7 +31,7 @@ def features(card: schema.Card, model: schema.Schema, rows: Sequence[session.Arr
     for feature in card.features:
         described.setdefault(feature.input or model.inputs[0].name, []).append(feature)
     for index, (spec, array) in enumerate(zip(model.inputs, rows, strict=True)):
-        if schema.FREE in spec.row_shape:
+        if schema.FREE in model.row_shape(spec):
             continue
         columns = described.get(spec.name)
         flat = array.reshape(len(array), -1)
@@ -53,7 +53,7 @@ def outputs(card: schema.Card, model: schema.Schema, answers: Sequence[session.A
     for index, (spec, array) in enumerate(zip(model.outputs, answers, strict=True)):
         flat = array.reshape(len(array), -1)
         floating = datatypes.BY_NAME[spec.datatype].floating
-        if schema.FREE in spec.row_shape or (not floating and flat.shape[1] != 1):
+        if schema.FREE in model.row_shape(spec) or (not floating and flat.shape[1] != 1):
             continue
         named = card.outputs.label == spec.name
         known = [label for label in card.labels if named and isinstance(label, str) is (spec.datatype == "BYTES")]

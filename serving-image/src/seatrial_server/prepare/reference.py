@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def read(folder: Path, card: schema.Card, served: session.Session) -> bins.Profile:
     """The profile of the model that will be served; empty without reference rows."""
     rows = package.reference(folder, served.schema)
-    if rows is None or not served.schema.rows_first or rows_.whole(served.schema, rows):
+    if rows is None or (served.schema.axis.kind == "none") is not rows_.whole(served.schema, rows):
         return bins.Profile()
     try:
         return _profile(card, served, rows)

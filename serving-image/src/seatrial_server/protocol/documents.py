@@ -27,6 +27,7 @@ class Identity(msgspec.Struct, frozen=True):
     version: str
     max_batch_size: int = 0
     pinning: config.VersionPinning = "Answer"
+    revision: str = ""
 
 
 class Documents:

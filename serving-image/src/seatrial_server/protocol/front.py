@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Callable
 
 from seatrial_server.engine import batching, jobs
 from seatrial_server.host import budget
 from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
-from seatrial_server.protocol import documents
+from seatrial_server.protocol import certificate, documents, revision
 from seatrial_server.protocol.http import v2
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.listener import Listener
-from seatrial_server.protocol.rpc import calls, codec, messages
+from seatrial_server.protocol.rpc import calls, codec, messages, others
 from seatrial_server.protocol.rpc import listener as rpc_listener
 
 _OPEN_FILES = 16_384
@@ -23,7 +24,7 @@ _OPEN_FILES = 16_384
 class Front:
     """Opens and drains both ports. `nullable` names the inputs in which null says that a value is missing.
 
-    `bundles`: the batcher, if it may have bundles, see `http.express`.
+    `bundles`: the batcher, if it may have bundles, see `http.express`. `openapi`: see `http.v2`.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class Front:
         timeout_seconds: float,
         account: budget.Budget,
         bundles: batching.Batcher | None,
+        openapi: Callable[[], bytes],
     ) -> None:
-        own, stacked, known = about.identity, bool(about.identity.max_batch_size), messages.Messages()
+        own, stacked, known = about.identity, model.rows_first, messages.Messages()
         application = v2.V2(
             about=about,
             decoder=Decoder(model, stacked=stacked, nullable=nullable),
@@ -50,8 +52,11 @@ class Front:
             timeout_seconds=timeout_seconds,
             account=account,
             bundles=bundles,
+            openapi=openapi,
         )
-        self._rest = Listener(application, short_way=application.short_way, account=account)
+        self._rest = Listener(
+            application, short_way=application.short_way, account=account, lines=revision.line(own.revision)
+        )
         self._rpc = rpc_listener.Listener(
             calls.Calls(
                 about=about,
@@ -63,14 +68,17 @@ class Front:
                 queue=queue,
                 counters=counters,
             ),
+            beside=others.Others(about, known),
             max_message_bytes=max_body_bytes,
         )
 
-    async def open(self, *, host: str | None, rest: int, grpc: int) -> tuple[int, int]:
-        """Listen; returns both ports. Raises OSError."""
+    async def open(
+        self, *, host: str | None, rest: int, grpc: int, tls: certificate.Certificate | None = None
+    ) -> tuple[int, int]:
+        """Listen, encrypted where there is a certificate; returns both ports. Raises OSError."""
         _allow_open_files()
-        rpc_port = await self._rpc.open(host=host, port=grpc)
-        return await self._rest.open(host=host, port=rest), rpc_port
+        rpc_port = await self._rpc.open(host=host, port=grpc, credentials=tls.credentials() if tls else None)
+        return await self._rest.open(host=host, port=rest, tls=tls.context if tls else None), rpc_port
 
     async def drain(self) -> None:
         """Let go of all clients without losing a request."""

@@ -60,11 +60,12 @@ class Signature:
         return index
 
     def rows(self, shapes: Sequence[tuple[int, ...]]) -> int:
-        """How many rows the request has: one where the first dimension is the graph's own, such as a height."""
+        """How many rows the request has: one where it is one thing (an image, a sequence, a fixed batch)."""
         if not self._stacked:
-            free = bool(shapes and shapes[0]) and self.model.inputs[0].shape[0] == schema.FREE
-            return shapes[0][0] if free else 1
+            return 1
         rows = shapes[0][0]
+        if rows < 1:
+            raise bad_request("a request has at least one row")
         if any(shape[0] != rows for shape in shapes):
             raise bad_request("all inputs must have the same number of rows")
         return rows
@@ -90,12 +91,12 @@ class Signature:
 
 
 def checked_shape(spec: schema.TensorSpec, given: Sequence[int]) -> tuple[int, ...]:
-    """The shape as a tuple when it fits."""
+    """The shape as a tuple when it fits; a free dimension may be empty."""
     if len(given) != len(spec.shape) or any(
-        size < 1 if wanted == schema.FREE else size != wanted for wanted, size in zip(spec.shape, given, strict=True)
+        size < 0 if wanted == schema.FREE else size != wanted for wanted, size in zip(spec.shape, given, strict=True)
     ):
         shown = list(given[:16])
-        raise bad_input(spec.name, f"has shape {shown}, must be {list(spec.shape)} with sizes of at least 1 for -1")
+        raise bad_input(spec.name, f"has shape {shown}, must be {list(spec.shape)} with any size for -1")
     return tuple(given)
 
 

@@ -25,7 +25,7 @@ class Columns:
             self._places[feature.name] = (name, used.get(name, 0))
             used[name] = used.get(name, 0) + 1
         if not card.features and len(model.inputs) == 1:
-            count = int(np.prod([size for size in model.inputs[0].row_shape if size != schema.FREE]))
+            count = int(np.prod([size for size in model.row_shape(model.inputs[0]) if size != schema.FREE]))
             self._places = {str(column): (model.inputs[0].name, column) for column in range(count)}
 
     def find(self, feature: str, *, source: str) -> tuple[schema.TensorSpec, int]:

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from seatrial_server.model import datatypes, schema, session
+from seatrial_server.model import rows as rows_
 
 _JUNK: tuple[Any, ...] = (None, True, 0, -1, 2**40, 1.5, "", "x", [], [[]], {}, [None], {"x": 1})
 _FIELDS = ("name", "shape", "datatype", "data", "parameters")
@@ -20,7 +21,7 @@ class Maker:
 
     def __init__(self, card: schema.Card, model: schema.Schema, rows: dict[str, session.Array], *, seed: int) -> None:
         self._model, self._random = model, random.Random(seed)  # noqa: S311  # not for secrets
-        self._rows = {name: array[:200].tolist() for name, array in rows.items()}
+        self._rows = {name: array[:200] for name, array in rows.items()}
         described: dict[str, list[schema.Feature]] = {}
         for feature in card.features:
             described.setdefault(feature.input or model.inputs[0].name, []).append(feature)
@@ -41,13 +42,19 @@ class Maker:
         return body
 
     def _inputs(self) -> list[dict[str, Any]]:
-        count = self._random.choice((1, 1, 2, 8)) if self._model.rows_first else 1
-        chosen = [self._random.randrange(len(next(iter(self._rows.values())))) for _ in range(count)]
-        result = []
-        for spec in self._model.inputs:
-            rows = [self._rows[spec.name][row] for row in chosen]
-            result.append({"name": spec.name, "shape": _shape(rows), "datatype": spec.datatype, "data": rows})
-        return result
+        count = rows_.together(self._model, self._random.choice((1, 1, 2, 8)))
+        total = len(next(iter(self._rows.values())))
+        chosen = [self._random.randrange(total) for _ in range(count)]
+        feeds = rows_.one(self._model, {name: array[chosen] for name, array in self._rows.items()}, count)
+        return [
+            {
+                "name": spec.name,
+                "shape": list(feeds[spec.name].shape),
+                "datatype": spec.datatype,
+                "data": feeds[spec.name].tolist(),
+            }
+            for spec in self._model.inputs
+        ]
 
     def _nothing(self, document: dict[str, Any]) -> None:
         """A good request."""
@@ -60,7 +67,8 @@ class Maker:
         if columns and len(spec.shape) == 2:
             self._random.choice(tensor["data"])[self._random.choice(columns)] = self._random.choice(_wild(spec))
         elif columns and len(spec.shape) == 1:
-            tensor["data"][0] = self._random.choice(_wild(spec))
+            place = self._random.choice(columns) if self._model.axis.kind == "none" else 0
+            tensor["data"][place] = self._random.choice(_wild(spec))
         else:
             tensor["data"] = self._random.choice((None, "x", {}, [{}], [[None]]))
 
@@ -76,14 +84,6 @@ class Maker:
         """The request as a whole is not what it should be."""
         field = self._random.choice(("inputs", "outputs", "parameters", "id"))
         document[field] = self._random.choice((*_JUNK, document["inputs"] * 2, [{"name": "nothing"}]))
-
-
-def _shape(rows: list[Any]) -> list[int]:
-    shape, level = [], rows
-    while isinstance(level, list):
-        shape.append(len(level))
-        level = level[0]
-    return shape
 
 
 def _wild(spec: schema.TensorSpec) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ import orjson
 import seatrial_server
 from seatrial_server.engine import batching, inference, validation, warmup
 from seatrial_server.host import config
-from seatrial_server.model import declared, features, schema, session
+from seatrial_server.model import declared, features, manifest, session
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents
 from seatrial_server.protocol.http.decode import Decoder
@@ -34,17 +34,15 @@ _PATH = b"/v2/models/robustness/infer"
 def run(
     test: declared.Robustness,
     model: session.Session,
-    card: schema.Card,
-    reference: dict[str, session.Array] | None,
-    *,
-    missing: frozenset[str] = frozenset(),
+    made: manifest.Manifest,
+    rows: dict[str, session.Array] | None,
 ) -> report.TestResult:
     """The share of requests that were answered or refused as they should be."""
-    rows = reference or model.schema.example(1)
-    maker = requests.Maker(card, model.schema, rows, seed=test.seed)
+    rows = rows or model.schema.example(1)
+    maker = requests.Maker(made.card, model.schema, rows, seed=test.seed)
     logging.getLogger(inference.__name__).disabled = True  # a failing call is this test's result, not a line of the log
     try:
-        failures = asyncio.run(_talk(model, card, [maker.body() for _ in range(test.cases)], missing=missing))
+        failures = asyncio.run(_talk(model, made, rows, [maker.body() for _ in range(test.cases)]))
     finally:
         logging.getLogger(inference.__name__).disabled = False
     named = ", ".join(f"{number} ({why})" for number, why in failures[:_NAMED_CASES])
@@ -59,7 +57,7 @@ def run(
 
 
 async def _talk(
-    model: session.Session, card: schema.Card, bodies: list[bytes], *, missing: frozenset[str]
+    model: session.Session, made: manifest.Manifest, rows: dict[str, session.Array], bodies: list[bytes]
 ) -> list[tuple[int, str]]:
     """Send every body over one connection at a time; returns the failed cases."""
     counters = telemetry.Telemetry(
@@ -67,7 +65,8 @@ async def _talk(
         model=telemetry.ModelInfo(model="", version="", precision="fp32", sha256="", onnxruntime=""),
         latency_threshold=1.0,
     )
-    plan = warmup.plan(model)
+    card, missing = made.card, frozenset(made.missing)
+    plan = warmup.plan(model, rows, may_batch=made.batching)
     guards = validation.guards(model.schema, features.by_input(card.features, model.schema), missing=missing)
     engine = inference.Engine(model, guards)
     batcher = batching.Batcher(engine, plan, limits=config.Limits(timeout_seconds=_SECONDS), counters=counters)
@@ -75,7 +74,9 @@ async def _talk(
     application = V2(
         about=documents.Documents(identity, model.schema, counters),
         decoder=Decoder(
-            model.schema, stacked=plan.batched, nullable=features.nullable(card.features, model.schema, missing)
+            model.schema,
+            stacked=model.schema.rows_first,
+            nullable=features.nullable(card.features, model.schema, missing),
         ),
         encoder=Encoder(model.schema, name=_NAME, version="1"),
         queue=batcher,

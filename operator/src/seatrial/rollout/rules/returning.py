@@ -2,7 +2,8 @@
 
 The verdict is written when the proof is there, and stands, whatever the capacity: evidence may fall silent, the old
 pods may take time. The flip needs as many warm pods as the bad version's good answers are worth; where those don't come
-within startTimeout, whoever is warm takes over: the bad version's pods may hold the very room that they wait for.
+within startTimeout, whoever is warm takes over: the bad version's pods may hold the very room that they wait for. Where
+nobody is warm by then, a third version that is wanted begins: it may be what mends all this.
 """
 
 from __future__ import annotations
@@ -41,11 +42,13 @@ def condemn(
 
 
 def flip(case: Case) -> Decision | None:
-    """The version before takes all traffic, or its pods are waited for."""
+    """The version before takes all traffic, or its pods are waited for; nothing while a third version is the hope."""
     stable, breach, previous = case.stable, case.breach, case.warm
     if stable is None or breach is None or previous is None:
         return None
     warm, needed = case.snapshot.ready(previous.revision), _needed(case, stable, breach)
+    if warm < needed and _overdue(case, breach) and case.wanted not in (stable.revision, previous.revision):
+        return None
     if warm < needed:
         return _waiting(case, previous, breach, warm=warm, needed=needed)
     returning_anyway = case.candidate is not None and case.candidate.revision == previous.revision
@@ -70,9 +73,13 @@ def flip(case: Case) -> Decision | None:
 
 
 def _needed(case: Case, stable: status.Stable, breach: status.Breach) -> int:
-    if case.now - breach.at >= case.snapshot.spec.rollout.start_timeout:
+    if _overdue(case, breach):
         return 1
     return max(1, math.ceil(case.snapshot.ready(stable.revision) * breach.healthy_percent / 100))
+
+
+def _overdue(case: Case, breach: status.Breach) -> bool:
+    return case.now - breach.at >= case.snapshot.spec.rollout.start_timeout
 
 
 def _waiting(case: Case, previous: status.Previous, breach: status.Breach, *, warm: int, needed: int) -> Decision:

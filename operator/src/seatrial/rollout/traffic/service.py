@@ -43,12 +43,14 @@ def objects(snapshot: facts.Snapshot, after: status.Status) -> Iterator[Object]:
 
 
 def in_force(snapshot: facts.Snapshot, after: status.Status) -> bool:
-    """The Service has the selector asked for, and its endpoints hold those pods and nobody else's."""
+    """The Service has the selector asked for, and its endpoints hold those pods and none of another version. Pods that
+    aren't ours and carry our labels are there to stay; nothing waits for them.
+    """
     asked = asked_for(snapshot.owner.name, after)
     if snapshot.endpoints is None or dict(snapshot.endpoints.selector) != dict(asked):
         return False
     pinned = asked.get(names.REVISION)
-    others = sum(count for revision, count in snapshot.endpoints.ready.items() if revision != pinned)
+    others = sum(count for of, count in snapshot.endpoints.ready.items() if of not in (pinned, facts.STRANGER))
     return pinned is None or (others == 0 and snapshot.endpoints.ready.get(pinned, 0) > 0)
 
 
@@ -57,11 +59,18 @@ def routed(snapshot: facts.Snapshot, after: status.Status) -> tuple[bool, str] |
     if snapshot.endpoints is None:
         return None
     if dict(snapshot.endpoints.selector) == dict(asked_for(snapshot.owner.name, after)):
-        return True, "the selector is as asked"
+        return True, f"the selector is as asked{_strangers(snapshot.endpoints)}"
     held = _held(snapshot, after)
     if held is not None:
         return False, "the revision asked for has no pod Ready; whoever has goes on answering"
     return False, "the selector is being changed"
+
+
+def _strangers(endpoints: facts.Endpoints) -> str:
+    count = endpoints.ready.get(facts.STRANGER, 0)
+    if not count:
+        return ""
+    return f"; requests also reach pods that aren't ours and carry our labels ({count} Ready): change their labels"
 
 
 def drained(snapshot: facts.Snapshot, after: status.Status, revision: str) -> bool:

@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
             return False
         pending[-1].keep_alive = self._quiet = False
         self.reader.ended = self._client_ended = True
-        return True
+        return self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         self._quiet = False

@@ -83,6 +83,8 @@ class Express:
 
     def take(self, rider: Rider, head: Head, data: bytes, begin: int, request_id: bytes) -> bool:
         """See `exchange.ShortWay`."""
+        if not self._batcher.inline:
+            return False
         started = time.perf_counter()
         if head.json_part:
             end = begin + head.json_part

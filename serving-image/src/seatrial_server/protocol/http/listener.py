@@ -10,6 +10,7 @@ import asyncio
 import email.utils
 import logging
 import random
+import ssl
 import time
 from collections.abc import Callable
 
@@ -37,7 +38,7 @@ class Ages(msgspec.Struct, frozen=True):
 
 
 class Listener:
-    """One port and its connections; implements `connection.Host`."""
+    """One port and its connections; implements `connection.Host`. `lines` are header lines of every answer."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Listener:
         ages: Ages | None = None,
         bounds: Bounds | None = None,
         account: budget.Budget | None = None,
+        lines: bytes = b"",
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.application = application
@@ -55,7 +57,8 @@ class Listener:
         self.timeouts = timeouts or Timeouts()
         self.now = time.monotonic()
         self.retiring = False
-        self.date = b""
+        self.date = b""  # and `lines`: what every answer ends its head with
+        self._lines = lines
         self.heads = Heads(short_way)
         self._ages = ages or Ages()
         self._bounds = bounds or Bounds()
@@ -68,11 +71,23 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def open(self, *, host: str | None, port: int) -> int:
-        """Listen; returns the port, which differs from the argument when that is 0."""
+    async def open(self, *, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen, encrypted where there is a context; returns the port, which differs from the argument when that is 0.
+
+        Raises OSError.
+        """
         loop = asyncio.get_running_loop()
         self._tick()
-        self._server = await loop.create_server(self._accept, host, port, backlog=_BACKLOG)
+        self._server = await loop.create_server(
+            self._accept,
+            host,
+            port,
+            backlog=_BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=self.timeouts.head if tls else None,
+            # An idle client reads nothing, so it does not answer the goodbye either.
+            ssl_shutdown_timeout=self.timeouts.linger if tls else None,
+        )
         self._sweeper = loop.create_task(self._sweep())
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -107,7 +122,7 @@ class Listener:
             return Connection(self)
         self._turned_away += 1
         self.application.turned_away()
-        return TurnedAway(self._leaving, most=self._bounds.turned_away, seconds=self.timeouts.linger)
+        return TurnedAway(self._leaving, self._lines, most=self._bounds.turned_away, seconds=self.timeouts.linger)
 
     def opened(self, connection: Connection) -> float:
         """See `connection.Host`."""
@@ -142,4 +157,4 @@ class Listener:
     def _tick(self) -> None:
         self.now = time.monotonic()
         self.heads.tick()
-        self.date = b"Date: %s\r\n" % email.utils.formatdate(usegmt=True).encode()
+        self.date = b"Date: %b\r\n%b" % (email.utils.formatdate(usegmt=True).encode(), self._lines)

@@ -7,20 +7,20 @@ from collections.abc import MutableSet
 from typing import cast
 
 _BODY = b'{"error":"too many connections: try again later","code":"Overloaded"}'
-_ANSWER = (
+_HEAD = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-    b"Retry-After: 1\r\nConnection: close\r\n\r\n%b" % (len(_BODY), _BODY)
+    b"Retry-After: 1\r\nConnection: close\r\n" % len(_BODY)
 )
 
 
 class TurnedAway(asyncio.Protocol):
     """Says so, and waits a little for the client to go: closing with its request unread would reset the answer.
 
-    `leaving` are all that wait so, at most `most`; beyond that there is no answer.
+    `leaving` are all that wait so, at most `most`; beyond that there is no answer. `lines` end every head.
     """
 
-    def __init__(self, leaving: MutableSet[TurnedAway], *, most: int, seconds: float) -> None:
-        self._leaving, self._most, self._seconds = leaving, most, seconds
+    def __init__(self, leaving: MutableSet[TurnedAway], lines: bytes, *, most: int, seconds: float) -> None:
+        self._leaving, self._lines, self._most, self._seconds = leaving, lines, most, seconds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         writing = cast(asyncio.Transport, transport)
@@ -28,8 +28,9 @@ class TurnedAway(asyncio.Protocol):
             writing.abort()
             return
         self._leaving.add(self)
-        writing.write(_ANSWER)
-        writing.write_eof()
+        writing.write(b"%b%b\r\n%b" % (_HEAD, self._lines, _BODY))
+        if writing.can_write_eof():
+            writing.write_eof()
         self._timer = asyncio.get_running_loop().call_later(self._seconds, writing.abort)
 
     def connection_lost(self, _: Exception | None) -> None:

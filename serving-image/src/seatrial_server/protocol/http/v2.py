@@ -6,6 +6,7 @@ wrong, the client gets an error object and no traceback.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import time
@@ -29,7 +30,10 @@ _RENDERED = 4
 
 
 class V2:
-    """`exchange.Application` for one model. `bundles`: the batcher that may have bundles, see `express`."""
+    """`exchange.Application` for one model. `bundles`: the batcher that may have bundles, see `express`.
+
+    `openapi` makes the document that describes the model. It may run the model, so it is called once, in a thread.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class V2:
         timeout_seconds: float = config.Limits().timeout_seconds,
         account: budget.Budget | None = None,
         bundles: batching.Batcher | None = None,
+        openapi: Callable[[], bytes] | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         account = account or budget.of_process(max_body_bytes=max_body_bytes)
@@ -50,6 +55,8 @@ class V2:
         self._about = about
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._ids = tracing.RequestIds()
+        self._openapi = openapi
+        self._description: asyncio.Future[bytes] | None = None
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
         version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
         self._infer_targets = frozenset(f"{path}/infer".encode() for path in (model_path, version_path))
@@ -265,8 +272,23 @@ class V2:
                 self._get(exchange, self._about.config())
             case ["stats"]:
                 self._get(exchange, self._about.statistics())
+            case ["openapi.json"] if self._openapi is not None:
+                _allow(exchange, b"GET", b"HEAD")
+                self._describe(exchange, self._openapi)
             case _:
                 raise documents.not_found("there is nothing at this path of the model")
+
+    def _describe(self, exchange: Exchange, openapi: Callable[[], bytes]) -> None:
+        def answer(done: asyncio.Future[bytes]) -> None:
+            if done.exception() is None:
+                exchange.answer(200, done.result())
+            else:
+                log.error("the model could not be described", exc_info=done.exception())
+                exchange.fail(_internal())
+
+        if self._description is None:
+            self._description = asyncio.get_running_loop().run_in_executor(None, openapi)
+        self._description.add_done_callback(answer)
 
     def _readiness(self, exchange: Exchange, document: dict[str, Any]) -> None:
         self._about.check_ready()

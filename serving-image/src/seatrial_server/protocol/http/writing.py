@@ -54,7 +54,8 @@ class Writer:
         """Nothing more will be sent. Wait for the client's end: closing with unread bytes would reset the answer."""
         self.ended = True
         self.drop()
-        self._transport.write_eof()
+        if self._transport.can_write_eof():  # TLS has no half-closed connections
+            self._transport.write_eof()
         if not self.paused:
             self._deadline = now + self._timeouts.linger
 

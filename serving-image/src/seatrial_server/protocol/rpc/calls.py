@@ -21,7 +21,7 @@ from google.protobuf import message as protobuf
 from seatrial_server.engine import jobs
 from seatrial_server.host import errors
 from seatrial_server.observe import telemetry
-from seatrial_server.protocol import documents, tracing
+from seatrial_server.protocol import documents, revision, tracing
 from seatrial_server.protocol.rpc import codec, gathering, messages, status
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._loop = asyncio.get_running_loop()
         self._ids = tracing.RequestIds()
+        self._mark = revision.metadata(about.identity.revision)
         self._gathering = gathering.Gathering(self._take)
         answers: dict[str, Callable[[Any], Any]] = {
             "ServerLive": lambda _: {"live": True},
@@ -81,9 +82,11 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         }
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
-        """See `grpc.GenericRpcHandler`; an unknown call is answered UNIMPLEMENTED by grpcio."""
-        self.last_call = time.monotonic()
-        return self._methods.get(details.method)
+        """See `grpc.GenericRpcHandler`; None for calls of other services."""
+        method = self._methods.get(details.method)
+        if method is not None:
+            self.last_call = time.monotonic()
+        return method
 
     # Inference
 
@@ -93,7 +96,9 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         self._gathering.add(call)
         result = await call.answer
         if isinstance(result, errors.RequestError):
-            return _fail(result, context)
+            return _fail(result, context, self._mark)
+        if self._mark:
+            context.set_trailing_metadata(self._mark)
         return result
 
     def _take(self, call: _Call) -> None:
@@ -147,7 +152,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
 
     def _document(self, name: str, answer: Callable[[Any], Any]) -> Handler:
         request, response = self._messages.request[name], self._messages.response[name]
-        return functools.partial(_answer_document, request, response, answer)
+        return functools.partial(_answer_document, request, response, answer, self._mark)
 
     def _model_ready(self, request: Any) -> documents.Document:
         self._about.check_model(request.name, request.version)
@@ -160,31 +165,37 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
 
 
 async def _answer_document(
-    request: Any, response: Any, answer: Callable[[Any], documents.Document], body: bytes, context: Any
+    request: Any,
+    response: Any,
+    answer: Callable[[Any], documents.Document],
+    mark: revision.Metadata,
+    body: bytes,
+    context: Any,
 ) -> bytes:
+    context.set_trailing_metadata(mark)
     try:
         document = answer(request.FromString(body))
         serialized: bytes = json_format.ParseDict(document, response(), ignore_unknown_fields=True).SerializeToString()
         return serialized
     except errors.RequestError as error:
-        return _fail(error, context)
+        return _fail(error, context, mark)
     except protobuf.DecodeError:
-        return _fail(errors.RequestError(400, "the message is malformed", code="InvalidRequest"), context)
+        return _fail(errors.RequestError(400, "the message is malformed", code="InvalidRequest"), context, mark)
     except Exception:  # see `_infer`
         log.exception("call failed")
-        return _fail(_internal(), context)
+        return _fail(_internal(), context, mark)
 
 
 def _refuse_load(_: Any) -> documents.Document:
     raise documents.refused_load()
 
 
-def _fail(error: errors.RequestError, context: Any) -> bytes:
+def _fail(error: errors.RequestError, context: Any, mark: revision.Metadata) -> bytes:
     if error.outcome == "error":
         tracing.failed(error, transport="grpc", traceparent=_metadata(context, "traceparent"))
     context.set_code(status.code(error))
     context.set_details(status.text(error))
-    context.set_trailing_metadata(status.trailers(error))
+    context.set_trailing_metadata(status.trailers(error) + mark)
     return b""
 
 

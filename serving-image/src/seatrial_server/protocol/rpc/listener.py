@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -43,13 +43,29 @@ class Service(Protocol):
     last_call: float
 
 
+class Beside(Protocol):
+    """What the port offers besides: a `grpc.GenericRpcHandler` for all other calls."""
+
+    def leave(self) -> None:
+        """The server is being stopped."""
+
+    def end(self) -> None:
+        """No stream may stay."""
+
+
 class Listener:
     """One port with the calls of one model."""
 
     def __init__(
-        self, service: Service, *, max_message_bytes: int, max_connections: int = 1024, ages: Ages | None = None
+        self,
+        service: Service,
+        *,
+        max_message_bytes: int,
+        beside: Beside | None = None,
+        max_connections: int = 1024,
+        ages: Ages | None = None,
     ) -> None:
-        self._ages, self._service = ages or Ages(), service
+        self._ages, self._service, self._beside = ages or Ages(), service, beside
         options = {
             "grpc.max_receive_message_length": max_message_bytes,
             "grpc.max_send_message_length": -1,
@@ -61,12 +77,19 @@ class Listener:
             "grpc.so_reuseport": 0,  # a port that is taken must be an error
         }
         self._server = grpc.aio.server(options=list(options.items()), maximum_concurrent_rpcs=_MAX_CALLS)
-        self._server.add_generic_rpc_handlers((service,))
+        self._server.add_generic_rpc_handlers((service,) if beside is None else (service, beside))
 
-    async def open(self, *, host: str | None, port: int) -> int:
-        """Listen; returns the port, which differs from the argument when that is 0. Raises OSError."""
+    async def open(self, *, host: str | None, port: int, credentials: Any = None) -> int:
+        """Listen, encrypted where there are credentials; returns the port, which differs from the argument when that
+        is 0. Raises OSError.
+        """
+        address = f"{host or '[::]'}:{port}"
         try:
-            bound: int = self._server.add_insecure_port(f"{host or '[::]'}:{port}")
+            bound: int = (
+                self._server.add_insecure_port(address)
+                if credentials is None
+                else self._server.add_secure_port(address, credentials)
+            )
         except RuntimeError as error:
             raise OSError(f"port {port} of {host or 'all addresses'} cannot be used for gRPC") from error
         await self._server.start()
@@ -77,9 +100,13 @@ class Listener:
 
         `stop` cancels what reaches the server while its GOAWAY is on the way, so it has to come when nobody calls.
         """
+        if self._beside is not None:
+            self._beside.leave()
         await asyncio.sleep(self._ages.keep_accepting)
         for _ in range(int(self._ages.connection * _AGE_JITTER / _LOOK_SECONDS)):
             if time.monotonic() - self._service.last_call > self._ages.quiet:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
+        if self._beside is not None:
+            self._beside.end()
         await self._server.stop(self._ages.finish)

@@ -16,13 +16,13 @@ SERVICE = "inference.GRPCInferenceService"
 
 
 class Messages:
-    """Request and response class of every call, by the call's name."""
+    """Request and response class of every call, by the call's name; `pool` describes them."""
 
     def __init__(self) -> None:
         files = descriptor_pb2.FileDescriptorSet.FromString(COMPILED.read_bytes())
-        pool = descriptor_pool.DescriptorPool()
+        self.pool = descriptor_pool.DescriptorPool()
         for file in files.file:
-            pool.AddSerializedFile(file.SerializeToString())
-        methods = pool.FindServiceByName(SERVICE).methods
+            self.pool.AddSerializedFile(file.SerializeToString())
+        methods = self.pool.FindServiceByName(SERVICE).methods
         self.request: dict[str, Any] = {one.name: message_factory.GetMessageClass(one.input_type) for one in methods}
         self.response: dict[str, Any] = {one.name: message_factory.GetMessageClass(one.output_type) for one in methods}
