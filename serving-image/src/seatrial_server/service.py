@@ -127,7 +127,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         most_rows=plan.most_rows if plan.batched else None,
     )
     account = budget.of_process(max_body_bytes=served.settings.limits.max_body_bytes)
-    batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters)
+    batcher = batching.Batcher(engine, plan, limits=served.settings.limits, counters=counters, account=account)
     queue = chain.build(
         batcher,
         engine,
@@ -151,6 +151,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         queue=queue,
         counters=counters,
         max_body_bytes=served.settings.limits.max_body_bytes,
+        timeout_seconds=served.settings.limits.timeout_seconds,
         account=account,
         bundles=batcher if queue is batcher and plan.batched and not plan.in_thread else None,
         openapi=describe,

@@ -84,7 +84,7 @@ def test_bombs_do_not_fill_the_memory(server: Server) -> None:
     bomb = post(gzip.compress(bytes(100 * 1024 * 1024)), b"Content-Encoding: gzip")
     with Wire(server.port) as wire:
         wire.send(bomb * 10)
-        assert {status for status, _, _ in wire.responses(10)} == {413}
+        assert {status for status, _, _ in wire.responses(10)} <= {413, 503}  # too large, or too long in the queue
     assert memory(server) - before < 200  # one body of the limit's size at a time, and what the allocator keeps
 
 

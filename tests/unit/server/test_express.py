@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.server import graphs, test_telemetry
 
 from seatrial_server.engine import batching, inference, validation
-from seatrial_server.host import config
+from seatrial_server.host import budget, config
 from seatrial_server.model import bins, features, schema, session
 from seatrial_server.observe import drift, telemetry
 from seatrial_server.protocol import documents
@@ -97,6 +97,8 @@ class Port:
             queue=batcher,
             counters=self.counters,
             max_body_bytes=1 << 20,
+            timeout_seconds=2.0,
+            account=budget.Budget(1 << 24),
             bundles=batcher if short else None,
         )
         self.host = listener.Listener(self.application, short_way=self.application.short_way)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import msgspec
 
 from seatrial_server.engine import inference, jobs
-from seatrial_server.host import config, errors, logs
+from seatrial_server.host import budget, config, errors, logs
 from seatrial_server.observe import telemetry
 
 log = logging.getLogger(__name__)
@@ -43,9 +43,16 @@ class Batcher:
     """The queue in front of one engine. All methods belong to the event loop."""
 
     def __init__(
-        self, engine: inference.Engine, plan: Plan, *, limits: config.Limits, counters: telemetry.Telemetry
+        self,
+        engine: inference.Engine,
+        plan: Plan,
+        *,
+        limits: config.Limits,
+        counters: telemetry.Telemetry,
+        account: budget.Budget | None = None,
     ) -> None:
         self._engine, self._counters = engine, counters
+        self._budget = account or budget.of_process(max_body_bytes=limits.max_body_bytes)
         self._timeout, self._max_queue_rows, self._row_seconds = (
             limits.timeout_seconds,
             limits.max_queue_rows,
@@ -96,9 +103,24 @@ class Batcher:
             timeout = job.timeout
         if queued * self._row_seconds > timeout:
             raise self._overload(rows)  # it would be dropped unanswered when its turn came
+        if not job.bundle:
+            self._charge(job)
         job.deadline = job.started + timeout
         self._queue.append(job)
         self._rows = self._counters.queue_rows = queued + rows
+
+    def _charge(self, job: jobs.Job) -> None:
+        """Many rows may wait, but not many large ones."""
+        size = jobs.size(job.values)
+        if size > budget.SMALL:
+            if not self._budget.take(size):
+                raise _no_room()
+            job.charged = size
+
+    def _release(self, job: jobs.Job) -> None:
+        if job.charged:
+            self._budget.give(job.charged)
+            job.charged = 0
 
     def _overload(self, rows: int) -> errors.RequestError:
         bound = self._max_queue_rows
@@ -175,6 +197,7 @@ class Batcher:
             queue.popleft()
             self._rows -= job.rows
             if now > job.deadline:
+                self._release(job)
                 job.finish(_too_late())
             else:
                 batch.append(job)
@@ -190,6 +213,8 @@ class Batcher:
         self._counters.batch_rows.observe(rows)
         self._row_seconds += ((now - started) / rows - self._row_seconds) * rows / (rows + _SETTLED_ROWS)
         for job, result in zip(batch, results, strict=True):
+            if job.charged:
+                self._release(job)
             if not job.finished:  # `Job.finish`, without a call for every request
                 job.finished = True
                 job.done(job, result if now <= job.deadline else _too_slow())
@@ -207,6 +232,7 @@ class Batcher:
             self._rows -= sum(job.rows for job in late)
             self._counters.queue_rows = self._rows
             for job in late:
+                self._release(job)
                 job.finish(_too_late())
         waiting = [job.deadline for job in (*self._running, *self._queue) if not job.finished]
         if waiting:
@@ -221,6 +247,16 @@ class Batcher:
         """Let the worker thread go."""
         if self._thread is not None:
             self._thread.shutdown(wait=False)
+
+
+def _no_room() -> errors.RequestError:
+    return errors.RequestError(
+        503,
+        "the rows that wait take as much memory as they may: try again later",
+        code="Overloaded",
+        outcome="shed",
+        headers=b"Retry-After: 1\r\n",
+    )
 
 
 def _too_late() -> errors.RequestError:

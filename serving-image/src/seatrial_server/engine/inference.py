@@ -139,7 +139,7 @@ class Engine:
         rows = sum([job.rows for job in batch])
         if any(len(array) != rows for array in outputs):
             raise ValueError("the model does not give one output row for each input row")
-        together = jobs.Batch(list(outputs))
+        together = jobs.Batch(list(outputs), sum([array.nbytes for array in outputs]) // rows)
         if rows == len(batch):  # the usual case
             return [jobs.Share(together, row, row + 1) for row in range(rows)]
         ends = itertools.accumulate(job.rows for job in batch)

@@ -36,6 +36,7 @@ class Batch(msgspec.Struct, eq=False):
     """The outputs of one run for several jobs. `rendered` is the encoder's: all rows at once, as text or as binary."""
 
     arrays: list[session.Array]
+    row_bytes: int = 0
     rendered: dict[bool, list[tuple[bytes, bytes]]] = {}
 
 
@@ -55,6 +56,30 @@ class Share(msgspec.Struct, eq=False):
 
 Outputs = list[session.Array] | Share
 """One array per output of the schema, with the rows of one job."""
+
+
+_LISTED = 40
+"""Bytes of an element in a list: the place and the number."""
+
+
+def size(values: Sequence[Values]) -> int:
+    """About the bytes that a job's tensors take while they wait."""
+    total = 0
+    for one in values:
+        if isinstance(one, list):
+            total += _LISTED * len(one)
+        elif isinstance(one, Numbers):
+            total += len(one.body)
+        else:
+            total += one.nbytes
+    return total
+
+
+def answer_size(outputs: Outputs) -> int:
+    """The bytes of a job's outputs."""
+    if isinstance(outputs, Share):
+        return outputs.batch.row_bytes * (outputs.end - outputs.start)
+    return sum([array.nbytes for array in outputs])
 
 
 class Job(msgspec.Struct, eq=False, kw_only=True):
@@ -78,6 +103,8 @@ class Job(msgspec.Struct, eq=False, kw_only=True):
     bundle: bool = False
     """Rows of several requests. A bundle with anything wrong is refused as a whole; its maker takes it apart then."""
     deadline: float = 0.0
+    charged: int = 0
+    """Bytes of the budget that it has while it waits and runs."""
     finished: bool = False
 
     def fits(self, other: Job) -> bool:

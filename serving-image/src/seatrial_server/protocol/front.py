@@ -36,6 +36,7 @@ class Front:
         queue: jobs.Queue,
         counters: telemetry.Telemetry,
         max_body_bytes: int,
+        timeout_seconds: float,
         account: budget.Budget,
         bundles: batching.Batcher | None,
         openapi: Callable[[], bytes],
@@ -48,6 +49,8 @@ class Front:
             queue=queue,
             counters=counters,
             max_body_bytes=max_body_bytes,
+            timeout_seconds=timeout_seconds,
+            account=account,
             bundles=bundles,
             openapi=openapi,
         )

@@ -7,7 +7,9 @@ as in RFC 9110 and in tritonclient.
 from __future__ import annotations
 
 import functools
+import io
 import zlib
+from collections.abc import Callable
 
 from seatrial_server.host import errors
 from seatrial_server.protocol.http import rules
@@ -17,25 +19,41 @@ MIN_SIZE = 1400
 _WINDOW = {b"gzip": 31, b"deflate": 15}  # 16 added to the window's size means gzip framing
 _LEVEL = 1
 _MAX_HEADER = 200
+_STEP = 1024 * 1024
 
 
-def unpacked(body: bytes, coding: bytes, *, limit: int) -> bytes:
-    """The body as the client meant it."""
+def unpacked(
+    body: bytes, coding: bytes, *, limit: int, most: int | None = None, reserve: Callable[[int], None] = lambda _: None
+) -> bytes | None:
+    """The body as the client meant it; None when it has more than `most` bytes.
+
+    `reserve` is told the bytes of each step before they take memory.
+    """
     coding = coding.lower()
     if coding == b"identity":
-        return body
+        return body if most is None or len(body) <= most else None
     stream = zlib.decompressobj(_WINDOW[coding])
-    try:
-        result = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise _bad(f"the body is no {coding.decode()}: {error}") from None
-    if len(result) > limit:
-        raise rules.body_too_large(limit)
-    if not stream.eof:
-        raise _bad(f"the {coding.decode()} body ends too early")
+    result, rest = io.BytesIO(), body
+    while True:
+        step = min(_STEP, limit + 1 - result.tell(), most + 1 - result.tell() if most is not None else _STEP)
+        reserve(step)
+        try:
+            part = stream.decompress(rest, step)
+        except zlib.error as error:
+            raise _bad(f"the body is no {coding.decode()}: {error}") from None
+        result.write(part)
+        rest = stream.unconsumed_tail
+        if result.tell() > limit:
+            raise rules.body_too_large(limit)
+        if most is not None and result.tell() > most:
+            return None
+        if stream.eof:
+            break
+        if not rest and len(part) < step:
+            raise _bad(f"the {coding.decode()} body ends too early")
     if stream.unused_data:
         raise _bad(f"the body goes on after its {coding.decode()} part")
-    return result
+    return result.getvalue()
 
 
 def chosen(accepted: bytes) -> bytes | None:

@@ -9,8 +9,10 @@ checked for a whole batch in `inference`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -19,11 +21,14 @@ from seatrial_server.engine import jobs
 from seatrial_server.host import errors
 from seatrial_server.model import datatypes, schema
 from seatrial_server.protocol import binary, signature
-from seatrial_server.protocol.http import forms
+from seatrial_server.protocol.http import forms, pieces
 from seatrial_server.protocol.signature import Decoded, Reply, Signature
 
 _Data = TypeVar("_Data")
 Parameters = dict[str, Any] | None
+_NO_TEXTS: Mapping[str, pieces.Text] = {}
+_WORST = 25
+"""Bytes of Python objects that a byte of a body can become: a string, a list or a number of one character."""
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -63,6 +68,10 @@ class Decoder:
         self._signature = Signature(model, stacked=stacked)
         self._general = msgspec.json.Decoder(_Request[Any])
         self._flat: msgspec.json.Decoder[_Request[Any]] = self._general
+        self._arrays = [
+            pieces.Arrays(spec, check=functools.partial(_check_from, spec, nullable=spec.name in nullable))
+            for spec in model.inputs
+        ]
         elements = {datatypes.BY_NAME[spec.datatype].element for spec in model.inputs}
         element = elements.pop() if len(elements) == 1 else None
         self._typed = element is not None
@@ -75,6 +84,19 @@ class Decoder:
             if header_length is not None:
                 return self._decode_binary(body, header_length)
             return self.forms.decode(body) or self._decode_json(body)
+        except _UNREADABLE as error:
+            raise _unreadable(error) from None
+
+    def decode_large(self, body: bytes, header_length: bytes | None, *, reserve: Callable[[int], None]) -> Decoded:
+        """The same for a large body, in a thread; `reserve` is told what it takes before it takes it, see `pieces`."""
+        try:
+            if header_length is not None:
+                strings = any(spec.datatype == "BYTES" for spec in self.schema.inputs)
+                reserve(len(body) * (_WORST if strings else 1))
+                return self._decode_binary(body, header_length)
+            rest, texts = pieces.cut(body)
+            reserve(_WORST * len(rest))
+            return self._assemble(self._general.decode(rest), None, flat=False, texts=texts, reserve=reserve)
         except _UNREADABLE as error:
             raise _unreadable(error) from None
 
@@ -133,7 +155,15 @@ class Decoder:
             self.layouts.learn(head, places, decoded)
         return decoded
 
-    def _assemble(self, request: _Request[Any], cursor: binary.Cursor | None, *, flat: bool) -> Decoded:
+    def _assemble(
+        self,
+        request: _Request[Any],
+        cursor: binary.Cursor | None,
+        *,
+        flat: bool,
+        texts: Mapping[str, pieces.Text] = _NO_TEXTS,
+        reserve: Callable[[int], None] = lambda _: None,
+    ) -> Decoded:
         given = request.inputs
         count = len(self.schema.inputs)
         values: list[jobs.Values | None] = [None] * count
@@ -144,7 +174,11 @@ class Decoder:
                 raise signature.bad_input(tensor.name, "is given twice")
             spec = self.schema.inputs[index]
             shapes[index] = signature.checked_shape(spec, tensor.shape)
-            values[index] = _values(tensor, spec, cursor, flat=flat, nullable=tensor.name in self._nullable)
+            text = texts.get(tensor.data) if texts and isinstance(tensor.data, str) else None
+            if text is not None:
+                values[index] = self._arrays[index].read(text, tensor.shape, reserve=reserve)
+            else:
+                values[index] = _values(tensor, spec, cursor, flat=flat, nullable=tensor.name in self._nullable)
         if len(given) != count:
             raise self._signature.missing(values)
         if cursor is not None:
@@ -248,7 +282,11 @@ _ELEMENTS: dict[type, frozenset[type]] = {
 }
 
 
-def _check_elements(name: str, data: list[Any], spec: schema.TensorSpec, *, nullable: bool) -> None:
+def _check_from(spec: schema.TensorSpec, data: list[Any], first: int, *, nullable: bool) -> None:
+    _check_elements(spec.name, data, spec, nullable=nullable, first=first)
+
+
+def _check_elements(name: str, data: list[Any], spec: schema.TensorSpec, *, nullable: bool, first: int = 0) -> None:
     element = datatypes.BY_NAME[spec.datatype].element
     if element is None:
         raise signature.bad_input(name, f"is {spec.datatype}, which JSON cannot carry: send it as a binary tensor")
@@ -256,4 +294,6 @@ def _check_elements(name: str, data: list[Any], spec: schema.TensorSpec, *, null
     if not set(map(type, data)) <= allowed:
         place = next(index for index, value in enumerate(data) if type(value) not in allowed)
         found = "null" if data[place] is None else type(data[place]).__name__
-        raise signature.bad_input(name, f"has a {found} at position {place}, every element must be {spec.datatype}")
+        raise signature.bad_input(
+            name, f"has a {found} at position {first + place}, every element must be {spec.datatype}"
+        )

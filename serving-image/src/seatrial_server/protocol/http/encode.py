@@ -12,6 +12,9 @@ from seatrial_server.model import schema, session
 from seatrial_server.protocol import binary
 from seatrial_server.protocol.signature import Reply
 
+_PIECE = 32 * 1024
+"""Elements that are rendered in one call."""
+
 
 class Encoder:
     """Encodes for one model."""
@@ -85,7 +88,15 @@ class Encoder:
     def _json(self, array: session.Array, index: int) -> bytes:
         if self._datatypes[index] == "BYTES":
             return orjson.dumps([_text(value) for value in array.reshape(-1)])
-        return orjson.dumps(array.reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)
+        flat = array.reshape(-1)
+        if flat.size <= _PIECE:
+            return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+        # In a thread then, where no call may keep the interpreter from the event loop for long.
+        places = range(0, flat.size, _PIECE)
+        parts = [
+            orjson.dumps(flat[place : place + _PIECE], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for place in places
+        ]
+        return b"[%b]" % b",".join(parts)
 
 
 @functools.lru_cache(maxsize=1024)

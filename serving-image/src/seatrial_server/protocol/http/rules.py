@@ -84,9 +84,30 @@ def body_too_large(max_body_bytes: int) -> errors.RequestError:
 
 
 def no_room() -> errors.RequestError:
-    """All connections together hold as many unfinished bodies as they may."""
+    """Everything that is buffered takes as much memory as it may."""
     return errors.RequestError(
-        503, "too many large bodies arrive at once", code="Overloaded", outcome="shed", headers=b"Retry-After: 1\r\n"
+        503, "too many large requests at once", code="Overloaded", outcome="shed", headers=b"Retry-After: 1\r\n"
+    )
+
+
+def never_room(count: int, size: int) -> errors.RequestError:
+    """Even alone it would take more than everything may."""
+    return errors.RequestError(
+        413,
+        f"this would take {count // 1024**2} MiB of memory, all requests together may take {size // 1024**2}: "
+        "send or ask for fewer rows, or use binary tensors",
+        code="TooLarge",
+    )
+
+
+def too_late() -> errors.RequestError:
+    """The request's time was over before the model saw it."""
+    return errors.RequestError(
+        503,
+        "dropped after waiting until its deadline: the server is overloaded",
+        code="Overloaded",
+        outcome="shed",
+        headers=b"Retry-After: 1\r\n",
     )
 
 

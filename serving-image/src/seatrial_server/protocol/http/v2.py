@@ -7,6 +7,7 @@ wrong, the client gets an error object and no traceback.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 import urllib.parse
@@ -14,16 +15,18 @@ from collections.abc import Callable
 from typing import Any
 
 from seatrial_server.engine import batching, jobs
-from seatrial_server.host import errors
+from seatrial_server.host import budget, config, errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents, tracing
-from seatrial_server.protocol.http import compression, express
+from seatrial_server.protocol.http import compression, express, heavy
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange, ShortWay
+from seatrial_server.protocol.signature import Decoded, Reply
 
 log = logging.getLogger(__name__)
-_PACK_IN_THREAD = 256 * 1024
+_RENDERED = 4
+"""Bytes of an answer for a byte of its outputs: a float of four bytes has up to fifteen characters."""
 
 
 class V2:
@@ -41,10 +44,14 @@ class V2:
         queue: jobs.Queue,
         counters: telemetry.Telemetry,
         max_body_bytes: int,
+        timeout_seconds: float = config.Limits().timeout_seconds,
+        account: budget.Budget | None = None,
         bundles: batching.Batcher | None = None,
         openapi: Callable[[], bytes] | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
+        account = account or budget.of_process(max_body_bytes=max_body_bytes)
+        self._workshop = heavy.Workshop(account, seconds=timeout_seconds)
         self._about = about
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._ids = tracing.RequestIds()
@@ -96,27 +103,59 @@ class V2:
             if b"content-length" not in headers and b"transfer-encoding" not in headers:
                 raise errors.RequestError(411, "the body needs a Content-Length or chunks", code="LengthRequired")
             body, exchange.body = exchange.body, b""  # a queued request must not hold its body as well
-            given = headers.get(b"x-request-id")
-            if b"content-encoding" in headers:
-                body = compression.unpacked(body, headers[b"content-encoding"], limit=self.max_body_bytes)
-            decoded = self._decoder.decode(body, headers.get(b"inference-header-content-length"))
-            self._queue.submit(
-                jobs.Job(
-                    id=decoded.id or (self._ids.new() if given is None else self._ids.choose(given)),
-                    values=decoded.values,
-                    shapes=decoded.shapes,
-                    rows=decoded.rows,
-                    reply=(exchange, decoded.reply),
-                    started=exchange.started,
-                    timeout=decoded.timeout,
-                    done=self._done,
-                )
-            )
+            whole = self._unpacked(body, headers) if len(body) <= heavy.LARGE else None
+            if whole is None:
+                self._infer_large(exchange, body)
+            else:
+                self._submit(exchange, self._decoder.decode(whole, headers.get(b"inference-header-content-length")))
         except errors.RequestError as error:
             self._finish(exchange, error)
         except Exception:
             log.exception("request could not be decoded")
             self._finish(exchange, _internal())
+
+    def _unpacked(self, body: bytes, headers: dict[bytes, bytes]) -> bytes | None:
+        """The body as the client meant it; None for one that is too large for the loop."""
+        coding = headers.get(b"content-encoding")
+        if coding is None:
+            return body
+        return compression.unpacked(body, coding, limit=self.max_body_bytes, most=heavy.LARGE)
+
+    def _infer_large(self, exchange: Exchange, body: bytes) -> None:
+        headers = exchange.headers
+        coding = headers.get(b"content-encoding", b"identity")
+
+        def decode(charge: heavy.Charge) -> Decoded:
+            whole = compression.unpacked(body, coding, limit=self.max_body_bytes, reserve=charge.take)
+            assert whole is not None  # only `most` makes it so  # noqa: S101
+            length = headers.get(b"inference-header-content-length")
+            return self._decoder.decode_large(whole, length, reserve=charge.take)
+
+        def decoded(result: Decoded | errors.RequestError, charge: heavy.Charge) -> None:
+            charge.keep(0)
+            try:
+                if isinstance(result, errors.RequestError):
+                    raise result
+                self._submit(exchange, result)
+            except errors.RequestError as error:
+                self._finish(exchange, error)
+
+        self._workshop.start(decode, size=len(body), started=exchange.started, done=decoded)
+
+    def _submit(self, exchange: Exchange, decoded: Decoded) -> None:
+        given = exchange.headers.get(b"x-request-id")
+        self._queue.submit(
+            jobs.Job(
+                id=decoded.id or (self._ids.new() if given is None else self._ids.choose(given)),
+                values=decoded.values,
+                shapes=decoded.shapes,
+                rows=decoded.rows,
+                reply=(exchange, decoded.reply),
+                started=exchange.started,
+                timeout=decoded.timeout,
+                done=self._done,
+            )
+        )
 
     def _infer_of(self, exchange: Exchange, name: str, version: str | None) -> None:
         """An address that isn't one of ours to the letter; refused or not, it counts as it does over gRPC."""
@@ -134,36 +173,53 @@ class V2:
             result.details.setdefault("id", job.id)
             self._finish(exchange, result)
             return
+        coding = None
+        if b"accept-encoding" in exchange.headers:
+            coding = compression.chosen(exchange.headers[b"accept-encoding"])
+        encode = functools.partial(self._encode, job.id, result, reply, degraded=job.degraded, coding=coding)
         try:
-            body, header_length = self._encoder.encode(job.id, result, reply, degraded=job.degraded)
+            size = _RENDERED * jobs.answer_size(result)
+            if size > heavy.LARGE:
+                self._answer_large(exchange, encode, size=size, degraded=job.degraded)
+            else:
+                self._answer(exchange, encode(), degraded=job.degraded)
+        except errors.RequestError as error:
+            self._finish(exchange, error)
         except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
             log.exception("answer could not be encoded")
             self._finish(exchange, _internal())
-            return
-        self._counters.in_flight -= 1
-        self._counters.finished("degraded" if job.degraded else "ok", time.perf_counter() - exchange.started)
+
+    def _encode(
+        self, request_id: str, result: jobs.Outputs, reply: Reply, *, degraded: str, coding: bytes | None
+    ) -> tuple[bytes, bytes, bytes]:
+        """Body, content type and further headers. Pure: it may run in the thread."""
+        body, header_length = self._encoder.encode(request_id, result, reply, degraded=degraded)
         content_type, headers = JSON, b""
         if header_length is not None:
             content_type, headers = BINARY, b"Inference-Header-Content-Length: %d\r\n" % header_length
-        if len(body) > compression.MIN_SIZE and b"accept-encoding" in exchange.headers:
-            coding = compression.chosen(exchange.headers[b"accept-encoding"])
-            if coding is not None:
-                self._pack(exchange, body, coding, content_type=content_type, headers=headers)
+        if coding is not None and len(body) > compression.MIN_SIZE:
+            body, headers = compression.packed(body, coding), headers + b"Content-Encoding: %s\r\n" % coding
+        return body, content_type, headers
+
+    def _answer_large(
+        self, exchange: Exchange, encode: Callable[[], tuple[bytes, bytes, bytes]], *, size: int, degraded: str
+    ) -> None:
+        """In the thread; the answer keeps its bytes of the budget until the client has taken it."""
+
+        def encoded(result: tuple[bytes, bytes, bytes] | errors.RequestError, charge: heavy.Charge) -> None:
+            if isinstance(result, errors.RequestError):
+                self._finish(exchange, result)
                 return
+            exchange.charged = charge.keep(len(result[0]))
+            self._answer(exchange, result, degraded=degraded)
+
+        self._workshop.start(lambda _: encode(), size=size, started=time.perf_counter(), done=encoded)
+
+    def _answer(self, exchange: Exchange, encoded: tuple[bytes, bytes, bytes], *, degraded: str) -> None:
+        self._counters.in_flight -= 1
+        self._counters.finished("degraded" if degraded else "ok", time.perf_counter() - exchange.started)
+        body, content_type, headers = encoded
         exchange.answer(200, body, content_type=content_type, headers=headers)
-
-    def _pack(self, exchange: Exchange, body: bytes, coding: bytes, *, content_type: bytes, headers: bytes) -> None:
-        """Answer compressed; a large body is compressed in a thread, zlib lets the loop go on."""
-        headers += b"Content-Encoding: %s\r\n" % coding
-
-        def answer(packed: bytes) -> None:
-            exchange.answer(200, packed, content_type=content_type, headers=headers)
-
-        if len(body) < _PACK_IN_THREAD:
-            answer(compression.packed(body, coding))
-        else:
-            future = asyncio.get_running_loop().run_in_executor(None, compression.packed, body, coding)
-            future.add_done_callback(lambda done: answer(done.result()))
 
     def _finish(self, exchange: Exchange, error: errors.RequestError) -> None:
         if error.outcome == "error":
