@@ -66,7 +66,7 @@ class Express:
         fail: Callable[[Exchange, errors.RequestError], None],
         special: Set[bytes] = frozenset(),
     ) -> None:
-        self._special = _SPECIAL | special
+        self._special = {b"content-encoding", *special}
         self._targets, self._forms, self._layouts = targets, decoder.forms, decoder.layouts
         self._input, self._small = decoder.schema.inputs[0], _fit_a_packet(decoder.schema.outputs)
         self._encoder, self._batcher, self._counters = encoder, batcher, counters
