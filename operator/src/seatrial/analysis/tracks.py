@@ -26,6 +26,7 @@ from seatrial.analysis.scrapes import Scrapes
 WARM_UP = 5.0  # seconds of a pod's first traffic that are dropped
 HOPELESS = 5  # failures without a single good answer: that is no warming up, and waiting would only serve more of them
 TOTAL: Key = (Counter.LATENCY, "+Inf")
+SHED = "shed"
 EVENTS = {"errors": "error", "rejections": "rejected", "degraded": "degraded"}
 
 Counts = npt.NDArray[np.int64]
@@ -61,6 +62,7 @@ class Track:
             answered = np.maximum(answered, everything)  # the histogram has the requests of every outcome
         buckets = self._buckets(counts, everything)
         edges = self._edges(bounds)
+        shed = counts.get((Counter.REQUESTS, SHED))
         rows = (answered, outcomes["error"], outcomes["rejected"], outcomes["degraded"])
         return [
             slots_.PodCounts(
@@ -68,6 +70,7 @@ class Track:
                 errors=errors,
                 rejected=rejected,
                 degraded=degraded,
+                shed=None if shed is None else int(shed[k]),
                 slower={edge: buckets[edge][k] for edge in edges[k]},
                 name=self.pod,
             )

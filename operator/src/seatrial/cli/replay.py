@@ -40,8 +40,9 @@ def command(file: str) -> None:
     """Judge recorded counts slot by slot, as the operator would.
 
     FILE (or - for standard input) is JSON: {"policy": {...}, "slots": [{"seconds": 15, "stable": {...}, "candidate":
-    {...}}, ...]}. An arm is {"requests": 900, "errors": 3, "rejected": 0, "degraded": 0, "slower": {"0.1": 12},
-    "pods": [...]}: increments within the slot; "slower" counts requests above a histogram edge in seconds; "pods"
+    {...}}, ...]}. An arm is {"requests": 900, "errors": 3, "rejected": 0, "degraded": 0, "shed": 0,
+    "slower": {"0.1": 12}, "pods": [...]}: increments within the slot; "shed" answers (optional) are not among the
+    requests; "slower" counts requests above a histogram edge in seconds; "pods"
     (optional) has the same fields pod by pod. "policy" is the analysis part of the spec; "dispersion" and "spread" may
     be given there, else they are measured from earlier slots, and from "history" (optional, slots before the canary).
     "own" (optional, written by the operator) is what metrics of your own had come to; it is judged with the last slot.
