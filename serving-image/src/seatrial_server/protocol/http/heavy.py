@@ -67,14 +67,26 @@ class Workshop:
         charge = Charge(self._account, deadline=started + self._seconds)
         charge.take(size)
 
-        def ended(future: asyncio.Future[_Result]) -> None:
-            error = future.exception()
-            if error is not None and not isinstance(error, errors.RequestError):
-                log.error("large request failed", exc_info=error)
-                error = errors.RequestError(500, "internal error", code="Internal", outcome="error")
+        def ended(future: asyncio.Future[_Result | errors.RequestError]) -> None:
             try:
-                done(error if error is not None else future.result(), charge)
+                done(future.result(), charge)
             finally:
                 charge.keep(0)
 
-        self._loop.run_in_executor(self._thread, work, charge).add_done_callback(ended)
+        self._loop.run_in_executor(self._thread, _refusing(work), charge).add_done_callback(ended)
+
+
+def _refusing(work: Callable[[Charge], _Result]) -> Callable[[Charge], _Result | errors.RequestError]:
+    """The work with its error as a value: a traceback would keep the large bodies in its frames alive."""
+
+    def guarded(charge: Charge) -> _Result | errors.RequestError:
+        try:
+            return work(charge)
+        except errors.RequestError as error:
+            error.__context__ = None
+            return error.with_traceback(None)
+        except Exception:  # the last line of defence, as in `v2`
+            log.exception("large request failed")
+            return errors.RequestError(500, "internal error", code="Internal", outcome="error")
+
+    return guarded

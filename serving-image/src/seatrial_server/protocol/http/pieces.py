@@ -58,7 +58,7 @@ def cut(body: bytes) -> tuple[bytes, dict[str, Text]]:
             found[name] = Text(body, begin, end)
             parts.append(b'%b"%b"' % (body[position:begin], name.encode()))
         position = end
-    return b"".join([*parts, body[position:]]), found
+    return (b"".join([*parts, body[position:]]) if found else body), found
 
 
 def _end_of_run(body: bytes, begin: int) -> int:
