@@ -17,13 +17,14 @@ from seatrial_server.engine import batching, jobs
 from seatrial_server.host import errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents, tracing
-from seatrial_server.protocol.http import compression, express
+from seatrial_server.protocol.http import compression, cors, express
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange, ShortWay
 
 log = logging.getLogger(__name__)
 _PACK_IN_THREAD = 256 * 1024
+_PAGES, _TRACED = frozenset({b"origin"}), frozenset({b"traceparent"})
 
 
 class V2:
@@ -43,12 +44,13 @@ class V2:
         max_body_bytes: int,
         bundles: batching.Batcher | None = None,
         openapi: Callable[[], bytes] | None = None,
+        pages: cors.Cors | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._about = about
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._ids = tracing.RequestIds()
-        self._openapi = openapi
+        self._openapi, self._pages = openapi, pages
         self._description: asyncio.Future[bytes] | None = None
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
         version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
@@ -63,16 +65,20 @@ class V2:
                 counters=counters,
                 ids=self._ids,
                 general=self._infer,
+                special=(_PAGES if pages else frozenset()) | (_TRACED if counters.spans else frozenset()),
                 fail=self._finish,
             )
 
     def handle(self, exchange: Exchange) -> None:
         """See `exchange.Application`."""
+        if self._pages is not None and b"origin" in exchange.headers:
+            exchange.lines = self._pages.lines(exchange.headers)
         if exchange.target in self._infer_targets and exchange.method == b"POST":
             self._infer(exchange)
             return
         try:
-            self._route(exchange)
+            if exchange.method != b"OPTIONS" or not self._asks_first(exchange):
+                self._route(exchange)
         except errors.RequestError as error:
             exchange.fail(error)
         except Exception:  # the last line of defence: a defect of ours must not end the connection without an answer
@@ -81,11 +87,20 @@ class V2:
 
     def refused(self, exchange: Exchange, error: errors.RequestError) -> None:
         """See `exchange.Application`."""
+        if self._pages is not None:
+            exchange.lines = self._pages.lines(exchange.headers)
         self._counters.refused(error, inference=exchange.target in self._infer_targets)
 
     def turned_away(self) -> None:
         """See `exchange.Application`."""
         self._counters.refusals["turned_away"] += 1
+
+    def _asks_first(self, exchange: Exchange) -> bool:
+        """Whether this was a browser's question before a call from a page that may call."""
+        answer = self._pages.preflight(exchange.headers) if self._pages is not None else None
+        if answer is not None:
+            exchange.answer(200, b"", headers=answer)
+        return answer is not None
 
     # Inference
 
@@ -140,8 +155,7 @@ class V2:
             log.exception("answer could not be encoded")
             self._finish(exchange, _internal())
             return
-        self._counters.in_flight -= 1
-        self._counters.finished("degraded" if job.degraded else "ok", time.perf_counter() - exchange.started)
+        self._count("degraded" if job.degraded else "ok", exchange, request_id=job.id)
         content_type, headers = JSON, b""
         if header_length is not None:
             content_type, headers = BINARY, b"Inference-Header-Content-Length: %d\r\n" % header_length
@@ -169,9 +183,16 @@ class V2:
         if error.outcome == "error":
             traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
             tracing.failed(error, transport="rest", traceparent=traceparent)
-        self._counters.in_flight -= 1
-        self._counters.finished(error.outcome, time.perf_counter() - exchange.started)
+        self._count(error.outcome, exchange, request_id=str(error.details.get("id", "")))
         exchange.fail(error)
+
+    def _count(self, outcome: errors.Outcome, exchange: Exchange, *, request_id: str) -> None:
+        counters, seconds = self._counters, time.perf_counter() - exchange.started
+        counters.in_flight -= 1
+        counters.finished(outcome, seconds)
+        if counters.spans is not None:
+            traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
+            counters.spans.finished(outcome, seconds, transport="rest", request_id=request_id, traceparent=traceparent)
 
     # Everything else
 
