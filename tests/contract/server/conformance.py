@@ -270,6 +270,8 @@ TABLE
   many calls at once) has none.
 - `GET /v2/models/M/openapi.json` is an OpenAPI 3.1 document of the model that serves: its inputs with types, ranges and
   categories, and an example that it answers. FP16, which JSON cannot carry, has its example as `x-example-base64`.
+- Web pages may call when `serving.cors.allowOrigins` names their origin; their preflights are answered then.
+- A `traceparent` is taken over into log lines of failed requests and, with `serving.tracing`, into spans.
 - gRPC knows `grpc.health.v1.Health` (Check and Watch for "", the model's name and `inference.GRPCInferenceService`; not
   serving from the moment a pod drains) and reflection (v1 and v1alpha), so grpcurl needs no .proto file.
 
