@@ -111,7 +111,8 @@ def prepare(model: models.Model, folder: Path) -> list[str]:
     (prepared / manifest.MODEL).write_bytes(model.content)
     digest = hashlib.sha256(model.content).hexdigest()
     loaded = session.load(model.content)
-    features = tuple(schema.Feature(name=f"f{column}", range=_RANGE) for column in range(model.columns))
+    columns = range(model.columns) if len(loaded.schema.inputs) == 1 else ()
+    features = tuple(schema.Feature(name=f"f{column}", range=_RANGE) for column in columns)
     written = manifest.Manifest(
         sha256=digest,
         served_sha256=digest,
