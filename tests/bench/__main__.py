@@ -5,7 +5,7 @@ import importlib
 import click
 
 BENCHES = ("detection", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
-LONG = ("histories", "memory", "rollouts", "scale")
+LONG = ("histories", "memory", "peers", "rollouts", "scale", "trials")
 """Ten minutes and more: only by name."""
 
 

@@ -10,6 +10,7 @@ import gc
 import hashlib
 import http.client
 import os
+import platform
 import re
 import select
 import subprocess
@@ -102,6 +103,12 @@ def child(core: int, *command: str) -> Iterator[Child]:
     finally:
         running.process.kill()
         running.process.communicate()
+
+
+def cpu_model() -> str:
+    """What the machine says of its processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
 
 
 def prepare(model: models.Model, folder: Path) -> list[str]:

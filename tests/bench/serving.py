@@ -271,15 +271,11 @@ def _sheet(results: dict[str, tuple[str, Rounds]]) -> rich.table.Table:
 def _document(
     results: dict[str, tuple[str, Rounds]], findings: list[tuple[str, bool]], *, rounds: int, seconds: float
 ) -> str:
-    machine = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
     table = [_HEADINGS, ("---",) * len(_HEADINGS), *_lines(results)]
     options = f"--rounds {rounds} --seconds {seconds:g} --write docs/reference/benchmarks.md"
     return _PAGE.format(
         command=f"python -m tests.bench serving {options}",
-        machine=f"{machine}, {os.cpu_count()} CPUs, Linux {platform.release()}",
+        machine=f"{processes.cpu_model()}, {os.cpu_count()} CPUs, Linux {platform.release()}",
         versions=f"ONNX Runtime {ort.__version__}, Python {platform.python_version()}",
         load=os.getloadavg()[0],
         bodies=models.BODIES,

@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from seatrial.api import spec, values
+from seatrial.api import base, spec, values
 from seatrial.rollout import config as operators
-from seatrial.rollout import revision
+from seatrial.rollout import revision, templates
 from seatrial_server.host import config as servers
+
+TLS = spec.Tls(secret_ref=base.SecretReference(name="churn-tls"))
 
 
 def written(**serving: object) -> str:
@@ -37,6 +39,9 @@ def test_every_written_field_is_read(tmp_path: Path) -> None:
         cache=spec.Cache(),
         fallback=spec.Fallback(mode=spec.FallbackMode.STATIC),
         version_pinning=spec.VersionPinning.REJECT,
+        tls=TLS,
+        cors=spec.Cors(allow_origins=("https://app.example.com",)),
+        tracing=spec.Tracing(endpoint="http://collector:4318"),
     )
     msgspec.json.decode(text, type=strict)
     settings = read(text, tmp_path)
@@ -58,6 +63,17 @@ def test_the_fallback_is_none_unless_asked_for(tmp_path: Path) -> None:
 def test_another_version_is_answered_unless_it_shall_be_refused(tmp_path: Path) -> None:
     assert read(written(), tmp_path).version_pinning == "Answer"
     assert read(written(version_pinning=spec.VersionPinning.REJECT), tmp_path).version_pinning == "Reject"
+
+
+def test_encryption_pages_and_traces_are_off_unless_asked_for(tmp_path: Path) -> None:
+    off = read(written(), tmp_path)
+    assert (off.tls, off.cors, off.tracing) == (None, None, None)
+    origins = ("https://app.example.com", "http://localhost:3000", "*")
+    tracing = spec.Tracing(endpoint="http://collector:4318", ratio=values.Ratio.parse("2.5%"))
+    on = read(written(tls=TLS, cors=spec.Cors(allow_origins=origins), tracing=tracing), tmp_path)
+    assert on.tls == servers.Tls(certificate=f"{templates.TLS}/tls.crt", key=f"{templates.TLS}/tls.key")
+    assert on.cors == servers.Cors(allow_origins=origins)
+    assert on.tracing == servers.Tracing(endpoint="http://collector:4318", ratio=0.025)
 
 
 @pytest.mark.parametrize("mode", list(spec.QuantizationMode))

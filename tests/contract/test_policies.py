@@ -36,6 +36,8 @@ PODS = {
     "serviceaccount": {"serviceAccountName": "closed"},
 }
 KINDS = list(WISHES)
+CERTIFICATE = {"model": MODEL, "serving": {"tls": {"secretRef": {"name": "closed"}}}}
+MOUNTED = {"volumes": [{"name": "work", "emptyDir": {}}, {"name": "tls", "secret": {"secretName": "closed"}}]}
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,14 @@ def refused(api: apiserver.ApiServer, wish: dict[str, Any], *as_: str) -> str:
     except errors.CommandFailed as refusal:
         return str(refusal)
     return ""
+
+
+def test_a_certificate_is_a_secret_like_any_other(api: apiserver.ApiServer) -> None:
+    assert "Secret closed is not for models" in refused(api, deployment("churn", CERTIFICATE), AUTHOR)
+    assert not refused(api, deployment("churn", opened(CERTIFICATE)), AUTHOR)
+    for kind in ("Deployment", "Pod"):
+        assert "Secret closed is not for models" in refused(api, workload(kind, MOUNTED))
+        assert not refused(api, workload(kind, opened(MOUNTED)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

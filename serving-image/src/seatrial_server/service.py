@@ -9,8 +9,10 @@ import asyncio
 import gc
 import hashlib
 import logging
+import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -24,8 +26,11 @@ from seatrial_server.model import axis, bins, datatypes, features, manifest, sch
 from seatrial_server.observe import drift, telemetry
 from seatrial_server.protocol import certificate, documents, openapi, revision
 from seatrial_server.protocol import front as fronts
-from seatrial_server.protocol.http import monitoring
+from seatrial_server.protocol.http import cors, monitoring
 from seatrial_server.protocol.http.listener import Listener
+
+if TYPE_CHECKING:
+    from seatrial_server.observe import spans
 
 log = logging.getLogger(__name__)
 _ADAPTED = (b"ZipMap", b"TreeEnsemble", b"Imputer", b"StringNormalizer")  # operators that `prepare.adapt` looks for
@@ -155,6 +160,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         account=account,
         bundles=batcher if queue is batcher and plan.batched and not plan.in_thread else None,
         openapi=describe,
+        pages=cors.Cors(served.settings.cors) if served.settings.cors else None,
     )
     mark = revision.line(served.settings.revision)
     metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)
@@ -183,6 +189,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     if renewals is not None:
         renewals.cancel()
     batcher.close()
+    if counters.spans is not None:
+        await asyncio.to_thread(counters.spans.close)
 
 
 def _observer(served: Served, counters: telemetry.Telemetry) -> drift.Drift | None:
@@ -227,12 +235,29 @@ def _counters(served: Served, plan: batching.Plan) -> telemetry.Telemetry:
         ),
         latency_threshold=settings.latency_threshold_seconds,
     )
+    counters.spans = _spans(settings)
     counters.plan = {
         "threads": str(served.model.threads),
         "batching": "rows" if plan.batched else "off",
         "execution": "thread" if plan.in_thread else "inline",
     }
     return counters
+
+
+def _spans(settings: config.Config) -> spans.Spans | None:
+    wanted = config.tracing(settings.tracing, os.environ)
+    if wanted is None:
+        return None
+    from seatrial_server.observe import spans  # a library and a thread that most servers do without
+
+    told = {
+        "service.name": settings.deployment or settings.model.name,
+        "service.namespace": settings.namespace,
+        "service.version": settings.model.version,
+        "seatrial.model": settings.model.name,
+        "seatrial.revision": settings.revision,
+    }
+    return spans.Spans(wanted, attributes={name: value for name, value in told.items() if value})
 
 
 def _announce(served: Served, *, host: str, ports: Ports) -> None:

@@ -23,7 +23,7 @@ import onnxruntime
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from onnx import TensorProto
-from tests.contract.server import process
+from tests.contract.server import clients, process
 from tests.contract.server.process import Server
 from tests.unit.server import graphs
 
@@ -231,7 +231,7 @@ def document(results: Results) -> str:
     """The whole page."""
     head, tail = _PAGE.split("TABLE")
     versions = f"tritonclient {importlib.metadata.version('tritonclient')}, kserve {_kserve_version()}"
-    return head.replace("VERSIONS", versions) + table(results) + tail
+    return head.replace("VERSIONS", versions) + table(results) + tail.replace("CLIENTS", clients.table())
 
 
 def _kserve_version() -> str:
@@ -247,6 +247,13 @@ Runtime. Both clients also read health, metadata and errors; tritonclient reads 
 configuration and the statistics as well.
 
 TABLE
+
+## Clients of HTTP and gRPC
+
+"yes": on one client, connections kept, the model's metadata, rows, a mistake and a body of 300 KB get their answers in
+order; with TLS by a certificate of an authority that the client trusts. Over TLS the server speaks HTTP/1.1 as well.
+
+CLIENTS
 
 ## What to know
 
@@ -270,6 +277,8 @@ TABLE
   many calls at once) has none.
 - `GET /v2/models/M/openapi.json` is an OpenAPI 3.1 document of the model that serves: its inputs with types, ranges and
   categories, and an example that it answers. FP16, which JSON cannot carry, has its example as `x-example-base64`.
+- Web pages may call when `serving.cors.allowOrigins` names their origin; their preflights are answered then.
+- A `traceparent` is taken over into log lines of failed requests and, with `serving.tracing`, into spans.
 - gRPC knows `grpc.health.v1.Health` (Check and Watch for "", the model's name and `inference.GRPCInferenceService`; not
   serving from the moment a pod drains) and reflection (v1 and v1alpha), so grpcurl needs no .proto file.
 

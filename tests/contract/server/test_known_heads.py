@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.contract.server import process
+from tests.contract.server import prepared, process
 from tests.contract.server.process import Server, Wire, post, row
 from tests.unit.server import graphs
 
@@ -72,3 +73,16 @@ def test_a_head_that_asks_to_close_closes_every_time(server: Server) -> None:
             answer = wire.send(post(row(), b"Connection: close")).rest()
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert b"Connection: close" in answer
+
+
+def test_a_known_head_with_a_larger_body_or_header_is_refused_all_the_same(tmp_path: Path) -> None:
+    with process.serving(*prepared.pod(tmp_path, limits={"maxBodyBytes": 1000})) as server:
+        for length, value, status in (
+            *[(0, b"x", 200)] * 3,
+            (2000, b"x", 413),
+            (0, b"x" * 100_000, 431),
+        ):
+            with process.Wire(server.port) as wire:
+                body = bytes(length) or process.row()
+                [(found, _, _)] = wire.send(process.post(body, b"X-Trace: " + value)).responses(1)
+            assert found == status

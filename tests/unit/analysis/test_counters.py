@@ -104,8 +104,29 @@ def test_a_pod_that_vanishes_takes_nothing_that_was_counted_with_it():
 
 
 def test_the_first_five_seconds_of_a_pods_traffic_are_dropped():
-    got = read(series(Arm.CANDIDATE, "c", "error", [(0, 0), (2, 0), (4, 7), (7, 9), (10, 12)]), seconds=15)
-    assert got.slots[0].candidate.errors == 3
+    failed = series(Arm.CANDIDATE, "c", "error", [(0, 0), (2, 0), (4, 7), (7, 9), (10, 12)])
+    good = series(Arm.CANDIDATE, "c", "ok", [(0, 0), (2, 0), (4, 1), (7, 2), (10, 3)])
+    counted = read(failed, good, seconds=15).slots[0].candidate
+    assert (counted.requests, counted.errors) == (4, 3)
+
+
+def test_a_pod_that_does_nothing_but_fail_is_not_warming_up():
+    failed = series(Arm.CANDIDATE, "c", "error", [(0, 0), (1, 4), (2, 14), (3, 24), (10, 94)])
+    good = series(Arm.CANDIDATE, "c", "ok", [(moment, 0) for moment in (0, 1, 2, 3, 10)])
+    assert read(failed, good, seconds=15).slots[0].candidate.errors == 90, "all but the first four"
+
+
+def test_a_good_answer_later_takes_back_no_failure_that_was_counted():
+    failed = series(Arm.CANDIDATE, "c", "error", [(0, 0), (1, 10), (2, 20), (3, 20)])
+    good = series(Arm.CANDIDATE, "c", "ok", [(0, 0), (1, 0), (2, 0), (3, 10)])
+    counted = read(failed, good, seconds=15).slots[0].candidate
+    assert (counted.requests, counted.errors) == (20, 20)
+
+
+def test_refused_and_shed_requests_are_no_failures_of_a_warming_pod():
+    rejected = series(Arm.CANDIDATE, "c", "rejected", [(0, 0), (2, 50), (4, 90)])
+    shed = series(Arm.CANDIDATE, "c", "shed", [(0, 0), (2, 50), (4, 90)])
+    assert read(rejected, shed, seconds=15).slots[0].candidate.requests == 0
 
 
 def test_an_outage_seen_first_on_the_candidate_does_not_look_like_its_fault():

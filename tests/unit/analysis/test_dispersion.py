@@ -28,7 +28,7 @@ def phi_of_errors(arms):
 
 def margin_of_errors(arms, slot_=None, spread=None):
     rows = table.build([slot_ or now()], history(arms))
-    return float(dispersion.margin(rows, np.full(3, 0.1), spread=spread)[0, table.ERRORS])
+    return float(dispersion.margin(rows, np.full(table.FIRST_EDGE, 0.1), spread=spread)[0, table.ERRORS])
 
 
 def test_bursts_on_single_pods_are_seen_between_pods():

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from tests.unit.control.cluster import KEY, Cluster, spec
+from tests.unit.rollout import build
 
+from seatrial.api.status import Reason
 from seatrial.cluster import access, errors
 from seatrial.control import queue
 from seatrial.rollout import bounds
@@ -264,3 +266,19 @@ async def test_a_rollback_moves_the_traffic_right_after_the_status():
     await cluster.reconciler.reconcile(KEY)
     assert cluster.writes[0] == "write_status"
     assert order[0] == "Service"
+
+
+async def test_a_rollback_writes_what_serves_first_and_its_events_last():
+    cluster = await installed()
+    cluster.want(spec("2"))
+    while "weight" not in cluster.status.get("candidate", {}):
+        await cluster.step()
+    order: list[str] = []
+    cluster.memory.admit = lambda wanted: order.append(wanted["kind"])
+    cluster.newest = lambda key, question: build.look("Fail", reason=Reason.ERRORS_REGRESSED) if question else None
+    await cluster.reconciler.reconcile(KEY)
+    assert order[:2] == ["ModelDeployment", "Service"]
+    assert "ConfigMap" in order  # the evidence
+    assert order.index("Event") > max(place for place, kind in enumerate(order) if kind != "Event")
+    [posted] = [one for one in cluster.of("Event") if one["reason"] == "RolledBack"]
+    assert posted["type"] == "Warning"

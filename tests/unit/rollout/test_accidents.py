@@ -172,3 +172,17 @@ def test_a_version_before_a_condemned_one_that_starts_after_all_goes_before_a_th
     world.crashing.clear()
     world.run(lambda one: one.serving == "1", limit=5)
     assert world.status.candidate.model_version == "3"
+
+
+def test_a_condemned_version_serves_on_and_says_so_where_the_one_before_it_was_deleted():
+    world = in_canary()
+    world.run(lambda one: one.serving == "2")
+    before = world.status.previous.revision
+    world.lose("ControllerRevision", before)
+    world.lose("Deployment", before)
+    world.tokens = Commands(abort="stop")
+    for _ in range(3):
+        world.step()
+    assert world.status.stable.breach is not None
+    [said] = [one.message for one in world.status.conditions if one.type == "Ready"]
+    assert "there is no version before it: change the spec" in said

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 from datetime import timedelta
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from tests.unit.rollout import build, world
 
 from seatrial.analysis import counters, own_metrics
 from seatrial.api.status import Reason, Status
-from seatrial.rollout import facts, looking, looks, rendering
+from seatrial.cli import replay
+from seatrial.rollout import facts, looking, looks, recording, rendering
 
 NOW = build.at(300)
 PODS = (
@@ -170,6 +175,20 @@ def test_a_metric_of_ones_own_can_hold_and_fail_what_would_pass(outcome, seen, r
     assert found.passed or Reason(found.reason)
     shown = rendering.analysis_status(found).metrics[-1]
     assert (shown.name, shown.candidate, shown.outcome) == ("fraud", "0.4", outcome)
+
+
+@pytest.mark.parametrize(
+    "sight", [facts.Sight(series=series(0.005)), facts.Sight(error="down")], ids=["seen well", "seen nowhere else"]
+)
+def test_a_verdict_by_a_metric_of_ones_own_replays_to_the_same_verdict(sight):
+    failed = looking.with_own_metrics(looking.judge(question(), sight, NOW), [own("Fail")])
+    kept = gzip.decompress(base64.b64decode(recording.render(failed, world.spec("2"))))
+    replayed = CliRunner().invoke(replay.command, ["-"], input=kept)
+    assert replayed.exit_code == 0, replayed.output
+    *before, last = map(json.loads, replayed.output.splitlines())
+    assert (last["outcome"], last["reason"]) == (failed.outcome, failed.reason) == ("Fail", "MetricOutOfBounds")
+    assert [(one["name"], one["message"]) for one in last["own"]] == [("fraud", "fraud is 0.4")]
+    assert all("own" not in line and line["outcome"] != "Fail" for line in before)
 
 
 def test_a_metric_of_ones_own_excuses_nothing():

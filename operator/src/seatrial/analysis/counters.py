@@ -143,7 +143,7 @@ def _arm(
         missing = {metric for track in there for metric in track.missing(bounds[k + 1], outcomes[k + 1])}
         arms.append(
             slots_.total(
-                tuple(mine[k] for mine in counts if mine[k].requests),
+                tuple(mine[k] for mine in counts if mine[k].asked),
                 unseen=tuple(metric for metric in sight.METRICS if metric in missing),
             )
         )

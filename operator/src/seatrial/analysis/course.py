@@ -95,6 +95,7 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
         ("latency", edges, edges.index(guard) if guard in edges else 0),
         ("rejections", (table.REJECTIONS,), 0),
         ("degraded", (table.DEGRADED,), 0),
+        ("shed", (table.SHED,) if _anything_shed(rows) else (), 0),
     ]
     relative = [
         _relative(
@@ -132,7 +133,12 @@ def suspected(untempered: Floats, events: Floats) -> Bools:
     return held
 
 
-SHARES = {"errors": 0.4, "latency": 0.4, "rejections": 0.1, "degraded": 0.1}
+SHARES = {"errors": 0.4, "latency": 0.4, "rejections": 0.1, "degraded": 0.1, "shed": 0.01}
+
+
+def _anything_shed(rows: table.Table) -> bool:
+    """Before that there is nothing to say of it."""
+    return bool(rows.events_candidate[:, table.SHED].any() or rows.events_stable[:, table.SHED].any())
 
 
 def _no_worse(rows: table.Table, policy: policies.Policy, phi: Floats) -> dict[str, Floats]:
@@ -162,11 +168,10 @@ def _no_worse(rows: table.Table, policy: policies.Policy, phi: Floats) -> dict[s
 def _by_column(rows: table.Table, *, margin: Floats, noise: Floats) -> Floats:
     """Evidence of each column, where `noise` is its dispersion."""
     rare, late = slice(0, table.FIRST_EDGE), slice(table.FIRST_EDGE, None)
-    odds = rows.odds[:, None] * rows.known
     events = evidence.relative(
         rows.events_candidate[:, rare],
         rows.events_stable[:, rare],
-        odds=odds[:, rare],
+        odds=rows.odds_of(rare),
         margin=margin[:, rare],
         dispersion=noise[:, rare],
     )
@@ -215,8 +220,9 @@ def unseen(rows: table.Table, threshold: float) -> dict[slots_.Metric, Bools]:
 
 
 def _tolerances(rows: table.Table, policy: policies.Policy) -> Floats:
-    """Degraded answers are failures the fallback hid: they get the tolerance of errors."""
-    first = [policy.errors.tolerance, policy.rejections.tolerance, policy.errors.tolerance]
+    """Degraded answers are failures the fallback hid: they get the tolerance of errors. Shed ones were refused."""
+    rejections = policy.rejections.tolerance
+    first = [policy.errors.tolerance, rejections, policy.errors.tolerance, rejections]
     return np.array([*first, *[policy.latency.tolerance] * len(rows.edges)])
 
 

@@ -60,6 +60,7 @@ def _arm(arms: Sequence[slots_.ArmCounts]) -> slots_.ArmCounts:
         errors=sum(arm.errors for arm in arms),
         rejected=sum(arm.rejected for arm in arms),
         degraded=sum(arm.degraded for arm in arms),
+        shed=slots_.shed(arms),
         slower=_slower(arms),
         pods=tuple(_pod(own) for own in pods.values()),
         unseen=tuple(metric for metric in METRICS if metric in missing),
@@ -72,6 +73,7 @@ def _pod(counts: Sequence[slots_.PodCounts]) -> slots_.PodCounts:
         errors=sum(pod.errors for pod in counts),
         rejected=sum(pod.rejected for pod in counts),
         degraded=sum(pod.degraded for pod in counts),
+        shed=slots_.shed(counts),
         slower=_slower(counts),
         name=counts[0].name,
     )

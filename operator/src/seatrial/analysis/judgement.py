@@ -24,6 +24,7 @@ class Reason(enum.StrEnum):
     LATENCY_REGRESSED = "LatencyRegressed"
     REJECTIONS_REGRESSED = "RejectionsRegressed"
     DEGRADED_REGRESSED = "DegradedRegressed"
+    SHED_REGRESSED = "ShedRegressed"
     ERRORS_ABOVE_MAXIMUM = "ErrorsAboveMaximum"
     LATENCY_ABOVE_MAXIMUM = "LatencyAboveMaximum"
     STABLE_ALSO_BREACHING = "StableAlsoBreaching"
@@ -48,10 +49,10 @@ class Counts(msgspec.Struct, frozen=True):
 class MetricEvidence(msgspec.Struct, frozen=True):
     """One test and where it stands.
 
-    `errors`, `latency`, `rejections`, `degraded` compare with stable: `ratio` is candidate share / stable share,
-    `margin` the ratio that is tolerated. `errorsMaximum`, `latencyMaximum` compare the candidate with what is allowed:
-    `ratio` is share / maximum, `margin` the maximum itself, a share. After promotion `errorsRecord` and so on compare
-    with the old version's record (then `stable`) in the same way.
+    `errors`, `latency`, `rejections`, `degraded`, `shed` compare with stable: `ratio` is candidate share / stable
+    share, `margin` the ratio that is tolerated. `errorsMaximum`, `latencyMaximum` compare the candidate with what is
+    allowed: `ratio` is share / maximum, `margin` the maximum itself, a share. After promotion `errorsRecord` and so on
+    compare with the old version's record (then `stable`) in the same way.
 
     `bound` is what e**`log_evidence` must reach. `low` and `high` are 99 % limits of `ratio`; None where the data set
     none (`ratio`: None without stable events). For latency, counts, ratio and limits are those of `edge`, the histogram

@@ -2,14 +2,16 @@
 
 The Structs are the JSON of `seatrial replay` as well: decoding validates. Nothing here computes.
 
-Requests are all answers except shed ones. `slower` maps a histogram edge in seconds, as text, to the number of requests
-that took longer. Pods are told apart by `name`, or by their place in the tuple when they have none; they may be left
-out, then noise is estimated over time instead of between pods. `unseen` names metrics that could not be told in the
-slot because series were missing; who has only counts leaves it out.
+Requests are all answers except shed ones; `shed` counts those, None where it isn't known. `slower` maps a histogram
+edge in seconds, as text, to the number of requests that took longer. Pods are told apart by `name`, or by their place
+in the tuple when they have none; they may be left out, then noise is estimated over time instead of between pods.
+`unseen` names metrics that could not be told in the slot because series were missing; who has only counts leaves it
+out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import msgspec
@@ -27,8 +29,14 @@ class PodCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     errors: Count = 0
     rejected: Count = 0
     degraded: Count = 0
+    shed: Count | None = None
     slower: dict[Edge, Count] = {}
     name: str = ""
+
+    @property
+    def asked(self) -> int:
+        """Requests that came, answered or shed."""
+        return self.requests + (self.shed or 0)
 
 
 class ArmCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -38,9 +46,15 @@ class ArmCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     errors: Count = 0
     rejected: Count = 0
     degraded: Count = 0
+    shed: Count | None = None
     slower: dict[Edge, Count] = {}
     pods: tuple[PodCounts, ...] = ()
     unseen: tuple[Metric, ...] = ()
+
+    @property
+    def asked(self) -> int:
+        """Requests that came, answered or shed."""
+        return self.requests + (self.shed or 0)
 
 
 class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +70,12 @@ def edge_text(seconds: float) -> str:
     return f"{seconds:.12g}"
 
 
+def shed(counts: Iterable[PodCounts | ArmCounts]) -> int | None:
+    """The sum, where all know theirs."""
+    known = [one.shed for one in counts]
+    return None if None in known else sum(one or 0 for one in known)
+
+
 def total(counts: tuple[PodCounts, ...], *, unseen: tuple[Metric, ...] = ()) -> ArmCounts:
     """The arm these pods make up. Edges not known to every pod are left out: their sum would be too small."""
     edges = set.intersection(*(set(pod.slower) for pod in counts)) if counts else set()
@@ -64,6 +84,7 @@ def total(counts: tuple[PodCounts, ...], *, unseen: tuple[Metric, ...] = ()) -> 
         errors=sum(pod.errors for pod in counts),
         rejected=sum(pod.rejected for pod in counts),
         degraded=sum(pod.degraded for pod in counts),
+        shed=shed(counts),
         slower={edge: sum(pod.slower[edge] for pod in counts) for edge in sorted(edges, key=float)},
         pods=counts,
         unseen=unseen,

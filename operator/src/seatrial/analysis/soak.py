@@ -171,7 +171,12 @@ def _record(reference: Sequence[slots_.Slot], edges: tuple[str, ...]) -> list[Co
     """The old version's requests and events, column by column; slots that lack an edge do not count for it."""
     arms = [slot.stable for slot in reference]
     requests = sum(arm.requests for arm in arms)
-    first = [sum(arm.errors for arm in arms), sum(arm.rejected for arm in arms), sum(arm.degraded for arm in arms)]
+    first = [
+        sum(arm.errors for arm in arms),
+        sum(arm.rejected for arm in arms),
+        sum(arm.degraded for arm in arms),
+        sum(arm.shed or 0 for arm in arms),
+    ]
     slower = [
         Counts(
             requests=sum(arm.requests for arm in arms if edge in arm.slower),

@@ -1,10 +1,11 @@
 """Slots as arrays: one column for each kind of event, so that the tests run over all slots at once.
 
-Columns: errors, rejections, degraded answers, then "slower than" each histogram edge, ascending. The edges are those
-that both arms know in the first slot that has any; later slots cannot change the question that is being asked.
+Columns: errors, rejections, degraded answers, shed ones, then "slower than" each histogram edge, ascending. The edges
+are those that both arms know in the first slot that has any; later slots cannot change the question being asked.
 
 What a slot could not tell (`ArmCounts.unseen`, an edge that one arm lacks) is not known there: it is no evidence, for
-nobody.
+nobody. Shed answers are a share of what was asked, and known only where a candidate pod was asked no more than a stable
+one: who has more to do may shed more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from seatrial.analysis import slots as slots_
 from seatrial.analysis.evidence import Floats
 
-ERRORS, REJECTIONS, DEGRADED, FIRST_EDGE = 0, 1, 2, 3
+ERRORS, REJECTIONS, DEGRADED, SHED, FIRST_EDGE = 0, 1, 2, 3, 4
 # Noise is measured in cells of a pod and a block of this length (or a slot, if that is longer): short ones soon tell
 # clumps from chance, longer ones would see more of a burst that straddles two.
 BLOCK_SECONDS = 5.0
@@ -44,15 +45,17 @@ class Record:
 class Table:
     """T slots, C columns.
 
-    odds is candidate/stable requests, 0 where a slot has no traffic on either arm. `known` is 0 where an arm's counts
-    lack a column in that slot. `unseen` has a column for each of `METRICS`; `timed` says where an arm has buckets at
-    all (a replay file may come without).
+    `asked` are requests and shed answers together, `requests` those that were answered. `known` is 0 where an arm's
+    counts lack a column in that slot. `unseen` has a column for each of `METRICS`; `timed` says where an arm has
+    buckets at all (a replay file may come without).
     """
 
     edges: tuple[str, ...]
     seconds: Floats  # [T]
     requests_candidate: Floats  # [T]
     requests_stable: Floats  # [T]
+    asked_candidate: Floats  # [T]
+    asked_stable: Floats  # [T]
     events_candidate: Floats  # [T, C]
     events_stable: Floats  # [T, C]
     known: Floats  # [T, C]
@@ -65,10 +68,20 @@ class Table:
 
     @property
     def odds(self) -> Floats:
-        both = (self.requests_candidate > 0) & (self.requests_stable > 0)
-        return np.divide(
-            self.requests_candidate, self.requests_stable, out=np.zeros_like(self.requests_stable), where=both
-        )
+        """Candidate to stable requests, 0 where a slot has no traffic on either arm."""
+        return _odds(self.requests_candidate, self.requests_stable)
+
+    def odds_of(self, columns: slice) -> Floats:
+        """The odds for each of the columns, 0 where it isn't known: [T, columns]."""
+        odds = np.repeat(self.odds[:, None], self.known.shape[1], axis=1)
+        odds[:, SHED] = _odds(self.asked_candidate, self.asked_stable)
+        known: Floats = (odds * self.known)[:, columns]
+        return known
+
+
+def _odds(candidate: Floats, stable: Floats) -> Floats:
+    both = (candidate > 0) & (stable > 0)
+    return np.divide(candidate, stable, out=np.zeros_like(stable), where=both)
 
 
 def build(slots: Sequence[slots_.Slot], history: Sequence[slots_.Slot] = ()) -> Table:
@@ -82,6 +95,8 @@ def build(slots: Sequence[slots_.Slot], history: Sequence[slots_.Slot] = ()) -> 
         seconds=np.array([slot.seconds for slot in slots], dtype=float),
         requests_candidate=np.array([slot.candidate.requests for slot in slots], dtype=float),
         requests_stable=np.array([slot.stable.requests for slot in slots], dtype=float),
+        asked_candidate=np.array([slot.candidate.asked for slot in slots], dtype=float),
+        asked_stable=np.array([slot.stable.asked for slot in slots], dtype=float),
         events_candidate=_rows([slot.candidate for slot in slots], edges),
         events_stable=_rows([slot.stable for slot in slots], edges),
         known=_known(slots, edges),
@@ -103,7 +118,7 @@ def _record(arms: Sequence[slots_.ArmCounts], bounds: npt.NDArray[np.intp], edge
     names = {name: column for column, name in enumerate(dict.fromkeys(name for own in named for name, _ in own))}
     requests = np.zeros((len(arms), len(names)))
     events = np.zeros((len(arms), len(names), FIRST_EDGE + len(edges)))
-    cells = [(row, names[name], pod) for row, own in enumerate(named) for name, pod in own if pod.requests]
+    cells = [(row, names[name], pod) for row, own in enumerate(named) for name, pod in own if pod.asked]
     if cells:
         place = (np.array([row for row, _, _ in cells]), np.array([column for _, column, _ in cells]))
         np.add.at(requests, place, np.array([pod.requests for _, _, pod in cells], dtype=float))
@@ -140,15 +155,30 @@ def _rows(counted: Sequence[Counts], edges: tuple[str, ...]) -> Floats:
 def _events(counts: Counts, edges: tuple[str, ...]) -> list[int]:
     slower = counts.slower
     if tuple(slower) == edges:
-        return [counts.errors, counts.rejected, counts.degraded, *slower.values()]
-    return [counts.errors, counts.rejected, counts.degraded, *[slower.get(edge, 0) for edge in edges]]
+        return [counts.errors, counts.rejected, counts.degraded, counts.shed or 0, *slower.values()]
+    return [counts.errors, counts.rejected, counts.degraded, counts.shed or 0, *[slower.get(edge, 0) for edge in edges]]
 
 
 def _known(slots: Sequence[slots_.Slot], edges: tuple[str, ...]) -> Floats:
     rows = [[edge in slot.stable.slower and edge in slot.candidate.slower for edge in edges] for slot in slots]
-    unseen = _unseen(slots)
-    slower = np.array(rows, dtype=bool).reshape(len(slots), len(edges)) & ~unseen[:, FIRST_EDGE:]
-    return np.hstack([~unseen[:, :FIRST_EDGE], slower]).astype(float)
+    seen = ~_unseen(slots)
+    slower = np.array(rows, dtype=bool).reshape(len(slots), len(edges)) & seen[:, METRICS.index("latency"), None]
+    fair = np.array([_fair(slot) for slot in slots], dtype=bool)[:, None]
+    return np.hstack([seen[:, :SHED], fair, slower]).astype(float)
+
+
+def _fair(slot: slots_.Slot) -> bool:
+    """Both arms' shed answers are known, and a candidate pod was asked no more than a stable one. Whatever a load makes
+    pods shed, it grows faster than the load: those of one arm shed no less than one of their mean load would.
+    """
+    stable, candidate = slot.stable, slot.candidate
+    if stable.shed is None or candidate.shed is None:
+        return False
+    return candidate.asked * _asked_pods(stable) <= stable.asked * _asked_pods(candidate)
+
+
+def _asked_pods(arm: slots_.ArmCounts) -> int:
+    return max(1, sum(pod.asked > 0 for pod in arm.pods))
 
 
 def _unseen(slots: Sequence[slots_.Slot]) -> Bools:

@@ -24,10 +24,13 @@ from seatrial.analysis.samples import COUNTED, Arm, Counter, Key
 from seatrial.analysis.scrapes import Scrapes
 
 WARM_UP = 5.0  # seconds of a pod's first traffic that are dropped
+HOPELESS = 5  # failures without a single good answer: that is no warming up, and waiting would only serve more of them
 TOTAL: Key = (Counter.LATENCY, "+Inf")
+SHED = "shed"
 EVENTS = {"errors": "error", "rejections": "rejected", "degraded": "degraded"}
 
 Counts = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Track:
             answered = np.maximum(answered, everything)  # the histogram has the requests of every outcome
         buckets = self._buckets(counts, everything)
         edges = self._edges(bounds)
+        shed = counts.get((Counter.REQUESTS, SHED))
         rows = (answered, outcomes["error"], outcomes["rejected"], outcomes["degraded"])
         return [
             slots_.PodCounts(
@@ -66,6 +70,7 @@ class Track:
                 errors=errors,
                 rejected=rejected,
                 degraded=degraded,
+                shed=None if shed is None else int(shed[k]),
                 slower={edge: buckets[edge][k] for edge in edges[k]},
                 name=self.pod,
             )
@@ -125,8 +130,7 @@ class Track:
 def of(arm: Arm, pod: str, scrapes: Scrapes) -> Track:
     """Increments of one pod."""
     steps = _increments(scrapes.values)
-    requests = [counter is Counter.REQUESTS for counter, _ in scrapes.keys]
-    steps[:, : _warm(scrapes.times, np.nan_to_num(scrapes.values[requests]).sum(axis=0))] = 0
+    steps[:, _warming(scrapes)] = 0
     first = [int(np.argmax(~np.isnan(row))) for row in scrapes.values] if len(scrapes.times) else []
     return Track(
         arm=arm,
@@ -146,10 +150,22 @@ def _increments(values: Floats) -> Floats:
     return np.where(np.isnan(previous) | np.isnan(values), 0.0, steps)
 
 
-def _warm(times: Floats, answered: Floats) -> int:
-    """Snapshots to drop: within 5 s after the last one at which the pod had not answered anything yet."""
-    busy = np.flatnonzero(answered > 0)
+def _warming(scrapes: Scrapes) -> Bools:
+    """Snapshots to drop: within 5 s after the last one at which the pod had not answered anything yet.
+
+    Not so those up to which it has done nothing but fail. That is decided by each snapshot for itself: what follows
+    never changes what was counted.
+    """
+
+    def answers(*outcomes: str) -> Floats:
+        asked = [counter is Counter.REQUESTS and outcome in outcomes for counter, outcome in scrapes.keys]
+        total: Floats = np.nan_to_num(scrapes.values[asked]).sum(axis=0)
+        return total
+
+    busy = np.flatnonzero(answers(*COUNTED, "shed") > 0)
     idle = int(busy[0]) if len(busy) else 0  # snapshots before the first answer
     if idle == 0:
-        return 0
-    return int(np.searchsorted(times, times[idle - 1] + WARM_UP, side="right"))
+        return np.zeros(len(scrapes.times), dtype=bool)
+    cold: Bools = scrapes.times <= scrapes.times[idle - 1] + WARM_UP
+    hopeless: Bools = (answers("error") >= HOPELESS) & (answers("ok", "degraded") == 0)
+    return cold & ~hopeless

@@ -6,12 +6,12 @@ then would have found it. The verdict is Fail from the first slot at which any t
 numbers are those of that slot: `judge(slots[:k])` failing implies `judge(slots)` being the same judgement.
 
 Alpha (`falseRollbackRate`) is for the whole rollout. errors and latency spend 40 % each, rejections and degraded 10 %
-each: bound = 1 / (alpha * share). On top, the absolute guards of errors and latency have a quarter of their metric's
-share each, the soak a tenth of alpha. It fits, because measured dispersion is at least 1.1, and evidence tempered by
-1.1 reaches b with probability b**-1.1 at most: for alpha = 1 % that is 0.56 alpha for the comparisons, 0.10 for the
-guards, at most 0.1 for the soak; for alpha = 20 %, the highest allowed, 0.76, 0.14 and 0.1. (With `dispersion: 1` given
-by hand the sum is up to 1.3 alpha.) That holds for one window: who judges each step, or what follows blind time, anew
-divides alpha (`policy.of`).
+each, shed 1 %: bound = 1 / (alpha * share). On top, the absolute guards of errors and latency have a quarter of their
+metric's share each, the soak a tenth of alpha. It fits, because measured dispersion is at least 1.1, and evidence
+tempered by 1.1 reaches b with probability b**-1.1 at most: for alpha = 1 % that is 0.565 alpha for the comparisons,
+0.10 for the guards, at most 0.1 for the soak; for alpha = 20 %, the highest allowed, 0.763, 0.135 and 0.1. (With
+`dispersion: 1` given by hand the sum is up to 1.3 alpha.) That holds for one window: who judges each step, or what
+follows blind time, anew divides alpha (`policy.of`).
 
 Between no evidence and enough of it lies suspicion: the candidate keeps its weight and gets no more
 (RegressionSuspected) until further requests clear it or convict it. Else a step that ends early lets failing versions
@@ -43,6 +43,7 @@ REASONS = {
     "latency": Reason.LATENCY_REGRESSED,
     "rejections": Reason.REJECTIONS_REGRESSED,
     "degraded": Reason.DEGRADED_REGRESSED,
+    "shed": Reason.SHED_REGRESSED,
     "errorsMaximum": Reason.ERRORS_ABOVE_MAXIMUM,
     "latencyMaximum": Reason.LATENCY_ABOVE_MAXIMUM,
 }
@@ -128,6 +129,7 @@ class _Reader:
         self._min_requests = min_requests
         sums = rows.table
         self._requests = (np.cumsum(sums.requests_stable), np.cumsum(sums.requests_candidate))
+        self._asked = (np.cumsum(sums.asked_stable), np.cumsum(sums.asked_candidate))
         self._events = (np.cumsum(sums.events_stable, axis=0), np.cumsum(sums.events_candidate, axis=0))
         self._seconds = np.cumsum(sums.seconds)
         self._before_step = float(sums.requests_candidate[:step_from].sum())
@@ -185,7 +187,9 @@ class _Reader:
         column = test.columns[place]
         stable, candidate = (
             judgement.Counts(requests=int(requests[slot]), events=int(events[slot, column]))
-            for requests, events in zip(self._requests, self._events, strict=True)
+            for requests, events in zip(
+                self._asked if column == table.SHED else self._requests, self._events, strict=True
+            )
         )
         limit, proof = float(test.limit[slot, place]), self._proof(test.name, slot)
         if _is_guard(test):
@@ -222,7 +226,7 @@ class _Reader:
         return evidence.ratio_limits(
             sums.events_candidate[upto, column],
             sums.events_stable[upto, column],
-            odds=sums.odds[upto] * sums.known[upto, column],
+            odds=sums.odds_of(slice(column, column + 1))[upto, 0],
             dispersion=self._course.phi[upto, column],
         )
 

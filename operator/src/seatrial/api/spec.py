@@ -178,6 +178,46 @@ class VersionPinning(enum.StrEnum):
     REJECT = "Reject"
 
 
+class Tls(Base, frozen=True, kw_only=True):
+    """REST and gRPC speak TLS. For where no gateway or mesh does; the metrics port stays as it is."""
+
+    secret_ref: Annotated[
+        SecretReference,
+        Meta(
+            description=(
+                "Secret of type kubernetes.io/tls. What is renewed in it is used within a minute or two, without a new "
+                'revision. Where the policies are installed it needs the label seatrial.dev/for-models: "true".'
+            )
+        ),
+    ]
+
+
+class Cors(Base, frozen=True, kw_only=True):
+    """Web pages that may call. None, when left out."""
+
+    allow_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$", max_length=253)], ...],
+        Meta(description="Origins such as https://app.example.com, or * for every page.", min_length=1, max_length=32),
+    ]
+
+
+class Tracing(Base, frozen=True, kw_only=True):
+    """Spans of requests, sent by OTLP over HTTP. None, when left out."""
+
+    endpoint: Annotated[
+        str,
+        Meta(
+            description="URL of the collector, such as http://collector.tracing:4318, without /v1/traces.",
+            pattern=r"^https?://[^\s?#@]+$",
+            max_length=512,
+        ),
+    ]
+    ratio: Annotated[
+        Ratio,
+        Meta(description="Share of the requests without a trace of their own; one that has a trace decides by it."),
+    ] = percent("1%")
+
+
 class Serving(Placement, frozen=True, kw_only=True, omit_defaults=False):
     """The pods that serve a version. Changing anything here makes a new revision, hence a rollout."""
 
@@ -212,6 +252,9 @@ class Serving(Placement, frozen=True, kw_only=True, omit_defaults=False):
         ]
         | None
     ) = None
+    tls: Tls | None = None
+    cors: Cors | None = None
+    tracing: Tracing | None = None
 
 
 class Trial(Base, frozen=True, kw_only=True):

@@ -74,6 +74,7 @@ class Reason(enum.StrEnum):
     LATENCY_REGRESSED = "LatencyRegressed"
     REJECTIONS_REGRESSED = "RejectionsRegressed"
     DEGRADED_REGRESSED = "DegradedRegressed"
+    SHED_REGRESSED = "ShedRegressed"
     ERRORS_ABOVE_MAXIMUM = "ErrorsAboveMaximum"
     LATENCY_ABOVE_MAXIMUM = "LatencyAboveMaximum"
     REGRESSED_AFTER_PROMOTION = "RegressedAfterPromotion"
@@ -222,7 +223,7 @@ class Traffic(Base, frozen=True, kw_only=True):
 class MetricStatus(Base, frozen=True, kw_only=True):
     """One compared metric. Shares are percentages; evidence is an e-value, rolled back at the bound."""
 
-    name: Annotated[Short, Meta(description="Which metric: errors, latency, rejections or degraded.")]
+    name: Annotated[Short, Meta(description="Which metric: errors, latency, rejections, degraded or shed.")]
     stable: Annotated[Short, Meta(description="Stable's share.")] = ""
     candidate: Annotated[Short, Meta(description="Candidate's share.")] = ""
     ratio: Annotated[Short, Meta(description="Candidate's share over stable's.")] = ""

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from seatrial.analysis import judgement, policy, verdict
+from seatrial.analysis import judgement, own_metrics, policy, verdict
 from seatrial.analysis import slots as slots_
 from seatrial.api import values
 
@@ -21,12 +21,17 @@ BAD_FILE = 2
 
 
 class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """A replay file. `history`: stable's slots before the canary, for dispersion; `minRequests`: needed for Pass."""
+    """A replay file.
+
+    `history`: stable's slots before the canary, for dispersion; `minRequests`: needed for Pass; `own`: what the user's
+    own metrics had come to at the end.
+    """
 
     slots: tuple[slots_.Slot, ...]
     policy: policy.Tolerances = policy.Tolerances()
     history: tuple[slots_.Slot, ...] = ()
     min_requests: slots_.Count = 0
+    own: tuple[own_metrics.Result, ...] = ()
 
 
 @click.command()
@@ -35,10 +40,12 @@ def command(file: str) -> None:
     """Judge recorded counts slot by slot, as the operator would.
 
     FILE (or - for standard input) is JSON: {"policy": {...}, "slots": [{"seconds": 15, "stable": {...}, "candidate":
-    {...}}, ...]}. An arm is {"requests": 900, "errors": 3, "rejected": 0, "degraded": 0, "slower": {"0.1": 12},
-    "pods": [...]}: increments within the slot; "slower" counts requests above a histogram edge in seconds; "pods"
+    {...}}, ...]}. An arm is {"requests": 900, "errors": 3, "rejected": 0, "degraded": 0, "shed": 0,
+    "slower": {"0.1": 12}, "pods": [...]}: increments within the slot; "shed" answers (optional) are not among the
+    requests; "slower" counts requests above a histogram edge in seconds; "pods"
     (optional) has the same fields pod by pod. "policy" is the analysis part of the spec; "dispersion" and "spread" may
     be given there, else they are measured from earlier slots, and from "history" (optional, slots before the canary).
+    "own" (optional, written by the operator) is what metrics of your own had come to; it is judged with the last slot.
 
     Prints one JSON line per slot: slot (from 0), outcome, reason, metrics. log_evidence is the natural logarithm of the
     evidence; the outcome is Fail from the first slot on whose log_evidence reaches log(bound), where bound = 1 / (alpha
@@ -60,7 +67,7 @@ def command(file: str) -> None:
     course = verdict.judge_each(
         recording.slots, allowed, history=recording.history, min_requests=recording.min_requests
     )
-    for line in _lines(course):
+    for line in _lines(course, own=recording.own):
         click.echo(line)
 
 
@@ -101,16 +108,26 @@ def _refuse(message: str) -> NoReturn:
     raise SystemExit(BAD_FILE)
 
 
-def _lines(course: Iterator[judgement.Judgement]) -> Iterator[str]:
+def _lines(course: Iterator[judgement.Judgement], *, own: tuple[own_metrics.Result, ...]) -> Iterator[str]:
+    before: judgement.Judgement | None = None
     for now in course:
-        yield msgspec.json.encode(
-            {
-                "slot": now.slot,
-                "outcome": now.outcome,
-                "reason": now.reason,
-                "metrics": [_metric(metric) for metric in now.metrics],
-            }
-        ).decode()
+        if before is not None:
+            yield _line(before)
+        before = now
+    if before is not None or own:
+        yield _line(before or judgement.no_data(""), own=own)
+
+
+def _line(now: judgement.Judgement, *, own: tuple[own_metrics.Result, ...] = ()) -> str:
+    """One slot; the last one with the metrics of the user's own, which fail what nothing else has failed."""
+    refuted = now.outcome is not judgement.Outcome.FAIL and any(one.outcome is judgement.Outcome.FAIL for one in own)
+    line = {
+        "slot": now.slot,
+        "outcome": judgement.Outcome.FAIL if refuted else now.outcome,
+        "reason": judgement.Reason.METRIC_OUT_OF_BOUNDS if refuted else now.reason,
+        "metrics": [_metric(metric) for metric in now.metrics],
+    }
+    return msgspec.json.encode({**line, "own": own} if own else line).decode()
 
 
 def _metric(metric: judgement.MetricEvidence) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import msgspec
 
 from seatrial.api import spec, values
 
-from . import report, revision
+from . import report, revision, templates
 
 MAX_ARTIFACT_BYTES = 2 * 1024**3
 
@@ -60,6 +60,12 @@ def render(
         document["fallback"] = {"mode": content.fallback.mode}
     if content.version_pinning is not None:
         document["versionPinning"] = content.version_pinning
+    if content.tls is not None:
+        document["tls"] = {"certificate": f"{templates.TLS}/tls.crt", "key": f"{templates.TLS}/tls.key"}
+    if content.cors is not None:
+        document["cors"] = {"allowOrigins": content.cors.allow_origins}
+    if content.tracing is not None:
+        document["tracing"] = {"endpoint": content.tracing.endpoint, "ratio": float(content.tracing.ratio)}
     if passed is not None:
         document["expected"] = {
             "servedSha256": passed.served_sha256,

@@ -73,12 +73,15 @@ class Case(Fact, frozen=True, kw_only=True):
 
     @property
     def warm(self) -> Previous | None:
-        """The version before stable: as long as the soak lasts, and as long as it is needed for the way back."""
+        """The version before stable: as long as the soak lasts, and as long as it is needed for the way back. One that
+        can't be made again, because somebody has deleted its record and its pods, is no way back.
+        """
         stable, previous = self.stable, self.status.previous
         if stable is None or previous is None:
             return None
         until = stable.since + self.snapshot.spec.rollout.soak
-        if stable.breach is None and self.now >= until:
+        kept = self.now < until if stable.breach is None else self.snapshot.makeable(previous.revision)
+        if not kept:
             return None
         return msgspec.structs.replace(previous, warm_until=until)
 

@@ -181,6 +181,10 @@ class Snapshot(Fact, frozen=True, kw_only=True):
         """Every record there is, and the wanted one, which may not be written yet."""
         return {**self.records, self.wanted.revision: self.wanted}
 
+    def makeable(self, revision: str) -> bool:
+        """Its Deployment is there, or the record that one is made from."""
+        return revision in self.known or revision in self.deployments
+
     def child(self, kind: str, name: str) -> Mapping[str, Any] | None:
         """A child as it is."""
         of_kind = (one for one in self.observed if one["kind"] == kind)

@@ -33,4 +33,5 @@ def _document(seen: looks.Look, wish: spec.Spec, history: tuple[slots.Slot, ...]
     rate = values.Ratio(seen.rate or wish.analysis.false_rollback_rate / len(wish.rollout.steps))
     policy = msgspec.structs.replace(wish.analysis, false_rollback_rate=rate, prometheus=None)
     document = {"policy": policy, "history": history, "slots": seen.slots}
-    return msgspec.json.encode(document, enc_hook=values.encode_hook)
+    own = {"own": seen.own} if seen.own else {}  # their answers aren't kept, what they came to is
+    return msgspec.json.encode({**document, **own}, enc_hook=values.encode_hook)

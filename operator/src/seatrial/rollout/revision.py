@@ -34,6 +34,9 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename="came
     cache: spec.Cache | None = None
     fallback: spec.Fallback | None = None
     version_pinning: spec.VersionPinning | None = None
+    tls: spec.Tls | None = None
+    cors: spec.Cors | None = None
+    tracing: spec.Tracing | None = None
     placement: placement.Placement | None = None
     image: str
 
@@ -93,6 +96,9 @@ def wanted(wish: spec.Spec, *, name: str, default_image: str, known: Iterable[Re
             cache=wish.serving.cache,
             fallback=None if wish.serving.fallback == spec.Fallback() else wish.serving.fallback,
             version_pinning=None if pinning is spec.VersionPinning.ANSWER else pinning,
+            tls=wish.serving.tls,
+            cors=wish.serving.cors,
+            tracing=wish.serving.tracing,
             placement=wish.serving.placement,
             image=image,
         )

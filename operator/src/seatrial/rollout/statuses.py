@@ -186,7 +186,8 @@ def _endpoint(snapshot: facts.Snapshot, stable: status.Stable | None, candidate:
     owner, serves = snapshot.owner, _scaled(stable, candidate)
     record = snapshot.known.get(serves, snapshot.wanted)
     host = f"{owner.name}.{owner.namespace}.svc:{names.REST_PORT}"
-    return f"http://{host}/v2/models/{record.content.model_name}"
+    scheme = "http" if record.content.tls is None else "https"
+    return f"{scheme}://{host}/v2/models/{record.content.model_name}"
 
 
 def _scaled(stable: status.Stable | None, candidate: status.Candidate | None) -> str:

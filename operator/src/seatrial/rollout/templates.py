@@ -17,6 +17,7 @@ Object = dict[str, Any]
 
 WORK = "/work"
 CONFIG = "/etc/seatrial"
+TLS = "/etc/seatrial-tls"
 USER = 65532
 CONFIG_ANNOTATION = "seatrial.dev/config"
 GRACE_SECONDS = 30
@@ -41,11 +42,11 @@ def server(name: str, content: revision.Content, *, artifact: artifacts.Artifact
             "annotations": {**scraped, **(wish.pod_annotations or {})},
         },
         "spec": {
-            **_pod(config, artifact),
+            **_pod(config, artifact, *_certificates(content)),
             "terminationGracePeriodSeconds": GRACE_SECONDS,
             **placing.fields(wish, counted=names.selector(name, content.revision)),
             "initContainers": [artifact.fetching(_container("fetch", content)), _container("prepare", content)],
-            "containers": [{**_container("serve", content), "name": "server", "ports": _ports(), **_probes()}],
+            "containers": [_serving(content)],
         },
     }
 
@@ -82,6 +83,21 @@ def _own_configuration() -> Object:
     return {"name": "config", "downwardAPI": {"items": [{"path": "config.json", "fieldRef": field}]}}
 
 
+def _serving(content: revision.Content) -> Object:
+    container = {**_container("serve", content), "name": "server", "ports": _ports(), **_probes()}
+    if content.tls is not None:
+        container["readinessProbe"]["httpGet"]["scheme"] = "HTTPS"
+        container["volumeMounts"].append({"name": "tls", "mountPath": TLS, "readOnly": True})
+    return container
+
+
+def _certificates(content: revision.Content) -> list[Object]:
+    """The volume with the certificate, which no container but the server's mounts."""
+    if content.tls is None:
+        return []
+    return [{"name": "tls", "secret": {"secretName": content.tls.secret_ref.name}}]
+
+
 def _ports() -> list[Object]:
     ports = {"http": names.REST_PORT, "grpc": names.GRPC_PORT, "metrics": names.METRICS_PORT}
     return [{"name": name, "containerPort": port} for name, port in ports.items()]
@@ -101,7 +117,7 @@ def _probes() -> Object:
     }
 
 
-def _pod(config: Object, artifact: artifacts.Artifact) -> Object:
+def _pod(config: Object, artifact: artifacts.Artifact, *more: Object) -> Object:
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -112,7 +128,7 @@ def _pod(config: Object, artifact: artifacts.Artifact) -> Object:
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumes": [config, {"name": "work", "emptyDir": {}}, *artifact.volumes()],
+        "volumes": [config, {"name": "work", "emptyDir": {}}, *artifact.volumes(), *more],
     }
 
 

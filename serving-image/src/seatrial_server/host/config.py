@@ -5,6 +5,7 @@ The operator keeps its own Struct of the same document; the two parts share no c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -67,6 +68,19 @@ class Tls(msgspec.Struct, frozen=True):
     key: str
 
 
+class Cors(msgspec.Struct, frozen=True, rename="camel"):
+    """Which web pages may call: origins such as `https://app.example.com`, or `*` for all."""
+
+    allow_origins: tuple[Annotated[str, msgspec.Meta(pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$")], ...]
+
+
+class Tracing(msgspec.Struct, frozen=True):
+    """Where spans go (OTLP over HTTP, without `/v1/traces`), and which share of the requests without a trace."""
+
+    endpoint: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s]+$")]
+    ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+
+
 class Expected(msgspec.Struct, frozen=True, rename="camel"):
     """What the trial recorded; a pod must arrive at the same bytes. `calibration` is for `prepare.quantize` alone."""
 
@@ -88,9 +102,23 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     fallback: Fallback = Fallback()
     version_pinning: VersionPinning = "Answer"
     tls: Tls | None = None
+    cors: Cors | None = None
+    tracing: Tracing | None = None
     latency_threshold_seconds: Positive = 0.1
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1)] = 2 * 1024**3
     expected: Expected | None = None
+
+
+def tracing(configured: Tracing | None, environment: Mapping[str, str]) -> Tracing | None:
+    """The configured one, else what OpenTelemetry's variables say, as on a laptop."""
+    endpoint = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if configured is not None or not endpoint:
+        return configured
+    given = {"endpoint": endpoint, "ratio": environment.get("OTEL_TRACES_SAMPLER_ARG", Tracing(endpoint).ratio)}
+    try:
+        return msgspec.convert(given, Tracing, strict=False)
+    except msgspec.ValidationError as error:
+        raise errors.Unavailable(f"OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER_ARG: {error}") from error
 
 
 def load(path: Path) -> Config:

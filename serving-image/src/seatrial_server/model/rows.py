@@ -59,7 +59,8 @@ def parts(model: schema.Schema, feeds: Feeds, size: int) -> Iterator[Part]:
     total = len(next(iter(feeds.values())))
     if whole(model, feeds):
         for row in range(total):
-            yield Part(start=row, count=1, size=1, feeds={name: feeds[name][row] for name in feeds}, whole=True)
+            own = {name: array[row : row + 1].reshape(array.shape[1:]) for name, array in feeds.items()}
+            yield Part(start=row, count=1, size=1, feeds=own, whole=True)
         return
     step = together(model, size)
     for start in range(0, total, step):

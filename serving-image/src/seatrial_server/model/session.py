@@ -8,6 +8,7 @@ where they are granted and help.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import onnxruntime as ort
 
 from seatrial_server.host import errors
-from seatrial_server.model import datatypes, schema
+from seatrial_server.model import advice, datatypes, schema
 from seatrial_server.model import rows as rows_
 
 ort.disable_telemetry_events()
@@ -27,6 +28,9 @@ ort.set_default_logger_severity(4)  # its warnings go to stderr in a format of t
 Array = np.ndarray[Any, Any]
 VERSION: str = ort.__version__
 ROWS_PER_RUN = 256
+_LEFT_OUT = ("seq(", "map(")
+_SOURCE = re.compile(r"/onnxruntime_src/\S+:\d+ .*?\)(?:::<lambda\(\)>)? (?=[A-Z])")
+"""Where in its source ONNX Runtime was, which helps nobody here."""
 
 
 class RowsFailed(Exception):
@@ -94,24 +98,31 @@ def load(model: Path | bytes, *, threads: int = 1, known: schema.Schema | None =
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types
         if errors.of_memory(error):
             raise MemoryError(str(error)) from error
-        first_line = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
-        raise errors.Rejected("InvalidModel", f"ONNX Runtime {VERSION} cannot load the model: {first_line}") from error
+        text = _SOURCE.sub("", str(error)) or type(error).__name__
+        raise errors.Rejected(
+            "InvalidModel",
+            f"ONNX Runtime {VERSION} cannot load the model: {text.splitlines()[0][:500]}{advice.on_load(text)}",
+        ) from error
 
 
 def _signature(session: ort.InferenceSession) -> tuple[schema.Schema, tuple[str, ...]]:
-    """The schema, and the outputs that V2 cannot carry (maps and sequences, such as scikit-learn's ZipMap)."""
+    """The schema, and the maps and sequences among the outputs, which are left out where there are tensors too."""
     inputs = [_tensor(node) for node in session.get_inputs()]
-    if None in inputs:
-        bad = next(node for node in session.get_inputs() if node.type not in datatypes.BY_ONNX)
-        raise errors.Rejected("InvalidModel", f"input {bad.name!r} is {bad.type}, which the V2 protocol cannot carry")
+    kept = [node for node in session.get_outputs() if not node.type.startswith(_LEFT_OUT)]
+    wrong = [("input", node) for node in session.get_inputs()] + [("output", node) for node in kept]
+    for kind, node in wrong:
+        if node.type not in datatypes.BY_ONNX:
+            raise _uncarried(f"{kind} {node.name!r} is {node.type}", node.type)
     outputs = [_tensor(node) for node in session.get_outputs()]
     left_out = tuple(node.name for node, spec in zip(session.get_outputs(), outputs, strict=True) if spec is None)
     carried = tuple(spec for spec in outputs if spec is not None)
     if not carried:
-        raise errors.Rejected(
-            "InvalidModel", f"outputs {list(left_out)} are no tensors; export with zipmap=False to get plain tensors"
-        )
+        raise _uncarried(f"outputs {list(left_out)} are no tensors", session.get_outputs()[0].type)
     return schema.Schema(inputs=tuple(spec for spec in inputs if spec is not None), outputs=carried), left_out
+
+
+def _uncarried(words: str, kind: str) -> errors.Rejected:
+    return errors.Rejected("InvalidModel", f"{words}, which the V2 protocol cannot carry: {advice.on_type(kind)}")
 
 
 def _tensor(node: ort.NodeArg) -> schema.TensorSpec | None:

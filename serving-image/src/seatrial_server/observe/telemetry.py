@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 import prometheus_client
 from prometheus_client import core, registry
 
 from seatrial_server.host import config, errors
+
+if TYPE_CHECKING:
+    from seatrial_server.observe import spans  # imports a library that most servers do without
 
 OUTCOMES: tuple[errors.Outcome, ...] = get_args(errors.Outcome)
 LATENCY_EDGES = (
@@ -114,6 +117,7 @@ class Telemetry:
         self.cache = dict.fromkeys(CACHE_RESULTS, 0)
         self.cache_bytes = 0
         self.fallbacks: dict[errors.Outcome, int] = {"error": 0, "shed": 0}
+        self.spans: spans.Spans | None = None
         self.plan = {"threads": "1", "batching": "", "execution": ""}
 
     def finished(self, outcome: errors.Outcome, seconds: float, *, transport: Transport = "rest") -> None:
@@ -140,6 +144,8 @@ class Telemetry:
         for one in seconds:
             counts[bisect.bisect_left(edges, one)] += 1
         durations.total += sum(seconds)
+        if self.spans is not None:
+            self.spans.finished_together(seconds)
 
 
 class Collector(registry.Collector):

@@ -248,11 +248,12 @@ def _finite(arrays: Iterable[session.Array]) -> bool:
 
 
 def _gate_rows(opened: _Build, rows: dict[str, session.Array] | None) -> dict[str, session.Array] | None:
-    """Held-out calibration rows and the rows of the functional tests."""
+    """Held-out calibration rows and the rows of the functional tests, as far as they are of one shape."""
     parts = [rows] if rows is not None else []
     for test in package.tests(opened.folder).functional:
         parts.append(package.as_feeds(test.rows, opened.loaded.schema, source=f"tests.yaml: {test.name}"))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
+    like = [part for part in parts if all(part[name].shape[1:] == parts[0][name].shape[1:] for name in part)]
+    return {name: np.concatenate([part[name] for part in like]) for name in parts[0]} if parts else None
 
 
 def _original(opened: _Build, wanted: config.Quantization, outcome: Any, reason: str = "") -> _Choice:

@@ -50,7 +50,8 @@ def check_domains(model: onnx.ModelProto) -> None:
     for node in nodes(model):
         if node.domain not in BUILT_IN_DOMAINS and (node.domain, node.op_type) not in own:
             raise _invalid(
-                f"operator {node.op_type!r} is in the custom domain {node.domain!r}; only built-in operators are served"
+                f"operator {node.op_type!r} is in the custom domain {node.domain!r}; only built-in operators are "
+                "served: export with operators of ONNX, or with this one as a function of the model"
             )
 
 
@@ -65,7 +66,11 @@ def check_external_data(model: onnx.ModelProto, folder: Path) -> bool:
         relative = PurePosixPath(location)
         file = folder / relative
         if not location or relative.is_absolute() or ".." in relative.parts or file.is_symlink() or not file.is_file():
-            raise _invalid(f"tensor {tensor.name!r} keeps its data in {location!r}, which is not a file of the package")
+            alone = [other.name for other in folder.iterdir()] == ["model.onnx"]
+            how = ": pack both as .tar, the graph as model.onnx" if alone else ""
+            raise _invalid(
+                f"tensor {tensor.name!r} keeps its data in {location!r}, which is not a file of the package{how}"
+            )
     return found
 
 

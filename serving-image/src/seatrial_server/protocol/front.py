@@ -11,7 +11,7 @@ from seatrial_server.host import budget
 from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import certificate, documents, revision
-from seatrial_server.protocol.http import v2
+from seatrial_server.protocol.http import cors, v2
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.listener import Listener
@@ -24,7 +24,7 @@ _OPEN_FILES = 16_384
 class Front:
     """Opens and drains both ports. `nullable` names the inputs in which null says that a value is missing.
 
-    `bundles`: the batcher, if it may have bundles, see `http.express`. `openapi`: see `http.v2`.
+    `bundles`: the batcher, if it may have bundles, see `http.express`. `openapi`, `pages`: see `http.v2`.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Front:
         account: budget.Budget,
         bundles: batching.Batcher | None,
         openapi: Callable[[], bytes],
+        pages: cors.Cors | None,
     ) -> None:
         own, stacked, known = about.identity, model.rows_first, messages.Messages()
         application = v2.V2(
@@ -53,6 +54,7 @@ class Front:
             account=account,
             bundles=bundles,
             openapi=openapi,
+            pages=pages,
         )
         self._rest = Listener(
             application, short_way=application.short_way, account=account, lines=revision.line(own.revision)

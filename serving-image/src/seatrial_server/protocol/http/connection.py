@@ -13,7 +13,7 @@ import time
 from typing import Protocol, cast
 
 from seatrial_server.host import errors
-from seatrial_server.protocol.http import heads, reading, writing
+from seatrial_server.protocol.http import heads, reading, rules, writing
 from seatrial_server.protocol.http.exchange import Application, Exchange, Head, ShortWay
 
 _MAX_PIPELINED = 64
@@ -66,22 +66,28 @@ class Connection(asyncio.Protocol):
         self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        fresh = self._quiet
+        fresh, host = self._quiet, self._host
         if fresh:
             head = self._head
             match = head.match(data)
             if match is None:
-                found = self._host.heads.find(data)
+                found = host.heads.find(data)
                 if found is not None:
                     head, match = found
                     self._head = head
-            if match is not None and int(match[head.length_at]) == len(data) - (begin := match.end()):
+            if match is not None:
+                length, begin = int(match[head.length_at]), match.end()
                 # A whole request with a head that the parser knows: it stands between two messages and stays there.
-                self._quiet, self._riding, short_way = False, True, self._short_way
-                given = match[head.id_at] if head.id_at else b""
-                if short_way is None or head.json_part is None or not short_way.take(self, head, data, begin, given):
-                    self._host.application.handle(self.exchange(head, data, begin, time.perf_counter()))
-                return
+                if length == len(data) - begin and length <= host.max_body_bytes and begin <= rules.MAX_HEADER_BYTES:
+                    self._quiet, self._riding, short_way = False, True, self._short_way
+                    given = match[head.id_at] if head.id_at else b""
+                    if (
+                        short_way is None
+                        or head.json_part is None
+                        or not short_way.take(self, head, data, begin, given)
+                    ):
+                        host.application.handle(self.exchange(head, data, begin, time.perf_counter()))
+                    return
         self._read(data, fresh=fresh)
 
     def _read(self, data: bytes, *, fresh: bool) -> None:

@@ -82,16 +82,18 @@ class Exchange(msgspec.Struct, eq=False):
     response: tuple[bytes, bytes] | None = None
     charged: int = 0
     """Bytes of the budget that the answer has."""
+    lines: bytes = b""
+    """Header lines that its answer has, whatever it is."""
 
     def answer(self, status: int, body: bytes, *, content_type: bytes = JSON, headers: bytes = b"") -> None:
         """Give the answer; `headers` are complete lines, each with its line end."""
-        if status == 200 and content_type is JSON and not headers and self.method == b"POST":
+        if status == 200 and content_type is JSON and not headers and not self.lines and self.method == b"POST":
             self.response = OK % len(body), body
             self.sink.answered(self)
             return
         self.response = (
             b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s"
-            % (status, REASONS[status], content_type, len(body), headers),
+            % (status, REASONS[status], content_type, len(body), headers + self.lines),
             b"" if self.method == b"HEAD" else body,
         )
         self.sink.answered(self)

@@ -48,7 +48,10 @@ class _Request(msgspec.Struct, eq=False):
 
 
 class Express:
-    """`exchange.ShortWay` for one model with one input. Belongs to the event loop."""
+    """`exchange.ShortWay` for one model with one input. Belongs to the event loop.
+
+    Requests with a header of `special` take the general way.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,9 @@ class Express:
         ids: tracing.RequestIds,
         general: Callable[[Exchange], None],
         fail: Callable[[Exchange, errors.RequestError], None],
+        special: Set[bytes] = frozenset(),
     ) -> None:
+        self._special = {b"content-encoding", *special}
         self._targets, self._forms, self._layouts = targets, decoder.forms, decoder.layouts
         self._input, self._small = decoder.schema.inputs[0], _fit_a_packet(decoder.schema.outputs)
         self._encoder, self._batcher, self._counters = encoder, batcher, counters
@@ -72,7 +77,7 @@ class Express:
     def json_part(self, exchange: Exchange) -> int | None:
         """See `exchange.Head`."""
         headers = exchange.headers
-        if exchange.method != b"POST" or exchange.target not in self._targets or b"content-encoding" in headers:
+        if exchange.method != b"POST" or exchange.target not in self._targets or self._special & headers.keys():
             return None
         if not self._small and compression.chosen(headers.get(b"accept-encoding", b"")):
             return None

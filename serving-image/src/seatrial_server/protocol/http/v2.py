@@ -18,7 +18,7 @@ from seatrial_server.engine import batching, jobs
 from seatrial_server.host import budget, config, errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents, tracing
-from seatrial_server.protocol.http import compression, express, heavy
+from seatrial_server.protocol.http import compression, cors, express, heavy
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange, ShortWay
@@ -27,6 +27,7 @@ from seatrial_server.protocol.signature import Decoded, Reply
 log = logging.getLogger(__name__)
 _RENDERED = 4
 """Bytes of an answer for a byte of its outputs: a float of four bytes has up to fifteen characters."""
+_PAGES, _TRACED = frozenset({b"origin"}), frozenset({b"traceparent"})
 
 
 class V2:
@@ -48,6 +49,7 @@ class V2:
         account: budget.Budget | None = None,
         bundles: batching.Batcher | None = None,
         openapi: Callable[[], bytes] | None = None,
+        pages: cors.Cors | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         account = account or budget.of_process(max_body_bytes=max_body_bytes)
@@ -55,7 +57,7 @@ class V2:
         self._about = about
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._ids = tracing.RequestIds()
-        self._openapi = openapi
+        self._openapi, self._pages = openapi, pages
         self._description: asyncio.Future[bytes] | None = None
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
         version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
@@ -70,16 +72,20 @@ class V2:
                 counters=counters,
                 ids=self._ids,
                 general=self._infer,
+                special=(_PAGES if pages else frozenset()) | (_TRACED if counters.spans else frozenset()),
                 fail=self._finish,
             )
 
     def handle(self, exchange: Exchange) -> None:
         """See `exchange.Application`."""
+        if self._pages is not None and b"origin" in exchange.headers:
+            exchange.lines = self._pages.lines(exchange.headers)
         if exchange.target in self._infer_targets and exchange.method == b"POST":
             self._infer(exchange)
             return
         try:
-            self._route(exchange)
+            if exchange.method != b"OPTIONS" or not self._asks_first(exchange):
+                self._route(exchange)
         except errors.RequestError as error:
             exchange.fail(error)
         except Exception:  # the last line of defence: a defect of ours must not end the connection without an answer
@@ -88,11 +94,20 @@ class V2:
 
     def refused(self, exchange: Exchange, error: errors.RequestError) -> None:
         """See `exchange.Application`."""
+        if self._pages is not None:
+            exchange.lines = self._pages.lines(exchange.headers)
         self._counters.refused(error, inference=exchange.target in self._infer_targets)
 
     def turned_away(self) -> None:
         """See `exchange.Application`."""
         self._counters.refusals["turned_away"] += 1
+
+    def _asks_first(self, exchange: Exchange) -> bool:
+        """Whether this was a browser's question before a call from a page that may call."""
+        answer = self._pages.preflight(exchange.headers) if self._pages is not None else None
+        if answer is not None:
+            exchange.answer(200, b"", headers=answer)
+        return answer is not None
 
     # Inference
 
@@ -180,9 +195,9 @@ class V2:
         try:
             size = _RENDERED * jobs.answer_size(result)
             if size > heavy.LARGE:
-                self._answer_large(exchange, encode, size=size, degraded=job.degraded)
+                self._answer_large(exchange, encode, size=size, job=job)
             else:
-                self._answer(exchange, encode(), degraded=job.degraded)
+                self._answer(exchange, encode(), job=job)
         except errors.RequestError as error:
             self._finish(exchange, error)
         except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
@@ -202,7 +217,7 @@ class V2:
         return body, content_type, headers
 
     def _answer_large(
-        self, exchange: Exchange, encode: Callable[[], tuple[bytes, bytes, bytes]], *, size: int, degraded: str
+        self, exchange: Exchange, encode: Callable[[], tuple[bytes, bytes, bytes]], *, size: int, job: jobs.Job
     ) -> None:
         """In the thread; the answer keeps its bytes of the budget until the client has taken it."""
 
@@ -211,13 +226,12 @@ class V2:
                 self._finish(exchange, result)
                 return
             exchange.charged = charge.keep(len(result[0]))
-            self._answer(exchange, result, degraded=degraded)
+            self._answer(exchange, result, job=job)
 
         self._workshop.start(lambda _: encode(), size=size, started=time.perf_counter(), done=encoded)
 
-    def _answer(self, exchange: Exchange, encoded: tuple[bytes, bytes, bytes], *, degraded: str) -> None:
-        self._counters.in_flight -= 1
-        self._counters.finished("degraded" if degraded else "ok", time.perf_counter() - exchange.started)
+    def _answer(self, exchange: Exchange, encoded: tuple[bytes, bytes, bytes], *, job: jobs.Job) -> None:
+        self._count("degraded" if job.degraded else "ok", exchange, request_id=job.id)
         body, content_type, headers = encoded
         exchange.answer(200, body, content_type=content_type, headers=headers)
 
@@ -225,9 +239,16 @@ class V2:
         if error.outcome == "error":
             traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
             tracing.failed(error, transport="rest", traceparent=traceparent)
-        self._counters.in_flight -= 1
-        self._counters.finished(error.outcome, time.perf_counter() - exchange.started)
+        self._count(error.outcome, exchange, request_id=str(error.details.get("id", "")))
         exchange.fail(error)
+
+    def _count(self, outcome: errors.Outcome, exchange: Exchange, *, request_id: str) -> None:
+        counters, seconds = self._counters, time.perf_counter() - exchange.started
+        counters.in_flight -= 1
+        counters.finished(outcome, seconds)
+        if counters.spans is not None:
+            traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
+            counters.spans.finished(outcome, seconds, transport="rest", request_id=request_id, traceparent=traceparent)
 
     # Everything else
 

@@ -137,16 +137,20 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
             log.exception("answer could not be encoded")
             self._finish(call, _internal())
             return
-        self._count("degraded" if job.degraded else "ok", call)
+        self._count("degraded" if job.degraded else "ok", call, request_id=job.id)
         call.finish(encoded)
 
     def _finish(self, call: _Call, error: errors.RequestError) -> None:
-        self._count(error.outcome, call)
+        self._count(error.outcome, call, request_id=str(error.details.get("id", "")))
         call.finish(error)
 
-    def _count(self, outcome: errors.Outcome, call: _Call) -> None:
-        self._counters.in_flight -= 1
-        self._counters.finished(outcome, time.perf_counter() - call.started, transport="grpc")
+    def _count(self, outcome: errors.Outcome, call: _Call, *, request_id: str) -> None:
+        counters, seconds = self._counters, time.perf_counter() - call.started
+        counters.in_flight -= 1
+        counters.finished(outcome, seconds, transport="grpc")
+        if counters.spans is not None:
+            traceparent = _metadata(call.context, "traceparent")
+            counters.spans.finished(outcome, seconds, transport="grpc", request_id=request_id, traceparent=traceparent)
 
     # Everything else
 
