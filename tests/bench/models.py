@@ -18,7 +18,7 @@ import skl2onnx
 from onnx import TensorProto, helper, numpy_helper
 from sklearn import ensemble, linear_model
 
-from seatrial_server.model import session
+from seatrial_server.model import datatypes, session
 from seatrial_server.prepare import quantize
 
 BODIES = 512
@@ -61,6 +61,48 @@ def build() -> list[Model]:
             precision="int8-static",
         ),
     ]
+
+
+_WIDTH = 64
+_MIXED = {
+    "f": ("FP32", TensorProto.FLOAT),
+    "d": ("FP64", TensorProto.DOUBLE),
+    "l": ("INT64", TensorProto.INT64),
+    "i": ("INT16", TensorProto.INT16),
+    "b": ("UINT8", TensorProto.UINT8),
+    "o": ("BOOL", TensorProto.BOOL),
+    "s": ("BYTES", TensorProto.STRING),
+}
+
+
+def mixed() -> Model:
+    """An input of each datatype, answered as it is; for `memory`."""
+    names = [(name, f"{name}_out", kind) for name, (_, kind) in _MIXED.items()]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", [name], [output]) for name, output, _ in names],
+        "mixed",
+        [helper.make_tensor_value_info(name, kind, ["N", _WIDTH]) for name, _, kind in names],
+        [helper.make_tensor_value_info(output, kind, ["N", _WIDTH]) for _, output, kind in names],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    rows = np.random.default_rng(0).standard_normal((BODIES, _WIDTH)).astype(np.float32)
+    return Model(name="mixed", title="seven datatypes", content=model.SerializeToString(), rows=rows)
+
+
+def tensors(model: Model, rows: int) -> list[tuple[str, str, Array]]:
+    """Name, datatype and values of each input, for so many rows."""
+    values = model.rows[np.arange(rows) % len(model.rows)]
+    if model.name != "mixed":
+        return [("x", "FP32", values)]
+    result: list[tuple[str, str, Array]] = []
+    for name, (datatype, _) in _MIXED.items():
+        array = (
+            np.array([[f"{value:.3f}" for value in row] for row in values], np.object_)
+            if datatype == "BYTES"
+            else np.abs(10 * values).astype(datatypes.BY_NAME[datatype].dtype)
+        )
+        result.append((name, datatype, array))
+    return result
 
 
 def json_request(model: Model, row: int) -> bytes:
