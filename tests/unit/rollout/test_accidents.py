@@ -174,6 +174,22 @@ def test_a_version_before_a_condemned_one_that_starts_after_all_goes_before_a_th
     assert world.status.candidate.model_version == "3"
 
 
+def test_a_paused_version_that_takes_over_for_a_stable_one_that_has_gone_does_not_say_that_it_waits():
+    world = in_canary()
+    world.tokens = Commands(pause="hold-on")
+    world.step()
+    world.crashing.add("1")
+    said: dict[str, set[str]] = {}
+    while world.serving == "1":
+        world.step()
+        told = world.condition("Ready")[1]
+        said.setdefault(
+            "goes on" if world.status.candidate and world.status.candidate.promoting else "held", set()
+        ).add(told)
+    assert "Paused" in said["held"]
+    assert said["goes on"] <= {"Starting", "Promoting"}
+
+
 def test_a_condemned_version_serves_on_and_says_so_where_the_one_before_it_was_deleted():
     world = in_canary()
     world.run(lambda one: one.serving == "2")

@@ -85,7 +85,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     snapshot = wanting.settled(_in_a_stage(snapshot))
     look = snapshot.look or looking.look(snapshot, now)
     case = Case(snapshot=snapshot, now=now, look=look)
-    return plans.of(case, holding.shown(_decide(case)))
+    return plans.of(case, holding.shown(case, _decide(case)))
 
 
 def _decide(case: Case) -> Decision:

@@ -92,11 +92,15 @@ def held(case: Case) -> Decision | None:
     )
 
 
-def shown(decision: Decision) -> Decision:
-    """The decision, as people read it while the candidate is held: why, and what ends it."""
+def shown(case: Case, decision: Decision) -> Decision:
+    """The decision, as people read it while the candidate is held: why, and what ends it. One that goes on all the
+    same, because stable has gone, says so.
+    """
     hold = decision.candidate.hold if decision.candidate is not None else None
     if hold is None or decision.situation is not Situation.PROGRESSING:
         return decision
+    if hold.by_command and pods.stable_has_gone(case):
+        return msgspec.structs.replace(decision, message=f"{decision.message}; it goes on though {hold.message}")
     reason = decision.reason if decision.reason not in OWN_WORDS else hold.reason
     message = f"{decision.message}; {hold.message}: {_ends(hold)}"
     return msgspec.structs.replace(decision, phase=Phase.PAUSED, reason=reason, message=message)
