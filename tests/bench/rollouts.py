@@ -38,6 +38,7 @@ def command(runs: int | None, names: str, side_by_side: int, write: Path | None)
     began = time.monotonic()
     tasks = [(row, number) for row in chosen for number in range(runs or row.runs)]
     results: dict[str, list[rows.Run]] = {row.name: [] for row in chosen}
+    ordered = [(row, results[row.name]) for row in chosen]
     load = [0.0]
     try:
         with contextlib.closing(_all(platform, tasks, side_by_side=side_by_side)) as ended:
@@ -47,8 +48,7 @@ def command(runs: int | None, names: str, side_by_side: int, write: Path | None)
                 click.echo(f"{_elapsed(began)} {sum(map(len, results.values()))} of {len(tasks)} runs")
     finally:
         _remove(platform, wait=False)
-    ordered = [(row, results[row.name]) for row in chosen]
-    rich.console.Console(width=200).print(report.sheet(ordered))
+        rich.console.Console(width=200).print(report.sheet(ordered))
     for text in report.missed(ordered):
         click.echo(f"missed: {text}")
     if write:

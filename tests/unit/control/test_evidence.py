@@ -158,6 +158,13 @@ async def test_pods_alone_guard_a_rollout_second_by_second() -> None:
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize(
+    ("now", "rest"), [(107.7, 0.32), (107.99, 0.03), (108.3, 0.0), (109.5, 0.0)], ids=["quick", "just", "late", "very"]
+)
+def test_a_reading_is_judged_when_its_second_is_over_and_at_once_when_it_took_longer(now: float, rest: float) -> None:
+    assert evidence.until_second(107.6, since=100.0, now=now) == pytest.approx(rest)
+
+
 async def test_pods_carry_on_alone_while_prometheus_hangs() -> None:
     prometheus = Prometheus()
     prometheus.hangs = True

@@ -13,7 +13,7 @@ from tests.unit.rollout import surroundings
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.surroundings import Metrics
 
-from seatrial.api.spec import Duration, InsufficientTraffic, SecretReference
+from seatrial.api.spec import Duration, InsufficientTraffic, OnRegression, SecretReference
 
 World = surroundings.Surroundings
 Happening = Callable[[World, int, str], None]
@@ -138,6 +138,18 @@ def _token(command: str, suffix: str = "") -> Happening:
     return happen
 
 
+def _rollback_to(world: World, pick: int, token: str) -> None:
+    """Any revision that there is a record of: whether it may be named is for the operator to say."""
+    names = sorted(world.records)
+    if names:
+        world.tokens = msgspec.structs.replace(world.tokens, rollback_to=f"{names[pick % len(names)]}/{token}")
+
+
+def _on_regression(world: World, pick: int, _: str) -> None:
+    choice = (OnRegression.PAUSE, OnRegression.PAUSE, OnRegression.ROLLBACK)[pick % 3]
+    world.change(rollout=msgspec.structs.replace(world.spec.rollout, on_regression=choice))
+
+
 def _unreadable(world: World, pick: int, _: str) -> None:
     world.unreadable = "" if world.unreadable else "spec: rollout.steps: expected `array`"
 
@@ -198,6 +210,10 @@ HAPPENINGS: dict[str, Happening] = {
     "abort": _token("abort"),
     "promote": _token("promote"),
     "promote full": _token("promote", "/full"),
+    "pause": _token("pause"),
+    "resume": _token("resume"),
+    "rollback to": _rollback_to,
+    "on regression": _on_regression,
     "unreadable": _unreadable,
     "trial": _refused_on_trial,
     "away": _set("away", True, False),

@@ -91,7 +91,13 @@ class History(surroundings.Surroundings):
         if candidate is not None:
             assert candidate.revision not in self.rejected, "a rejected revision is tried again"
         if stable is not None and stable.revision in self.rejected:
-            assert stable.breach is not None, "a rejected revision is stable as if nothing were wrong"
+            condemned = stable.breach is not None or self.set_aside(stable.revision)
+            assert condemned, "a rejected revision is stable as if nothing were wrong"
+
+    def set_aside(self, revision: str) -> bool:
+        """By the rollback-to command: it serves until the one named takes its place."""
+        verdict = self.rejected.get(revision)
+        return verdict is not None and verdict.reason is Reason.ROLLED_BACK
 
     def check_somebody_answers(self) -> None:
         """Traffic has had time to follow: whoever is trusted and Ready is found."""
@@ -235,8 +241,9 @@ def _at_rest(history: worlds.World) -> bool:
     """Nothing more will happen by itself, and what would have to is said."""
     status = history.status
     if status.candidate is not None:
-        said = history.condition("Ready")[1]
-        return said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
+        said, hold = history.condition("Ready")[1], status.candidate.hold
+        held = hold is not None and said == hold.reason
+        return held or said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
     if status.phase is Phase.STARTING:
         return history.serving in history.stuck | history.crashing
     return status.phase in AT_REST and (status.previous is None or _waits_for_a_bad_one(history))
@@ -266,7 +273,7 @@ def check_end(history: History) -> None:
     if status.candidate is not None:
         return
     if status.stable is not None and status.stable.revision == revision:
-        assert revision not in history.rejected or status.stable.breach is not None
+        assert revision not in history.rejected or status.stable.breach is not None or history.set_aside(revision)
         return
     returns = _waits_for_a_bad_one(history) and wanted == status.previous.model_version
     assert returns or revision in history.rejected, (

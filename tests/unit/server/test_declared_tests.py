@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,32 @@ def test_an_unreadable_tests_yaml_names_the_field(tmp_path: Path) -> None:
     (tmp_path / "tests.yaml").write_text("invariance: [{name: t, dataset: holdout, perturb: {}}]")
     with pytest.raises(errors.Rejected, match=r"tests\.yaml.*dataset"):
         package.tests(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("provenance: &a {x: *a}", id="a value within itself"),
+        pytest.param(
+            "provenance:\n  l0: &l0 [x, x]\n"
+            + "".join(f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 12)),
+            id="lists of lists",
+        ),
+        pytest.param(
+            "provenance:\n  l0: &l0 {x: 1}\n"
+            + "".join(f"  l{n}: &l{n} {{<<: [{', '.join([f'*l{n - 1}'] * 9)}]}}\n" for n in range(1, 12)),
+            id="merged mappings",
+        ),
+    ],
+)
+def test_aliases_that_stand_for_endless_values_are_refused_at_once(tmp_path: Path, text: str) -> None:
+    (tmp_path / "model.yaml").write_text(text)
+    started = time.process_time()
+    with pytest.raises(errors.Rejected, match=r"model\.yaml: its aliases"):
+        package.card(tmp_path)
+    assert time.process_time() - started < 1
+
+
+def test_an_alias_is_what_it_stands_for(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text("provenance: {code: &c {uri: git}, data: *c}")
+    assert package.card(tmp_path).provenance == {"code": {"uri": "git"}, "data": {"uri": "git"}}

@@ -32,7 +32,7 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Rejections(msgspec.Struct, frozen=True):
-    """Requests refused as the client's fault: tolerated excess over stable."""
+    """Requests refused as the client's fault: tolerated excess over stable. Shed ones have the same."""
 
     tolerance: float = 0.25
 

@@ -405,7 +405,11 @@ class Rejections(Base, frozen=True, kw_only=True):
     """Requests refused as the client's fault; a version that refuses what the old one took has regressed."""
 
     tolerance: Annotated[
-        Ratio, Meta(description="How much worse than stable is still fine, relative to stable's share.")
+        Ratio,
+        Meta(
+            description="How much worse than stable is still fine, relative to stable's share. Shed answers have the "
+            "same tolerance."
+        ),
     ] = percent("25%")
 
 

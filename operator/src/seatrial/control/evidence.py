@@ -289,14 +289,15 @@ class _Watch:
         """The pods themselves, once: every second while a candidate has traffic."""
         every = max(self._every, self._cost / SHARE_OF_CPU)
         await asyncio.sleep(self._until_reading(every))
-        asked = self.question
+        asked, began = self.question, self._now
         round_ = await self._sources.read(asked, now=lambda: self._now)
         self._said.pods = round_.trouble
         async with self._counting:
             await self._sources.computed(asked.owner.namespace, lambda: self._ledger.read(asked, round_, every=every))
         if not round_.expositions and self._said.configured:
             return  # nothing new; the look at Prometheus' answer says why
-        await asyncio.sleep(self._until_second())
+        if self._hurried:
+            await asyncio.sleep(until_second(began, since=self._ledger.since, now=self._now))
         now = self._clock()
         if not self._is_behind(now):
             await self._judge(final=self._may_settle(now))
@@ -371,8 +372,14 @@ class _Watch:
         beyond = (self._now - self._ledger.since - READ_AT) % EVERY_SECOND
         return every - beyond if every > beyond else EVERY_SECOND - beyond
 
-    def _until_second(self) -> float:
-        return EVERY_SECOND - (self._now - self._ledger.since) % EVERY_SECOND + 0.02 if self._hurried else 0.0
+
+def until_second(began: float, *, since: float, now: float) -> float:
+    """Seconds until the second of the window is over in which a reading began: its slot is then complete.
+
+    None where reading took longer than that: the slot is complete already, and another second would only be lost.
+    """
+    end = began + EVERY_SECOND - (began - since) % EVERY_SECOND
+    return max(0.0, end + 0.02 - now)
 
 
 class _Asking:

@@ -18,6 +18,8 @@ from seatrial_server.host import errors
 from seatrial_server.model import datatypes, declared, schema, session
 
 _T = TypeVar("_T")
+_MAX_ALIASED = 1_000_000
+_ENDLESS = 10**12
 
 
 def card(folder: Path) -> schema.Card:
@@ -110,11 +112,34 @@ def _fits(array: session.Array, spec: schema.TensorSpec) -> bool:
     )
 
 
+def _yaml(path: Path) -> Any:
+    """The document; aliases may make it longer, but not without bound: ten lines can stand for 10^9 values."""
+    loader = yaml.SafeLoader(path.read_bytes())
+    try:
+        node = loader.get_single_node()
+        sizes: dict[int, int] = {}
+        if node is not None and _size(node, sizes) > max(_MAX_ALIASED, 2 * len(sizes)):
+            raise errors.Rejected("InvalidModel", f"{path.name}: its aliases stand for too many values: write them out")
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many nodes it is with every alias written out; a node within itself is endless."""
+    if id(node) not in known:
+        known[id(node)] = _ENDLESS
+        children = node.value if isinstance(node, yaml.CollectionNode) else ()
+        pairs = [part for pair in children for part in pair] if isinstance(node, yaml.MappingNode) else children
+        known[id(node)] = min(_ENDLESS, 1 + sum(_size(child, known) for child in pairs))
+    return known[id(node)]
+
+
 def _decode(path: Path, kind: type[_T]) -> _T | None:
     if not path.exists():
         return None
     try:
-        return msgspec.convert(yaml.safe_load(path.read_bytes()), kind)
+        return msgspec.convert(_yaml(path), kind)
     except yaml.YAMLError as error:
         raise errors.Rejected("InvalidModel", f"{path.name} is not YAML: {error}") from error
     except msgspec.ValidationError as error:

@@ -1,8 +1,8 @@
 """Run one function on untrusted files in a child process with limits on memory and time.
 
 A model that crashes or loops ends the child, and the caller gets a `Rejected` that says so. Memory that runs out is
-`Unavailable`: how much there is was not the model's choice. The child
-is a fresh interpreter: nothing of the parent's state is in its reach. Arguments and the result travel as JSON.
+`Unavailable`: how much there is was not the model's choice. The child is a fresh interpreter without the parent's
+environment, network and right to start programs (`confine`). Arguments and the result travel as JSON.
 It bounds accidents and resource attacks; the pod's security context is what contains code execution.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from seatrial_server.host import errors, logs, memory
+from seatrial_server.host import confine, errors, logs, memory
 
 _PASSED_ON = ("PATH", "PYTHON", "LD_LIBRARY_PATH", "LANG", "LC_", "HOME", "TMPDIR", "ORT_", "SEATRIAL_")
 
@@ -40,6 +40,8 @@ class Limits(msgspec.Struct, frozen=True):
     data: int = 8 * 1024**3
     seconds: float = 600.0
     doing: str = "examining the model"
+    sockets: bool = False
+    """Whether the child may talk to others; nothing but the robustness test does, to itself."""
 
     @property
     def bytes(self) -> int:
@@ -52,7 +54,8 @@ def call(function: str, arguments: dict[str, Any], *, limits: Limits | None = No
     """Call `package.module:function` with keyword arguments; its `Rejected` and `Unavailable` come back as such."""
     limits = limits or Limits()
     allowed = limits.bytes
-    request = orjson.dumps({"function": function, "arguments": arguments, "data": allowed})
+    request = orjson.dumps({"function": function, "arguments": arguments, "data": allowed, "sockets": limits.sockets})
+    confine.hide()  # or the child could read the credentials in /proc
     # A fixed hash seed: sets inside the quantizer would otherwise order the served bytes differently in every process.
     environment = {**_harmless(), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
@@ -128,8 +131,9 @@ def main() -> None:
     """The child's side: limits first, then imports."""
     request = orjson.loads(sys.stdin.buffer.read())
     resource.setrlimit(resource.RLIMIT_DATA, (request["data"], request["data"]))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logs.configure()
+    if not confine.confine(sockets=request["sockets"]):
+        logs.warning(logging.getLogger(__name__), "this kernel takes no filter: sockets and programs are not refused")
     answer = _answer(request)
     sys.stdout.flush()
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")

@@ -49,7 +49,11 @@ def run(settings: config.Config, work: Path, *, fetched: bool = False) -> report
 
 def _tests(work: Path) -> tuple[report.TestResult, ...]:
     result = sandbox.call("seatrial_server.trial.checks:run", _folders(work))
-    return msgspec.convert(result["tests"], tuple[report.TestResult, ...])
+    found = list(result["tests"])
+    if result["robustness"]:
+        talking = sandbox.Limits(sockets=True)
+        found.append(sandbox.call("seatrial_server.trial.checks:robust", _folders(work), limits=talking)["test"])
+    return msgspec.convert(found, tuple[report.TestResult, ...])
 
 
 def _folders(work: Path) -> dict[str, str]:

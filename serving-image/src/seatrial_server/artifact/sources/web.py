@@ -1,21 +1,24 @@
 """http:// and https://: the standard library's client with bounded redirects. `oci` speaks HTTP through it as well.
 
-Redirects never leave HTTP, never go from https to http, and lose the credentials on their way.
+Redirects never leave HTTP, never go from https to http, and lose the credentials on their way. Neither they nor the
+URI lead to link-local and metadata addresses, nor to this machine unless the URI itself names it.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import http.client
 import re
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from typing import IO
+from typing import IO, Any
 
-from seatrial_server.artifact.sources import source
+from seatrial_server.artifact.sources import addresses, source
 
 _CHUNK = 1024 * 1024
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -50,7 +53,9 @@ def get(url: str, *, timeout: float, headers: Mapping[str, str], secret: Mapping
     for name, value in secret.items():
         request.add_unredirected_header(name, value)
     try:
-        response: http.client.HTTPResponse = _opener().open(request, timeout=timeout)
+        response: http.client.HTTPResponse = _opener(loopback=addresses.is_loopback(url)).open(request, timeout=timeout)
+    except addresses.Forbidden as error:
+        raise source.refused(url, f"{error}: nothing is fetched from there") from None
     except urllib.error.HTTPError as error:
         if error.code not in _RETRIED and error.code != 416:
             raise
@@ -140,13 +145,52 @@ class _BoundedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener() -> urllib.request.OpenerDirector:
+class _Plain(urllib.request.HTTPHandler):
+    """Connects where `addresses` allows it, on every redirect anew."""
+
+    def __init__(self, *, loopback: bool) -> None:
+        super().__init__()
+        self._loopback = loopback
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        """See urllib."""
+        return self.do_open(_connecting(http.client.HTTPConnection, loopback=self._loopback), req)
+
+
+class _Encrypted(urllib.request.HTTPSHandler):
+    """The same for https."""
+
+    def __init__(self, *, loopback: bool) -> None:
+        super().__init__()
+        self._loopback = loopback
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        """See urllib."""
+        context = ssl.create_default_context()
+        return self.do_open(_connecting(http.client.HTTPSConnection, loopback=self._loopback, context=context), req)
+
+
+def _connecting(kind: Any, *, loopback: bool, **fixed: Any) -> Any:
+    """Makes connections that look at the address first. A proxy is the cluster's choice, and does that itself."""
+    proxies = {urllib.parse.urlsplit(url).hostname for url in urllib.request.getproxies().values()}
+
+    def make(host: str, **more: Any) -> http.client.HTTPConnection:
+        made: Any = kind(host, **fixed, **more)
+        if made.host not in proxies:
+            made._create_connection = functools.partial(addresses.connect, loopback=loopback)
+        connection: http.client.HTTPConnection = made
+        return connection
+
+    return make
+
+
+def _opener(*, loopback: bool) -> urllib.request.OpenerDirector:
     """Only HTTP: urllib's default opener would follow file:// and ftp:// as well."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _Plain(loopback=loopback),
+        _Encrypted(loopback=loopback),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _BoundedRedirects(),
