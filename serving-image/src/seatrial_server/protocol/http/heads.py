@@ -78,7 +78,7 @@ class Heads:
     def __init__(self, short_way: ShortWay | None = None) -> None:
         self._short_way = short_way
         self._known: list[Head] = []
-        self._seen: set[bytes] = set()
+        self._seen: set[int] = set()  # by hash: it costs nothing but a pattern if two have the same
         self._left = _PER_TICK
 
     def find(self, data: bytes) -> tuple[Head, re.Match[bytes]] | None:
@@ -100,10 +100,11 @@ class Heads:
         shape = _shape(chunk, exchange)
         if shape is None:
             return
-        if shape.pattern not in self._seen:
+        seen = hash(shape.pattern)
+        if seen not in self._seen:
             if len(self._seen) >= _MAX_SEEN:
                 self._seen.clear()
-            self._seen.add(shape.pattern)
+            self._seen.add(seen)
         elif self._left:
             self._left -= 1
             head = Head(

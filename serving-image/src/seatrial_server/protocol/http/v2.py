@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (V2) over REST: routes, and the way of an inference request through the server.
+"""The Open Inference Protocol (V2) over REST: the routes.
 
 The infer path of the served model is one dictionary look-up; everything else is parsed the slow way. Whatever goes
 wrong, the client gets an error object and no traceback.
@@ -7,9 +7,7 @@ wrong, the client gets an error object and no traceback.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import time
 import urllib.parse
 from collections.abc import Callable
 from typing import Any
@@ -17,16 +15,13 @@ from typing import Any
 from seatrial_server.engine import batching, jobs
 from seatrial_server.host import budget, config, errors
 from seatrial_server.observe import telemetry
-from seatrial_server.protocol import documents, tracing
-from seatrial_server.protocol.http import compression, cors, express, heavy
+from seatrial_server.protocol import documents
+from seatrial_server.protocol.http import cors, express, inferring
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
-from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange, ShortWay
-from seatrial_server.protocol.signature import Decoded, Reply
+from seatrial_server.protocol.http.exchange import Exchange, ShortWay
 
 log = logging.getLogger(__name__)
-_RENDERED = 4
-"""Bytes of an answer for a byte of its outputs: a float of four bytes has up to fifteen characters."""
 _PAGES, _TRACED = frozenset({b"origin"}), frozenset({b"traceparent"})
 
 
@@ -52,11 +47,16 @@ class V2:
         pages: cors.Cors | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
-        account = account or budget.of_process(max_body_bytes=max_body_bytes)
-        self._workshop = heavy.Workshop(account, seconds=timeout_seconds)
-        self._about = about
-        self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
-        self._ids = tracing.RequestIds()
+        self._inference = inferring.Inference(
+            decoder=decoder,
+            encoder=encoder,
+            queue=queue,
+            counters=counters,
+            account=account or budget.of_process(max_body_bytes=max_body_bytes),
+            max_body_bytes=max_body_bytes,
+            timeout_seconds=timeout_seconds,
+        )
+        self._about, self._counters = about, counters
         self._openapi, self._pages = openapi, pages
         self._description: asyncio.Future[bytes] | None = None
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
@@ -70,10 +70,10 @@ class V2:
                 encoder=encoder,
                 batcher=bundles,
                 counters=counters,
-                ids=self._ids,
-                general=self._infer,
+                ids=self._inference.ids,
+                general=self._inference.take,
                 special=(_PAGES if pages else frozenset()) | (_TRACED if counters.spans else frozenset()),
-                fail=self._finish,
+                fail=self._inference.finish,
             )
 
     def handle(self, exchange: Exchange) -> None:
@@ -81,7 +81,7 @@ class V2:
         if self._pages is not None and b"origin" in exchange.headers:
             exchange.lines = self._pages.lines(exchange.headers)
         if exchange.target in self._infer_targets and exchange.method == b"POST":
-            self._infer(exchange)
+            self._inference.take(exchange)
             return
         try:
             if exchange.method != b"OPTIONS" or not self._asks_first(exchange):
@@ -90,7 +90,7 @@ class V2:
             exchange.fail(error)
         except Exception:  # the last line of defence: a defect of ours must not end the connection without an answer
             log.exception("request failed")
-            exchange.fail(_internal())
+            exchange.fail(inferring.internal())
 
     def refused(self, exchange: Exchange, error: errors.RequestError) -> None:
         """See `exchange.Application`."""
@@ -109,146 +109,15 @@ class V2:
             exchange.answer(200, b"", headers=answer)
         return answer is not None
 
-    # Inference
-
-    def _infer(self, exchange: Exchange) -> None:
-        self._counters.in_flight += 1
-        try:
-            headers = exchange.headers
-            if b"content-length" not in headers and b"transfer-encoding" not in headers:
-                raise errors.RequestError(411, "the body needs a Content-Length or chunks", code="LengthRequired")
-            body, exchange.body = exchange.body, b""  # a queued request must not hold its body as well
-            whole = self._unpacked(body, headers) if len(body) <= heavy.LARGE else None
-            if whole is None:
-                self._infer_large(exchange, body)
-            else:
-                self._submit(exchange, self._decoder.decode(whole, headers.get(b"inference-header-content-length")))
-        except errors.RequestError as error:
-            self._finish(exchange, error)
-        except Exception:
-            log.exception("request could not be decoded")
-            self._finish(exchange, _internal())
-
-    def _unpacked(self, body: bytes, headers: dict[bytes, bytes]) -> bytes | None:
-        """The body as the client meant it; None for one that is too large for the loop."""
-        coding = headers.get(b"content-encoding")
-        if coding is None:
-            return body
-        return compression.unpacked(body, coding, limit=self.max_body_bytes, most=heavy.LARGE)
-
-    def _infer_large(self, exchange: Exchange, body: bytes) -> None:
-        headers = exchange.headers
-        coding = headers.get(b"content-encoding", b"identity")
-
-        def decode(charge: heavy.Charge) -> Decoded:
-            whole = compression.unpacked(body, coding, limit=self.max_body_bytes, reserve=charge.take)
-            assert whole is not None  # only `most` makes it so  # noqa: S101
-            length = headers.get(b"inference-header-content-length")
-            return self._decoder.decode_large(whole, length, reserve=charge.take)
-
-        def decoded(result: Decoded | errors.RequestError, charge: heavy.Charge) -> None:
-            charge.keep(0)
-            try:
-                if isinstance(result, errors.RequestError):
-                    raise result
-                self._submit(exchange, result)
-            except errors.RequestError as error:
-                self._finish(exchange, error)
-
-        self._workshop.start(decode, size=len(body), started=exchange.started, done=decoded)
-
-    def _submit(self, exchange: Exchange, decoded: Decoded) -> None:
-        given = exchange.headers.get(b"x-request-id")
-        self._queue.submit(
-            jobs.Job(
-                id=decoded.id or (self._ids.new() if given is None else self._ids.choose(given)),
-                values=decoded.values,
-                shapes=decoded.shapes,
-                rows=decoded.rows,
-                reply=(exchange, decoded.reply),
-                started=exchange.started,
-                timeout=decoded.timeout,
-                done=self._done,
-            )
-        )
-
     def _infer_of(self, exchange: Exchange, name: str, version: str | None) -> None:
         """An address that isn't one of ours to the letter; refused or not, it counts as it does over gRPC."""
         try:
             self._about.check_asked(name, version, transport="rest")
         except errors.RequestError as error:
             self._counters.in_flight += 1
-            self._finish(exchange, error)
+            self._inference.finish(exchange, error)
         else:
-            self._infer(exchange)
-
-    def _done(self, job: jobs.Job, result: jobs.Outputs | errors.RequestError) -> None:
-        exchange, reply = job.reply
-        if isinstance(result, errors.RequestError):
-            result.details.setdefault("id", job.id)
-            self._finish(exchange, result)
-            return
-        coding = None
-        if b"accept-encoding" in exchange.headers:
-            coding = compression.chosen(exchange.headers[b"accept-encoding"])
-        encode = functools.partial(self._encode, job.id, result, reply, degraded=job.degraded, coding=coding)
-        try:
-            size = _RENDERED * jobs.answer_size(result)
-            if size > heavy.LARGE:
-                self._answer_large(exchange, encode, size=size, job=job)
-            else:
-                self._answer(exchange, encode(), job=job)
-        except errors.RequestError as error:
-            self._finish(exchange, error)
-        except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
-            log.exception("answer could not be encoded")
-            self._finish(exchange, _internal())
-
-    def _encode(
-        self, request_id: str, result: jobs.Outputs, reply: Reply, *, degraded: str, coding: bytes | None
-    ) -> tuple[bytes, bytes, bytes]:
-        """Body, content type and further headers. Pure: it may run in the thread."""
-        body, header_length = self._encoder.encode(request_id, result, reply, degraded=degraded)
-        content_type, headers = JSON, b""
-        if header_length is not None:
-            content_type, headers = BINARY, b"Inference-Header-Content-Length: %d\r\n" % header_length
-        if coding is not None and len(body) > compression.MIN_SIZE:
-            body, headers = compression.packed(body, coding), headers + b"Content-Encoding: %s\r\n" % coding
-        return body, content_type, headers
-
-    def _answer_large(
-        self, exchange: Exchange, encode: Callable[[], tuple[bytes, bytes, bytes]], *, size: int, job: jobs.Job
-    ) -> None:
-        """In the thread; the answer keeps its bytes of the budget until the client has taken it."""
-
-        def encoded(result: tuple[bytes, bytes, bytes] | errors.RequestError, charge: heavy.Charge) -> None:
-            if isinstance(result, errors.RequestError):
-                self._finish(exchange, result)
-                return
-            exchange.charged = charge.keep(len(result[0]))
-            self._answer(exchange, result, job=job)
-
-        self._workshop.start(lambda _: encode(), size=size, started=time.perf_counter(), done=encoded)
-
-    def _answer(self, exchange: Exchange, encoded: tuple[bytes, bytes, bytes], *, job: jobs.Job) -> None:
-        self._count("degraded" if job.degraded else "ok", exchange, request_id=job.id)
-        body, content_type, headers = encoded
-        exchange.answer(200, body, content_type=content_type, headers=headers)
-
-    def _finish(self, exchange: Exchange, error: errors.RequestError) -> None:
-        if error.outcome == "error":
-            traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
-            tracing.failed(error, transport="rest", traceparent=traceparent)
-        self._count(error.outcome, exchange, request_id=str(error.details.get("id", "")))
-        exchange.fail(error)
-
-    def _count(self, outcome: errors.Outcome, exchange: Exchange, *, request_id: str) -> None:
-        counters, seconds = self._counters, time.perf_counter() - exchange.started
-        counters.in_flight -= 1
-        counters.finished(outcome, seconds)
-        if counters.spans is not None:
-            traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
-            counters.spans.finished(outcome, seconds, transport="rest", request_id=request_id, traceparent=traceparent)
+            self._inference.take(exchange)
 
     # Everything else
 
@@ -305,7 +174,7 @@ class V2:
                 exchange.answer(200, done.result())
             else:
                 log.error("the model could not be described", exc_info=done.exception())
-                exchange.fail(_internal())
+                exchange.fail(inferring.internal())
 
         if self._description is None:
             self._description = asyncio.get_running_loop().run_in_executor(None, openapi)
@@ -322,10 +191,6 @@ class V2:
     def _post(self, exchange: Exchange, document: Any) -> None:
         _allow(exchange, b"POST")
         exchange.answer_json(document)
-
-
-def _internal() -> errors.RequestError:
-    return errors.RequestError(500, "internal error", code="Internal", outcome="error")
 
 
 def _allow(exchange: Exchange, *methods: bytes) -> None:
