@@ -94,7 +94,7 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
     found = axis.find(tried.schema, tried.run, None)
     served = Served(
         settings=settings,
-        precision="fp32",
+        precision="fp16" if "FP16" in {spec.datatype for spec in found.model.outputs} else "fp32",
         served_sha256=digest,
         model=warmup.load(model, cpus=cpus.granted(), known=found.model, rows=found.example),
         rows=found.example,

@@ -20,7 +20,9 @@ Revision = Annotated[Short, Meta(description="Name of a revision: a hash over ev
 ModelVersion = Annotated[Short, Meta(description="The model version's label, as in metrics and V2 model_version.")]
 Digest = Annotated[Short, Meta(description="SHA-256 of the model's bytes as fetched.")]
 ServedDigest = Annotated[Short, Meta(description="SHA-256 of the bytes served; differs from sha256 when quantized.")]
-Precision = Annotated[Short, Meta(description="Precision served: fp32, int8-static or int8-dynamic.")]
+Precision = Annotated[
+    Short, Meta(description="Precision served: fp32, fp16 or fp64 as exported, int8-static or int8-dynamic.")
+]
 Image = Annotated[str, Meta(description="Serving image, recorded when the revision was first seen.", max_length=512)]
 ReadyReplicas = Annotated[Count, Meta(description="Pods that are Ready.")]
 

@@ -13,7 +13,7 @@ import msgspec
 
 from seatrial_server.host import errors
 
-Precision = Literal["fp32", "int8-static", "int8-dynamic"]
+Precision = Literal["fp32", "fp16", "fp64", "int8-static", "int8-dynamic"]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 

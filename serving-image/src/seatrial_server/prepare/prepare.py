@@ -21,7 +21,7 @@ import onnx
 from seatrial_server.artifact import package
 from seatrial_server.host import config, errors, logs, sandbox
 from seatrial_server.model import axis, fallback_rows, features, manifest, schema, session
-from seatrial_server.prepare import adapt, gate, quantize, reference, verify
+from seatrial_server.prepare import adapt, gate, precision, quantize, reference, verify
 
 log = logging.getLogger(__name__)
 _TRYING_SECONDS = 60
@@ -58,6 +58,11 @@ class _Build(msgspec.Struct, frozen=True):
     card: schema.Card
     missing: tuple[str, ...]
     example: dict[str, session.Array] | None
+
+    @property
+    def precision(self) -> config.Precision:
+        """Of the original."""
+        return precision.of(self.graph.graph)
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -220,9 +225,10 @@ def _quantized(
 
 def _reproduce(opened: _Build, recorded: config.Expected) -> _Choice:
     """The trial's decision carried out again, from the recorded ranges."""
-    result = manifest.QuantizationResult(mode="Recorded", outcome="Off" if recorded.precision == "fp32" else "Applied")
-    if recorded.precision == "fp32":
-        return _Choice(path=opened.original, precision="fp32", result=result)
+    quantized = recorded.precision in ("int8-static", "int8-dynamic")
+    result = manifest.QuantizationResult(mode="Recorded", outcome="Applied" if quantized else "Off")
+    if not quantized:
+        return _Choice(path=opened.original, precision=recorded.precision, result=result)
     if recorded.calibration is None:
         raise errors.Rejected(
             "InvalidModel", f"config.json: expected.calibration must be present for {recorded.precision}"
@@ -257,14 +263,14 @@ def _gate_rows(opened: _Build, rows: dict[str, session.Array] | None) -> dict[st
 
 
 def _original(opened: _Build, wanted: config.Quantization, outcome: Any, reason: str = "") -> _Choice:
-    return _Choice(path=opened.original, precision="fp32", result=_result(wanted, outcome, reason, None))
+    return _Choice(path=opened.original, precision=opened.precision, result=_result(wanted, outcome, reason, None))
 
 
 def _failed(
     opened: _Build, wanted: config.Quantization, reason: str, measured: gate.Measurement | None = None
 ) -> _Choice:
     outcome = "Rejected" if wanted.on_failure == "Reject" else "ServedOriginal"
-    return _Choice(path=opened.original, precision="fp32", result=_result(wanted, outcome, reason, measured))
+    return _Choice(path=opened.original, precision=opened.precision, result=_result(wanted, outcome, reason, measured))
 
 
 def _result(
