@@ -5,7 +5,7 @@ import importlib
 import click
 
 BENCHES = ("detection", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
-LONG = ("histories", "memory", "scale", "trials")
+LONG = ("histories", "memory", "scale", "trials", "weights")
 """Ten minutes and more: only by name."""
 
 
