@@ -148,17 +148,16 @@ def build(
 def _examine(folder: Path, scratch: Path, *, mode: str) -> _Examined:
     source = folder / "model.onnx"
     logs.info(log, "reading the model", bytes=source.stat().st_size)
-    graph = verify.read(source)
+    mapped, large = scratch / manifest.MAPPED, source.stat().st_size > _LARGE
+    graph = verify.read(source, weights=mapped.with_suffix(".weights") if large else None)
     adapted = adapt.adapt(graph.proto)
+    if graph.split:
+        mapped.write_bytes(quantize.serialize(graph.proto))
     if graph.embedded or adapted.changed:
         source = scratch / "embedded.onnx"
-        source.write_bytes(quantize.serialize(graph.proto))
+        source.write_bytes(quantize.serialize(onnx.load(str(mapped)) if graph.split else graph.proto))
     applicable, shares = quantize.applicable(graph.proto, mode), quantize.rows_share_scales(graph.proto)
-    opened = source
-    if source.stat().st_size > _LARGE:
-        opened = scratch / manifest.MAPPED
-        weights = opened.with_suffix(".weights").name
-        onnx.save(graph.proto, str(opened), save_as_external_data=True, location=weights)
+    opened = mapped if graph.split else source
     return _Examined(original=source, opened=opened, adapted=adapted, applicable=applicable, shares_scales=shares)
 
 
