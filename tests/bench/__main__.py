@@ -5,7 +5,7 @@ import importlib
 import click
 
 BENCHES = ("detection", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
-LONG = ("histories", "memory", "peers", "rollouts", "scale", "trials")
+LONG = ("histories", "memory", "peers", "rollouts", "scale", "trials", "weights")
 """Ten minutes and more: only by name."""
 
 

@@ -62,24 +62,26 @@ def serve_prepared(settings: config.Config, work: Path, *, host: str | None, por
     """Serve `work/prepared`; refuses bytes that differ from the manifest or from the trial's record."""
     folder = work / "prepared"
     prepared = manifest.read(folder)
-    model_bytes = (folder / manifest.MODEL).read_bytes()
-    digest = hashlib.sha256(model_bytes).hexdigest()
+    path = folder / manifest.MODEL
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     wanted = settings.expected.served_sha256 if settings.expected else prepared.served_sha256
     if digest != wanted:
         raise errors.Rejected("DigestMismatch", f"prepared/model.onnx has sha256 {digest}, {wanted} was recorded")
     rows = manifest.kept_rows(folder, prepared.model)
+    logs.info(log, "loading", bytes=path.stat().st_size)
     served = Served(
         settings=settings,
         precision=prepared.precision,
         served_sha256=digest,
-        model=warmup.load(model_bytes, cpus=cpus.granted(), known=prepared.model, rows=rows),
+        model=warmup.load(path, cpus=cpus.granted(), known=prepared.model, rows=rows),
         rows=rows,
         card=prepared.card,
         profile=prepared.profile,
         batching=prepared.batching,
         missing=frozenset(prepared.missing),
     )
-    del model_bytes
+    logs.info(log, "loaded", threads=served.model.threads)
     uvloop.run(_run(served, host=host, ports=ports, announce=False))
 
 
@@ -110,8 +112,9 @@ def _adapted(path: Path, content: bytes) -> tuple[Path | bytes, schema.Card, fro
         return path, schema.Card(), frozenset()
     from seatrial_server.prepare import adapt, quantize, verify
 
-    adapted = adapt.adapt(verify.read(path).proto)
-    model = quantize.serialize(adapted.proto) if adapted.changed else path
+    proto = verify.read(path).proto
+    adapted = adapt.adapt(proto)
+    model = quantize.serialize(proto) if adapted.changed else path
     return model, adapted.described(schema.Card()), frozenset(adapted.missing)
 
 

@@ -160,15 +160,15 @@ def wide(columns: int, client: Client) -> jobs.Job:
 
 async def test_a_model_that_blocks_the_loop_with_what_clients_send_moves_to_a_thread() -> None:
     client = Client(squares(), batching.Plan(in_thread=False, batched=False, row_seconds=1e-4))
-    for number in range(1, 4):
-        assert client.batcher.inline is (number < 3)
+    for number in range(1, 6):
+        assert client.batcher.inline is (number < 5)
         client.batcher.submit(wide(900, client))
         await client.all(number)
     assert client.counters.plan["execution"] == "thread"
     with pytest.raises(errors.RequestError, match="matter of its own"):
         client.batcher.run(wide(2, client))
     client.batcher.submit(wide(2, client))
-    assert len(await client.all(4)) == 4
+    assert len(await client.all(6)) == 6
     client.batcher.close()
 
 

@@ -26,6 +26,8 @@ MAX_ROWS = 32
 _BLOCKING_SECONDS = 5e-3
 """A call on the loop that computes for longer keeps health and everybody else waiting."""
 _WATCHED_CALLS = 100
+_BLOCKING_CALLS = 3
+"""So many of those that are watched; one may be a pause of the garbage collector."""
 _SETTLED_ROWS = 64
 """Weight of what was known of a row's time against a new call."""
 
@@ -65,7 +67,7 @@ class Batcher:
         self._running: Sequence[jobs.Job] = ()
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "model") if plan.in_thread else None
         self._max_rows = plan.most_rows if plan.batched else 1
-        self._watched = 0
+        self._watched = self._blocked = 0
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -160,10 +162,11 @@ class Batcher:
     def _suspect(self, computed: float) -> None:
         """A call was slow, or one was lately. A neighbour may have done that: what counts is the CPU's own time."""
         if not self._watched:
-            self._watched = _WATCHED_CALLS
+            self._watched, self._blocked = _WATCHED_CALLS, 0
             return
         self._watched -= 1
-        if time.thread_time() - computed > _BLOCKING_SECONDS:
+        self._blocked += time.thread_time() - computed > _BLOCKING_SECONDS
+        if self._blocked == _BLOCKING_CALLS:
             self._thread = concurrent.futures.ThreadPoolExecutor(1, "model")
             self._counters.plan["execution"] = "thread"
             logs.info(log, "calls of the model block the loop: it runs in a thread from now on")

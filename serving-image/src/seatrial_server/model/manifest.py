@@ -14,6 +14,8 @@ from seatrial_server.model import bins, schema, session
 FILE = "manifest.json"
 MODEL = "model.onnx"
 ROWS = "rows.npz"
+MAPPED = "mapped.onnx"
+"""A large model with its weights in a file beside it, which needs no memory of its own to be opened. For the trial."""
 
 
 class QuantizationResult(msgspec.Struct, frozen=True, rename="camel"):
@@ -66,7 +68,9 @@ def read(folder: Path) -> Manifest:
 
 def opened(folder: Path) -> tuple[session.Session, Manifest]:
     """The prepared model as it is served."""
-    made = read(folder)
+    made, mapped = read(folder), folder / MAPPED
+    if mapped.exists():
+        return session.load(mapped, known=made.model, packed=False), made
     return session.load(folder / MODEL, known=made.model), made
 
 

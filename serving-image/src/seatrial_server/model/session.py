@@ -75,7 +75,7 @@ class Session:
             raise RowsFailed(f"answers of different shapes: {error}", first=0, last=part.start) from error
 
 
-def options(*, threads: int = 1) -> ort.SessionOptions:
+def options(*, threads: int = 1, packed: bool = True) -> ort.SessionOptions:
     """Session options that every session of this project shares."""
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
@@ -83,15 +83,21 @@ def options(*, threads: int = 1) -> ort.SessionOptions:
     settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.disable_prepacking", "0" if packed else "1")
     settings.log_severity_level = 4
     return settings
 
 
-def load(model: Path | bytes, *, threads: int = 1, known: schema.Schema | None = None) -> Session:
-    """Open a model; a file that ONNX Runtime does not take is `InvalidModel`. `known`: what was found out about it."""
+def load(model: Path | bytes, *, threads: int = 1, known: schema.Schema | None = None, packed: bool = True) -> Session:
+    """Open a model; a file that ONNX Runtime does not take is `InvalidModel`.
+
+    `known`: what was found out about it. `packed`: with a second copy of the weights, in the order that is quickest.
+    """
     source = str(model) if isinstance(model, Path) else model
     try:
-        opened = ort.InferenceSession(source, options(threads=threads), providers=["CPUExecutionProvider"])
+        opened = ort.InferenceSession(
+            source, options(threads=threads, packed=packed), providers=["CPUExecutionProvider"]
+        )
         return Session(opened, threads=threads, known=known)
     except errors.Rejected:
         raise

@@ -27,7 +27,6 @@ _PASS_ON = frozenset(
 class Adapted(msgspec.Struct, frozen=True):
     """`changed`: the graph isn't the exporter's any more. `unzipped` holds (output, its labels)."""
 
-    proto: onnx.ModelProto
     changed: bool
     unzipped: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
     missing: tuple[str, ...] = ()
@@ -44,7 +43,7 @@ class Adapted(msgspec.Struct, frozen=True):
 
 
 def adapt(model: onnx.ModelProto) -> Adapted:
-    """The graph as it will be served; `model` itself is changed."""
+    """Change the graph into what will be served."""
     zipped = {node.output[0]: node for node in model.graph.node if node.op_type == "ZipMap"}
     unzipped = []
     for output in model.graph.output:
@@ -53,7 +52,6 @@ def adapt(model: onnx.ModelProto) -> Adapted:
             unzipped.append((output.name, _serve_scores(model.graph, node, output)))
     relocated = [_use_neutral_locale(node) for node in model.graph.node if node.op_type == "StringNormalizer"]
     return Adapted(
-        proto=model,
         changed=bool(unzipped) or any(relocated),
         unzipped=tuple(unzipped),
         missing=tuple(_take_nan(model.graph)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,7 @@ from seatrial_server.prepare import adapt, gate, precision, quantize, reference,
 
 log = logging.getLogger(__name__)
 _TRYING_SECONDS = 60
+_LARGE = 64 * 1024**2
 
 
 def run(settings: config.Config, work: Path) -> manifest.Manifest:
@@ -47,22 +49,39 @@ def run(settings: config.Config, work: Path) -> manifest.Manifest:
     return prepared
 
 
+class _Examined(msgspec.Struct, frozen=True):
+    """What is left of the parsed graph: a large model isn't kept in memory twice.
+
+    `opened`: the file to open it from, `original` or one that keeps a large model's weights beside it.
+    """
+
+    original: Path
+    opened: Path
+    adapted: adapt.Adapted
+    precision: config.Precision
+    applicable: bool
+    shares_scales: bool
+
+    @property
+    def large(self) -> bool:
+        """Whether it is opened from another file."""
+        return self.opened != self.original
+
+
 class _Build(msgspec.Struct, frozen=True):
-    """What the steps share. `original` is the verified graph with embedded data; `scratch` is deleted afterwards."""
+    """What the steps share. `scratch` is deleted afterwards."""
 
     folder: Path
-    original: Path
     scratch: Path
-    graph: onnx.ModelProto
+    examined: _Examined
     loaded: session.Session
     card: schema.Card
-    missing: tuple[str, ...]
     example: dict[str, session.Array] | None
 
     @property
-    def precision(self) -> config.Precision:
-        """Of the original."""
-        return precision.of(self.graph.graph)
+    def original(self) -> Path:
+        """The verified graph with embedded data."""
+        return self.examined.original
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -89,22 +108,26 @@ def build(
     prepared.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=prepared.parent) as scratch:
         tempfile.tempdir = scratch  # the quantizer makes temporary folders of its own, and /tmp may be read-only
-        opened = _open(Path(package_folder), Path(scratch))
+        opened = _open(Path(package_folder), Path(scratch), mode=wanted.mode)
         choice = _reproduce(opened, recorded) if recorded else _choose(opened, wanted)
-        served = choice.path.read_bytes()
-        digest = hashlib.sha256(served).hexdigest()
+        with choice.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         if recorded and digest != recorded.served_sha256:
             raise errors.Rejected(
                 "DigestMismatch",
                 f"this node derived a model with sha256 {digest}, the trial recorded {recorded.served_sha256}: "
                 "serve with the image of the trial, or run the trial again",
             )
-        (prepared / manifest.MODEL).write_bytes(served)
-        model = opened.loaded.schema
-        profile = reference.read(opened.folder, opened.card, session.load(choice.path, known=model))
+        shutil.copyfile(choice.path, prepared / manifest.MODEL)
+        model, as_it_is = opened.loaded.schema, choice.path == opened.original
+        served = opened.loaded if as_it_is else session.load(choice.path, known=model)
+        profile = reference.read(opened.folder, opened.card, served)
+        if as_it_is and opened.examined.large and recorded is None:
+            for path in Path(scratch).glob(f"{Path(manifest.MAPPED).stem}.*"):
+                path.rename(prepared / path.name)
         if opened.example is not None:
             manifest.keep_rows(prepared, model, opened.example)
-        batching = not quantize.rows_share_scales(onnx.load_from_string(served))
+        batching = not opened.examined.shares_scales and choice.precision != "int8-dynamic"
     written = manifest.Manifest(
         sha256=sha256,
         served_sha256=digest,
@@ -115,7 +138,7 @@ def build(
         calibration=choice.calibration,
         card=opened.card,
         profile=profile,
-        missing=opened.missing,
+        missing=opened.examined.adapted.missing,
         batching=batching,
     )
     (prepared / manifest.FILE).write_bytes(msgspec.json.encode(written))
@@ -123,14 +146,34 @@ def build(
     return plain
 
 
-def _open(folder: Path, scratch: Path) -> _Build:
+def _examine(folder: Path, scratch: Path, *, mode: str) -> _Examined:
     source = folder / "model.onnx"
-    graph = verify.read(source)
+    logs.info(log, "reading the model", bytes=source.stat().st_size)
+    mapped, large = scratch / manifest.MAPPED, source.stat().st_size > _LARGE
+    graph = verify.read(source, weights=mapped.with_suffix(".weights") if large else None)
     adapted = adapt.adapt(graph.proto)
+    if graph.split:
+        mapped.write_bytes(quantize.serialize(graph.proto))
     if graph.embedded or adapted.changed:
         source = scratch / "embedded.onnx"
-        source.write_bytes(quantize.serialize(graph.proto))
-    loaded = session.load(source)
+        source.write_bytes(quantize.serialize(onnx.load(str(mapped)) if graph.split else graph.proto))
+    applicable, shares = quantize.applicable(graph.proto, mode), quantize.rows_share_scales(graph.proto)
+    opened = mapped if graph.split else source
+    return _Examined(
+        original=source,
+        opened=opened,
+        adapted=adapted,
+        precision=precision.of(graph.proto.graph),
+        applicable=applicable,
+        shares_scales=shares,
+    )
+
+
+def _open(folder: Path, scratch: Path, *, mode: str) -> _Build:
+    examined = _examine(folder, scratch, mode=mode)
+    adapted = examined.adapted
+    logs.info(log, "opening the model")
+    loaded = session.load(examined.opened, packed=not examined.large)
     with sandbox.cpu_seconds(_TRYING_SECONDS):
         found = axis.find(loaded.schema, loaded.run, package.any_rows(folder, loaded.schema))
     loaded.schema = found.model
@@ -145,12 +188,10 @@ def _open(folder: Path, scratch: Path) -> _Build:
         fallback_rows.read(card, loaded.schema)
     return _Build(
         folder=folder,
-        original=source,
         scratch=scratch,
-        graph=graph.proto,
+        examined=examined,
         loaded=loaded,
         card=card,
-        missing=adapted.missing,
         example=found.example,
     )
 
@@ -159,7 +200,7 @@ def _choose(opened: _Build, wanted: config.Quantization) -> _Choice:
     """The trial's decision: the quantized model when asked for, possible and good enough, else the original."""
     if wanted.mode == "None":
         return _original(opened, wanted, "Off")
-    if not quantize.applicable(opened.graph, wanted.mode):
+    if not opened.examined.applicable:
         operators = " or ".join(sorted(quantize.heavy(wanted.mode)))
         return _original(opened, wanted, "NotApplicable", f"the graph has no {operators} with constant weights")
     rows = package.calibration(opened.folder, opened.loaded.schema)
@@ -205,8 +246,11 @@ def _quantized(
     )
     quantize.apply(optimised, target, calibration, scratch=opened.scratch)
     # A dynamic model answers one request at a time: rows of a batch would share a scale.
+    original = opened.loaded
+    if opened.examined.large:  # as it would be served, or its speed is another one
+        original = session.load(opened.examined.opened, known=original.schema)
     measured = gate.measure(
-        opened.loaded,
+        original,
         session.load(target, known=opened.loaded.schema),
         known,
         opened.card,
@@ -263,14 +307,18 @@ def _gate_rows(opened: _Build, rows: dict[str, session.Array] | None) -> dict[st
 
 
 def _original(opened: _Build, wanted: config.Quantization, outcome: Any, reason: str = "") -> _Choice:
-    return _Choice(path=opened.original, precision=opened.precision, result=_result(wanted, outcome, reason, None))
+    return _Choice(
+        path=opened.original, precision=opened.examined.precision, result=_result(wanted, outcome, reason, None)
+    )
 
 
 def _failed(
     opened: _Build, wanted: config.Quantization, reason: str, measured: gate.Measurement | None = None
 ) -> _Choice:
     outcome = "Rejected" if wanted.on_failure == "Reject" else "ServedOriginal"
-    return _Choice(path=opened.original, precision=opened.precision, result=_result(wanted, outcome, reason, measured))
+    return _Choice(
+        path=opened.original, precision=opened.examined.precision, result=_result(wanted, outcome, reason, measured)
+    )
 
 
 def _result(

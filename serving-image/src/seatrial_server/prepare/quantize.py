@@ -65,6 +65,7 @@ def optimise(source: Path, target: Path) -> None:
     if _opset(proto) < _LEAST_OPSET:
         source = target.with_name("converted.onnx")
         source.write_bytes(serialize(_converted(proto)))
+    del proto  # a large model once is enough
     settings = session.options()
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     settings.optimized_model_filepath = str(target)

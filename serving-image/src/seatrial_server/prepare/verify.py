@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
+import numpy as np
 import onnx
 import onnx.external_data_helper
 
 from seatrial_server.host import errors
+from seatrial_server.prepare import split
 
 BUILT_IN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """Operators that ONNX Runtime itself implements."""
@@ -24,12 +26,17 @@ class Graph(msgspec.Struct, frozen=True):
 
     proto: onnx.ModelProto
     embedded: bool
+    split: bool = False
+    """Large initializers are in the file of weights."""
 
 
-def read(path: Path) -> Graph:
-    """The checked model with its external data, if any, pulled in from the package's folder."""
+def read(path: Path, *, weights: Path | None = None) -> Graph:
+    """The checked model with its external data, if any, pulled in from the package's folder.
+
+    `weights`: large initializers go to this file instead of memory, and the model refers to it by its name.
+    """
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = _parsed(path, weights)
     except Exception as error:  # protobuf's DecodeError, whose module ships no types
         bytearray(
             2 * path.stat().st_size
@@ -38,10 +45,20 @@ def read(path: Path) -> Graph:
     if not model.graph.output:
         raise _invalid("model.onnx holds no graph")
     check_domains(model)
-    if not check_external_data(model, path.parent):
-        return Graph(proto=model, embedded=False)
+    if not check_external_data(model, path.parent, own=weights.name if weights else ""):
+        return Graph(proto=model, embedded=False, split=weights is not None)
+    if weights is not None:
+        return read(path)
     onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
     return Graph(proto=_embedded(model), embedded=True)
+
+
+def _parsed(path: Path, weights: Path | None) -> onnx.ModelProto:
+    if weights is None:
+        return onnx.load(str(path), load_external_data=False)
+    pages = np.memmap(path, np.uint8, "r")
+    with weights.open("wb") as file:
+        return split.graph(pages.data, file, location=weights.name)
 
 
 def check_domains(model: onnx.ModelProto) -> None:
@@ -55,14 +72,16 @@ def check_domains(model: onnx.ModelProto) -> None:
             )
 
 
-def check_external_data(model: onnx.ModelProto, folder: Path) -> bool:
+def check_external_data(model: onnx.ModelProto, folder: Path, *, own: str = "") -> bool:
     """Whether the model has external data; refuses any that is not a regular file inside the package."""
     found = False
     for tensor in _tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        found = True
         location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        if location == own != "":
+            continue
+        found = True
         relative = PurePosixPath(location)
         file = folder / relative
         if not location or relative.is_absolute() or ".." in relative.parts or file.is_symlink() or not file.is_file():
