@@ -31,6 +31,7 @@ from seatrial_server.host import config, errors
 from seatrial_server.model import axis, manifest, schema, session
 
 _START_SECONDS = 60.0
+_READY = re.compile(r'^ready$|"(?:port|rest)": ?\d')
 _PROBE_SECONDS = 0.02
 _TIMEOUT = 30.0  # other work on the machine must not make a request fail
 _RANGE = (-50.0, 50.0)
@@ -48,13 +49,20 @@ class Child:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "SEATRIAL_TERMINATION_LOG": "/dev/null"},
         )
-        self.first_line = self.line(seconds=_START_SECONDS)
+        self.announcement = self._ready()
         self.start_seconds = time.perf_counter() - started
         self.port, self.grpc_port = self._announced("port|rest"), self._announced("grpc")
         self.metrics_port = self._announced("metrics")
 
+    def _ready(self) -> str:
+        """The line that says so, behind those that tell of the start."""
+        while not _READY.search(line := self.line(seconds=_START_SECONDS)):
+            if not line:
+                raise RuntimeError(f"{self.process.args}: ended before it was ready")
+        return line
+
     def _announced(self, names: str) -> int:
-        found = re.search(rf'"(?:{names})":\s*(\d+)', self.first_line)
+        found = re.search(rf'"(?:{names})":\s*(\d+)', self.announcement)
         return int(found[1]) if found else 0
 
     def line(self, *, seconds: float) -> str:
