@@ -134,7 +134,7 @@ def prepare(model: models.Model, folder: Path) -> list[str]:
         precision="int8-static" if model.precision == "int8-static" else "fp32",
         quantization=manifest.QuantizationResult(mode="None", outcome="Off"),
         environment=manifest.Environment(onnxruntime=session.VERSION, cpu_flags=()),
-        model=axis.find(loaded.schema, loaded.run, None).model,
+        model=axis.find(loaded, None).model,
         card=schema.Card(features=features),
     )
     (prepared / manifest.FILE).write_bytes(msgspec.json.encode(written))

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from seatrial_server.observe import spans
 
 log = logging.getLogger(__name__)
-_ADAPTED = (b"ZipMap", b"TreeEnsemble", b"Imputer", b"StringNormalizer")  # operators that `prepare.adapt` looks for
+_ADAPTED = (b"ZipMap", b"TreeEnsemble", b"Imputer", b"StringNormalizer", b"Gather")
+"""Operators that `prepare.adapt` looks for."""
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -90,15 +91,16 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
     model_bytes = path.read_bytes()
     digest = hashlib.sha256(model_bytes).hexdigest()
     settings = config.Config(model=config.ModelRef(name=name, version="1", uri=path.name, sha256=digest))
-    model, card, missing = _adapted(path, model_bytes)
+    model, card, missing, tables = _adapted(path, model_bytes)
     del model_bytes
     tried = session.load(model)
-    found = axis.find(tried.schema, tried.run, None)
+    found = axis.find(tried, None)
+    known = msgspec.structs.replace(found.model, tables=tables)
     served = Served(
         settings=settings,
         precision="fp16" if "FP16" in {spec.datatype for spec in found.model.outputs} else "fp32",
         served_sha256=digest,
-        model=warmup.load(model, cpus=cpus.granted(), known=found.model, rows=found.example),
+        model=warmup.load(model, cpus=cpus.granted(), known=known, rows=found.example),
         rows=found.example,
         card=card,
         missing=missing,
@@ -106,16 +108,16 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
     uvloop.run(_run(served, host=host, ports=ports, announce=True))
 
 
-def _adapted(path: Path, content: bytes) -> tuple[Path | bytes, schema.Card, frozenset[str]]:
+def _adapted(path: Path, content: bytes) -> tuple[Path | bytes, schema.Card, frozenset[str], dict[str, int]]:
     """As `prepare` would make it; most graphs need nothing, and not the library that opens them."""
     if not any(marker in content for marker in _ADAPTED):
-        return path, schema.Card(), frozenset()
+        return path, schema.Card(), frozenset(), {}
     from seatrial_server.prepare import adapt, quantize, verify
 
     proto = verify.read(path).proto
     adapted = adapt.adapt(proto)
     model = quantize.serialize(proto) if adapted.changed else path
-    return model, adapted.described(schema.Card()), frozenset(adapted.missing)
+    return model, adapted.described(schema.Card()), frozenset(adapted.missing), adapted.tables
 
 
 async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool) -> None:

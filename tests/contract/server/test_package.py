@@ -108,7 +108,9 @@ def test_a_cached_answer_carries_the_id_of_its_own_request(server: Server) -> No
 def test_a_failing_model_answers_with_the_fallback_when_asked_to(bench: test_trial.Bench) -> None:
     rows = io.BytesIO()
     np.savez(rows, index=np.arange(10))
-    package = test_trial.package(graphs.lookup(), model__yaml=b"fallback: {value: 0.5}", reference__npz=rows.getvalue())
+    package = test_trial.package(
+        graphs.secretive(), model__yaml=b"fallback: {value: 0.5}", reference__npz=rows.getvalue()
+    )
     with process.serving(*prepared(bench, package, fallback={"mode": "Static"})) as server:
         status, document = server.infer(tensor([99], name="index", datatype="INT64"), model="churn")
         assert (status, document["outputs"][0]["data"]) == (200, [0.5])

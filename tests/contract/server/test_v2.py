@@ -110,7 +110,7 @@ def test_half_precision_travels_in_binary_only(tmp_path: Path) -> None:
 
 
 def test_a_guilty_request_does_not_hurt_its_neighbours(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(graphs.lookup())
+    (tmp_path / "model.onnx").write_bytes(graphs.secretive())
     with process.serving(tmp_path / "model.onnx") as running:
 
         def ask(index: int) -> int:

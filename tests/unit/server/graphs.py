@@ -59,6 +59,19 @@ def lookup(size: int = 10) -> bytes:
     ).SerializeToString()
 
 
+def secretive(size: int = 10) -> bytes:
+    """As `lookup`, but no look at the graph tells which indices fail."""
+    return model(
+        [
+            helper.make_node("Mul", ["index", "one"], ["place"]),
+            helper.make_node("Gather", ["table", "place"], ["value"]),
+        ],
+        inputs={"index": (TensorProto.INT64, ["N"])},
+        outputs={"value": (TensorProto.FLOAT, ["N"])},
+        constants={"table": np.arange(size, dtype=np.float32), "one": np.array(1, np.int64)},
+    ).SerializeToString()
+
+
 def logarithm() -> bytes:
     """x [N, 1] -> log(x): a negative x makes the model answer NaN."""
     return model(

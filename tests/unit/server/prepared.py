@@ -20,7 +20,7 @@ def described(content: bytes, *, tried: bool = True, **more: Any) -> manifest.Ma
         precision="fp32",
         quantization=manifest.QuantizationResult(mode="None", outcome="Off"),
         environment=manifest.Environment(onnxruntime="", cpu_flags=()),
-        model=axis.find(loaded.schema, loaded.run, None).model if tried else loaded.schema,
+        model=axis.find(loaded, None).model if tried else loaded.schema,
         **more,
     )
 

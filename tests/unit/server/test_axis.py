@@ -34,7 +34,7 @@ def graph(
 
 def found(content: bytes, rows: Any = None) -> axis.Found:
     model = session.load(content)
-    return axis.find(model.schema, model.run, rows)
+    return axis.find(model, rows)
 
 
 def node(kind: str, *inputs: str, **attributes: Any) -> Any:

@@ -113,11 +113,33 @@ class FiniteGuard:
         columns = self._columns or [
             schema.Feature(str(column)) for column in range(math.prod(feed.shape[self._from :]))
         ]
-        refused, none = ~good.reshape(-1, len(columns)), np.zeros((1, len(columns)), np.bool_)
-        given = feed.reshape(-1, len(columns))
-        return Verdict(
-            name=self._name, columns=columns, given=given, feed=feed, refused=refused, clipped=none, imputed=none
-        )
+        return _refused(self._name, columns, feed, good)
+
+
+class TableGuard:
+    """An undescribed input whose values are places in a table of so many entries; negative ones count from its end."""
+
+    def __init__(self, spec: schema.TensorSpec, entries: int, *, whole: bool) -> None:
+        limits = np.iinfo(datatypes.BY_NAME[spec.datatype].dtype)
+        self._name, self._from = spec.name, 0 if whole else 1
+        self._low, self._high = max(limits.min, -entries), min(limits.max, entries - 1)
+
+    def examine(self, feed: session.Array) -> Verdict | None:
+        """See `Guard`."""
+        good = (feed >= self._low) & (feed <= self._high)
+        if np.count_nonzero(good) == good.size:
+            return None
+        bounds = (float(self._low), float(self._high))
+        columns = [schema.Feature(str(column), range=bounds) for column in range(math.prod(feed.shape[self._from :]))]
+        return _refused(self._name, columns, feed, good)
+
+
+def _refused(name: str, columns: Sequence[schema.Feature], feed: session.Array, good: session.Array) -> Verdict:
+    """All that is not good is refused, nothing repaired."""
+    shape = (-1, len(columns))
+    none = np.zeros((1, len(columns)), np.bool_)
+    refused, given = ~good.reshape(shape), feed.reshape(shape)
+    return Verdict(name=name, columns=columns, given=given, feed=feed, refused=refused, clipped=none, imputed=none)
 
 
 class _Policies:
@@ -212,12 +234,15 @@ def guards(
             described.get(spec.name, ()),
             missing=spec.name in missing - described.keys(),
             whole=model.axis.kind == "none",
+            entries=model.tables.get(spec.name),
         )
         for spec in model.inputs
     ]
 
 
-def _guard(spec: schema.TensorSpec, columns: Sequence[schema.Feature], *, missing: bool, whole: bool) -> Guard | None:
+def _guard(
+    spec: schema.TensorSpec, columns: Sequence[schema.Feature], *, missing: bool, whole: bool, entries: int | None
+) -> Guard | None:
     floating = datatypes.BY_NAME[spec.datatype].floating
     if spec.datatype == "BYTES":
         picky = any(column.categories or column.missing == "impute" for column in columns)
@@ -227,6 +252,8 @@ def _guard(spec: schema.TensorSpec, columns: Sequence[schema.Feature], *, missin
     allowed = [column.missing == "allow" for column in columns]
     if any(allowed) and not all(allowed):
         return NumberGuard(spec, columns)
+    if entries is not None:
+        return TableGuard(spec, entries, whole=whole)
     return FiniteGuard(spec.name, columns, missing=missing or any(allowed), whole=whole) if floating else None
 
 

@@ -8,13 +8,13 @@ are some, else on made-up ones; the manifest keeps what was found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 
 from seatrial_server.host import errors
-from seatrial_server.model import made, schema
+from seatrial_server.model import alike, made, schema
 from seatrial_server.model import rows as rows_
 
 Array = np.ndarray[Any, Any]
@@ -34,12 +34,24 @@ class Found(msgspec.Struct, frozen=True):
     example: Feeds | None
 
 
-def find(model: schema.Schema, run: Run, given: rows_.Feeds | None) -> Found:
+class Model(Protocol):
+    """What is tried, see `session.Session`."""
+
+    schema: schema.Schema
+    dimensions: dict[str, tuple[str, ...]]
+
+    def run(self, feeds: Feeds) -> list[Array]: ...
+
+
+def find(loaded: Model, given: rows_.Feeds | None) -> Found:
     """Try the model on the given rows, or on made-up ones; a model that answers nothing has no axis."""
+    model, run = loaded.schema, loaded.run
     samples: Iterable[Feeds] = made.feeds(model, rows=_TRIED) if given is None else [dict(given)]
     for sample in samples:
         try:
-            return _tried(model, run, sample)
+            found = _tried(model, run, sample)
+            tied = alike.find(found.model, loaded.dimensions, run, found.example)
+            return Found(msgspec.structs.replace(found.model, alike=tied), found.example)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types
             if errors.of_memory(error):
                 raise MemoryError(str(error)) from error

@@ -33,6 +33,14 @@ class TensorSpec(msgspec.Struct, frozen=True):
         return self.shape[1:]
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A dimension of an input. `or_one`: of size one it fits others of any size."""
+
+    input: str
+    axis: int
+    or_one: bool = False
+
+
 class Axis(msgspec.Struct, frozen=True):
     """What the first dimension of the tensors is.
 
@@ -45,11 +53,17 @@ class Axis(msgspec.Struct, frozen=True):
 
 
 class Schema(msgspec.Struct, frozen=True):
-    """Inputs and outputs of a model, in graph order. `found`: the row axis, once it was tried (`model.axis`)."""
+    """Inputs and outputs of a model, in graph order.
+
+    `found`: the row axis, once it was tried (`model.axis`). `alike`: dimensions that must have one size
+    (`model.alike`). `tables`: inputs that are places in a table, with the number of its entries (`prepare.tables`).
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     found: Axis | None = None
+    alike: tuple[tuple[Place, ...], ...] = ()
+    tables: dict[str, int] = {}
 
     @property
     def axis(self) -> Axis:

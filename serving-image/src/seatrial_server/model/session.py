@@ -49,6 +49,8 @@ class Session:
         declared, self.left_out = _signature(session)
         self.schema = known or declared
         self._names = [spec.name for spec in self.schema.outputs]
+        self.dimensions = {node.name: tuple(map(_dimension, node.shape)) for node in session.get_inputs()}
+        """By input, what the graph calls each dimension; empty for one of a fixed size, or without a name."""
 
     def run(self, feeds: dict[str, Array]) -> list[Array]:
         """All outputs of the schema, in its order; raises whatever ONNX Runtime raises."""
@@ -125,6 +127,10 @@ def _signature(session: ort.InferenceSession) -> tuple[schema.Schema, tuple[str,
     if not carried:
         raise _uncarried(f"outputs {list(left_out)} are no tensors", session.get_outputs()[0].type)
     return schema.Schema(inputs=tuple(spec for spec in inputs if spec is not None), outputs=carried), left_out
+
+
+def _dimension(size: object) -> str:
+    return size if isinstance(size, str) else ""
 
 
 def _uncarried(words: str, kind: str) -> errors.Rejected:

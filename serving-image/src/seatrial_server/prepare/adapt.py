@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from seatrial_server.model import schema
+from seatrial_server.prepare import tables
 
 _TAKE_NAN = frozenset({"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "Imputer", "IsNaN"})
 _PASS_ON = frozenset(
@@ -25,11 +26,15 @@ _PASS_ON = frozenset(
 
 
 class Adapted(msgspec.Struct, frozen=True):
-    """`changed`: the graph isn't the exporter's any more. `unzipped` holds (output, its labels)."""
+    """`changed`: the graph isn't the exporter's any more. `unzipped` holds (output, its labels).
+
+    `missing`: inputs that may have missing values. `tables`: see `schema.Schema`.
+    """
 
     changed: bool
     unzipped: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
     missing: tuple[str, ...] = ()
+    tables: dict[str, int] = {}
 
     def described(self, card: schema.Card) -> schema.Card:
         """The card with what the exporter knew and the package doesn't say."""
@@ -55,6 +60,7 @@ def adapt(model: onnx.ModelProto) -> Adapted:
         changed=bool(unzipped) or any(relocated),
         unzipped=tuple(unzipped),
         missing=tuple(_take_nan(model.graph)),
+        tables=dict(tables.of(model.graph)),
     )
 
 

@@ -175,8 +175,8 @@ def _open(folder: Path, scratch: Path, *, mode: str) -> _Build:
     logs.info(log, "opening the model")
     loaded = session.load(examined.opened, packed=not examined.large)
     with sandbox.cpu_seconds(_TRYING_SECONDS):
-        found = axis.find(loaded.schema, loaded.run, package.any_rows(folder, loaded.schema))
-    loaded.schema = found.model
+        found = axis.find(loaded, package.any_rows(folder, loaded.schema))
+    loaded.schema = msgspec.structs.replace(found.model, tables=adapted.tables)
     logs.info(log, "row axis", **msgspec.structs.asdict(found.model.axis))
     for output, labels in adapted.unzipped:
         logs.info(log, "served without its ZipMap: probabilities as a tensor", output=output, labels=list(labels))

@@ -43,6 +43,7 @@ class Signature:
         self.model = model
         self._stacked = stacked
         self._positions = {spec.name: index for index, spec in enumerate(model.inputs)}
+        self._alike = [[(self._positions[place.input], place) for place in group] for group in model.alike]
         self._output_positions = {spec.name: index for index, spec in enumerate(model.outputs)}
         self.all = {
             flag: Reply(tuple((index, flag) for index in range(len(model.outputs))), flag) for flag in (False, True)
@@ -60,7 +61,13 @@ class Signature:
         return index
 
     def rows(self, shapes: Sequence[tuple[int, ...]]) -> int:
-        """How many rows the request has: one where it is one thing (an image, a sequence, a fixed batch)."""
+        """How many rows the request has: one where it is one thing (an image, a sequence, a fixed batch).
+
+        Args:
+            shapes: of all inputs; their sizes are compared with one another here.
+        """
+        for group in self._alike:
+            self._check_alike(shapes, group)
         if not self._stacked:
             return 1
         rows = shapes[0][0]
@@ -69,6 +76,17 @@ class Signature:
         if any(shape[0] != rows for shape in shapes):
             raise bad_request("all inputs must have the same number of rows")
         return rows
+
+    def _check_alike(self, shapes: Sequence[tuple[int, ...]], group: list[tuple[int, schema.Place]]) -> None:
+        sizes = [(shapes[index][place.axis], place) for index, place in group]
+        size, first = max(sizes, key=lambda one: one[0])
+        for other, place in sizes:
+            if other != size and not (other == 1 and place.or_one):
+                raise bad_input(
+                    place.input,
+                    f"has size {other} in dimension {place.axis}, must be {size} as dimension {first.axis} of input "
+                    f"{first.input!r}",
+                )
 
     def missing(self, values: Sequence[jobs.Values | None]) -> errors.RequestError:
         """The refusal of a request without all inputs."""
