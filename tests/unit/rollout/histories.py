@@ -187,6 +187,8 @@ class History(surroundings.Surroundings):
         old, new = before.candidate, after.candidate
         if old is None or new is None or old.revision != new.revision or not _moves_on(old, new):
             return
+        if old.hold is not None and before.commands.promote != after.commands.promote:
+            return  # somebody has looked at a paused version and says that it may go on
         assert self.metrics in (*surroundings.SEEN, Metrics.HANGING), f"goes on while metrics are {self.metrics.value}"
 
 
