@@ -91,6 +91,7 @@ def _events(
         probability[first:last] = scenario.outage_errors
     first = [_bursts(rng, requests, probability, scenario.burst)]
     first += [rng.binomial(requests, share) for share in (REJECTED, DEGRADED)]
+    first.append(np.zeros_like(requests))  # nobody sheds
     slower = _slower(scenario, rng, requests=requests, effect=effect, mine=mine)
     return np.concatenate([np.stack(first, axis=-1), slower], axis=-1)
 
@@ -145,6 +146,8 @@ def _table(requests: np.ndarray, events: np.ndarray, *, history: int, interval: 
         seconds=np.full(slots, interval),
         requests_candidate=requests[history:, candidate].sum(axis=1),
         requests_stable=requests[history:, stable].sum(axis=1),
+        asked_candidate=requests[history:, candidate].sum(axis=1),
+        asked_stable=requests[history:, stable].sum(axis=1),
         events_candidate=events[history:, candidate].sum(axis=1),
         events_stable=events[history:, stable].sum(axis=1),
         known=np.ones((slots, events.shape[-1])),
