@@ -187,8 +187,8 @@ class History(surroundings.Surroundings):
         old, new = before.candidate, after.candidate
         if old is None or new is None or old.revision != new.revision or not _moves_on(old, new):
             return
-        if old.hold is not None and before.commands.promote != after.commands.promote:
-            return  # somebody has looked at a paused version and says that it may go on
+        if old.hold is not None and new.hold is None:
+            return  # by a command: the step begins again on the newest look, which may be an interval old
         assert self.metrics in (*surroundings.SEEN, Metrics.HANGING), f"goes on while metrics are {self.metrics.value}"
 
 
