@@ -46,6 +46,7 @@ class History(surroundings.Surroundings):
         self.unanswered = 0  # of these, steps in which nobody answered although somebody could
         self.blurred = 0  # steps of the window under judgement in which its counts spoke for the version
         self.refused_alone = 0  # undisturbed steps in which only a rejected version had traffic, and another could
+        self.let_go_at = self.now - timedelta(days=1)  # when a paused version was last let go on by a command
         self._judged: looking.Window | None = None
         self.unseen = 0  # of these, steps in which a share of the traffic went where nobody could see it
 
@@ -185,11 +186,15 @@ class History(surroundings.Surroundings):
 
     def _check_sight(self, before: Status, after: Status) -> None:
         old, new = before.candidate, after.candidate
-        if old is None or new is None or old.revision != new.revision or not _moves_on(old, new):
+        if old is None or new is None or old.revision != new.revision:
             return
         if old.hold is not None and new.hold is None:
-            return  # by a command: the step begins again on the newest look, which may be an interval old
-        assert self.metrics in (*surroundings.SEEN, Metrics.HANGING), f"goes on while metrics are {self.metrics.value}"
+            self.let_go_at = self.now
+        if not _moves_on(old, new):
+            return
+        unseen = self.metrics not in (*surroundings.SEEN, Metrics.HANGING)
+        fresh = self.now - self.let_go_at <= 2 * worlds.INTERVAL  # the newest look may be an interval old
+        assert fresh or not unseen, f"goes on while metrics are {self.metrics.value}"
 
 
 def _facts(status: Status) -> tuple[object, ...]:
