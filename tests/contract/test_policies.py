@@ -52,6 +52,11 @@ def api() -> Iterator[apiserver.ApiServer]:
         for kind in KINDS:
             server.kubectl("label", kind, "opened", f"{LABEL}=true")
         waiting.until(
+            lambda: server.kubectl("get", "serviceaccount", "--field-selector=metadata.name=default", "-o", "name"),
+            what="the namespace's service account",
+            seconds=60,
+        )
+        waiting.until(
             lambda: all(refused(server, deployment("probe", WISHES[kind]), AUTHOR) for kind in KINDS),
             what="policies in force",
             seconds=60,

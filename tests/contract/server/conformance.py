@@ -267,8 +267,9 @@ CLIENTS
   traffic follows the weights of a rollout, and a stopping pod is left in time.
 - While several clients call over gRPC, calls wait up to two milliseconds for each other: grpcio's cost per run of the
   model falls by more than half. REST, which has no such cost, waits for nothing and is several times faster.
-- Over REST a request of one row without an id, from a client whose heads stay the same, is the quickest: JSON and
-  binary, see [how the server works](../explanation/speed.md). An `id` or a new `X-Request-Id` costs a few microseconds.
+- Over REST a request of one row without an `id` in its body is the quickest, JSON and binary, see
+  [how the server works](../explanation/speed.md). Headers may change with every request (`X-Request-Id`, `traceparent`,
+  what a gateway adds); an `id` in the body costs a few microseconds.
 - REST bodies may be gzip or deflate; answers over 1400 bytes are compressed when `Accept-Encoding` asks for it.
 - The request parameter `timeout` (microseconds) and the deadline of a gRPC call shorten the server's own.
 - Errors are `{"error", "code", ...}`; over gRPC the code and what follows are JSON in the trailer `error-details`.
@@ -286,12 +287,14 @@ CLIENTS
 |---|---|---|
 | 400 | INVALID_ARGUMENT | the request does not fit the model, or a value is refused |
 | 404 | NOT_FOUND | unknown model, version or path |
+| 408 | | the head took over 10 s, or the body moved by less than 64 KiB/s for 10 s |
 | 409 | FAILED_PRECONDITION | load and unload: versions are managed by the ModelDeployment |
-| 413 | RESOURCE_EXHAUSTED | body or number of rows beyond the limit |
+| 413 | RESOURCE_EXHAUSTED | body or number of rows beyond the limit, or more than the budget of all requests |
 | 415 | UNIMPLEMENTED | unknown compression |
 | 429 | RESOURCE_EXHAUSTED | overloaded, with `retry-after` |
+| 431 | | headers beyond 32 KiB or 100 fields |
 | 500 | INTERNAL | the model failed, or answered NaN |
-| 503 | UNAVAILABLE | shutting down, or dropped from the queue |
+| 503 | UNAVAILABLE | shutting down, dropped from the queue, too many connections, or too many bytes buffered |
 | 504 | DEADLINE_EXCEEDED | the model took too long |
 
 Not there: streaming inference, shared memory, sequences, the classification extension, trace and log settings.
