@@ -78,6 +78,20 @@ def test_an_outage_while_the_candidate_has_more_traffic_does_not_blame_it():
     assert both(judge(rows)) == (Outcome.INCONCLUSIVE, Reason.STABLE_ALSO_BREACHING)
 
 
+TWO_BAD, CLEAN = (100, 900, 2, 0), (100, 900, 0, 0)
+
+
+def test_a_suspicion_is_outlived_though_stable_never_fails():
+    assert both(judge([TWO_BAD, *[CLEAN] * 2])) == (Outcome.INCONCLUSIVE, Reason.REGRESSION_SUSPECTED)
+    assert both(judge([TWO_BAD, *[CLEAN] * 100])) == (Outcome.PASS, Reason.NO_REGRESSION)
+
+
+def test_another_bad_answer_makes_a_suspicion_last():
+    rows = [TWO_BAD, *[CLEAN] * 10, (100, 900, 1, 0), *[CLEAN] * 10]
+    assert both(judge(rows)) == (Outcome.INCONCLUSIVE, Reason.REGRESSION_SUSPECTED)
+    assert both(judge([TWO_BAD, *[CLEAN] * 21])) == (Outcome.PASS, Reason.NO_REGRESSION)
+
+
 def test_pass_needs_the_requests_of_the_current_step():
     rows = [(100, 900, 0, 4)] * 10
     assert both(judge(rows, min_requests=500, step_from=0))[0] is Outcome.PASS

@@ -21,6 +21,7 @@ Bools = table.Bools
 OFF = evidence.HIGHEST_SHARE  # a maximum of 95 % or more forbids nothing
 SUSPICION = 2.0  # evidence, untempered
 CLEARED = 1.0
+OUTLIVED = math.log(100)
 FEW_EVENTS = 2.0  # one bad answer is an accident
 SEEN_PART = 0.8  # of the candidate's requests: a metric that was told for fewer has not been judged
 GUARD_PART = 0.25  # of the metric's alpha, for its absolute guard; `verdict` shows why it fits under the whole
@@ -104,6 +105,8 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
             by_column=by_column,
             untempered=untempered,
             events=rows.events_candidate,
+            requests=rows.requests_candidate,
+            phi=phi,
             margin=margin,
             bound=1 / (alpha * SHARES[name]),
             usual=usual,
@@ -119,18 +122,46 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
     )
 
 
-def suspected(untempered: Floats, events: Floats) -> Bools:
+def suspected(untempered: Floats, events: Floats, *, requests: Floats, phi: Floats) -> Bools:
     """Where the candidate looks worse, proven or not: a step's end would be luck.
 
     From twice as likely on until what follows makes it less likely than not. A hold costs time only, so bursts are not
     discounted here. At five requests a second two steps of a minute would else promote nine of ten candidates that fail
     5 % where stable fails .5 %.
+
+    Where stable has no events, none ever speaks for the candidate. So a suspicion also ends when it is outlived: with
+    the least share that there can have been up to the last event, so many requests without another would happen once in
+    a hundred times.
+
+    Args:
+        untempered: log evidence, [T].
+        events: of the candidate, by column: [T, columns].
+        requests: the candidate's, [T].
+        phi: dispersion in force, [T, columns].
     """
-    enough = np.cumsum(events, axis=0).max(axis=1) >= FEW_EVENTS
-    risen, fallen = (untempered >= math.log(SUSPICION)) & enough, untempered < math.log(CLEARED)
+    sums = np.cumsum(events, axis=0)
+    enough = sums.max(axis=1) >= FEW_EVENTS
+    outlived = _quiet(sums, events, np.cumsum(requests)[:, None], phi) >= OUTLIVED
+    calm = (outlived | (sums == 0)).all(axis=1)
+    risen, fallen = (untempered >= math.log(SUSPICION)) & enough & ~calm, (untempered < math.log(CLEARED)) | calm
     last = np.maximum.accumulate(np.where(risen | fallen, np.arange(len(risen)), -1))
     held: Bools = (last >= 0) & risen[last]
     return held
+
+
+def _quiet(sums: Floats, events: Floats, requests: Floats, phi: Floats) -> Floats:
+    """Events to be expected since the last one, in clumps of phi, had the share up to it gone on: [T, columns].
+
+    The share is its lower 95 % limit, for few events may be luck (Wilson and Hilferty's cube root for a Poisson count).
+    """
+    rows = np.arange(len(events))[:, None]
+    last = np.maximum.accumulate(np.where(events > 0, rows, 0), axis=0)
+    until = np.take_along_axis(np.broadcast_to(requests, sums.shape), last, axis=0)
+    counted = np.maximum(sums, 1)
+    least = counted * np.maximum(0, 1 - 1 / (9 * counted) - dispersion.ONE_SIDED / (3 * np.sqrt(counted))) ** 3
+    share = np.divide(least, until, out=np.zeros_like(sums), where=(until > 0) & (sums > 0))
+    quiet: Floats = share * (requests - until) / phi
+    return quiet
 
 
 SHARES = {"errors": 0.4, "latency": 0.4, "rejections": 0.1, "degraded": 0.1, "shed": 0.01}
@@ -233,6 +264,8 @@ def _relative(
     by_column: Floats,
     untempered: Floats,
     events: Floats,
+    requests: Floats,
+    phi: Floats,
     margin: Floats,
     bound: float,
     usual: int,
@@ -244,7 +277,12 @@ def _relative(
         kind=Kind.RELATIVE,
         columns=columns,
         log_evidence=log_evidence,
-        suspected=suspected(evidence.log_mean_exp(untempered[:, list(columns)]), events[:, list(columns)]),
+        suspected=suspected(
+            evidence.log_mean_exp(untempered[:, list(columns)]),
+            events[:, list(columns)],
+            requests=requests,
+            phi=phi[:, list(columns)],
+        ),
         by_column=own,
         bound=bound,
         limit=margin[:, list(columns)],
@@ -284,7 +322,7 @@ def _guard(
         kind=Kind.MAXIMUM,
         columns=(column,),
         log_evidence=log_evidence,
-        suspected=suspected(untempered, events[:, None]) & ~excused,
+        suspected=suspected(untempered, events[:, None], requests=requests, phi=phi[:, None]) & ~excused,
         by_column=log_evidence[:, None],
         bound=1 / (policy.false_rollback_rate * SHARES[name] * GUARD_PART),
         limit=np.full((len(log_evidence), 1), most),
