@@ -270,6 +270,7 @@ CLIENTS
 - Over REST a request of one row without an `id` in its body is the quickest, JSON and binary, see
   [how the server works](../explanation/speed.md). Headers may change with every request (`X-Request-Id`, `traceparent`,
   what a gateway adds); an `id` in the body costs a few microseconds.
+- An offer of another protocol (`Upgrade: h2c`, as Java's HttpClient sends) is declined by an answer over HTTP/1.1.
 - REST bodies may be gzip or deflate; answers over 1400 bytes are compressed when `Accept-Encoding` asks for it.
 - The request parameter `timeout` (microseconds) and the deadline of a gRPC call shorten the server's own.
 - Errors are `{"error", "code", ...}`; over gRPC the code and what follows are JSON in the trailer `error-details`.
