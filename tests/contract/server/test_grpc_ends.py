@@ -45,7 +45,12 @@ class Client:
             channel.subscribe(self._changed)
             method = channel.unary_unary("/any/call")
             while not (self.stop.is_set() or self.left.is_set()):
-                assert method(b"x", timeout=10) == b"x"
+                try:
+                    assert method(b"x", timeout=10) == b"x"
+                except grpc.RpcError as error:
+                    if not (self.leave.is_set() and "failed to connect" in error.details()):
+                        raise
+                    return  # it had let go, and would have come to another pod before it heard that it had
                 self.answered += 1
 
     def _changed(self, state: grpc.ChannelConnectivity) -> None:
