@@ -11,6 +11,7 @@ import datetime
 import functools
 import os
 import platform
+import signal
 import socket
 import statistics
 import subprocess
@@ -106,6 +107,7 @@ def command(rounds: int, seconds: float, write: Path | None) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("peers: needs two CPUs, one for the server and one for the load")
     os.sched_setaffinity(0, {LOAD_CORE})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end with it
     left_out: dict[str, str] = {}
     lines = []
     for model in models.build():
