@@ -145,7 +145,8 @@ def test_a_version_becomes_stable_though_somebodys_pod_carries_its_labels():
     assert "requests also reach pods that aren't ours and carry our labels (1 Ready)" in said
 
 
-def test_a_third_version_begins_though_the_one_before_a_condemned_one_no_longer_starts():
+def condemned() -> surroundings.Surroundings:
+    """The second version was set back in its soak, and the one before it no longer starts."""
     world = in_canary()
     world.run(lambda one: one.serving == "2")
     world.crashing.add("1")
@@ -153,19 +154,18 @@ def test_a_third_version_begins_though_the_one_before_a_condemned_one_no_longer_
     world.tokens = Commands(abort="stop")
     for _ in range(20):
         world.step()
+    return world
+
+
+def test_a_third_version_begins_though_the_one_before_a_condemned_one_no_longer_starts():
+    world = condemned()
     assert world.status.stable.breach is not None
     wants(world, "3")
     world.run(lambda one: one.serving == "3", limit=60)
 
 
 def test_a_version_before_a_condemned_one_that_starts_after_all_goes_before_a_third_one():
-    world = in_canary()
-    world.run(lambda one: one.serving == "2")
-    world.crashing.add("1")
-    world.step()
-    world.tokens = Commands(abort="stop")
-    for _ in range(20):
-        world.step()
+    world = condemned()
     world.trial_result = None
     wants(world, "3")
     world.step()
