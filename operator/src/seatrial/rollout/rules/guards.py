@@ -213,8 +213,8 @@ def spec_unreadable(case: Case) -> Decision | None:
 
 def pods_asked_for(case: Case, candidate: status.Candidate) -> int:
     """Pods that the candidate's stage needs: all replicas when it takes over, else what the step's weight needs."""
-    wish = case.snapshot.spec
+    replicas, steps = case.snapshot.spec.replicas, case.snapshot.steps
     if candidate.promoting:
-        return wish.replicas
-    step = wish.rollout.steps[min(max(candidate.step, 1), len(wish.rollout.steps)) - 1]
-    return traffic.pods_needed(step.weight, wish.replicas)
+        return replicas
+    step = steps[min(max(candidate.step, 1), len(steps)) - 1]
+    return traffic.pods_needed(step.weight, replicas, provider=case.snapshot.provider, shadow=step.shadow)
