@@ -91,11 +91,9 @@ def _begin_outage(place: Place) -> None:
 
 
 def _last(place: Place, over: Callable[[watching.Sight], bool]) -> watching.Sight:
-    """Of the verdict, or when the time of an outage is up."""
-    if not place.row.outage:
-        return place.wait(over, what="a verdict", seconds=_DECIDED)
+    """Of the verdict, or when the time is up: then the candidate is held."""
     try:
-        return place.wait(over, what="a verdict", seconds=WATCHED)
+        return place.wait(over, what="a verdict", seconds=WATCHED if place.row.outage else _DECIDED)
     except errors.HarnessError:
         return place.wait(lambda _: True, what="a sight", seconds=_DECIDED)
 
