@@ -16,6 +16,7 @@ import prometheus_client
 from prometheus_client import core, registry
 
 from seatrial_server.host import config, errors
+from seatrial_server.observe import relayed
 
 if TYPE_CHECKING:
     from seatrial_server.observe import spans  # imports a library that most servers do without
@@ -113,6 +114,7 @@ class Telemetry:
         self.failed_seconds = 0.0  # the part of `durations` that belongs to rejected requests and errors
         self.last_call = 0.0  # performance counter at the end of the last model call
         self.in_flight = 0
+        self.relayed = relayed.Relayed()
         self.queue_rows = 0
         self.cache = dict.fromkeys(CACHE_RESULTS, 0)
         self.cache_bytes = 0
@@ -186,6 +188,7 @@ class Collector(registry.Collector):
         yield self._gauge("cache_bytes", "Size of the kept answers.", state.cache_bytes)
         yield self._counter("fallbacks", "Static answers given in place of an outcome.", "instead_of", state.fallbacks)
         yield self._gauge("in_flight_requests", "Inference requests without an answer yet.", state.in_flight)
+        yield from state.relayed.families(self._labels)
         yield self._gauge("queue_rows", "Rows that wait for the model.", state.queue_rows)
         yield self._gauge("model_info", "The model that is served.", 1, msgspec.structs.asdict(state.model))
         yield self._gauge("plan_info", "How the model is run.", 1, state.plan)

@@ -18,11 +18,13 @@ from seatrial_server.engine import batching, jobs
 from seatrial_server.host import budget, config, errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents, tracing
-from seatrial_server.protocol.http import compression, cors, express, heavy
+from seatrial_server.protocol.http import compression, cors, express, heavy, relaying
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange, ShortWay
 from seatrial_server.protocol.signature import Decoded, Reply
+from seatrial_server.relay.headers import DEADLINE, DEGRADED_LINE, seconds, sooner
+from seatrial_server.relay.relay import Relay
 
 log = logging.getLogger(__name__)
 _RENDERED = 4
@@ -50,6 +52,7 @@ class V2:
         bundles: batching.Batcher | None = None,
         openapi: Callable[[], bytes] | None = None,
         pages: cors.Cors | None = None,
+        relay: Relay | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         account = account or budget.of_process(max_body_bytes=max_body_bytes)
@@ -58,6 +61,11 @@ class V2:
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._ids = tracing.RequestIds()
         self._openapi, self._pages = openapi, pages
+        self._relay = relay
+        if relay is not None:
+            self._relaying = relaying.Relaying(
+                relay, counters=counters, account=account, submit=queue.submit, finish=self._finish
+            )
         self._description: asyncio.Future[bytes] | None = None
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
         version_path = f"{model_path}/versions/{urllib.parse.quote(about.identity.version, safe='')}"
@@ -71,7 +79,9 @@ class V2:
                 batcher=bundles,
                 counters=counters,
                 ids=self._ids,
-                general=self._infer,
+                general=self._infer_here,
+                relay=relay,
+                relayed=self._infer_there,
                 special=(_PAGES if pages else frozenset()) | (_TRACED if counters.spans else frozenset()),
                 fail=self._finish,
             )
@@ -112,12 +122,36 @@ class V2:
     # Inference
 
     def _infer(self, exchange: Exchange) -> None:
+        relay = self._relay
+        self._take(exchange, relayed=relay is not None and relay.assigned is not None and self._chosen(relay, exchange))
+
+    def _infer_here(self, exchange: Exchange) -> None:
+        self._take(exchange, relayed=False)
+
+    def _infer_there(self, exchange: Exchange) -> None:
+        """The draw has fallen on the candidate, but nobody has read the headers."""
+        relay = self._relay
+        self._take(
+            exchange, relayed=relay is not None and relay.may(exchange.headers.get) and not self._pinned(exchange)
+        )
+
+    def _chosen(self, relay: Relay, exchange: Exchange) -> bool:
+        return relay.chooses(exchange.headers.get) and not self._pinned(exchange)
+
+    def _pinned(self, exchange: Exchange) -> bool:
+        """Whether the client wants this revision's version and no other."""
+        return self._about.identity.pinning == "Reject" and b"/versions/" in exchange.target
+
+    def _take(self, exchange: Exchange, *, relayed: bool) -> None:
         self._counters.in_flight += 1
         try:
             headers = exchange.headers
             if b"content-length" not in headers and b"transfer-encoding" not in headers:
                 raise errors.RequestError(411, "the body needs a Content-Length or chunks", code="LengthRequired")
-            body, exchange.body = exchange.body, b""  # a queued request must not hold its body as well
+            body = exchange.body
+            exchange.relayed = relayed
+            if not relayed:
+                exchange.body = b""  # a queued request must not hold its body as well
             whole = self._unpacked(body, headers) if len(body) <= heavy.LARGE else None
             if whole is None:
                 self._infer_large(exchange, body)
@@ -158,19 +192,24 @@ class V2:
         self._workshop.start(decode, size=len(body), started=exchange.started, done=decoded)
 
     def _submit(self, exchange: Exchange, decoded: Decoded) -> None:
-        given = exchange.headers.get(b"x-request-id")
-        self._queue.submit(
-            jobs.Job(
-                id=decoded.id or (self._ids.new() if given is None else self._ids.choose(given)),
-                values=decoded.values,
-                shapes=decoded.shapes,
-                rows=decoded.rows,
-                reply=(exchange, decoded.reply),
-                started=exchange.started,
-                timeout=decoded.timeout,
-                done=self._done,
-            )
+        headers = exchange.headers
+        given, timeout = headers.get(b"x-request-id"), decoded.timeout
+        if DEADLINE in headers:
+            timeout = sooner(timeout, seconds(headers[DEADLINE]))
+        job = jobs.Job(
+            id=decoded.id or (self._ids.new() if given is None else self._ids.choose(given)),
+            values=decoded.values,
+            shapes=decoded.shapes,
+            rows=decoded.rows,
+            reply=(exchange, decoded.reply),
+            started=exchange.started,
+            timeout=timeout,
+            done=self._done,
         )
+        if exchange.relayed:
+            self._relaying.pass_on(exchange, job)
+        else:
+            self._queue.submit(job)
 
     def _infer_of(self, exchange: Exchange, name: str, version: str | None) -> None:
         """An address that isn't one of ours to the letter; refused or not, it counts as it does over gRPC."""
@@ -209,9 +248,10 @@ class V2:
     ) -> tuple[bytes, bytes, bytes]:
         """Body, content type and further headers. Pure: it may run in the thread."""
         body, header_length = self._encoder.encode(request_id, result, reply, degraded=degraded)
-        content_type, headers = JSON, b""
+        content_type, headers = JSON, DEGRADED_LINE if degraded else b""
         if header_length is not None:
-            content_type, headers = BINARY, b"Inference-Header-Content-Length: %d\r\n" % header_length
+            content_type = BINARY
+            headers += b"Inference-Header-Content-Length: %d\r\n" % header_length
         if coding is not None and len(body) > compression.MIN_SIZE:
             body, headers = compression.packed(body, coding), headers + b"Content-Encoding: %s\r\n" % coding
         return body, content_type, headers
@@ -243,9 +283,13 @@ class V2:
         exchange.fail(error)
 
     def _count(self, outcome: errors.Outcome, exchange: Exchange, *, request_id: str) -> None:
+        """An answer in a candidate's place says nothing about this revision: it is counted with the candidate's."""
         counters, seconds = self._counters, time.perf_counter() - exchange.started
         counters.in_flight -= 1
-        counters.finished(outcome, seconds)
+        if exchange.stands_in is None:
+            counters.finished(outcome, seconds)
+        else:
+            exchange.stands_in(outcome in ("ok", "degraded"))
         if counters.spans is not None:
             traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
             counters.spans.finished(outcome, seconds, transport="rest", request_id=request_id, traceparent=traceparent)
