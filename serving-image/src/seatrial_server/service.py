@@ -164,6 +164,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         openapi=describe,
         pages=cors.Cors(served.settings.cors) if served.settings.cors else None,
         relay=relay,
+        card=served.card,
     )
     mark = revision.line(served.settings.revision)
     metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)

@@ -17,6 +17,7 @@ from prometheus_client import core, registry
 
 from seatrial_server.host import config, errors
 from seatrial_server.observe import relayed
+from seatrial_server.observe.histogram import Histogram
 
 if TYPE_CHECKING:
     from seatrial_server.observe import spans  # imports a library that most servers do without
@@ -47,38 +48,9 @@ CACHE_RESULTS = ("hit", "miss", "shared")
 _FAILED = frozenset({"rejected", "error"})
 
 
-class Histogram:
-    """Fixed buckets; `edges` are inclusive upper bounds as in Prometheus."""
-
-    __slots__ = ("counts", "edges", "total")
-
-    def __init__(self, edges: tuple[float, ...]) -> None:
-        self.edges = edges
-        self.counts = [0] * (len(edges) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self.counts[bisect.bisect_left(self.edges, value)] += 1
-        self.total += value
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Buckets as Prometheus wants them."""
-        result: list[tuple[str, float]] = []
-        running = 0
-        for edge, count in zip((*self.edges, float("inf")), self.counts, strict=True):
-            running += count
-            result.append((_edge(edge), running))
-        return result
-
-
 def totals(telemetry: Telemetry) -> dict[errors.Outcome, int]:
     """Answered requests by outcome, over all transports."""
     return {outcome: sum(one[outcome] for one in telemetry.requests.values()) for outcome in OUTCOMES}
-
-
-def _edge(value: float) -> str:
-    return "+Inf" if value == float("inf") else str(value)
 
 
 class Labels(msgspec.Struct, frozen=True):

@@ -44,6 +44,7 @@ class Front:
         openapi: Callable[[], bytes],
         pages: cors.Cors | None,
         relay: Relay | None = None,
+        card: schema.Card,
     ) -> None:
         own, stacked, known = about.identity, model.rows_first, messages.Messages()
         application = v2.V2(
@@ -59,6 +60,7 @@ class Front:
             openapi=openapi,
             pages=pages,
             relay=relay,
+            card=card,
         )
         self._rest = Listener(
             application, short_way=application.short_way, account=account, lines=revision.line(own.revision)

@@ -148,7 +148,7 @@ class Relay:
         if assigned is None or not assigned.to or headers.believed(get(headers.RELAYED), assigned.token):
             return False
         value = get(assigned.sticky.encode()) if assigned.sticky is not None else None
-        return self._moves(assigned, value or None)
+        return self._drawn(assigned.weight, value or None)
 
     def draws(self) -> bool:
         """The choice for a request whose headers have not been read, when none of them decides: see `sticky`.
@@ -156,21 +156,26 @@ class Relay:
         Whether it was relayed already is to be asked of those that are chosen.
         """
         assigned = self.assigned
-        return assigned is not None and bool(assigned.to) and self._moves(assigned, None)
+        return assigned is not None and bool(assigned.to) and self._drawn(assigned.weight, None)
+
+    def copies(self) -> bool:
+        """Whether the candidate gets a copy of a request that is answered here."""
+        assigned = self.assigned
+        return assigned is not None and bool(assigned.to and assigned.shadow) and self._drawn(assigned.shadow, None)
 
     def may(self, get: Get) -> bool:
         """Whether a request that was drawn may go: not one that another pod of the deployment has relayed."""
         return self.assigned is not None and not headers.believed(get(headers.RELAYED), self.assigned.token)
 
-    def _moves(self, assigned: assignment.Assignment, value: bytes | None) -> bool:
-        return self._now() < self._ends and choice.moves(assigned.weight, value=value, draw=self._draw)
+    def _drawn(self, weight: float, value: bytes | None) -> bool:
+        return self._now() < self._ends and choice.moves(weight, value=value, draw=self._draw)
 
     # Passing on
 
-    def left(self, started: float, wished: float) -> float:
+    def left(self, started: float, wished: float, *, now: float | None = None) -> float:
         """Seconds until the deadline of a request that came at `started`, with its client's own time-out or 0."""
         timeout = min(wished, self._timeout) if wished else self._timeout
-        return max(started + timeout - time.perf_counter(), 0.001)
+        return max(started + timeout - (time.perf_counter() if now is None else now), 0.001)
 
     def pass_on(self, request: Request, done: Callable[[rest.Result], None]) -> None:
         """To the candidate in force; `done` is called once, now or later. A `shed` failure has not been tried."""

@@ -84,6 +84,8 @@ class Exchange(msgspec.Struct, eq=False):
     """Told whether the answer is a good one, when it is given in the place of another revision's."""
     relayed: bool = False
     """Another revision is to answer; until it has, the body is kept."""
+    copied: bool = False
+    """Another revision gets a copy once this one has answered; until then, the body is kept."""
     foreign: bool = False
     """The answer is another server's and names it."""
     charged: int = 0

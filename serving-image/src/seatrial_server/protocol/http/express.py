@@ -66,6 +66,7 @@ class Express:
         general: Callable[[Exchange], None],
         relay: Relay | None,
         relayed: Callable[[Exchange], None],
+        copied: Callable[[Exchange], None],
         fail: Callable[[Exchange, errors.RequestError], None],
         special: Set[bytes] = frozenset(),
     ) -> None:
@@ -74,7 +75,7 @@ class Express:
         self._input, self._small = decoder.schema.inputs[0], _fit_a_packet(decoder.schema.outputs)
         self._encoder, self._batcher, self._counters = encoder, batcher, counters
         self._ids, self._general, self._fail = ids, general, fail
-        self._relay, self._relayed = relay, relayed
+        self._relay, self._relayed, self._copied = relay, relayed, copied
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Kind, list[_Request]] = {}
 
@@ -115,6 +116,9 @@ class Express:
                 return False  # a header decides, and the general way reads them
             if relay.draws():
                 self._relayed(rider.exchange(head, data, begin, started))
+                return True
+            if relay.copies():
+                self._copied(rider.exchange(head, data, begin, started))
                 return True
         waiting = self._waiting.get(kind)
         if waiting is None:

@@ -16,9 +16,10 @@ from typing import Any
 
 from seatrial_server.engine import batching, jobs
 from seatrial_server.host import budget, config, errors
+from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents, tracing
-from seatrial_server.protocol.http import compression, cors, express, heavy, relaying
+from seatrial_server.protocol.http import compression, copying, cors, express, heavy, relaying
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange, ShortWay
@@ -53,6 +54,7 @@ class V2:
         openapi: Callable[[], bytes] | None = None,
         pages: cors.Cors | None = None,
         relay: Relay | None = None,
+        card: schema.Card | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         account = account or budget.of_process(max_body_bytes=max_body_bytes)
@@ -65,6 +67,9 @@ class V2:
         if relay is not None:
             self._relaying = relaying.Relaying(
                 relay, counters=counters, account=account, submit=queue.submit, finish=self._finish
+            )
+            self._copying = copying.Copying(
+                relay, counters.relayed, account, card=card or schema.Card(), model=decoder.schema
             )
         self._description: asyncio.Future[bytes] | None = None
         model_path = f"/v2/models/{urllib.parse.quote(about.identity.model, safe='')}"
@@ -82,6 +87,7 @@ class V2:
                 general=self._infer_here,
                 relay=relay,
                 relayed=self._infer_there,
+                copied=self._infer_copied,
                 special=(_PAGES if pages else frozenset()) | (_TRACED if counters.spans else frozenset()),
                 fail=self._finish,
             )
@@ -123,7 +129,13 @@ class V2:
 
     def _infer(self, exchange: Exchange) -> None:
         relay = self._relay
-        self._take(exchange, relayed=relay is not None and relay.assigned is not None and self._chosen(relay, exchange))
+        if relay is None or relay.assigned is None:
+            self._take(exchange, relayed=False)
+        elif relay.chooses(exchange.headers.get):
+            self._take(exchange, relayed=not self._pinned(exchange))
+        else:
+            exchange.copied = relay.copies()
+            self._take(exchange, relayed=False)
 
     def _infer_here(self, exchange: Exchange) -> None:
         self._take(exchange, relayed=False)
@@ -135,8 +147,9 @@ class V2:
             exchange, relayed=relay is not None and relay.may(exchange.headers.get) and not self._pinned(exchange)
         )
 
-    def _chosen(self, relay: Relay, exchange: Exchange) -> bool:
-        return relay.chooses(exchange.headers.get) and not self._pinned(exchange)
+    def _infer_copied(self, exchange: Exchange) -> None:
+        exchange.copied = True
+        self._take(exchange, relayed=False)
 
     def _pinned(self, exchange: Exchange) -> bool:
         """Whether the client wants this revision's version and no other."""
@@ -150,7 +163,7 @@ class V2:
                 raise errors.RequestError(411, "the body needs a Content-Length or chunks", code="LengthRequired")
             body = exchange.body
             exchange.relayed = relayed
-            if not relayed:
+            if not relayed and not exchange.copied:
                 exchange.body = b""  # a queued request must not hold its body as well
             whole = self._unpacked(body, headers) if len(body) <= heavy.LARGE else None
             if whole is None:
@@ -242,6 +255,9 @@ class V2:
         except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
             log.exception("answer could not be encoded")
             self._finish(exchange, _internal())
+        else:
+            if exchange.copied:
+                self._copying.answered(exchange, job, result)
 
     def _encode(
         self, request_id: str, result: jobs.Outputs, reply: Reply, *, degraded: str, coding: bytes | None
