@@ -60,6 +60,7 @@ def test_an_annotation_that_does_not_exist_is_an_empty_file(text: bytes) -> None
         document(to=["10.1.2.3:8080"]),
         document(to=["0.0.0.0"]),
         document(to=["224.0.0.1"]),
+        document(to=["169.254.169.254"]),
         document(to=["fe80::1%eth0"]),
         document(to=[f"10.0.{number // 256}.{number % 256}" for number in range(300)]),
         document(weight=-1),

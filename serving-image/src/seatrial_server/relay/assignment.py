@@ -88,6 +88,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
         address = ipaddress.ip_address(text)
     except ValueError:
         raise Odd(f"{text[:100]!r} is no IP address") from None
-    if address.is_unspecified or address.is_multicast or address.is_reserved or "%" in text:
+    nobodys = address.is_unspecified or address.is_multicast or address.is_reserved or address.is_link_local
+    if nobodys or "%" in text:
         raise Odd(f"{text[:100]!r} is no pod's address")
     return address
