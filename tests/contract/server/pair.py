@@ -1,0 +1,251 @@
+"""A stable pod with its relay, and a candidate's pod beside it: the real ports on loopback, in the test's own loop.
+
+Pods of one deployment listen on the same ports, so the two differ in their addresses: 127.0.0.1 and 127.0.0.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import json
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper
+from tests.unit.server import graphs, test_telemetry
+
+from seatrial_server.engine import batching, inference, validation
+from seatrial_server.host import budget, config
+from seatrial_server.model import session
+from seatrial_server.observe import telemetry
+from seatrial_server.protocol import documents, revision
+from seatrial_server.protocol.http import decode, encode, listener, v2
+from seatrial_server.protocol.rpc import calls, codec, messages
+from seatrial_server.protocol.rpc import listener as rpc_listener
+from seatrial_server.relay import relay
+
+STABLE, CANDIDATE = "127.0.0.1", "127.0.0.2"
+DEPLOYMENT, TOKEN = "shop/churn", "t" * 16
+PLAN = batching.Plan(in_thread=False, batched=True, row_seconds=1e-5)
+AGES = listener.Ages(keep_accepting=0.02, finish=5)
+RPC_AGES = rpc_listener.Ages(keep_accepting=0, quiet=0.05, finish=5)
+
+
+def times(factor: float) -> bytes:
+    """x [N, 1] -> y = factor * x: the answer says which model gave it."""
+    return graphs.model(
+        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        inputs={"x": (TensorProto.FLOAT, ["N", 1])},
+        outputs={"y": (TensorProto.FLOAT, ["N", 1])},
+        constants={"factor": np.array([factor], np.float32)},
+    ).SerializeToString()
+
+
+MODELS = {"stable": session.load(times(2)), "candidate": session.load(times(3))}
+FACTORS = {"stable": 2, "candidate": 3}
+
+
+class Clock:
+    """The time of day, as the test wants it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+class Pod:
+    """Both ports of one revision."""
+
+    def __init__(self, name: str, *, clock: Clock | None = None, **limits: Any) -> None:
+        model, self.name = MODELS[name], name
+        self.counters: telemetry.Telemetry = test_telemetry.counters()
+        settings = config.Limits(**limits)
+        own = relay.Own(DEPLOYMENT, name)
+        self.account = budget.of_process(max_body_bytes=settings.max_body_bytes)
+        self.relay = relay.Relay(
+            own, self.counters.relayed, limits=settings, account=self.account, now=clock or time.time
+        )
+        engine = inference.Engine(model, validation.guards(model.schema, {}), most_rows=batching.MAX_ROWS)
+        batcher = batching.Batcher(engine, PLAN, limits=settings, counters=self.counters)
+        about = documents.Documents(
+            documents.Identity(server_version="0", model="m", version="1", max_batch_size=32, revision=name),
+            model.schema,
+            self.counters,
+        )
+        known = messages.Messages()
+        application = v2.V2(
+            about=about,
+            decoder=decode.Decoder(model.schema, stacked=True),
+            encoder=encode.Encoder(model.schema, name="m", version="1"),
+            queue=batcher,
+            counters=self.counters,
+            max_body_bytes=settings.max_body_bytes,
+            account=self.account,
+            bundles=batcher,
+            relay=self.relay,
+        )
+        self.rest = listener.Listener(
+            application, short_way=application.short_way, account=self.account, lines=revision.line(name), ages=AGES
+        )
+        self.rpc = rpc_listener.Listener(
+            calls.Calls(
+                about=about,
+                known=known,
+                decoder=codec.Decoder(model.schema, stacked=True, request=known.request["ModelInfer"]),
+                encoder=codec.Encoder(model.schema, name="m", version="1", response=known.response["ModelInfer"]),
+                queue=batcher,
+                counters=self.counters,
+                relay=self.relay,
+            ),
+            max_message_bytes=settings.max_body_bytes,
+            ages=RPC_AGES,
+        )
+
+    async def open(
+        self, address: str, ports: tuple[int, int], *, rpc: bool = True, tls: ssl.SSLContext | None = None
+    ) -> None:
+        await self.rest.open(host=address, port=ports[0], tls=tls)
+        if rpc:
+            await self.rpc.open(host=address, port=ports[1])
+        self.relay._ports = ports
+
+    async def close(self, *, rpc: bool = True) -> None:
+        await asyncio.gather(self.rest.drain(), *([self.rpc.drain()] if rpc else []))
+        await self.relay.close()
+
+    def relayed(self) -> dict[tuple[str, bool], int]:
+        """What is counted of the candidate."""
+        counts = self.counters.relayed.requests.get("candidate", {})
+        return {key: count for key, count in counts.items() if count}
+
+    @property
+    def answered(self) -> int:
+        """Requests that count as this revision's own."""
+        return sum(telemetry.totals(self.counters).values())
+
+
+def free_ports() -> tuple[int, int]:
+    """Two that are free on every address of loopback."""
+    sockets = [socket.socket() for _ in range(2)]
+    try:
+        for one in sockets:
+            one.bind(("0.0.0.0", 0))
+        first, second = (one.getsockname()[1] for one in sockets)
+        return first, second
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def assignment(*, weight: float = 100, now: float | None = None, lease: float = 120, **fields: Any) -> bytes:
+    """The annotation's text."""
+    until = datetime.datetime.fromtimestamp((time.time() if now is None else now) + lease, datetime.UTC)
+    document = {
+        "deployment": DEPLOYMENT,
+        "revision": "candidate",
+        "to": [CANDIDATE],
+        "weight": weight,
+        "until": until.isoformat(),
+        "token": TOKEN,
+        **fields,
+    }
+    return json.dumps(document).encode()
+
+
+class Pair:
+    """Two real pods; `clock` is the stable one's."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.clock, self.ports = Clock(), free_ports()
+        self.stable, self.candidate = Pod("stable", clock=self.clock, **limits), Pod("candidate", **limits)
+
+    def assign(self, **fields: Any) -> None:
+        self.stable.relay.follow(assignment(now=self.clock(), **fields))
+
+
+@contextlib.asynccontextmanager
+async def pair(*, rpc: bool = False, **limits: Any) -> AsyncIterator[Pair]:
+    result = Pair(**limits)
+    await result.candidate.open(CANDIDATE, result.ports, rpc=rpc)
+    await result.stable.open(STABLE, result.ports, rpc=rpc)
+    try:
+        yield result
+    finally:
+        await result.stable.close(rpc=rpc)
+        await result.candidate.close(rpc=rpc)
+
+
+def body(number: float, **extra: Any) -> bytes:
+    return json.dumps(
+        {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [number]}], **extra}
+    ).encode()
+
+
+def post(content: bytes, **headers: str) -> bytes:
+    lines = ["POST /v2/models/m/infer HTTP/1.1", "Host: test", f"Content-Length: {len(content)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + content
+
+
+class Reply:
+    """One answer; `numbers` is the output of the model, or empty."""
+
+    def __init__(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.status, self.headers, self.content = status, headers, content
+        self.document = json.loads(content) if content else {}
+
+    @property
+    def numbers(self) -> list[float]:
+        return list(self.document["outputs"][0]["data"])
+
+    @property
+    def who(self) -> str:
+        return self.headers["seatrial-revision"]
+
+    @property
+    def covered(self) -> str | None:
+        return self.headers.get("seatrial-covered")
+
+
+class Client:
+    """A connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def connect(cls, port: int, address: str = STABLE) -> Client:
+        return cls(*await asyncio.open_connection(address, port))
+
+    async def ask(self, request: bytes) -> Reply:
+        self.writer.write(request)
+        return await self.reply()
+
+    async def reply(self) -> Reply:
+        async with asyncio.timeout(10):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            pairs = [line.partition(": ") for line in head[1:-2]]
+            names = [name.lower() for name, _, _ in pairs]
+            assert len(set(names)) == len(names), f"a header is there twice: {head}"
+            headers = {name: value for name, (_, _, value) in zip(names, pairs, strict=True)}
+            return Reply(
+                int(head[0].split()[1]), headers, await self.reader.readexactly(int(headers["content-length"]))
+            )
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
