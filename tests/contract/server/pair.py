@@ -10,7 +10,6 @@ import contextlib
 import datetime
 import json
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -22,9 +21,9 @@ from tests.unit.server import graphs, test_telemetry
 from seatrial_server.engine import batching, inference, validation
 from seatrial_server.host import budget, config
 from seatrial_server.model import session
-from seatrial_server.observe import telemetry
-from seatrial_server.protocol import documents, revision
-from seatrial_server.protocol.http import decode, encode, listener, v2
+from seatrial_server.observe import spans, telemetry
+from seatrial_server.protocol import certificate, documents, revision
+from seatrial_server.protocol.http import cors, decode, encode, listener, v2
 from seatrial_server.protocol.rpc import calls, codec, messages
 from seatrial_server.protocol.rpc import listener as rpc_listener
 from seatrial_server.relay import relay
@@ -61,12 +60,18 @@ class Clock:
 
 
 class Pod:
-    """Both ports of one revision."""
+    """Both ports of one revision. `origin` is a web page that may call, `traces` takes a span of every request."""
 
-    def __init__(self, name: str, *, clock: Clock | None = None, **limits: Any) -> None:
+    def __init__(
+        self, name: str, *, clock: Clock | None = None, origin: str = "", traces: str = "", **limits: Any
+    ) -> None:
         model, self.name = MODELS[name], name
         self.counters: telemetry.Telemetry = test_telemetry.counters()
+        if traces:
+            tracing = config.Tracing(endpoint=traces, ratio=1)
+            self.counters.spans = spans.Spans(tracing, attributes={"seatrial.revision": name})
         settings = config.Limits(**limits)
+        self._max_message_bytes = settings.max_body_bytes
         own = relay.Own(DEPLOYMENT, name)
         self.account = budget.of_process(max_body_bytes=settings.max_body_bytes)
         self.relay = relay.Relay(
@@ -90,35 +95,44 @@ class Pod:
             account=self.account,
             bundles=batcher,
             relay=self.relay,
+            pages=cors.Cors(config.Cors(allow_origins=(origin,))) if origin else None,
         )
         self.rest = listener.Listener(
             application, short_way=application.short_way, account=self.account, lines=revision.line(name), ages=AGES
         )
-        self.rpc = rpc_listener.Listener(
-            calls.Calls(
-                about=about,
-                known=known,
-                decoder=codec.Decoder(model.schema, stacked=True, request=known.request["ModelInfer"]),
-                encoder=codec.Encoder(model.schema, name="m", version="1", response=known.response["ModelInfer"]),
-                queue=batcher,
-                counters=self.counters,
-                relay=self.relay,
-            ),
-            max_message_bytes=settings.max_body_bytes,
-            ages=RPC_AGES,
+        self._calls = calls.Calls(
+            about=about,
+            known=known,
+            decoder=codec.Decoder(model.schema, stacked=True, request=known.request["ModelInfer"]),
+            encoder=codec.Encoder(model.schema, name="m", version="1", response=known.response["ModelInfer"]),
+            queue=batcher,
+            counters=self.counters,
+            relay=self.relay,
         )
+        self.rpc = self.new_rpc()
+
+    def new_rpc(self) -> rpc_listener.Listener:
+        """A port over gRPC; one that was drained cannot be opened again."""
+        return rpc_listener.Listener(self._calls, max_message_bytes=self._max_message_bytes, ages=RPC_AGES)
 
     async def open(
-        self, address: str, ports: tuple[int, int], *, rpc: bool = True, tls: ssl.SSLContext | None = None
+        self,
+        address: str,
+        ports: tuple[int, int],
+        *,
+        rpc: bool = True,
+        tls: certificate.Certificate | None = None,
     ) -> None:
-        await self.rest.open(host=address, port=ports[0], tls=tls)
+        await self.rest.open(host=address, port=ports[0], tls=tls.context if tls else None)
         if rpc:
-            await self.rpc.open(host=address, port=ports[1])
+            await self.rpc.open(host=address, port=ports[1], credentials=tls.credentials() if tls else None)
         self.relay._ports = ports
 
     async def close(self, *, rpc: bool = True) -> None:
         await asyncio.gather(self.rest.drain(), *([self.rpc.drain()] if rpc else []))
         await self.relay.close()
+        if self.counters.spans is not None:
+            await asyncio.to_thread(self.counters.spans.close)
 
     def relayed(self) -> dict[tuple[str, bool], int]:
         """What is counted of the candidate."""
@@ -162,18 +176,21 @@ def assignment(*, weight: float = 100, now: float | None = None, lease: float = 
 class Pair:
     """Two real pods; `clock` is the stable one's."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.clock, self.ports = Clock(), free_ports()
-        self.stable, self.candidate = Pod("stable", clock=self.clock, **limits), Pod("candidate", **limits)
+        self.stable, self.candidate = Pod("stable", clock=self.clock, **settings), Pod("candidate", **settings)
 
     def assign(self, **fields: Any) -> None:
         self.stable.relay.follow(assignment(now=self.clock(), **fields))
 
 
 @contextlib.asynccontextmanager
-async def pair(*, rpc: bool = False, **limits: Any) -> AsyncIterator[Pair]:
-    result = Pair(**limits)
-    await result.candidate.open(CANDIDATE, result.ports, rpc=rpc)
+async def pair(
+    *, rpc: bool = False, tls: certificate.Certificate | None = None, **settings: Any
+) -> AsyncIterator[Pair]:
+    """`tls` is the candidate's."""
+    result = Pair(**settings)
+    await result.candidate.open(CANDIDATE, result.ports, rpc=rpc, tls=tls)
     await result.stable.open(STABLE, result.ports, rpc=rpc)
     try:
         yield result

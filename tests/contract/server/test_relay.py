@@ -6,13 +6,9 @@ import asyncio
 import gzip
 import json
 import math
-import ssl
-from pathlib import Path
 
 import pytest
-import uvloop
-from tests.contract.server import authority
-from tests.contract.server.pair import CANDIDATE, STABLE, TOKEN, Client, Pair, assignment, body, pair, post, until
+from tests.contract.server.pair import CANDIDATE, TOKEN, Client, Pair, assignment, body, pair, post, until
 
 
 async def several(pair: Pair, count: int, *, clients: int = 8, **headers: str) -> list[tuple[int, str]]:
@@ -215,22 +211,3 @@ async def test_stable_drains_without_losing_what_it_has_relayed() -> None:
         for client in clients:
             client.close()
         await ending
-
-
-def test_a_candidate_that_speaks_tls_is_spoken_with_so(tmp_path: Path) -> None:
-    authority.Authority(tmp_path).issue(tmp_path / "tls")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "tls/tls.crt", tmp_path / "tls/tls.key")
-
-    async def run() -> None:
-        both = Pair()
-        await both.candidate.open(CANDIDATE, both.ports, rpc=False, tls=context)
-        await both.stable.open(STABLE, both.ports, rpc=False)
-        both.assign(tls=True)
-        client = await Client.connect(both.ports[0])
-        assert [(await client.ask(post(body(number)))).who for number in range(3)] == ["candidate"] * 3
-        client.close()
-        await both.stable.close(rpc=False)
-        await both.candidate.close(rpc=False)
-
-    uvloop.run(run())

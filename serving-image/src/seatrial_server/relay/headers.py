@@ -1,7 +1,7 @@
 """Headers of a request that is passed on, and of the answer that comes back. Pure.
 
 What belongs to one connection stays there (RFC 9110, 7.6.1). Names of ours are never taken over from outside: a client
-must not be able to say that its request was relayed.
+must not be able to say that its request was relayed. What web pages may read is said by the pod that they speak with.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ REVISION = b"seatrial-revision"
 RELAYED = b"seatrial-relayed"
 DEADLINE = b"seatrial-deadline-ms"
 COVERED = b"seatrial-covered"
+COPIED = b"seatrial-copied"
 DEGRADED = b"seatrial-degraded"
 DEGRADED_LINE = b"%b: true\r\n" % DEGRADED
 _OURS = b"seatrial-"
@@ -20,7 +21,7 @@ _OF_ONE_HOP = frozenset(
     (
         *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
         *(b"http2-settings", b"proxy-authenticate", b"proxy-authorization", b"expect"),
-        *(b"content-length", b"date"),
+        *(b"content-length", b"date", b"origin"),
     )
 )
 _STEP_MILLISECONDS = 10

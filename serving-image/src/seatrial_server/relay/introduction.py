@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ssl
 from collections.abc import Callable
 
 import msgspec
 
-from seatrial_server.relay import headers, wire
+from seatrial_server.relay import encryption, headers, wire
 from seatrial_server.relay.outcomes import Failure
 
 _QUESTION = b"GET /v2/health/live HTTP/1.1\r\nhost: relay\r\n\r\n"
@@ -63,17 +62,9 @@ async def connected(peer: Peer, make: Callable[[], wire.Wire]) -> wire.Wire | Fa
 
 
 async def _connect(peer: Peer, made: wire.Wire) -> None:
-    context = _context() if peer.tls else None
+    context = encryption.context() if peer.tls else None
     loop = asyncio.get_running_loop()
     await loop.create_connection(lambda: made, peer.address, peer.port, ssl=context, server_hostname=None)
-
-
-@functools.lru_cache(maxsize=1)
-def _context() -> ssl.SSLContext:
-    """Certificates are for the names that clients use, not for pods' addresses: who answers is told by the revision."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 async def _ask(made: wire.Wire) -> wire.Result:

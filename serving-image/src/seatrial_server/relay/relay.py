@@ -35,13 +35,14 @@ class Own(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request over REST as it came; `seconds` are left for its answer."""
+    """A request over REST as it came; `seconds` are left for its answer, which a client gets unless it is `copied`."""
 
     method: bytes
     target: bytes
     headers: Mapping[bytes, bytes]
     body: bytes
     seconds: float
+    copied: bool = False
 
 
 class Relay:
@@ -189,6 +190,8 @@ class Relay:
             headers.RELAYED: headers.mark(self._own.revision, assigned.token),
             headers.DEADLINE: headers.milliseconds(seconds),
         }
+        if request.copied:
+            added[headers.COPIED] = b"true"
         head = headers.request_head(
             request.method, request.target, request.headers, size=len(request.body), added=added
         )

@@ -1,7 +1,7 @@
 """Calls over gRPC to a candidate's pods: the message's bytes as they came, over one channel for each pod.
 
 A channel connects anew by itself, so who is at the other end is asked when it is made, and held against the mark that
-every answer carries.
+every answer carries. With TLS a channel that fails is made anew: the certificate may have been renewed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 import msgspec
 
-from seatrial_server.relay import headers
+from seatrial_server.relay import encryption, headers
 from seatrial_server.relay.introduction import Peer
 from seatrial_server.relay.outcomes import Failure
 
@@ -67,12 +67,13 @@ class Rpc:
         ]
         self._channels: dict[Peer, grpc.aio.Channel] = {}
         self._known: set[Peer] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def name(self, peers: Collection[Peer]) -> None:
         """Keep channels to these and no others; calls on the others come to their end."""
         for peer in self._channels.keys() - frozenset(peers):
-            self._known.discard(peer)
-            await self._channels.pop(peer).close(grace=_GRACE_SECONDS)
+            self._leave(peer)
+        await asyncio.gather(*self._closing)
 
     async def pass_on(
         self, peer: Peer, method: str, body: bytes, *, metadata: Metadata, seconds: float
@@ -80,7 +81,11 @@ class Rpc:
         """The answer, or why there is none, within so many seconds."""
         channel = self._channels.get(peer)
         if channel is None:
-            channel = self._channels[peer] = grpc.aio.insecure_channel(_target(peer), options=self._options)
+            try:
+                async with asyncio.timeout(min(seconds, _CONNECT_SECONDS)):
+                    channel = await self._open(peer)
+            except OSError as error:  # a time-out is one as well
+                return Failure("unreachable", f"{peer.address}: {error.strerror or str(error) or 'no answer in time'}")
         if peer not in self._known:
             met = await self._call(channel, peer, _INTRODUCTION, b"", (), min(seconds, _CONNECT_SECONDS))
             if isinstance(met, Failure):
@@ -89,7 +94,24 @@ class Rpc:
         answer = await self._call(channel, peer, method, body, metadata, seconds)
         if isinstance(answer, Failure):
             self._known.discard(peer)
+            if peer.tls and answer.outcome == "unreachable" and self._channels.get(peer) is channel:
+                self._leave(peer)
         return answer
+
+    async def _open(self, peer: Peer) -> grpc.aio.Channel:
+        if not peer.tls:
+            return self._channels.setdefault(peer, grpc.aio.insecure_channel(_target(peer), options=self._options))
+        found = await encryption.credentials(peer.address, peer.port)
+        if peer not in self._channels:  # another call may have been faster
+            options = [*self._options, ("grpc.ssl_target_name_override", found.name)]
+            self._channels[peer] = grpc.aio.secure_channel(_target(peer), found.channel, options=options)
+        return self._channels[peer]
+
+    def _leave(self, peer: Peer) -> None:
+        self._known.discard(peer)
+        task = asyncio.get_running_loop().create_task(self._channels.pop(peer).close(grace=_GRACE_SECONDS))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _call(
         self, channel: grpc.aio.Channel, peer: Peer, method: str, body: bytes, metadata: Metadata, seconds: float

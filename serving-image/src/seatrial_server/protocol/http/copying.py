@@ -6,6 +6,7 @@ from seatrial_server.engine import jobs
 from seatrial_server.host import budget
 from seatrial_server.model import schema
 from seatrial_server.observe import relayed
+from seatrial_server.protocol import tracing
 from seatrial_server.protocol.http import answers
 from seatrial_server.protocol.http.exchange import Exchange
 from seatrial_server.relay import comparison, wire
@@ -42,8 +43,14 @@ class Copying:
             found = answers.outputs(answer.body, length, self._model)
             return None if found is None else self._comparison.compare(given, found)
 
-        # Not packed, so that it need not be unpacked.
-        headers = {name: value for name, value in exchange.headers.items() if name != b"accept-encoding"}
         seconds = self._relay.left(0, job.timeout, now=0)
-        request = Request(exchange.method, exchange.target, headers, body, seconds)
+        headers = _of_copy(exchange.headers)
+        request = Request(exchange.method, exchange.target, headers, body, seconds, copied=True)
         self._shadow.offer(Copy(assigned.revision, request, job.rows, compare))
+
+
+def _of_copy(given: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """The answer is not packed, so that it need not be unpacked, and is no span: its request has one already."""
+    headers = {name: value for name, value in given.items() if name != b"accept-encoding"}
+    headers[b"traceparent"] = tracing.unsampled(given.get(b"traceparent", b"").decode("latin-1")).encode()
+    return headers

@@ -119,7 +119,7 @@ class Exchange(msgspec.Struct, eq=False):
     def relay(self, start: bytes, body: bytes) -> None:
         """Give another server's answer: its status line and headers without length and date."""
         self.foreign = True
-        self.response = b"%bContent-Length: %d\r\n" % (start, len(body)), body
+        self.response = b"%b%bContent-Length: %d\r\n" % (start, self.lines, len(body)), body
         self.sink.answered(self)
 
     def release(self, account: budget.Budget) -> None:

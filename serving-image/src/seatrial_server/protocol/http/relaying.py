@@ -58,19 +58,19 @@ class Relaying:
         self, assigned: assignment.Assignment, exchange: Exchange, job: jobs.Job, result: wire.Answer | Failure
     ) -> None:
         ended, candidate = outcomes.ended(result, cover=assigned.cover), assigned.revision
-        if ended.passes:
+        if ended.passes and isinstance(result, wire.Answer):
             self._counters.in_flight -= 1
             self._relay.count(candidate, ended.outcome, covered=False)
-            if isinstance(result, Failure):
-                exchange.fail(outcomes.unanswered(result))
-            else:
-                size = len(result.body)
-                exchange.charged = size if size > budget.SMALL and self._account.take(size) else 0
-                lines = headers.answer_lines(result.headers, candidate.encode())
-                exchange.relay(b"HTTP/1.1 %d %b\r\n%b" % (result.status, result.reason, lines), result.body)
+            size = len(result.body)
+            exchange.charged = size if size > budget.SMALL and self._account.take(size) else 0
+            lines = headers.answer_lines(result.headers, candidate.encode())
+            exchange.relay(b"HTTP/1.1 %d %b\r\n%b" % (result.status, result.reason, lines), result.body)
+            return
+        exchange.stands_in = lambda well: self._relay.count(candidate, ended.outcome, covered=well)
+        if ended.passes and isinstance(result, Failure):
+            self._finish(exchange, outcomes.unanswered(result))
             return
         exchange.lines += b"%b: %b\r\n" % (headers.COVERED, candidate.encode())
-        exchange.stands_in = lambda well: self._relay.count(candidate, ended.outcome, covered=well)
         try:
             self._submit(job)
         except errors.RequestError as error:

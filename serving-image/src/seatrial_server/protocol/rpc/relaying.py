@@ -60,12 +60,8 @@ class Relaying:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def chooses(self, call: Call) -> bool:
-        """See `Relay.chooses`; a repeated name counts as over REST: by all its values.
-
-        grpcio's channels cannot take a certificate that is not for the pod's address: with TLS calls stay here.
-        """
-        assigned = self._relay.assigned
-        if call.pinned or assigned is None or assigned.tls:
+        """See `Relay.chooses`; a repeated name counts as over REST: by all its values."""
+        if call.pinned or self._relay.assigned is None:
             return False
         given: dict[bytes, bytes] = {}
         for name, value in call.metadata():
@@ -94,13 +90,16 @@ class Relaying:
 
     def _ended(self, assigned: assignment.Assignment, call: Call, job: jobs.Job, result: rpc.Answer | Failure) -> None:
         ended, candidate = outcomes.ended(result, cover=assigned.cover), assigned.revision
-        if ended.passes:
+        if ended.passes and isinstance(result, rpc.Answer):
             self._counters.in_flight -= 1
             self._relay.count(candidate, ended.outcome, covered=False)
-            call.finish(outcomes.unanswered(result) if isinstance(result, Failure) else result)
+            call.finish(result)
+            return
+        call.stands_in = lambda well: self._relay.count(candidate, ended.outcome, covered=well)
+        if ended.passes and isinstance(result, Failure):
+            self._finish(call, outcomes.unanswered(result))
             return
         call.marks = ((headers.COVERED.decode(), candidate),)
-        call.stands_in = lambda well: self._relay.count(candidate, ended.outcome, covered=well)
         self._answer_here(call, job)
 
     def _answer_here(self, call: Call, job: jobs.Job) -> None:
