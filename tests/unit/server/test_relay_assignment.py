@@ -34,11 +34,19 @@ def document(**changes: Any) -> bytes:
 
 
 def test_a_whole_assignment_is_read() -> None:
-    found = read(document(shadow=5, sticky="x-user-id", cover=False, coverAfter=0.5))
+    found = read(document(shadow=5, sticky="x-user-id", cover=False, coverAfter=0.5, trustClientChoice=True))
     assert found is not None
     assert (found.to, found.weight, found.shadow) == (("10.1.2.3", "fd00::1"), 10, 5)
     assert (found.sticky, found.cover, found.cover_after) == ("x-user-id", False, 0.5)
+    assert found.trust_client_choice
     assert found.ends() == NOW + 120 + 30
+
+
+def test_nobody_is_trusted_unless_the_assignment_says_so() -> None:
+    found = read(document())
+    assert found is not None
+    assert not found.trust_client_choice
+    assert not found.asks_headers
 
 
 @pytest.mark.parametrize("text", [b"", b" \n"])
@@ -78,6 +86,7 @@ def test_an_annotation_that_does_not_exist_is_an_empty_file(text: bytes) -> None
         document(token=...),
         document(sticky="x user"),
         document(coverAfter=0),
+        document(trustClientChoice="yes"),
         document(more=1),
         document(sticky="x" * 17_000),
     ],

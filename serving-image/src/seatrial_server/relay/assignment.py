@@ -28,7 +28,7 @@ class Assignment(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 
     `deployment` is `namespace/name`. `token` is known to the pods of one deployment and to nobody outside: it proves
     that a request was relayed. `sticky` is the header whose value decides, see `choice`. `tls`: the candidate's ports
-    speak it. `cover_after` in seconds.
+    speak it. `cover_after` in seconds. `trust_client_choice`: a request may say which of the two revisions answers it.
     """
 
     deployment: Annotated[str, msgspec.Meta(max_length=512)]
@@ -42,6 +42,12 @@ class Assignment(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     tls: bool = False
     cover: bool = True
     cover_after: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
+    trust_client_choice: bool = False
+
+    @property
+    def asks_headers(self) -> bool:
+        """Whether a header of the request may decide."""
+        return self.sticky is not None or self.trust_client_choice
 
     def ends(self) -> float:
         """The time of day (seconds since the epoch) until which it is followed."""

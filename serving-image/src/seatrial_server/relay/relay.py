@@ -115,7 +115,7 @@ class Relay:
         self._counts.follow(found.revision, found.weight / 100 if found.to else 0.0)
         self._targets.name(found.to)
         self._name(found)
-        if before is None or _share(before) != _share(found):
+        if before is None or msgspec.structs.replace(before, until=found.until) != found:
             logs.info(log, "relaying", candidate=found.revision, weight=found.weight, targets=len(found.to))
 
     def _keep_all(self) -> None:
@@ -148,11 +148,15 @@ class Relay:
         assigned = self.assigned
         if assigned is None or not assigned.to or headers.believed(get(headers.RELAYED), assigned.token):
             return False
+        if assigned.trust_client_choice:
+            wish = choice.named(get(headers.REVISION), candidate=assigned.revision, own=self._own.revision)
+            if wish is not None:
+                return wish and self._now() < self._ends
         value = get(assigned.sticky.encode()) if assigned.sticky is not None else None
         return self._drawn(assigned.weight, value or None)
 
     def draws(self) -> bool:
-        """The choice for a request whose headers have not been read, when none of them decides: see `sticky`.
+        """The choice for a request whose headers have not been read, when none of them decides: see `asks_headers`.
 
         Whether it was relayed already is to be asked of those that are chosen.
         """
@@ -252,10 +256,6 @@ class Relay:
 
 def _peer(assigned: assignment.Assignment, address: str, port: int) -> introduction.Peer:
     return introduction.Peer(address, port, assigned.revision.encode(), assigned.tls)
-
-
-def _share(assigned: assignment.Assignment) -> tuple[object, ...]:
-    return assigned.revision, assigned.weight, assigned.shadow, assigned.to, assigned.sticky
 
 
 def _patience(assigned: assignment.Assignment, left: float) -> float:

@@ -112,8 +112,8 @@ class Express:
             return False
         relay = self._relay
         if relay is not None and relay.assigned is not None:
-            if relay.assigned.sticky is not None:
-                return False  # a header decides, and the general way reads them
+            if relay.assigned.asks_headers:
+                return False  # a header may decide, and the general way reads them
             if relay.draws():
                 self._relayed(rider.exchange(head, data, begin, started))
                 return True
