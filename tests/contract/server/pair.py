@@ -20,13 +20,13 @@ from tests.unit.server import graphs, test_telemetry
 
 from seatrial_server.engine import batching, inference, validation
 from seatrial_server.host import budget, config
-from seatrial_server.model import session
+from seatrial_server.model import schema, session
 from seatrial_server.observe import spans, telemetry
 from seatrial_server.protocol import certificate, documents, revision
 from seatrial_server.protocol.http import cors, decode, encode, listener, v2
 from seatrial_server.protocol.rpc import calls, codec, messages
 from seatrial_server.protocol.rpc import listener as rpc_listener
-from seatrial_server.relay import relay
+from seatrial_server.relay import relay, shadow
 
 STABLE, CANDIDATE = "127.0.0.1", "127.0.0.2"
 DEPLOYMENT, TOKEN = "shop/churn", "t" * 16
@@ -85,6 +85,7 @@ class Pod:
             self.counters,
         )
         known = messages.Messages()
+        copies = shadow.Shadow(self.relay, self.counters.relayed, self.account, card=schema.Card(), model=model.schema)
         application = v2.V2(
             about=about,
             decoder=decode.Decoder(model.schema, stacked=True),
@@ -95,6 +96,7 @@ class Pod:
             account=self.account,
             bundles=batcher,
             relay=self.relay,
+            copies=copies,
             pages=cors.Cors(config.Cors(allow_origins=(origin,))) if origin else None,
         )
         self.rest = listener.Listener(
@@ -108,6 +110,7 @@ class Pod:
             queue=batcher,
             counters=self.counters,
             relay=self.relay,
+            copies=copies,
         )
         self.rpc = self.new_rpc()
 
@@ -245,16 +248,15 @@ class Client:
         self.writer.write(request)
         return await self.reply()
 
-    async def reply(self) -> Reply:
+    async def reply(self, *, parsed: bool = True) -> Reply:
         async with asyncio.timeout(10):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             pairs = [line.partition(": ") for line in head[1:-2]]
             names = [name.lower() for name, _, _ in pairs]
             assert len(set(names)) == len(names), f"a header is there twice: {head}"
             headers = {name: value for name, (_, _, value) in zip(names, pairs, strict=True)}
-            return Reply(
-                int(head[0].split()[1]), headers, await self.reader.readexactly(int(headers["content-length"]))
-            )
+            content = await self.reader.readexactly(int(headers["content-length"]))
+            return Reply(int(head[0].split()[1]), headers, content if parsed else b"")
 
     def close(self) -> None:
         self.writer.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 
 from tests.contract.server.pair import CANDIDATE, Client, Pair, Pod, body, pair, post, until
 from tests.contract.server.test_relay import several
+from tests.contract.server.test_relay_rpc import Client as RpcClient
 
 
 def rows(pod: Pod) -> dict[str, int]:
@@ -38,6 +40,45 @@ async def test_equal_answers_are_the_same() -> None:
         for _ in range(5):
             assert (await client.ask(post(body(0), accept_encoding="gzip"))).who == "stable"
         assert await settled(both, 5) == {"same": 5}
+        client.close()
+
+
+async def test_calls_over_grpc_are_copied_and_compared_likewise() -> None:
+    async with pair(rpc=True) as both, RpcClient(both) as calling:
+        both.assign(weight=0, shadow=100)
+        for number in (0, 1, 0, 2):
+            assert await calling.ask(number) == (2 * number, {"seatrial-revision": "stable"})
+        assert await settled(both, 4) == {"same": 2, "different": 2}
+        assert (both.stable.answered, both.candidate.answered) == (4, 4)
+        both.assign(weight=0, shadow=100, to=["127.0.0.9"])
+        assert await calling.ask(1) == (2, {"seatrial-revision": "stable"})
+        assert await settled(both, 5) == {"same": 2, "different": 2, "failed": 1}
+        assert both.stable.relayed() == {}
+        assert both.stable.account.used == 0
+
+
+async def test_a_request_for_some_of_the_outputs_is_compared_in_those() -> None:
+    async with pair() as both:
+        both.assign(weight=0, shadow=100)
+        client = await Client.connect(both.ports[0])
+        for parameters in ({}, {"binary_data": True}):
+            content = body(0, outputs=[{"name": "y", "parameters": parameters}])
+            client.writer.write(post(content))
+            assert (await client.reply(parsed=False)).who == "stable"
+        assert await settled(both, 2) == {"same": 2}
+        client.close()
+
+
+async def test_a_large_body_has_its_bytes_of_the_budget_until_its_copy_is_back() -> None:
+    many = {"name": "x", "shape": [9000, 1], "datatype": "FP32", "data": [1.5] * 9000}
+    async with pair() as both:
+        both.assign(weight=0, shadow=100)
+        client = await Client.connect(both.ports[0])
+        assert (await client.ask(post(json.dumps({"inputs": [many]}).encode()))).status == 200
+        assert sum((await settled(both, 9000)).values()) == 9000
+        many["data"][7] = "x"
+        assert (await client.ask(post(json.dumps({"inputs": [many]}).encode()))).status == 400
+        assert both.stable.account.used == 0
         client.close()
 
 

@@ -18,6 +18,7 @@ from seatrial_server.protocol.http.listener import Listener
 from seatrial_server.protocol.rpc import calls, codec, messages, others
 from seatrial_server.protocol.rpc import listener as rpc_listener
 from seatrial_server.relay.relay import Relay
+from seatrial_server.relay.shadow import Shadow
 
 _OPEN_FILES = 16_384
 
@@ -47,6 +48,7 @@ class Front:
         card: schema.Card,
     ) -> None:
         own, stacked, known = about.identity, model.rows_first, messages.Messages()
+        copies = Shadow(relay, counters.relayed, account, card=card, model=model) if relay else None
         application = v2.V2(
             about=about,
             decoder=Decoder(model, stacked=stacked, nullable=nullable),
@@ -60,7 +62,7 @@ class Front:
             openapi=openapi,
             pages=pages,
             relay=relay,
-            card=card,
+            copies=copies,
         )
         self._rest = Listener(
             application, short_way=application.short_way, account=account, lines=revision.line(own.revision)
@@ -76,6 +78,7 @@ class Front:
                 queue=queue,
                 counters=counters,
                 relay=relay,
+                copies=copies,
             ),
             beside=others.Others(about, known),
             max_message_bytes=max_body_bytes,

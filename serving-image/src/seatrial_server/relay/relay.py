@@ -209,7 +209,7 @@ class Relay:
         self._rest.pass_on(peer, head, request.body, seconds=seconds, done=ended)
 
     async def pass_on_call(
-        self, method: str, body: bytes, *, metadata: rpc.Metadata, seconds: float
+        self, method: str, body: bytes, *, metadata: rpc.Metadata, seconds: float, copied: bool = False
     ) -> rpc.Answer | Failure:
         """As `pass_on`, over gRPC, whose deadline travels by itself."""
         assigned = self.assigned
@@ -218,7 +218,9 @@ class Relay:
             return outcomes.NOT_TRIED
         self._counts.in_flight = self._targets.in_flight
         added = ((headers.RELAYED.decode(), headers.mark(self._own.revision, assigned.token).decode()),)
-        result: rpc.Answer | Failure = Failure("unreachable", "gave up")
+        if copied:
+            added += ((headers.COPIED.decode(), "true"),)
+        result: rpc.Answer | Failure = Failure("unreachable", "defect")
         try:
             result = await self._rpc.pass_on(
                 _peer(assigned, target.address, self._ports[1]),
@@ -227,6 +229,8 @@ class Relay:
                 metadata=rpc.passed_on(metadata, added),
                 seconds=_patience(assigned, seconds),
             )
+        except Exception:  # the last line of defence: a defect of ours must not leave the client waiting
+            log.exception("call could not be passed on")
         finally:
             self._give_back(target, result)
         return result

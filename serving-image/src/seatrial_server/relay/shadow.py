@@ -1,7 +1,7 @@
 """Copies of requests that have been answered here, for a candidate that nobody is served by yet.
 
 A copy leaves when its client has its answer. Copies wait in a short queue; what does not fit is dropped and counted, so
-that a slow candidate costs this pod nothing but that.
+that a slow candidate costs this pod nothing but that. How a copy travels is the protocol's matter.
 """
 
 from __future__ import annotations
@@ -12,35 +12,55 @@ from collections.abc import Callable
 import msgspec
 
 from seatrial_server.host import budget
+from seatrial_server.model import schema, session
 from seatrial_server.observe import relayed
-from seatrial_server.relay import comparison, rest, wire
+from seatrial_server.relay import comparison
 from seatrial_server.relay.outcomes import Failure
-from seatrial_server.relay.relay import Relay, Request
+from seatrial_server.relay.relay import Relay
 
 _MAX_WAITING = 64
 _MAX_IN_FLIGHT = 8
+Returned = list[session.Array] | Failure | None
+"""The outputs that the client got as well, as the candidate has them; None for an answer that is no good one."""
+
+Done = Callable[[Returned], None]
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """`compare` reads the candidate's answer; None when there is nothing in it to compare."""
+    """`given` are the outputs of the answer; `wanted` are those that the client asked for, by place, in order.
+
+    `size` are its bytes and those of the request, which `send` sends; it calls back once.
+    """
 
     candidate: str
-    request: Request
+    given: list[session.Array]
+    wanted: tuple[int, ...]
     rows: int
-    compare: Callable[[wire.Answer], comparison.Compared | None]
+    size: int
+    send: Callable[[Done], None]
 
 
 class Shadow:
-    """Belongs to the event loop."""
+    """For one model. Belongs to the event loop."""
 
-    def __init__(self, relay: Relay, counts: relayed.Relayed, account: budget.Budget) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        counts: relayed.Relayed,
+        account: budget.Budget,
+        *,
+        card: schema.Card,
+        model: schema.Schema,
+    ) -> None:
         self._relay, self._counts, self._account = relay, counts, account
+        self.model = model
+        self._comparison = comparison.Comparison(card, model)
         self._waiting: collections.deque[Copy] = collections.deque()
         self._in_flight = 0
 
     def offer(self, copy: Copy) -> None:
         """Send the copy, now or when others have come back."""
-        if len(self._waiting) >= _MAX_WAITING or not self._account.take(len(copy.request.body)):
+        if len(self._waiting) >= _MAX_WAITING or not self._account.take(copy.size):
             self._counts.compared(copy.candidate, "dropped", copy.rows)
             return
         self._waiting.append(copy)
@@ -53,9 +73,9 @@ class Shadow:
     def _send(self, copy: Copy) -> None:
         self._in_flight += 1
 
-        def done(result: rest.Result) -> None:
+        def done(result: Returned) -> None:
             self._in_flight -= 1
-            self._account.give(len(copy.request.body))
+            self._account.give(copy.size)
             self._count(copy, result)
             self._next()
 
@@ -63,13 +83,13 @@ class Shadow:
         if assigned is None or assigned.revision != copy.candidate:
             done(Failure("shed", "the candidate is another one now"))
         else:
-            self._relay.pass_on(copy.request, done)
+            copy.send(done)
 
-    def _count(self, copy: Copy, result: rest.Result) -> None:
+    def _count(self, copy: Copy, result: Returned) -> None:
         if isinstance(result, Failure):
             self._counts.compared(copy.candidate, "dropped" if result.outcome == "shed" else "failed", copy.rows)
             return
-        found = copy.compare(result) if 200 <= result.status < 300 else None
+        found = None if result is None else self._comparison.compare(copy.given, result, wanted=copy.wanted)
         if found is None:
             self._counts.compared(copy.candidate, "failed", copy.rows)
             return

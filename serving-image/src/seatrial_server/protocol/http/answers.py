@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,13 +13,13 @@ from seatrial_server.model import datatypes, schema, session
 from seatrial_server.protocol import binary
 
 
-def outputs(body: bytes, json_length: bytes | None, model: schema.Schema) -> list[session.Array] | None:
-    """In the order of the schema; None for a response that lacks one or is none."""
+def outputs(body: bytes, json_length: bytes | None, wanted: Sequence[schema.TensorSpec]) -> list[session.Array] | None:
+    """Those that are wanted, in order; None for a response that lacks one or is none."""
     try:
         end = len(body) if json_length is None else binary.header_length(json_length, len(body))
         cursor = binary.Cursor(body, end)
         found = {output["name"]: _array(output, cursor) for output in msgspec.json.decode(body[:end])["outputs"]}
-        return [found[spec.name] for spec in model.outputs]
+        return [found[spec.name] for spec in wanted]
     except (msgspec.MsgspecError, errors.RequestError, KeyError, TypeError, ValueError):
         return None
 

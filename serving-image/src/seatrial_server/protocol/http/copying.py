@@ -5,48 +5,64 @@ from __future__ import annotations
 from seatrial_server.engine import jobs
 from seatrial_server.host import budget
 from seatrial_server.model import schema
-from seatrial_server.observe import relayed
 from seatrial_server.protocol import tracing
 from seatrial_server.protocol.http import answers
 from seatrial_server.protocol.http.exchange import Exchange
-from seatrial_server.relay import comparison, wire
+from seatrial_server.relay import shadow, wire
+from seatrial_server.relay.outcomes import Failure
 from seatrial_server.relay.relay import Relay, Request
-from seatrial_server.relay.shadow import Copy, Shadow
 
 
 class Copying:
     """For one model."""
 
-    def __init__(
-        self,
-        relay: Relay,
-        counts: relayed.Relayed,
-        account: budget.Budget,
-        *,
-        card: schema.Card,
-        model: schema.Schema,
-    ) -> None:
-        self._relay, self._model = relay, model
-        self._shadow = Shadow(relay, counts, account)
-        self._comparison = comparison.Comparison(card, model)
+    def __init__(self, relay: Relay, copies: shadow.Shadow, account: budget.Budget) -> None:
+        self._relay, self._copies, self._account = relay, copies, account
+
+    def keeps(self, exchange: Exchange) -> bool:
+        """Whether the body can be kept until the answer; it has its bytes of the budget then."""
+        return self._account.take(_charge(exchange))
+
+    def forget(self, exchange: Exchange) -> None:
+        """There is no answer to compare with."""
+        self._account.give(_charge(exchange))
+        exchange.copied, exchange.body = False, b""
 
     def answered(self, exchange: Exchange, job: jobs.Job, result: jobs.Outputs) -> None:
         """The client has its answer; the exchange has the body as it came."""
-        body, exchange.body = exchange.body, b""
-        assigned = self._relay.assigned
+        body, assigned = exchange.body, self._relay.assigned
+        self.forget(exchange)
         if assigned is None or job.degraded:
             return  # a repaired request has an answer, but not the model's own
-        given = list(result)
+        wanted = job.reply[1].places
+        specs = [self._copies.model.outputs[place] for place in wanted]
+        request = Request(
+            exchange.method,
+            exchange.target,
+            _of_copy(exchange.headers),
+            body,
+            self._relay.left(0, job.timeout, now=0),
+            copied=True,
+        )
 
-        def compare(answer: wire.Answer) -> comparison.Compared | None:
-            length = answer.headers.get(b"inference-header-content-length")
-            found = answers.outputs(answer.body, length, self._model)
-            return None if found is None else self._comparison.compare(given, found)
+        def send(done: shadow.Done) -> None:
+            self._relay.pass_on(request, lambda answer: done(_returned(answer, specs)))
 
-        seconds = self._relay.left(0, job.timeout, now=0)
-        headers = _of_copy(exchange.headers)
-        request = Request(exchange.method, exchange.target, headers, body, seconds, copied=True)
-        self._shadow.offer(Copy(assigned.revision, request, job.rows, compare))
+        given = [result[place] for place in wanted]
+        size = len(body) + jobs.answer_size(result)
+        self._copies.offer(shadow.Copy(assigned.revision, given, wanted, job.rows, size, send))
+
+
+def _charge(exchange: Exchange) -> int:
+    size = len(exchange.body)
+    return size if size > budget.SMALL else 0
+
+
+def _returned(answer: wire.Answer | Failure, specs: list[schema.TensorSpec]) -> shadow.Returned:
+    if isinstance(answer, Failure):
+        return answer
+    length = answer.headers.get(b"inference-header-content-length")
+    return answers.outputs(answer.body, length, specs) if 200 <= answer.status < 300 else None
 
 
 def _of_copy(given: dict[bytes, bytes]) -> dict[bytes, bytes]:

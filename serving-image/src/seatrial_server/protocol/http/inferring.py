@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from seatrial_server.engine import jobs
 from seatrial_server.host import budget, errors
-from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import tracing
 from seatrial_server.protocol.http import compression, copying, heavy, relaying
@@ -23,6 +22,7 @@ from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange
 from seatrial_server.protocol.signature import Decoded, Reply
 from seatrial_server.relay.headers import DEADLINE, DEGRADED_LINE, seconds, sooner
 from seatrial_server.relay.relay import Relay
+from seatrial_server.relay.shadow import Shadow
 
 log = logging.getLogger(__name__)
 _RENDERED = 4
@@ -43,7 +43,7 @@ class Inference:
         max_body_bytes: int,
         timeout_seconds: float,
         relay: Relay | None,
-        card: schema.Card,
+        copies: Shadow | None,
         pinned: bool,
     ) -> None:
         self.ids = tracing.RequestIds()
@@ -51,11 +51,11 @@ class Inference:
         self._workshop = heavy.Workshop(account, seconds=timeout_seconds)
         self._max_body_bytes = max_body_bytes
         self._pinned, self._relay = pinned, relay
-        if relay is not None:
+        if relay is not None and copies is not None:
             self._relaying = relaying.Relaying(
                 relay, counters=counters, account=account, submit=queue.submit, finish=self.finish
             )
-            self._copying = copying.Copying(relay, counters.relayed, account, card=card, model=decoder.schema)
+            self._copying = copying.Copying(relay, copies, account)
 
     # The choice
 
@@ -67,7 +67,7 @@ class Inference:
         elif relay.chooses(exchange.headers.get):
             self._take(exchange, relayed=not self._names_version(exchange))
         else:
-            exchange.copied = relay.copies()
+            exchange.copied = relay.copies() and self._copying.keeps(exchange)
             self._take(exchange, relayed=False)
 
     def take_here(self, exchange: Exchange) -> None:
@@ -82,7 +82,7 @@ class Inference:
 
     def take_copied(self, exchange: Exchange) -> None:
         """Answered here, and the candidate gets a copy."""
-        exchange.copied = True
+        exchange.copied = self._copying.keeps(exchange)
         self._take(exchange, relayed=False)
 
     def _names_version(self, exchange: Exchange) -> bool:
@@ -223,6 +223,8 @@ class Inference:
 
     def finish(self, exchange: Exchange, error: errors.RequestError) -> None:
         """Answer one that was taken with an error, and count it."""
+        if exchange.copied:
+            self._copying.forget(exchange)
         if error.outcome == "error":
             traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
             tracing.failed(error, transport="rest", traceparent=traceparent)

@@ -14,7 +14,6 @@ from typing import Any
 
 from seatrial_server.engine import batching, jobs
 from seatrial_server.host import budget, config, errors
-from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents
 from seatrial_server.protocol.http import cors, express, inferring
@@ -22,6 +21,7 @@ from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import Exchange, ShortWay
 from seatrial_server.relay.relay import Relay
+from seatrial_server.relay.shadow import Shadow
 
 log = logging.getLogger(__name__)
 _PAGES, _TRACED = frozenset({b"origin"}), frozenset({b"traceparent"})
@@ -48,7 +48,7 @@ class V2:
         openapi: Callable[[], bytes] | None = None,
         pages: cors.Cors | None = None,
         relay: Relay | None = None,
-        card: schema.Card | None = None,
+        copies: Shadow | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._inference = inferring.Inference(
@@ -60,7 +60,7 @@ class V2:
             max_body_bytes=max_body_bytes,
             timeout_seconds=timeout_seconds,
             relay=relay,
-            card=card or schema.Card(),
+            copies=copies,
             pinned=about.identity.pinning == "Reject",
         )
         self._about, self._counters = about, counters

@@ -21,9 +21,9 @@ from seatrial_server.engine import jobs
 from seatrial_server.host import errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents, revision, tracing
-from seatrial_server.protocol.rpc import codec, gathering, messages, relaying, status
+from seatrial_server.protocol.rpc import codec, copying, gathering, messages, relaying, status
 from seatrial_server.protocol.rpc.relaying import Call
-from seatrial_server.relay import rpc
+from seatrial_server.relay import rpc, shadow
 from seatrial_server.relay.headers import DEGRADED
 from seatrial_server.relay.relay import Relay
 
@@ -44,6 +44,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         queue: jobs.Queue,
         counters: telemetry.Telemetry,
         relay: Relay | None = None,
+        copies: shadow.Shadow | None = None,
     ) -> None:
         self.last_call = 0.0
         self._about, self._messages = about, known
@@ -52,8 +53,9 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         self._ids = tracing.RequestIds()
         self._mark = revision.metadata(about.identity.revision)
         self._relay = relay
-        if relay is not None:
+        if relay is not None and copies is not None:
             self._relaying = relaying.Relaying(relay, counters=counters, submit=queue.submit, finish=self._finish)
+            self._copying = copying.Copying(relay, copies, response=known.response["ModelInfer"])
         self._gathering = gathering.Gathering(self._take)
         answers: dict[str, Callable[[Any], Any]] = {
             "ServerLive": lambda _: {"live": True},
@@ -103,9 +105,12 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
     def _take(self, call: Call) -> None:
         try:
             job, relay = self._job(call), self._relay
-            if relay is not None and relay.assigned is not None and self._relaying.chooses(call):
+            if relay is None or relay.assigned is None:
+                self._queue.submit(job)
+            elif self._relaying.chooses(call):
                 self._relaying.pass_on(call, job)
             else:
+                call.copied = relay.copies()
                 self._queue.submit(job)
         except errors.RequestError as error:
             self._finish(call, error)
@@ -145,6 +150,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         if job.degraded:
             call.marks += ((DEGRADED.decode(), "true"),)
         call.finish(encoded)
+        if call.copied:
+            self._copying.answered(call, job, result)
 
     def _finish(self, call: Call, error: errors.RequestError) -> None:
         self._count(error.outcome, call, request_id=str(error.details.get("id", "")))

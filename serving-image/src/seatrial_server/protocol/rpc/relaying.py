@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +16,7 @@ from seatrial_server.relay import assignment, headers, outcomes, rpc
 from seatrial_server.relay.outcomes import Failure
 from seatrial_server.relay.relay import Relay
 
-log = logging.getLogger(__name__)
-_METHOD = f"/{messages.SERVICE}/ModelInfer"
+METHOD = f"/{messages.SERVICE}/ModelInfer"
 
 
 class Call(msgspec.Struct, eq=False):
@@ -34,6 +32,8 @@ class Call(msgspec.Struct, eq=False):
     """Trailing metadata of its answer beside the usual."""
     stands_in: Callable[[bool], None] | None = None
     """See `http.exchange.Exchange`."""
+    copied: bool = False
+    """A candidate gets a copy once this revision has answered."""
 
     def finish(self, result: bytes | errors.RequestError | rpc.Answer) -> None:
         """Wake the handler, unless the client has gone."""
@@ -81,11 +81,7 @@ class Relaying:
             self._answer_here(call, job)
             return
         seconds = self._relay.left(job.started, job.timeout)
-        try:
-            result = await self._relay.pass_on_call(_METHOD, call.body, metadata=call.metadata(), seconds=seconds)
-        except Exception:  # the last line of defence: a defect of ours must not leave the client waiting
-            log.exception("call could not be passed on")
-            result = Failure("unreachable", "defect")
+        result = await self._relay.pass_on_call(METHOD, call.body, metadata=call.metadata(), seconds=seconds)
         self._ended(assigned, call, job, result)
 
     def _ended(self, assigned: assignment.Assignment, call: Call, job: jobs.Job, result: rpc.Answer | Failure) -> None:
