@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 from typing import Any, Literal
 
@@ -76,7 +77,9 @@ class Between:
         pairs = [line.partition(": ") for line in head.decode().split("\r\n")[1:]]
         assert len({name.lower() for name, _, _ in pairs}) == len(pairs), head
         if body:
-            self.requests.append(({name.lower(): value for name, _, value in pairs}, json.loads(body)))
+            headers = {name.lower(): value for name, _, value in pairs}
+            plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+            self.requests.append((headers, json.loads(plain)))
         return content
 
     async def _answer(self, content: bytes, writer: asyncio.StreamWriter) -> None:

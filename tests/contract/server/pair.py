@@ -18,7 +18,7 @@ import numpy as np
 from onnx import TensorProto, helper
 from tests.unit.server import graphs, test_telemetry
 
-from seatrial_server.engine import batching, inference, validation
+from seatrial_server.engine import batching, cache, inference, jobs, validation
 from seatrial_server.host import budget, config
 from seatrial_server.model import schema, session
 from seatrial_server.observe import spans, telemetry
@@ -60,10 +60,20 @@ class Clock:
 
 
 class Pod:
-    """Both ports of one revision. `origin` is a web page that may call, `traces` takes a span of every request."""
+    """Both ports of one revision.
+
+    `origin` is a web page that may call, `traces` takes a span of every request, `cached`: answers are kept.
+    """
 
     def __init__(
-        self, name: str, *, clock: Clock | None = None, origin: str = "", traces: str = "", **limits: Any
+        self,
+        name: str,
+        *,
+        clock: Clock | None = None,
+        origin: str = "",
+        traces: str = "",
+        cached: bool = False,
+        **limits: Any,
     ) -> None:
         model, self.name = MODELS[name], name
         self.counters: telemetry.Telemetry = test_telemetry.counters()
@@ -79,6 +89,10 @@ class Pod:
         )
         engine = inference.Engine(model, validation.guards(model.schema, {}), most_rows=batching.MAX_ROWS)
         batcher = batching.Batcher(engine, PLAN, limits=settings, counters=self.counters)
+        queue: jobs.Queue = batcher
+        if cached:
+            keeping = config.Cache(max_bytes=1 << 20)
+            queue = cache.Cache(batcher, engine, settings=keeping, served_sha256="00", counters=self.counters)
         about = documents.Documents(
             documents.Identity(server_version="0", model="m", version="1", max_batch_size=32, revision=name),
             model.schema,
@@ -90,11 +104,11 @@ class Pod:
             about=about,
             decoder=decode.Decoder(model.schema, stacked=True),
             encoder=encode.Encoder(model.schema, name="m", version="1"),
-            queue=batcher,
+            queue=queue,
             counters=self.counters,
             max_body_bytes=settings.max_body_bytes,
             account=self.account,
-            bundles=batcher,
+            bundles=None if cached else batcher,
             relay=self.relay,
             copies=copies,
             pages=cors.Cors(config.Cors(allow_origins=(origin,))) if origin else None,
@@ -107,7 +121,7 @@ class Pod:
             known=known,
             decoder=codec.Decoder(model.schema, stacked=True, request=known.request["ModelInfer"]),
             encoder=codec.Encoder(model.schema, name="m", version="1", response=known.response["ModelInfer"]),
-            queue=batcher,
+            queue=queue,
             counters=self.counters,
             relay=self.relay,
             copies=copies,

@@ -180,6 +180,8 @@ def test_counters_of_a_candidate_begin_at_zero_and_those_of_old_ones_are_forgott
 
 def test_what_is_relayed_is_on_the_page_of_metrics() -> None:
     state = test_telemetry.counters()
+    assert ("seatrial_relay_in_flight_requests", frozenset()) not in test_telemetry.samples(state)
+    state.relayed.in_flight = 0
     state.relayed.follow("b2", 0.25)
     state.relayed.count("b2", "late", covered=True)
     found = test_telemetry.samples(state)

@@ -29,7 +29,8 @@ class Relayed:
         self.rows: dict[str, dict[Result, int]] = {}
         self.differences: dict[str, histogram.Histogram] = {}
         self.refused = 0
-        self.in_flight = 0
+        self.in_flight: int | None = None
+        """None where nothing can be relayed: whoever reads the metrics sees by that which servers can."""
 
     def follow(self, candidate: str, ratio: float) -> None:
         """This share goes to this candidate from now on, and nothing to any other."""
@@ -102,7 +103,8 @@ class Relayed:
         in_flight = core.GaugeMetricFamily(
             "seatrial_relay_in_flight_requests", "Relayed requests without an answer yet.", labels=list(labels)
         )
-        in_flight.add_metric(list(labels.values()), self.in_flight)
+        if self.in_flight is not None:
+            in_flight.add_metric(list(labels.values()), self.in_flight)
         yield in_flight
         refused = core.CounterMetricFamily(
             "seatrial_relay_refused_assignments", "Assignments that are not followed.", labels=list(labels)

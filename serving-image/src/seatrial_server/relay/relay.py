@@ -61,6 +61,7 @@ class Relay:
         self.assigned: assignment.Assignment | None = None
         """What is in force; None: every request is answered here."""
         self._own, self._counts, self._now = own, counts, now
+        counts.in_flight = 0
         self._draw = draw or random.Random().random  # noqa: S311  # seeded by the system; a share, not a secret
         self._targets = targets.Targets()
         self._rest, self._rpc = (

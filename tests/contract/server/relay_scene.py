@@ -1,0 +1,255 @@
+"""What happens around two pods in random order, and what must hold for every client whatever happens.
+
+A sequence is one scene: real ports, a candidate that can fail in every way that `between` knows, clients that pipeline
+and leave, assignments that change, end or are none, pods that are told to go. `test_relay_sequences` plays some of
+them with each run of the suite, `python -m tests.bench relay-sequences` thousands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import gzip
+from typing import Any, get_args
+
+from hypothesis import strategies
+from tests.contract.server.between import Between, Mode
+from tests.contract.server.pair import (
+    CANDIDATE,
+    FACTORS,
+    STABLE,
+    Client,
+    Clock,
+    Pod,
+    Reply,
+    assignment,
+    body,
+    free_ports,
+    post,
+    until,
+)
+
+BEHIND = "127.0.0.3"
+COVER_AFTER, SLOW, TIMEOUT = 0.05, 0.01, 2
+CLIENTS, VALUES = 3, 5
+Kind = str
+Step = tuple[Any, ...]
+
+_client = strategies.integers(0, CLIENTS - 1)
+_sends = strategies.tuples(
+    strategies.just("send"),
+    _client,
+    strategies.integers(1, 8),
+    strategies.sampled_from(["plain", "plain", "plain", "packed", "wish", "large"]),
+)
+_assigns = strategies.tuples(
+    strategies.just("assign"),
+    strategies.sampled_from([100, 50, 30, 0]),
+    strategies.sampled_from([0, 50]),
+    strategies.sampled_from([True, True, False]),
+    strategies.booleans(),
+    strategies.sampled_from([False, False, True]),
+)
+_modes = strategies.tuples(strategies.just("mode"), strategies.sampled_from(get_args(Mode)))
+_events = strategies.one_of(
+    _modes,
+    _modes,
+    _assigns,
+    _assigns,
+    strategies.tuples(strategies.just("die")),
+    strategies.tuples(strategies.just("live")),
+    strategies.tuples(strategies.just("mirror")),
+    strategies.tuples(strategies.just("replace")),
+    strategies.tuples(strategies.just("mistake"), _client),
+    strategies.tuples(strategies.just("disconnect"), _client),
+    strategies.tuples(strategies.just("settle"), _client),
+    strategies.tuples(strategies.just("odd"), strategies.sampled_from([b"", b"{", b"x" * 20000, b"[]"])),
+    strategies.tuples(strategies.just("expire")),
+    strategies.tuples(strategies.just("wait"), strategies.sampled_from([0.0, 0.002, 0.07])),
+)
+STEPS = strategies.tuples(_assigns, strategies.lists(strategies.tuples(_events, _sends), min_size=4, max_size=14)).map(
+    lambda drawn: [drawn[0], *(step for pair in drawn[1] for step in pair)]
+)
+"""An assignment at first, then something happens before each bunch of requests."""
+
+
+class Scene:
+    """The world of one sequence. `asked` are the requests of each connection that have no answer yet."""
+
+    def __init__(self, *, cached: bool) -> None:
+        self.clock, self.ports, self._cached = Clock(), free_ports(), cached
+        self.stable, self.candidate = self._pod("stable", self.clock), self._pod("candidate")
+        self.between = Between(slow=SLOW)
+        self.clients: dict[int, Client] = {}
+        self.asked: dict[int, list[dict[str, Any]]] = {}
+        self.number = self.sent = self.lost = 0
+        self.assigned: dict[str, Any] = {"weight": 0.0, "cover": True, "trust": False}
+        self.answers: collections.Counter[str] = collections.Counter()
+        """What clients saw: stable's own, covered, the candidate's, or stable's word that the candidate was silent."""
+
+    async def open(self) -> None:
+        await self.candidate.open(BEHIND, self.ports, rpc=False)
+        await self.stable.open(STABLE, self.ports, rpc=False)
+        await self.between.open(CANDIDATE, self.ports[0], behind=BEHIND)
+
+    async def play(self, steps: list[Step], *, drain: bool) -> None:
+        """All steps, then what is still open; `drain`: the stable pod is told to go before that."""
+        for name, *arguments in steps:
+            await getattr(self, f"_{name}")(*arguments)
+        ending = asyncio.create_task(self.stable.close(rpc=False)) if drain else None
+        for place in list(self.clients):
+            await self._settle(place)
+            client = self.clients.pop(place)
+            client.writer.write_eof()
+            async with asyncio.timeout(10):
+                assert await client.reader.read() == b"", "more answers than requests"
+            client.close()
+        await until(lambda: self.stable.counters.in_flight == 0 and self.stable.counters.relayed.in_flight == 0)
+        self.check()
+        await (ending or self.stable.close(rpc=False))
+        await self.between.close()
+        await self.candidate.close(rpc=False)
+        assert self.stable.account.used == 0
+
+    def check(self) -> None:
+        """Everything that can be said once all is over."""
+        relayed = self.stable.relayed()
+        assert self.sent - self.lost <= self._seen() <= self.sent, "a request was counted twice, or not at all"
+        if not self.lost:
+            assert self.stable.answered == self.answers["own"], "another's request counted as stable's own"
+            assert sum(count for (_, here), count in relayed.items() if here) == self.answers["covered"]
+        looped = self.candidate.counters.relayed.requests.get("stable", {})
+        assert not any(looped.values()), "a relayed request was relayed again"
+        for headers, document in self.between.requests:
+            assert headers["x-client"] == document["id"], "a header of one client in another's request"
+            assert headers["seatrial-relayed"].startswith("stable ")
+            assert int(headers["seatrial-deadline-ms"]) <= 1000 * TIMEOUT
+
+    # Steps
+
+    async def _send(self, place: int, count: int, kind: Kind) -> None:
+        client = await self._client(place)
+        requests = []
+        for _ in range(count):
+            self.number += 1
+            one = {"value": self.number % VALUES, "id": f"client-{self.number}", "kind": kind, **self.assigned}
+            self.asked[place].append(one)
+            requests.append(_request(one, forged=self.number % 3 == 0))
+        client.writer.write(b"".join(requests))
+        await self._read(count)
+
+    async def _mistake(self, place: int) -> None:
+        client = await self._client(place)
+        self.asked[place].append({"mistake": True})
+        client.writer.write(post(b"{", x_client="mistake"))
+        await self._read(1)
+
+    async def _disconnect(self, place: int) -> None:
+        if place in self.clients:
+            self.clients.pop(place).close()
+            self.lost += len(self.asked.pop(place))  # some of them may have been read
+
+    async def _mode(self, mode: Mode) -> None:
+        self.between.mode = mode
+
+    async def _die(self) -> None:
+        self.between.die()
+
+    async def _live(self) -> None:
+        await self.between.live()
+
+    async def _replace(self) -> None:
+        """The candidate's pod is told to go, and another one comes."""
+        looped, self.candidate = self.candidate, self._pod("candidate")
+        await looped.close(rpc=False)
+        assert not any(looped.counters.relayed.requests.get("stable", {}).values())
+        await self.candidate.open(BEHIND, self.ports, rpc=False)
+
+    async def _mirror(self) -> None:
+        """As in the moment of a flip: each of the two is told to pass everything on to the other."""
+        self.candidate.relay.follow(assignment(weight=100, revision="stable", to=[STABLE]))
+
+    async def _assign(self, weight: float, shadow: float, cover: bool, sticky: bool, trust: bool) -> None:
+        self.clock.ahead = 0
+        fields: dict[str, Any] = {"sticky": "x-client"} if sticky else {}
+        fields |= {"weight": weight, "shadow": shadow, "cover": cover, "trustClientChoice": trust}
+        self.stable.relay.follow(assignment(coverAfter=COVER_AFTER, **fields))
+        self.assigned = {"weight": weight, "cover": cover, "trust": trust}
+
+    async def _odd(self, text: bytes) -> None:
+        self.stable.relay.follow(text)
+        self.assigned |= {"weight": 0, "trust": False}
+
+    async def _expire(self) -> None:
+        self.clock.ahead = 1000
+        self.assigned |= {"weight": 0, "trust": False}
+
+    async def _wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    # Inside
+
+    def _pod(self, name: str, clock: Clock | None = None) -> Pod:
+        return Pod(name, clock=clock, cached=self._cached, timeout_seconds=TIMEOUT)
+
+    async def _client(self, place: int) -> Client:
+        if place not in self.clients:
+            self.clients[place] = await Client.connect(self.ports[0])
+            self.asked[place] = []
+        return self.clients[place]
+
+    async def _read(self, count: int) -> None:
+        """What is in force when a request is sent must still be when it is read: wait until all have been."""
+        self.sent += count
+        await until(lambda: self._seen() >= self.sent - self.lost)
+
+    def _seen(self) -> int:
+        """Requests that stable has counted once, in whatever way, or will count when they are answered."""
+        return self.stable.counters.in_flight + self.stable.answered + sum(self.stable.relayed().values())
+
+    async def _settle(self, place: int) -> None:
+        for one in self.asked.get(place, ()):
+            reply = await self.clients[place].reply()
+            self.answers[_said(one, reply)] += 1
+            if "mistake" in one:
+                assert (reply.status, reply.who, reply.covered) == (400, "stable", None)
+                continue
+            if one["weight"] == 0 and not (one["trust"] and one["kind"] == "wish"):
+                assert (reply.who, reply.covered) == ("stable", None), "followed an assignment that is not in force"
+            if reply.status != 200:
+                assert not one["cover"], "a failed answer in spite of cover"
+                assert reply.covered is None
+                continue
+            assert reply.document["id"] == one["id"], "out of order, or somebody else's"
+            assert reply.numbers == [FACTORS[reply.who] * value for value in _values(one)], "another version's answer"
+            if reply.covered is not None:
+                assert (reply.who, reply.covered) == ("stable", "candidate")
+        if place in self.asked:
+            self.asked[place] = []
+
+
+def _said(one: dict[str, Any], reply: Reply) -> str:
+    if reply.who != "stable":
+        return reply.who
+    if reply.covered is not None:
+        return "covered"
+    return "own" if reply.status == 200 or "mistake" in one else "silent"
+
+
+def _values(one: dict[str, Any]) -> list[int]:
+    return list(range(2000)) if one["kind"] == "large" else [one["value"]]
+
+
+def _request(one: dict[str, Any], *, forged: bool) -> bytes:
+    values = _values(one)
+    content = body(one["value"], id=one["id"])
+    if one["kind"] == "large":
+        content = content.replace(b"[1, 1]", b"[%d, 1]" % len(values)).replace(
+            b"[%d]" % one["value"], str(values).encode()
+        )
+    headers = {"seatrial-relayed": "stable x"} if forged else {}
+    if one["kind"] == "packed":
+        headers["content-encoding"], content = "gzip", gzip.compress(content)
+    elif one["kind"] == "wish":
+        headers["seatrial-revision"] = "candidate"
+    return post(content, x_client=one["id"], **headers)
