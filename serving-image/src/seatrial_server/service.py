@@ -28,6 +28,7 @@ from seatrial_server.protocol import certificate, documents, openapi, revision
 from seatrial_server.protocol import front as fronts
 from seatrial_server.protocol.http import cors, monitoring
 from seatrial_server.protocol.http.listener import Listener
+from seatrial_server.relay import following
 from seatrial_server.relay import relay as relays
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def _relay(settings: config.Config, counters: telemetry.Telemetry, account: budg
     """What passes requests on to another revision, where there may be one."""
     if settings.relay is None:
         return None
-    own = relays.Own(deployment=f"{settings.namespace}/{settings.deployment}", revision=settings.revision)
+    own = following.Own(deployment=f"{settings.namespace}/{settings.deployment}", revision=settings.revision)
     return relays.Relay(own, counters.relayed, limits=settings.limits, account=account)
 
 

@@ -26,7 +26,7 @@ from seatrial_server.protocol import certificate, documents, revision
 from seatrial_server.protocol.http import cors, decode, encode, listener, v2
 from seatrial_server.protocol.rpc import calls, codec, messages
 from seatrial_server.protocol.rpc import listener as rpc_listener
-from seatrial_server.relay import relay, shadow
+from seatrial_server.relay import following, relay, shadow
 
 STABLE, CANDIDATE = "127.0.0.1", "127.0.0.2"
 DEPLOYMENT, TOKEN = "shop/churn", "t" * 16
@@ -82,7 +82,7 @@ class Pod:
             self.counters.spans = spans.Spans(tracing, attributes={"seatrial.revision": name})
         settings = config.Limits(**limits)
         self._max_message_bytes = settings.max_body_bytes
-        own = relay.Own(DEPLOYMENT, name)
+        own = following.Own(DEPLOYMENT, name)
         self.account = budget.of_process(max_body_bytes=settings.max_body_bytes)
         self.relay = relay.Relay(
             own, self.counters.relayed, limits=settings, account=self.account, now=clock or time.time
@@ -198,7 +198,7 @@ class Pair:
         self.stable, self.candidate = Pod("stable", clock=self.clock, **settings), Pod("candidate", **settings)
 
     def assign(self, **fields: Any) -> None:
-        self.stable.relay.follow(assignment(now=self.clock(), **fields))
+        self.stable.relay.following.take(assignment(now=self.clock(), **fields))
 
 
 @contextlib.asynccontextmanager

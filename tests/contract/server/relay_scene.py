@@ -167,17 +167,17 @@ class Scene:
 
     async def _mirror(self) -> None:
         """As in the moment of a flip: each of the two is told to pass everything on to the other."""
-        self.candidate.relay.follow(assignment(weight=100, revision="stable", to=[STABLE]))
+        self.candidate.relay.following.take(assignment(weight=100, revision="stable", to=[STABLE]))
 
     async def _assign(self, weight: float, shadow: float, cover: bool, sticky: bool, trust: bool) -> None:
         self.clock.ahead = 0
         fields: dict[str, Any] = {"sticky": "x-client"} if sticky else {}
         fields |= {"weight": weight, "shadow": shadow, "cover": cover, "trustClientChoice": trust}
-        self.stable.relay.follow(assignment(coverAfter=COVER_AFTER, **fields))
+        self.stable.relay.following.take(assignment(coverAfter=COVER_AFTER, **fields))
         self.assigned = {"weight": weight, "cover": cover, "trust": trust}
 
     async def _odd(self, text: bytes) -> None:
-        self.stable.relay.follow(text)
+        self.stable.relay.following.take(text)
         self.assigned |= {"weight": 0, "trust": False}
 
     async def _expire(self) -> None:

@@ -137,7 +137,7 @@ async def test_headers_of_the_relay_that_come_from_outside_are_not_believed() ->
 async def test_a_relayed_request_is_never_relayed_again() -> None:
     async with pair() as both:
         both.assign()
-        both.candidate.relay.follow(assignment(revision="stable", to=["127.0.0.1"]))
+        both.candidate.relay.following.take(assignment(revision="stable", to=["127.0.0.1"]))
         client = await Client.connect(both.ports[0])
         for number in range(5):
             assert (await client.ask(post(body(number)))).who == "candidate"
@@ -155,7 +155,7 @@ async def test_the_assignment_is_not_followed_once_its_lease_is_over() -> None:
         assert (await client.ask(post(body(1)))).who == "candidate"
         both.clock.ahead = 91
         assert (await client.ask(post(body(1)))).who == "stable"
-        both.stable.relay.end_lease()
+        both.stable.relay.following.end_lease()
         assert both.stable.relay.assigned is None
         assert both.stable.counters.relayed.ratio == {"candidate": 0.0}
         client.close()

@@ -109,7 +109,7 @@ async def test_a_call_that_is_none_is_answered_here() -> None:
 async def test_a_call_is_relayed_once_and_only_a_pods_word_for_that_is_believed() -> None:
     async with pair(rpc=True) as both, Client(both) as client, Client(both, CANDIDATE) as other:
         both.assign()
-        both.candidate.relay.follow(assignment(revision="stable", to=[STABLE]))
+        both.candidate.relay.following.take(assignment(revision="stable", to=[STABLE]))
         assert (await client.ask(1))[1]["seatrial-revision"] == "candidate"
         assert (await other.ask(1))[1]["seatrial-revision"] == "stable"
         assert (await client.ask(1, seatrial_relayed="stable x"))[1]["seatrial-revision"] == "candidate"

@@ -16,22 +16,15 @@ from typing import Any
 
 import msgspec
 
-from seatrial_server.host import budget, config, logs
+from seatrial_server.host import budget, config
 from seatrial_server.observe import relayed
-from seatrial_server.relay import assignment, choice, headers, introduction, outcomes, rest, rpc, targets, watching
+from seatrial_server.relay import assignment, choice, headers, introduction, outcomes, rest, rpc, targets
+from seatrial_server.relay.following import Following, Own
 from seatrial_server.relay.outcomes import Failure
 
 log = logging.getLogger(__name__)
-_LOOK_SECONDS = 0.1
 Get = Callable[[bytes], bytes | None]
 """A request's headers by their lower-case names."""
-
-
-class Own(msgspec.Struct, frozen=True):
-    """Who this pod is; `deployment` is `namespace/name`."""
-
-    deployment: str
-    revision: str
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -60,7 +53,8 @@ class Relay:
     ) -> None:
         self.assigned: assignment.Assignment | None = None
         """What is in force; None: every request is answered here."""
-        self._own, self._counts, self._now = own, counts, now
+        self.following = Following(own, counts, now=now, changed=self._follow)
+        self._own, self._counts = own, counts
         counts.in_flight = 0
         self._draw = draw or random.Random().random  # noqa: S311  # seeded by the system; a share, not a secret
         self._targets = targets.Targets()
@@ -70,69 +64,26 @@ class Relay:
         )
         self._timeout = limits.timeout_seconds
         self._ports = (0, 0)
-        self._ends = 0.0
-        self._refusal = ""
         self._watching: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, file: Path, *, rest_port: int, rpc_port: int) -> None:
         """Follow the assignment in the file. All pods listen on the same ports, so these are the candidate's too."""
         self._ports = (rest_port, rpc_port)
-        watched = watching.Watched(file, most=assignment.MAX_BYTES + 1, take=self.follow)
-        self._watching = self._spawn(self._watch(watched))
+        self._watching = self._spawn(self.following.watch(file))
 
     async def close(self) -> None:
         """End every connection; only when no request is on its way any more."""
         if self._watching is not None:
             self._watching.cancel()
-        self._keep_all()
+        self.following.keep_all()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._rest.close()
 
-    # The assignment
-
-    def follow(self, text: bytes) -> None:
-        """What the annotation says from now on."""
-        try:
-            found = assignment.read(text, deployment=self._own.deployment, revision=self._own.revision, now=self._now())
-            if found is not None and self._now() >= found.ends():
-                raise assignment.Odd("its lease has ended")
-        except assignment.Odd as odd:
-            self._refuse(str(odd))
-            return
-        self._refusal = ""
-        if found is None:
-            self._keep_all()
-        else:
-            self._assign(found)
-
-    def end_lease(self) -> None:
-        """Keep everything once the lease is over."""
-        if self.assigned is not None and self._now() >= self._ends:
-            self._refuse("its lease has ended")
-
-    def _assign(self, found: assignment.Assignment) -> None:
-        before, self.assigned, self._ends = self.assigned, found, found.ends()
-        self._counts.follow(found.revision, found.weight / 100 if found.to else 0.0)
-        self._targets.name(found.to)
+    def _follow(self, found: assignment.Assignment | None) -> None:
+        self.assigned = found
+        self._targets.name(found.to if found is not None else ())
         self._name(found)
-        if before is None or msgspec.structs.replace(before, until=found.until) != found:
-            logs.info(log, "relaying", candidate=found.revision, weight=found.weight, targets=len(found.to))
-
-    def _keep_all(self) -> None:
-        if self.assigned is not None:
-            logs.info(log, "relaying ended", candidate=self.assigned.revision)
-        self.assigned = None
-        self._counts.keep_all()
-        self._targets.name(())
-        self._name(None)
-
-    def _refuse(self, why: str) -> None:
-        self._keep_all()
-        if why != self._refusal:
-            self._refusal = why
-            self._counts.refused += 1
-            logs.warning(log, "assignment not followed, every request is answered here", reason=why)
 
     def _name(self, found: assignment.Assignment | None) -> None:
         addresses = found.to if found is not None else ()
@@ -152,7 +103,7 @@ class Relay:
         if assigned.trust_client_choice:
             wish = choice.named(get(headers.REVISION), candidate=assigned.revision, own=self._own.revision)
             if wish is not None:
-                return wish and self._now() < self._ends
+                return wish and self.following.held()
         value = get(assigned.sticky.encode()) if assigned.sticky is not None else None
         return self._drawn(assigned.weight, value or None)
 
@@ -174,7 +125,7 @@ class Relay:
         return self.assigned is not None and not headers.believed(get(headers.RELAYED), self.assigned.token)
 
     def _drawn(self, weight: float, value: bytes | None) -> bool:
-        return self._now() < self._ends and choice.moves(weight, value=value, draw=self._draw)
+        return self.following.held() and choice.moves(weight, value=value, draw=self._draw)
 
     # Passing on
 
@@ -243,14 +194,6 @@ class Relay:
     def _give_back(self, target: targets.Target, result: rest.Result | rpc.Answer) -> None:
         self._targets.give_back(target, answered=not isinstance(result, Failure), now=time.monotonic())
         self._counts.in_flight = self._targets.in_flight
-
-    # In the background
-
-    async def _watch(self, watched: watching.Watched) -> None:
-        while True:
-            watched.look()
-            self.end_lease()
-            await asyncio.sleep(_LOOK_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
