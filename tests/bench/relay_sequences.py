@@ -11,8 +11,8 @@ import time
 import click
 import hypothesis
 import uvloop
-from hypothesis import strategies
-from tests.contract.server.relay_scene import STEPS, Scene, Step
+from tests.contract.server.relay_scene import Scene
+from tests.contract.server.relay_steps import SEQUENCES, Sequence
 
 
 @click.command()
@@ -27,12 +27,11 @@ def command(count: int, seed: int) -> None:
     @hypothesis.settings(
         max_examples=count, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
     )
-    @hypothesis.given(STEPS, strategies.booleans(), strategies.booleans())
-    def sequences(steps: list[Step], drain: bool, cached: bool) -> None:
+    @hypothesis.given(SEQUENCES)
+    def sequences(sequence: Sequence) -> None:
         async def run() -> None:
-            scene = Scene(cached=cached)
-            await scene.open()
-            await scene.play(steps, drain=drain)
+            scene = Scene(sequence)
+            await scene.play()
             played.update(["sequences"])
             played.update({"requests": scene.sent})
             for (outcome, covered), number in scene.stable.relayed().items():

@@ -12,18 +12,18 @@ import json
 from typing import Any, Literal
 
 Mode = Literal["pass", "slow", "hang", "cut", "close", "garbage", "fail", "stranger", "twice", "part"]
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 FAILURE = (
     b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
     b"seatrial-revision: candidate\r\n\r\n{}"
 )
 
 
-class Between:
-    """Listens at the candidate's address and speaks with the pod at another. `requests`: headers and document."""
+class Proxy:
+    """Listens at the candidate's address and speaks with the pod at another. `mode` is what becomes of answers."""
 
     def __init__(self, *, slow: float) -> None:
         self.mode: Mode = "pass"
-        self.requests: list[tuple[dict[str, str], Any]] = []
         self._slow = slow
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -31,7 +31,7 @@ class Between:
 
     async def open(self, address: str, port: int, *, behind: str) -> None:
         self._address, self._port, self._behind = address, port, behind
-        self._server = await asyncio.start_server(self._serve, address, port)
+        await self.live()
 
     def die(self) -> None:
         """As a pod that is gone: nobody listens, and every connection ends."""
@@ -55,21 +55,38 @@ class Between:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        both = [writer]
         self._writers.add(writer)
         try:
             ahead, behind = await asyncio.open_connection(self._behind, self._port)
+            both.append(behind)
             self._writers.add(behind)
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                while True:
-                    request = await self._request(reader)
-                    behind.write(request)
-                    await self._answer(await _message(ahead), writer)
-            behind.transport.abort()
-            self._writers.discard(behind)
+                await self._between((reader, writer), (ahead, behind))
+        except ConnectionError:
+            pass  # the pod is being replaced
         finally:
-            writer.transport.abort()
-            self._writers.discard(writer)
+            for one in both:
+                one.transport.abort()
+            self._writers.difference_update(both)
             self._tasks.discard(task)
+
+    async def _between(self, client: Ends, pod: Ends) -> None:
+        """Pass on what comes until one side ends."""
+        raise NotImplementedError
+
+
+class Between(Proxy):
+    """Over REST; `requests` are the headers and documents that went through."""
+
+    def __init__(self, *, slow: float) -> None:
+        super().__init__(slow=slow)
+        self.requests: list[tuple[dict[str, str], Any]] = []
+
+    async def _between(self, client: Ends, pod: Ends) -> None:
+        while True:
+            pod[1].write(await self._request(client[0]))
+            await self._answer(await _message(pod[0]), client[1])
 
     async def _request(self, reader: asyncio.StreamReader) -> bytes:
         content = await _message(reader)
@@ -115,3 +132,23 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
         (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
     )
     return head + await reader.readexactly(length)
+
+
+class Pipe(Proxy):
+    """Over gRPC, whose bytes it does not read: a mode that needs that passes."""
+
+    async def _between(self, client: Ends, pod: Ends) -> None:
+        await asyncio.gather(self._pass(client[0], pod[1]), self._pass(pod[0], client[1], answers=True))
+
+    async def _pass(self, source: asyncio.StreamReader, to: asyncio.StreamWriter, *, answers: bool = False) -> None:
+        while content := await source.read(65536):
+            if answers and self.mode == "slow":
+                await asyncio.sleep(self._slow)
+            elif answers and self.mode in ("hang", "part"):
+                await asyncio.sleep(60)
+            elif answers and self.mode in ("cut", "close"):
+                break
+            elif answers and self.mode == "garbage":
+                content = bytes(len(content))
+            to.write(content)
+        raise ConnectionError

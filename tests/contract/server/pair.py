@@ -12,7 +12,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from onnx import TensorProto, helper
@@ -188,6 +188,12 @@ def assignment(*, weight: float = 100, now: float | None = None, lease: float = 
         **fields,
     }
     return json.dumps(document).encode()
+
+
+class Ported(Protocol):
+    """Where pods listen: REST and gRPC."""
+
+    ports: tuple[int, int]
 
 
 class Pair:

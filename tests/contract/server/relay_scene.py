@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import collections
 import gzip
-from typing import Any, get_args
+from typing import Any
 
-from hypothesis import strategies
-from tests.contract.server.between import Between, Mode
+import grpc
+from tests.contract.server.between import Between, Mode, Pipe
 from tests.contract.server.pair import (
     CANDIDATE,
     FACTORS,
@@ -28,58 +28,23 @@ from tests.contract.server.pair import (
     post,
     until,
 )
+from tests.contract.server.relay_steps import Sequence
+from tests.contract.server.test_relay_rpc import Client as RpcClient
 
 BEHIND = "127.0.0.3"
 COVER_AFTER, SLOW, TIMEOUT = 0.05, 0.01, 2
-CLIENTS, VALUES = 3, 5
-Kind = str
-Step = tuple[Any, ...]
-
-_client = strategies.integers(0, CLIENTS - 1)
-_sends = strategies.tuples(
-    strategies.just("send"),
-    _client,
-    strategies.integers(1, 8),
-    strategies.sampled_from(["plain", "plain", "plain", "packed", "wish", "large"]),
-)
-_assigns = strategies.tuples(
-    strategies.just("assign"),
-    strategies.sampled_from([100, 50, 30, 0]),
-    strategies.sampled_from([0, 50]),
-    strategies.sampled_from([True, True, False]),
-    strategies.booleans(),
-    strategies.sampled_from([False, False, True]),
-)
-_modes = strategies.tuples(strategies.just("mode"), strategies.sampled_from(get_args(Mode)))
-_events = strategies.one_of(
-    _modes,
-    _modes,
-    _assigns,
-    _assigns,
-    strategies.tuples(strategies.just("die")),
-    strategies.tuples(strategies.just("live")),
-    strategies.tuples(strategies.just("mirror")),
-    strategies.tuples(strategies.just("replace")),
-    strategies.tuples(strategies.just("mistake"), _client),
-    strategies.tuples(strategies.just("disconnect"), _client),
-    strategies.tuples(strategies.just("settle"), _client),
-    strategies.tuples(strategies.just("odd"), strategies.sampled_from([b"", b"{", b"x" * 20000, b"[]"])),
-    strategies.tuples(strategies.just("expire")),
-    strategies.tuples(strategies.just("wait"), strategies.sampled_from([0.0, 0.002, 0.07])),
-)
-STEPS = strategies.tuples(_assigns, strategies.lists(strategies.tuples(_events, _sends), min_size=4, max_size=14)).map(
-    lambda drawn: [drawn[0], *(step for pair in drawn[1] for step in pair)]
-)
-"""An assignment at first, then something happens before each bunch of requests."""
+VALUES = 5
 
 
 class Scene:
     """The world of one sequence. `asked` are the requests of each connection that have no answer yet."""
 
-    def __init__(self, *, cached: bool) -> None:
-        self.clock, self.ports, self._cached = Clock(), free_ports(), cached
+    def __init__(self, sequence: Sequence) -> None:
+        self.clock, self.ports, self._sequence = Clock(), free_ports(), sequence
+        self._rpc = sequence.rpc
         self.stable, self.candidate = self._pod("stable", self.clock), self._pod("candidate")
-        self.between = Between(slow=SLOW)
+        self.between, self.pipe = Between(slow=SLOW), Pipe(slow=SLOW)
+        self.calls: list[asyncio.Task[None]] = []
         self.clients: dict[int, Client] = {}
         self.asked: dict[int, list[dict[str, Any]]] = {}
         self.number = self.sent = self.lost = 0
@@ -87,16 +52,17 @@ class Scene:
         self.answers: collections.Counter[str] = collections.Counter()
         """What clients saw: stable's own, covered, the candidate's, or stable's word that the candidate was silent."""
 
-    async def open(self) -> None:
-        await self.candidate.open(BEHIND, self.ports, rpc=False)
-        await self.stable.open(STABLE, self.ports, rpc=False)
+    async def play(self) -> None:
+        """All steps, then what is still open."""
+        await self.candidate.open(BEHIND, self.ports, rpc=self._rpc)
+        await self.stable.open(STABLE, self.ports, rpc=self._rpc)
         await self.between.open(CANDIDATE, self.ports[0], behind=BEHIND)
-
-    async def play(self, steps: list[Step], *, drain: bool) -> None:
-        """All steps, then what is still open; `drain`: the stable pod is told to go before that."""
-        for name, *arguments in steps:
+        if self._rpc:
+            await self.pipe.open(CANDIDATE, self.ports[1], behind=BEHIND)
+        self.caller = RpcClient(self)
+        for name, *arguments in self._sequence.steps:
             await getattr(self, f"_{name}")(*arguments)
-        ending = asyncio.create_task(self.stable.close(rpc=False)) if drain else None
+        ending = asyncio.create_task(self.stable.close(rpc=self._rpc)) if self._sequence.drain else None
         for place in list(self.clients):
             await self._settle(place)
             client = self.clients.pop(place)
@@ -104,11 +70,13 @@ class Scene:
             async with asyncio.timeout(10):
                 assert await client.reader.read() == b"", "more answers than requests"
             client.close()
+        await asyncio.gather(*self.calls)
         await until(lambda: self.stable.counters.in_flight == 0 and self.stable.counters.relayed.in_flight == 0)
         self.check()
-        await (ending or self.stable.close(rpc=False))
-        await self.between.close()
-        await self.candidate.close(rpc=False)
+        await self.caller.close()
+        await (ending or self.stable.close(rpc=self._rpc))
+        await asyncio.gather(self.between.close(), self.pipe.close())
+        await self.candidate.close(rpc=self._rpc)
         assert self.stable.account.used == 0
 
     def check(self) -> None:
@@ -127,7 +95,7 @@ class Scene:
 
     # Steps
 
-    async def _send(self, place: int, count: int, kind: Kind) -> None:
+    async def _send(self, place: int, count: int, kind: str) -> None:
         client = await self._client(place)
         requests = []
         for _ in range(count):
@@ -137,6 +105,27 @@ class Scene:
             requests.append(_request(one, forged=self.number % 3 == 0))
         client.writer.write(b"".join(requests))
         await self._read(count)
+
+    async def _call(self, count: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            one = {"value": self.number % VALUES, "kind": "call", **self.assigned}
+            self.calls.append(asyncio.create_task(self._answered(one)))
+        await self._read(count)
+
+    async def _answered(self, one: dict[str, Any]) -> None:
+        try:
+            number, trailers = await self.caller.ask(one["value"])
+        except grpc.aio.AioRpcError as error:
+            if one["cover"]:
+                raise AssertionError("a failed call in spite of cover") from error
+            trailers = dict(error.trailing_metadata() or ())
+            self.answers["silent" if trailers["seatrial-revision"] == "stable" else "candidate"] += 1
+            return
+        who, covered = trailers["seatrial-revision"], "seatrial-covered" in trailers
+        assert number == FACTORS[who] * one["value"], "another version's answer"
+        assert who == "stable" or (one["weight"] and not covered)
+        self.answers["covered" if covered else "own" if who == "stable" else who] += 1
 
     async def _mistake(self, place: int) -> None:
         client = await self._client(place)
@@ -150,20 +139,23 @@ class Scene:
             self.lost += len(self.asked.pop(place))  # some of them may have been read
 
     async def _mode(self, mode: Mode) -> None:
-        self.between.mode = mode
+        self.between.mode = self.pipe.mode = mode
 
     async def _die(self) -> None:
         self.between.die()
+        self.pipe.die()
 
     async def _live(self) -> None:
         await self.between.live()
+        if self._rpc:
+            await self.pipe.live()
 
     async def _replace(self) -> None:
         """The candidate's pod is told to go, and another one comes."""
-        looped, self.candidate = self.candidate, self._pod("candidate")
-        await looped.close(rpc=False)
-        assert not any(looped.counters.relayed.requests.get("stable", {}).values())
-        await self.candidate.open(BEHIND, self.ports, rpc=False)
+        former, self.candidate = self.candidate, self._pod("candidate")
+        await former.close(rpc=self._rpc)
+        assert not any(former.counters.relayed.requests.get("stable", {}).values())
+        await self.candidate.open(BEHIND, self.ports, rpc=self._rpc)
 
     async def _mirror(self) -> None:
         """As in the moment of a flip: each of the two is told to pass everything on to the other."""
@@ -190,7 +182,7 @@ class Scene:
     # Inside
 
     def _pod(self, name: str, clock: Clock | None = None) -> Pod:
-        return Pod(name, clock=clock, cached=self._cached, timeout_seconds=TIMEOUT)
+        return Pod(name, clock=clock, cached=self._sequence.cached, timeout_seconds=TIMEOUT)
 
     async def _client(self, place: int) -> Client:
         if place not in self.clients:

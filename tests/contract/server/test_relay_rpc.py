@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 import numpy as np
 import pytest
-from tests.contract.server.pair import CANDIDATE, STABLE, TOKEN, Pair, assignment, pair
+from tests.contract.server.pair import CANDIDATE, STABLE, TOKEN, Ported, assignment, pair
 
 from seatrial_server.protocol.rpc import messages
 
@@ -21,7 +21,7 @@ METHOD = f"/{messages.SERVICE}/ModelInfer"
 class Client:
     """One channel of a client."""
 
-    def __init__(self, both: Pair, address: str = STABLE) -> None:
+    def __init__(self, both: Ported, address: str = STABLE) -> None:
         options = [("grpc.use_local_subchannel_pool", 1)]
         self._channel = grpc.aio.insecure_channel(f"{address}:{both.ports[1]}", options=options)
 
@@ -29,6 +29,9 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
         await self._channel.close()
 
     async def ask(self, number: float, **metadata: str) -> tuple[float, dict[str, Any]]:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import hypothesis
 import pytest
 import uvloop
-from hypothesis import strategies
-from tests.contract.server.relay_scene import STEPS, Scene, Step
+from tests.contract.server.relay_scene import Scene
+from tests.contract.server.relay_steps import SEQUENCES, Sequence
 
 
 @hypothesis.settings(max_examples=40, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
-@hypothesis.given(STEPS, strategies.booleans(), strategies.booleans())
+@hypothesis.given(SEQUENCES)
 @pytest.mark.timeout(600)
-def test_no_client_is_hurt_by_anything_that_happens_to_a_candidate(
-    steps: list[Step], drain: bool, cached: bool
-) -> None:
+def test_no_client_is_hurt_by_anything_that_happens_to_a_candidate(sequence: Sequence) -> None:
     async def run() -> None:
-        scene = Scene(cached=cached)
-        await scene.open()
-        await scene.play(steps, drain=drain)
+        await Scene(sequence).play()
 
     uvloop.run(run())
