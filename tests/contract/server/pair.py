@@ -278,6 +278,18 @@ class Client:
             content = await self.reader.readexactly(int(headers["content-length"]))
             return Reply(int(head[0].split()[1]), headers, content if parsed else b"")
 
+    async def rest(self) -> bytes:
+        """What comes after the last request, until the server closes."""
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError, RuntimeError):  # it has closed already
+                self.writer.write_eof()
+            try:
+                return await self.reader.read()
+            except ConnectionError:
+                return b""
+            finally:
+                self.close()
+
     def close(self) -> None:
         self.writer.close()
 

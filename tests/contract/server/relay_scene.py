@@ -47,7 +47,7 @@ class Scene:
         self.calls: list[asyncio.Task[None]] = []
         self.clients: dict[int, Client] = {}
         self.asked: dict[int, list[dict[str, Any]]] = {}
-        self.number = self.sent = self.lost = 0
+        self.number = self.sent = self.unread = 0
         self.assigned: dict[str, Any] = {"weight": 0.0, "cover": True, "trust": False}
         self.answers: collections.Counter[str] = collections.Counter()
         """What clients saw: stable's own, covered, the candidate's, or stable's word that the candidate was silent."""
@@ -66,10 +66,7 @@ class Scene:
         for place in list(self.clients):
             await self._settle(place)
             client = self.clients.pop(place)
-            client.writer.write_eof()
-            async with asyncio.timeout(10):
-                assert await client.reader.read() == b"", "more answers than requests"
-            client.close()
+            assert await client.rest() == b"", "more answers than requests"
         await asyncio.gather(*self.calls)
         await until(lambda: self.stable.counters.in_flight == 0 and self.stable.counters.relayed.in_flight == 0)
         self.check()
@@ -82,8 +79,8 @@ class Scene:
     def check(self) -> None:
         """Everything that can be said once all is over."""
         relayed = self.stable.relayed()
-        assert self.sent - self.lost <= self._seen() <= self.sent, "a request was counted twice, or not at all"
-        if not self.lost:
+        assert self._seen() == self.sent, "a request was counted twice, or not at all"
+        if not self.unread:
             assert self.stable.answered == self.answers["own"], "another's request counted as stable's own"
             assert sum(count for (_, here), count in relayed.items() if here) == self.answers["covered"]
         looped = self.candidate.counters.relayed.requests.get("stable", {})
@@ -136,7 +133,7 @@ class Scene:
     async def _disconnect(self, place: int) -> None:
         if place in self.clients:
             self.clients.pop(place).close()
-            self.lost += len(self.asked.pop(place))  # some of them may have been read
+            self.unread += len(self.asked.pop(place))
 
     async def _mode(self, mode: Mode) -> None:
         self.between.mode = self.pipe.mode = mode
@@ -193,7 +190,7 @@ class Scene:
     async def _read(self, count: int) -> None:
         """What is in force when a request is sent must still be when it is read: wait until all have been."""
         self.sent += count
-        await until(lambda: self._seen() >= self.sent - self.lost)
+        await until(lambda: self._seen() >= self.sent)
 
     def _seen(self) -> int:
         """Requests that stable has counted once, in whatever way, or will count when they are answered."""
