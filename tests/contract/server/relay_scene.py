@@ -14,21 +14,9 @@ from typing import Any
 
 import grpc
 from tests.contract.server.between import Between, Mode, Pipe
-from tests.contract.server.pair import (
-    CANDIDATE,
-    FACTORS,
-    STABLE,
-    Client,
-    Clock,
-    Pod,
-    Reply,
-    assignment,
-    body,
-    free_ports,
-    post,
-    until,
-)
+from tests.contract.server.pair import CANDIDATE, FACTORS, STABLE, Clock, Pod, assignment, free_ports
 from tests.contract.server.relay_steps import Sequence
+from tests.contract.server.talking import Client, Reply, body, post, until
 from tests.contract.server.test_relay_rpc import Client as RpcClient
 
 BEHIND = "127.0.0.3"

@@ -8,7 +8,8 @@ import json
 import math
 
 import pytest
-from tests.contract.server.pair import CANDIDATE, TOKEN, Client, Pair, assignment, body, pair, post, until
+from tests.contract.server.pair import CANDIDATE, TOKEN, Pair, assignment, pair
+from tests.contract.server.talking import Client, body, post, until
 
 
 async def several(pair: Pair, count: int, *, clients: int = 8, **headers: str) -> list[tuple[int, str]]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from tests.contract.server import authority, collector
-from tests.contract.server.pair import CANDIDATE, STABLE, Client, Pair, Pod, body, pair, post, until
+from tests.contract.server.pair import CANDIDATE, STABLE, Pair, Pod, pair
+from tests.contract.server.talking import Client, body, post, until
 from tests.contract.server.test_relay_rpc import Client as RpcClient
 
 from seatrial_server.host import config

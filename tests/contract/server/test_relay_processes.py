@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from tests.contract.server import prepared, process
-from tests.contract.server.pair import CANDIDATE, STABLE, Client, assignment, body, free_ports, until
+from tests.contract.server.pair import CANDIDATE, STABLE, assignment, free_ports
+from tests.contract.server.talking import Client, body, until
 from tests.unit.server import graphs
 
 

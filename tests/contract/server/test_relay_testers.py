@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.contract.server.pair import Client, Pair, body, pair, post
+from tests.contract.server.pair import Pair, pair
+from tests.contract.server.talking import Client, body, post
 from tests.contract.server.test_relay_rpc import Client as RpcClient
 
 

@@ -6,7 +6,8 @@ import asyncio
 import json
 import socket
 
-from tests.contract.server.pair import CANDIDATE, Client, Pair, Pod, body, pair, post, until
+from tests.contract.server.pair import CANDIDATE, Pair, Pod, pair
+from tests.contract.server.talking import Client, body, post, until
 from tests.contract.server.test_relay import several
 from tests.contract.server.test_relay_rpc import Client as RpcClient
 
