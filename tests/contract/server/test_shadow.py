@@ -12,6 +12,10 @@ from tests.contract.server.test_relay import several
 from tests.contract.server.test_relay_rpc import Client as RpcClient
 
 
+def ended(pod: Pod) -> dict[str, int]:
+    return {outcome: count for outcome, count in pod.counters.relayed.copies["candidate"].items() if count}
+
+
 def rows(pod: Pod) -> dict[str, int]:
     return {result: count for result, count in pod.counters.relayed.rows["candidate"].items() if count}
 
@@ -54,6 +58,7 @@ async def test_calls_over_grpc_are_copied_and_compared_likewise() -> None:
         both.assign(weight=0, shadow=100, to=["127.0.0.9"])
         assert await calling.ask(1) == (2, {"seatrial-revision": "stable"})
         assert await settled(both, 5) == {"same": 2, "different": 2, "failed": 1}
+        assert ended(both.stable) == {"ok": 4, "unreachable": 1}
         assert both.stable.relayed() == {}
         assert both.stable.account.used == 0
 
@@ -77,6 +82,7 @@ async def test_a_large_body_has_its_bytes_of_the_budget_until_its_copy_is_back()
         client = await Client.connect(both.ports[0])
         assert (await client.ask(post(json.dumps({"inputs": [many]}).encode()))).status == 200
         assert sum((await settled(both, 9000)).values()) == 9000
+        assert ended(both.stable) == {"ok": 1}, "one request, whatever its rows"
         many["data"][7] = "x"
         assert (await client.ask(post(json.dumps({"inputs": [many]}).encode()))).status == 400
         assert both.stable.account.used == 0
@@ -106,6 +112,8 @@ async def test_what_a_candidate_cannot_answer_has_failed_and_what_is_too_much_is
             found = await settled(both, 200)
         assert set(found) == {"failed", "dropped"}
         assert sum(found.values()) == 200
+        assert set(ended(both.stable)) <= {"late", "unreachable", "shed"}
+        assert ended(both.stable)["shed"] == found["dropped"]
         assert both.stable.account.used == 0
         for client in clients:
             client.close()

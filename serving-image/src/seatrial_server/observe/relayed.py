@@ -26,6 +26,7 @@ class Relayed:
     def __init__(self) -> None:
         self.requests: dict[str, dict[tuple[Outcome, bool], int]] = {}
         self.ratio: dict[str, float] = {}
+        self.copies: dict[str, dict[Outcome, int]] = {}
         self.rows: dict[str, dict[Result, int]] = {}
         self.differences: dict[str, histogram.Histogram] = {}
         self.refused = 0
@@ -40,10 +41,11 @@ class Relayed:
         self.requests.setdefault(
             candidate, {(outcome, covered): 0 for outcome in OUTCOMES for covered in (True, False)}
         )
+        self.copies.setdefault(candidate, dict.fromkeys(OUTCOMES, 0))
         self.rows.setdefault(candidate, dict.fromkeys(RESULTS, 0))
         self.differences.setdefault(candidate, histogram.Histogram(_DIFFERENCE_EDGES))
         for forgotten in list(self.ratio)[:-_MAX_CANDIDATES]:
-            for kept in (self.ratio, self.requests, self.rows, self.differences):
+            for kept in (self.ratio, self.requests, self.copies, self.rows, self.differences):
                 del kept[forgotten]
 
     def keep_all(self) -> None:
@@ -55,6 +57,11 @@ class Relayed:
         counts = self.requests.get(candidate)
         if counts is not None:
             counts[outcome, covered] += 1
+
+    def copied(self, candidate: str, outcome: Outcome) -> None:
+        """One copy of a request."""
+        if candidate in self.copies:
+            self.copies[candidate][outcome] += 1
 
     def compared(self, candidate: str, result: Result, rows: int) -> None:
         """Rows of a copy."""
@@ -77,6 +84,15 @@ class Relayed:
             for (outcome, covered), count in counts.items():
                 requests.add_metric([*labels.values(), candidate, outcome, str(covered).lower()], count)
         yield requests
+        copies = core.CounterMetricFamily(
+            "seatrial_shadow_requests",
+            "Copies of requests for a candidate, by how they ended there.",
+            labels=[*labels, "candidate", "outcome"],
+        )
+        for candidate, outcomes in self.copies.items():
+            for outcome, count in outcomes.items():
+                copies.add_metric([*labels.values(), candidate, outcome], count)
+        yield copies
         rows = core.CounterMetricFamily(
             "seatrial_shadow_rows",
             "Rows of copies that a candidate got, by how its answers compare with those given.",

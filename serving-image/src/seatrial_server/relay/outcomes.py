@@ -46,10 +46,11 @@ def ended(result: Answered | Failure, *, cover: bool) -> Ended:
     if isinstance(result, Failure):
         return Ended(result.outcome, passes=not cover and result.outcome != "shed")
     good = 200 <= result.status < 300
-    return Ended(_of_answer(result), passes=good or not cover)
+    return Ended(of_answer(result), passes=good or not cover)
 
 
-def _of_answer(answer: Answered) -> Outcome:
+def of_answer(answer: Answered) -> Outcome:
+    """What is counted of an answer that came."""
     if 200 <= answer.status < 300:
         return "degraded" if answer.degraded else "ok"
     if answer.status in _OVERLOADED:

@@ -15,15 +15,21 @@ from seatrial_server.host import budget
 from seatrial_server.model import schema, session
 from seatrial_server.observe import relayed
 from seatrial_server.relay import comparison
-from seatrial_server.relay.outcomes import Failure
 from seatrial_server.relay.relay import Relay
 
 _MAX_WAITING = 64
 _MAX_IN_FLIGHT = 8
-Returned = list[session.Array] | Failure | None
-"""The outputs that the client got as well, as the candidate has them; None for an answer that is no good one."""
+
+
+class Returned(msgspec.Struct, frozen=True):
+    """What became of a copy; `outputs` are those that the client got as well, None without a good answer with them."""
+
+    outcome: relayed.Outcome
+    outputs: list[session.Array] | None = None
+
 
 Done = Callable[[Returned], None]
+_DROPPED = Returned("shed")
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -61,7 +67,7 @@ class Shadow:
     def offer(self, copy: Copy) -> None:
         """Send the copy, now or when others have come back."""
         if len(self._waiting) >= _MAX_WAITING or not self._account.take(copy.size):
-            self._counts.compared(copy.candidate, "dropped", copy.rows)
+            self._count(copy, _DROPPED)
             return
         self._waiting.append(copy)
         self._next()
@@ -81,17 +87,17 @@ class Shadow:
 
         assigned = self._relay.assigned
         if assigned is None or assigned.revision != copy.candidate:
-            done(Failure("shed", "the candidate is another one now"))
+            done(_DROPPED)  # the candidate is another one now
         else:
             copy.send(done)
 
     def _count(self, copy: Copy, result: Returned) -> None:
-        if isinstance(result, Failure):
-            self._counts.compared(copy.candidate, "dropped" if result.outcome == "shed" else "failed", copy.rows)
-            return
-        found = None if result is None else self._comparison.compare(copy.given, result, wanted=copy.wanted)
+        self._counts.copied(copy.candidate, result.outcome)
+        found = None
+        if result.outputs is not None:
+            found = self._comparison.compare(copy.given, result.outputs, wanted=copy.wanted)
         if found is None:
-            self._counts.compared(copy.candidate, "failed", copy.rows)
+            self._counts.compared(copy.candidate, "dropped" if result.outcome == "shed" else "failed", copy.rows)
             return
         self._counts.compared(copy.candidate, "same", found.same)
         self._counts.compared(copy.candidate, "different", found.different)

@@ -8,7 +8,7 @@ from seatrial_server.model import schema
 from seatrial_server.protocol import tracing
 from seatrial_server.protocol.http import answers
 from seatrial_server.protocol.http.exchange import Exchange
-from seatrial_server.relay import shadow, wire
+from seatrial_server.relay import outcomes, shadow, wire
 from seatrial_server.relay.outcomes import Failure
 from seatrial_server.relay.relay import Relay, Request
 
@@ -60,9 +60,10 @@ def _charge(exchange: Exchange) -> int:
 
 def _returned(answer: wire.Answer | Failure, specs: list[schema.TensorSpec]) -> shadow.Returned:
     if isinstance(answer, Failure):
-        return answer
+        return shadow.Returned(answer.outcome)
     length = answer.headers.get(b"inference-header-content-length")
-    return answers.outputs(answer.body, length, specs) if 200 <= answer.status < 300 else None
+    outputs = answers.outputs(answer.body, length, specs) if 200 <= answer.status < 300 else None
+    return shadow.Returned(outcomes.of_answer(answer), outputs)
 
 
 def _of_copy(given: dict[bytes, bytes]) -> dict[bytes, bytes]:

@@ -9,10 +9,10 @@ from google.protobuf import message as protobuf
 
 from seatrial_server.engine import jobs
 from seatrial_server.host import errors
-from seatrial_server.model import schema
+from seatrial_server.model import schema, session
 from seatrial_server.protocol import binary, tracing
 from seatrial_server.protocol.rpc.relaying import METHOD, Call
-from seatrial_server.relay import rpc, shadow
+from seatrial_server.relay import outcomes, rpc, shadow
 from seatrial_server.relay.outcomes import Failure
 from seatrial_server.relay.relay import Relay
 
@@ -48,18 +48,20 @@ class Copying:
 
     def _returned(self, answer: rpc.Answer | Failure, wanted: tuple[int, ...]) -> shadow.Returned:
         if isinstance(answer, Failure):
-            return answer
-        if not 200 <= answer.status < 300:
-            return None
+            return shadow.Returned(answer.outcome)
+        good = 200 <= answer.status < 300
+        return shadow.Returned(outcomes.of_answer(answer), self._outputs(answer.body, wanted) if good else None)
+
+    def _outputs(self, body: bytes, wanted: tuple[int, ...]) -> list[session.Array] | None:
         try:
-            message = self._response.FromString(answer.body)
+            message = self._response.FromString(body)
             places = {output.name: place for place, output in enumerate(message.outputs)}
             return [_array(message, places[self._copies.model.outputs[place].name]) for place in wanted]
         except (protobuf.DecodeError, errors.RequestError, KeyError, IndexError, ValueError):
             return None  # no answer of ours, or one that lacks an output
 
 
-def _array(message: Any, place: int) -> Any:
+def _array(message: Any, place: int) -> session.Array:
     output = message.outputs[place]
     spec = schema.TensorSpec(output.name, output.datatype, tuple(output.shape))
     return binary.array(message.raw_output_contents[place], spec).reshape(spec.shape)
