@@ -169,7 +169,7 @@ class Relay:
         if assigned is None or target is None:
             return outcomes.NOT_TRIED
         self._counts.in_flight = self._targets.in_flight
-        added = ((headers.RELAYED.decode(), headers.mark(self._own.revision, assigned.token).decode()),)
+        added: rpc.Metadata = ((headers.RELAYED.decode(), headers.mark(self._own.revision, assigned.token).decode()),)
         if copied:
             added += ((headers.COPIED.decode(), "true"),)
         result: rpc.Answer | Failure = Failure("unreachable", "defect")
