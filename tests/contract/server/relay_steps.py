@@ -8,6 +8,8 @@ from hypothesis import strategies
 from tests.contract.server.between import Mode
 
 CLIENTS = 3
+ODD = {"none": b"", "half": b"{", "long": b"x" * 20_000, "list": b"[]"}
+"""Texts that are no assignment."""
 Step = tuple[Any, ...]
 
 _client = strategies.integers(0, CLIENTS - 1)
@@ -15,7 +17,7 @@ _sends = strategies.tuples(
     strategies.just("send"),
     _client,
     strategies.integers(1, 8),
-    strategies.sampled_from(["plain", "plain", "plain", "packed", "wish", "large"]),
+    strategies.sampled_from(["plain", "plain", "plain", "plain", "packed", "wish", "large", "huge"]),
 )
 _calls = strategies.tuples(strategies.just("call"), strategies.integers(1, 4))
 _assigns = strategies.tuples(
@@ -39,7 +41,7 @@ _events = strategies.one_of(
     strategies.tuples(strategies.just("mistake"), _client),
     strategies.tuples(strategies.just("disconnect"), _client),
     strategies.tuples(strategies.just("settle"), _client),
-    strategies.tuples(strategies.just("odd"), strategies.sampled_from([b"", b"{", b"x" * 20000, b"[]"])),
+    strategies.tuples(strategies.just("odd"), strategies.sampled_from(sorted(ODD))),
     strategies.tuples(strategies.just("expire")),
     strategies.tuples(strategies.just("wait"), strategies.sampled_from([0.0, 0.002, 0.07])),
 )

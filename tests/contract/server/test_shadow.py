@@ -38,6 +38,17 @@ async def test_every_client_is_answered_here_and_the_candidate_gets_copies() -> 
         assert both.stable.relayed() == {}, "a copy is no relayed request"
 
 
+async def test_a_copy_is_one_request_whatever_its_rows() -> None:
+    rows_of_one = {"name": "x", "shape": [3, 1], "datatype": "FP32", "data": [0, 0, 0]}
+    async with pair() as both:
+        both.assign(weight=0, shadow=100)
+        client = await Client.connect(both.ports[0])
+        assert (await client.ask(post(json.dumps({"inputs": [rows_of_one]}).encode()))).status == 200
+        assert await settled(both, 3) == {"same": 3}
+        assert ended(both.stable) == {"ok": 1}
+        client.close()
+
+
 async def test_equal_answers_are_the_same() -> None:
     async with pair() as both:
         both.assign(weight=0, shadow=100)
@@ -76,15 +87,15 @@ async def test_a_request_for_some_of_the_outputs_is_compared_in_those() -> None:
 
 
 async def test_a_large_body_has_its_bytes_of_the_budget_until_its_copy_is_back() -> None:
-    many = {"name": "x", "shape": [9000, 1], "datatype": "FP32", "data": [1.5] * 9000}
+    large, small = b" " * 300_000, b" " * 20_000
     async with pair() as both:
         both.assign(weight=0, shadow=100)
         client = await Client.connect(both.ports[0])
-        assert (await client.ask(post(json.dumps({"inputs": [many]}).encode()))).status == 200
-        assert sum((await settled(both, 9000)).values()) == 9000
-        assert ended(both.stable) == {"ok": 1}, "one request, whatever its rows"
-        many["data"][7] = "x"
-        assert (await client.ask(post(json.dumps({"inputs": [many]}).encode()))).status == 400
+        for space in (small, large):
+            assert (await client.ask(post(body(1) + space))).status == 200
+            assert (await client.ask(post(body(1).replace(b"[1]", b'["x"]') + space))).status == 400
+        assert await settled(both, 2) == {"different": 2}
+        assert ended(both.stable) == {"ok": 2}
         assert both.stable.account.used == 0
         client.close()
 
