@@ -16,7 +16,20 @@ from seatrial.analysis import counters
 from seatrial.api.spec import Analysis, Duration, Model, Rollout, Spec, Step
 from seatrial.api.status import Commands, Status
 from seatrial.control import reading
-from seatrial.rollout import bounds, children, facts, looking, names, notes, planner, plans, report, revision, traffic
+from seatrial.rollout import (
+    bounds,
+    children,
+    facts,
+    looking,
+    names,
+    notes,
+    planner,
+    plans,
+    providing,
+    report,
+    revision,
+    traffic,
+)
 from seatrial.rollout.traffic import service
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -94,7 +107,7 @@ class World:
         return found.status.value, found.reason
 
     def snapshot(self) -> facts.Snapshot:
-        return self._with_sight(self._children())
+        return self._with_sight(providing.settled(self._children()))
 
     def _children(self) -> facts.Snapshot:
         """All that isn't metrics."""

@@ -21,7 +21,8 @@ def sentence(judgement: Judgement) -> str:
     if judgement.outcome is Outcome.FAIL:
         guilty = [metric for metric in judgement.metrics if metric.outcome is Outcome.FAIL]
         return " | ".join(metric_sentence(metric, seconds=judgement.seconds) for metric in guilty)
-    strongest = max(judgement.metrics, key=lambda metric: metric.log_evidence - math.log(metric.bound), default=None)
+    told = [metric for metric in judgement.metrics if metric.outcome is judgement.outcome] or judgement.metrics
+    strongest = max(told, key=lambda metric: metric.log_evidence - math.log(metric.bound), default=None)
     words = OWN_WORDS[judgement.reason]
     return f"{words}; {metric_sentence(strongest, seconds=judgement.seconds)}" if strongest else words
 

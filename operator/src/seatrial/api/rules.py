@@ -118,6 +118,16 @@ RULES = (
         "self.map(s, s.weight).isSorted() && self.all(a, self.exists_one(b, b.weight == a.weight))",
         "spec.rollout.steps must have strictly increasing weights, such as 10, 50, 100",
     ),
+    Rule(
+        "spec.rollout.steps",
+        "self[size(self) - 1].weight > 0",
+        "spec.rollout.steps must end with a weight above 0: nobody has had an answer of the version before that",
+    ),
+    Rule(
+        "spec.rollout.steps[]",
+        "self.weight > 0 || (has(self.shadow) && self.shadow > 0)",
+        "spec.rollout.steps[] must have a weight above 0, or a shadow above 0",
+    ),
     _duration("spec.rollout.steps[].minDuration", "1s", "168h"),
     _duration("spec.rollout.stepTimeout", "1s", "720h"),
     Rule(
@@ -126,6 +136,24 @@ RULES = (
         f"duration(has(s.minDuration) ? s.minDuration : '{MIN_DURATION}') <= duration(self.stepTimeout))",
         "spec.rollout.stepTimeout must be at least the minDuration of every step",
     ),
+    Rule(
+        "spec.rollout",
+        "!(has(self.traffic) && has(self.traffic.provider) && self.traffic.provider != 'Relay') || !has(self.steps) "
+        "|| self.steps.all(s, !has(s.shadow) || s.shadow == 0)",
+        "spec.rollout.steps[].shadow must be left out unless spec.rollout.traffic.provider is Relay",
+    ),
+    Rule(
+        "spec.rollout.traffic",
+        "!has(self.provider) || self.provider == 'Relay' || "
+        "!(has(self.sticky) || has(self.coverAfter) || (has(self.cover) && !self.cover))",
+        "spec.rollout.traffic must have sticky, cover and coverAfter only with provider Relay",
+    ),
+    Rule(
+        "spec.rollout.traffic.sticky",
+        "!self.startsWith('seatrial-')",
+        "spec.rollout.traffic.sticky must not be one of the serving pods' own headers, seatrial-*",
+    ),
+    _duration("spec.rollout.traffic.coverAfter", "1ms", "10m"),
     _duration("spec.rollout.startTimeout", "1s", "24h"),
     _duration("spec.rollout.soak", "1s", "168h"),
     Rule(

@@ -7,6 +7,7 @@ What the schema can't say as bounds are CEL rules, see `rules`.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -270,13 +271,34 @@ class Step(Base, frozen=True, kw_only=True):
     """One stage of a canary."""
 
     weight: Annotated[
-        int, Meta(description="Share of the requests that the candidate should get, in percent.", ge=1, le=100)
+        int,
+        Meta(
+            description="Share of the requests that the candidate should answer, in percent; 0 needs a shadow.",
+            ge=0,
+            le=100,
+        ),
     ]
+    shadow: Annotated[
+        int,
+        Meta(
+            description=(
+                "Share of the requests that stable answers of which the candidate gets a copy, in percent: it is tried "
+                "on real requests, and its answers are compared with stable's and given to nobody. Provider Relay only."
+            ),
+            ge=0,
+            le=100,
+        ),
+    ] = 0
     min_duration: Annotated[
         Duration, Meta(description="Observed time before the next step; time without metrics doesn't count.")
     ] = MIN_DURATION
     min_requests: Annotated[
-        int, Meta(description="Requests answered by the candidate before the next step.", ge=0, le=1_000_000_000)
+        int,
+        Meta(
+            description="Requests, copies included, answered by the candidate before the next step.",
+            ge=0,
+            le=1_000_000_000,
+        ),
     ] = 100
     pause: Annotated[bool, Meta(description="Wait for the promote command at the end of this step.")] = False
 
@@ -296,13 +318,96 @@ class OnRegression(enum.StrEnum):
     PAUSE = "Pause"
 
 
+class Provider(enum.StrEnum):
+    """What shares the requests out between two versions."""
+
+    RELAY = "Relay"
+    SERVICE = "Service"
+
+
+DEFAULT_PROVIDER = Provider.SERVICE
+DEFAULT_STEPS: Mapping[Provider, tuple[Step, ...]] = {
+    Provider.RELAY: (
+        Step(weight=0, shadow=10, min_duration=seconds("1m"), min_requests=200),
+        Step(weight=10),
+        Step(weight=50, min_requests=500),
+    ),
+    Provider.SERVICE: (Step(weight=10), Step(weight=50, min_requests=500)),
+}
+
+
+class Traffic(Base, frozen=True, kw_only=True):
+    """Who shares the requests out between two versions, and how."""
+
+    provider: (
+        Annotated[
+            Provider,
+            Meta(
+                description=(
+                    "Relay: the pods of the stable version pass on exactly the share asked for, request by request. "
+                    "Service: both versions' pods are selected, so the share follows the number of pods. Left out: "
+                    f"{DEFAULT_PROVIDER}, or Relay where a step has a shadow; an object keeps what it has until its "
+                    "spec changes. A rollout ends with the provider that it began with."
+                )
+            ),
+        ]
+        | None
+    ) = None
+    sticky: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "Relay: name of a request header, in lower case, whose value decides which version answers: a user "
+                    "sees one version, and keeps it while the weight grows. A request without it is drawn."
+                ),
+                pattern="^[a-z]([-a-z0-9]{0,62}[a-z0-9])?$",
+                max_length=64,
+            ),
+        ]
+        | None
+    ) = None
+    cover: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Relay: the stable version answers in the candidate's place when that fails, refuses, or takes longer "
+                "than coverAfter. It counts against the candidate all the same."
+            )
+        ),
+    ] = True
+    cover_after: (
+        Annotated[
+            Duration,
+            Meta(
+                description=(
+                    "Relay: how long the candidate may take before the stable version answers in its place. Left out: "
+                    "half of the time that the request has."
+                )
+            ),
+        ]
+        | None
+    ) = None
+
+
 class Rollout(Base, frozen=True, kw_only=True):
     """How a new version takes over."""
 
-    steps: Annotated[
-        tuple[Step, ...],
-        Meta(description="Stages of the canary, weights strictly increasing.", min_length=1, max_length=20),
-    ] = (Step(weight=10), Step(weight=50, min_requests=500))
+    steps: (
+        Annotated[
+            tuple[Step, ...],
+            Meta(
+                description=(
+                    "Stages of the canary, weights strictly increasing. Left out: 10 % and 50 %; with provider Relay a "
+                    "shadow of 10 % for 1m and 200 requests before them."
+                ),
+                min_length=1,
+                max_length=20,
+            ),
+        ]
+        | None
+    ) = None
+    traffic: Traffic = Traffic()
     promotion: Annotated[
         Promotion,
         Meta(
@@ -413,6 +518,35 @@ class Rejections(Base, frozen=True, kw_only=True):
     ] = percent("25%")
 
 
+class OnShift(enum.StrEnum):
+    PAUSE = "Pause"
+    REPORT = "Report"
+
+
+class Disagreement(Base, frozen=True, kw_only=True):
+    """How often the candidate's answers to copies of requests may differ from stable's. Not judged, when left out."""
+
+    max: Annotated[
+        Ratio,
+        Meta(
+            description=(
+                "Share of the rows whose answer may differ: another class, a number or an embedding beyond the measure "
+                "that quantization is held to."
+            )
+        ),
+    ]
+    on_shift: Annotated[
+        OnShift,
+        Meta(
+            description=(
+                "When more than max is proven to differ. Pause: the rollout is held until a command (promote, abort) "
+                "or another version. Report: it is only said. It is never rolled back for it: another answer may be "
+                "the better one."
+            )
+        ),
+    ] = OnShift.PAUSE
+
+
 class OnNoData(enum.StrEnum):
     HOLD = "Hold"
     ROLLBACK = "Rollback"
@@ -468,6 +602,7 @@ class Analysis(Base, frozen=True, kw_only=True):
     errors: Errors = Errors()
     latency: Latency = Latency()
     rejections: Rejections = Rejections()
+    disagreement: Disagreement | None = None
     metrics: Annotated[
         tuple[Metric, ...],
         Meta(description="Numbers of your own, from Prometheus, beside what Seatrial compares.", max_length=8),

@@ -38,13 +38,14 @@ class Starting(Base, frozen=True, kw_only=True):
 class Step(Base, frozen=True, kw_only=True):
     """In a step of the canary.
 
-    `since` is when the weight was asked for and the evidence of the step begins; None while the weight is 0 for want
-    of sight. `short_since`: fewer pods are Ready than the step needs. `windows`: how often evidence was begun in
+    `since` is when weight and shadow were asked for and the evidence of the step begins; None while both are 0 for
+    want of sight. `short_since`: fewer pods are Ready than the step needs. `windows`: how often evidence was begun in
     this step, 0 before its weight was first given.
     """
 
     number: int
     weight: int
+    shadow: int = 0
     since: datetime | None = None
     first_request_at: datetime | None = None
     short_since: datetime | None = None
@@ -58,6 +59,7 @@ class Promoting(Base, frozen=True, kw_only=True):
 
     number: int
     weight: int
+    shadow: int = 0
     since: datetime
     weight_since: datetime | None = None
     first_request_at: datetime | None = None
@@ -93,6 +95,7 @@ def of(candidate: Candidate) -> Stage:
         return Step(
             number=candidate.step,
             weight=candidate.weight,
+            shadow=candidate.shadow,
             since=candidate.weight_since,
             first_request_at=candidate.step_started_at,
             short_since=candidate.started_at,
@@ -113,6 +116,7 @@ def _last(candidate: Candidate, since: datetime) -> Stage:
     return Promoting(
         number=candidate.step,
         weight=candidate.weight,
+        shadow=candidate.shadow,
         since=since,
         weight_since=candidate.weight_since,
         first_request_at=candidate.step_started_at,
@@ -130,6 +134,7 @@ _CLEARED = {
     "started_at": None,
     "step": 0,
     "weight": 0,
+    "shadow": 0,
     "weight_since": None,
     "step_started_at": None,
     "blind_since": None,
@@ -149,6 +154,7 @@ def _fields(stage: Stage) -> dict[str, object]:
             return {
                 "step": stage.number,
                 "weight": stage.weight,
+                "shadow": stage.shadow,
                 "weight_since": stage.since,
                 "step_started_at": stage.first_request_at,
                 "started_at": stage.short_since,
@@ -160,6 +166,7 @@ def _fields(stage: Stage) -> dict[str, object]:
             return {
                 "step": stage.number,
                 "weight": stage.weight,
+                "shadow": stage.shadow,
                 "weight_since": stage.weight_since,
                 "step_started_at": stage.first_request_at,
                 "started_at": stage.since,

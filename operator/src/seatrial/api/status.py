@@ -77,6 +77,8 @@ class Reason(enum.StrEnum):
     REJECTIONS_REGRESSED = "RejectionsRegressed"
     DEGRADED_REGRESSED = "DegradedRegressed"
     SHED_REGRESSED = "ShedRegressed"
+    ANSWERS_SHIFTED = "AnswersShifted"
+    SHADOW_FAILED = "ShadowFailed"
     ERRORS_ABOVE_MAXIMUM = "ErrorsAboveMaximum"
     LATENCY_ABOVE_MAXIMUM = "LatencyAboveMaximum"
     REGRESSED_AFTER_PROMOTION = "RegressedAfterPromotion"
@@ -182,8 +184,14 @@ class Candidate(Known, frozen=True, kw_only=True):
     started_at: (
         Annotated[datetime, Meta(description="When its pods were asked for; startTimeout counts from here.")] | None
     ) = None
+    provider: Annotated[
+        Short, Meta(description="What shares the traffic out in this rollout; decided when its pods were asked for.")
+    ] = ""
     step: Annotated[int, Meta(description="Step of the canary, counted from 1; 0 before it.", ge=0)] = 0
     weight: Annotated[int, Meta(description="Share asked for, in percent.", ge=0, le=100)] = 0
+    shadow: Annotated[
+        int, Meta(description="Share of stable's requests of which it gets copies, in percent.", ge=0, le=100)
+    ] = 0
     weight_since: (
         Annotated[
             datetime, Meta(description="When the weight was asked for; the evidence of the step counts from here.")
@@ -214,12 +222,22 @@ class Share(Base, frozen=True, kw_only=True):
 class Traffic(Base, frozen=True, kw_only=True):
     """What was asked of the traffic provider and what the request counters say."""
 
-    provider: Annotated[Short, Meta(description="What routes the requests: Service.")] = "Service"
+    provider: Annotated[Short, Meta(description="What shares the requests out: Relay or Service.")] = "Service"
     desired_weight: Annotated[int, Meta(description="Candidate's share asked for, in percent.", ge=0, le=100)] = 0
     measured_share: (
         Annotated[str, Meta(description="Candidate's share of the requests in the current step.", max_length=16)] | None
     ) = None
     requests: Share | None = None
+    relayed: Annotated[
+        Short, Meta(description="Revision that stable's pods pass requests on to, or may not have stopped to yet.")
+    ] = ""
+    withdrawn_at: (
+        Annotated[
+            datetime,
+            Meta(description="Since when they are told to pass on no more, as long as one of them may not follow yet."),
+        ]
+        | None
+    ) = None
 
 
 class MetricStatus(Base, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from seatrial.cluster.events import Events
 from seatrial.control import applying, evidence, observing
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
-from seatrial.rollout import facts, looking, narrative, planner, plans, statuses
+from seatrial.rollout import facts, looking, narrative, planner, plans, providing, statuses
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Reconciler:
 
     async def _planned(self, key: Key, raw: access.Object, *, live: bool = False) -> tuple[facts.Snapshot, plans.Plan]:
         """What is there and what to do about it: from memory, or live where it can't be undone."""
-        snapshot = await self._observer.snapshot(raw, live=live)
+        snapshot = providing.settled(await self._observer.snapshot(raw, live=live))
         now = self._cluster.server_now()
         look = self._looks.newest(key, looking.question(snapshot, now))
         snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key), look=look)

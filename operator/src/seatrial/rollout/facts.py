@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from seatrial.analysis import counters
+from seatrial.api import spec as spec_
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Reason, Status
 
@@ -146,6 +147,7 @@ class Snapshot(Fact, frozen=True, kw_only=True):
 
     owner: Owner
     spec: Spec
+    provider: spec_.Provider = spec_.Provider.SERVICE  # of the rollout under way, else of the next one; see `providing`
     unreadable: str = ""  # why the spec on the object can't be read; `spec` is then the last one that could
     status: Status = Status()
     commands: Commands = Commands()  # the tokens on the object now
@@ -164,6 +166,17 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     refused: Refusal | None = None
     unread: tuple[str, ...] = ()  # parts of the stored status that this release can't read
     operator: Operator
+
+    @property
+    def steps(self) -> tuple[spec_.Step, ...]:
+        """The canary's stages with this provider: the spec's, else the default ones. Only Relay makes copies, so
+        another one passes over steps that have nothing else.
+        """
+        steps = self.spec.rollout.steps or spec_.DEFAULT_STEPS[self.provider]
+        if self.provider is spec_.Provider.RELAY:
+            return steps
+        answering = tuple(msgspec.structs.replace(one, shadow=0) for one in steps if one.weight)
+        return answering or spec_.DEFAULT_STEPS[self.provider]
 
     def ready(self, revision: str) -> int:
         """Pods of a revision that could take traffic now."""

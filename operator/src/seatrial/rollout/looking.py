@@ -148,7 +148,7 @@ def question(snapshot: facts.Snapshot, now: datetime) -> Question | None:
         window=asked,
         owner=snapshot.owner,
         analysis=snapshot.spec.analysis,
-        steps=len(snapshot.spec.rollout.steps),
+        steps=len(snapshot.steps),
         scrape_interval=snapshot.operator.scrape_interval,
         attempt=max(1, snapshot.status.candidate.windows) if snapshot.status.candidate and not asked.soak else 1,
         pods=tuple(

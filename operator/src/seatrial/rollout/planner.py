@@ -43,7 +43,7 @@ import msgspec
 
 from seatrial.api import stage
 
-from . import looking, plans, wanting
+from . import looking, plans, providing, wanting
 from .decision import Case, Decision, Rule
 from .facts import Snapshot
 from .plans import Plan
@@ -82,7 +82,7 @@ RULES: Sequence[Rule] = (
 
 def plan(snapshot: Snapshot, now: datetime) -> Plan:
     """What to write and what to apply; the same snapshot gives the same plan."""
-    snapshot = wanting.settled(_in_a_stage(snapshot))
+    snapshot = providing.settled(wanting.settled(_in_a_stage(snapshot)))
     look = snapshot.look or looking.look(snapshot, now)
     case = Case(snapshot=snapshot, now=now, look=look)
     return plans.of(case, holding.shown(case, _decide(case)))

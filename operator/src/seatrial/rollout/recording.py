@@ -30,7 +30,7 @@ def render(seen: looks.Look, wish: spec.Spec) -> str:
 
 def _document(seen: looks.Look, wish: spec.Spec, history: tuple[slots.Slot, ...]) -> bytes:
     """Each step is judged with its part of the allowed rate; the file names that part."""
-    rate = values.Ratio(seen.rate or wish.analysis.false_rollback_rate / len(wish.rollout.steps))
+    rate = values.Ratio(seen.rate or wish.analysis.false_rollback_rate / max(1, len(wish.rollout.steps or ())))
     policy = msgspec.structs.replace(wish.analysis, false_rollback_rate=rate, prometheus=None)
     document = {"policy": policy, "history": history, "slots": seen.slots}
     own = {"own": seen.own} if seen.own else {}  # their answers aren't kept, what they came to is

@@ -133,11 +133,13 @@ def _last_rollback(case: Case, decision: Decision) -> status.Rollback | None:
 def _traffic(case: Case, now: Status) -> status.Traffic:
     candidate, look = now.candidate, case.look
     weight = candidate.weight if candidate is not None else 0
+    provider = case.snapshot.provider
     if candidate is None or not candidate.step or look is None or look.blind:
-        return status.Traffic(desired_weight=weight)
+        return status.Traffic(provider=provider, desired_weight=weight)
     answered = look.stable_requests + look.candidate_requests
     share = f"{100 * look.candidate_requests / answered:.1f}%" if answered else None
     return status.Traffic(
+        provider=provider,
         desired_weight=weight,
         measured_share=share,
         requests=status.Share(stable=look.stable_requests, candidate=look.candidate_requests),
@@ -155,7 +157,7 @@ def _conditions(case: Case, now: Status, decision: Decision) -> tuple[status.Con
     )
     rows += [*_verified(now), _analyzed(case.look)]
     if (routed := traffic.routed(snapshot, now)) is not None:
-        rows.append((conditions.ROUTED, conditions.truth(routed[0]), "Service", routed[1]))
+        rows.append((conditions.ROUTED, conditions.truth(routed[0]), snapshot.provider, routed[1]))
     return conditions.merge(snapshot.status.conditions, rows, generation=snapshot.owner.generation, now=case.now)
 
 

@@ -37,7 +37,10 @@ def candidate_regressed(case: Case) -> Decision | None:
 def _held(
     case: Case, candidate: status.Candidate, stage: stages.Step | stages.Promoting, hold: status.Hold
 ) -> Decision:
-    """Its traffic goes, its pods stay, nothing is remembered against it."""
+    """Its traffic goes, its pods stay, nothing is remembered against it. A promote token of before was given without
+    knowing this, so it is used up: it would end the hold, and the version would be held and let go for ever.
+    """
+    commands = case.status.commands
     hold = msgspec.structs.replace(hold, message=bounds.cut(hold.message))
     return decide(
         case,
@@ -45,6 +48,7 @@ def _held(
         hold.message,
         phase=Phase.PAUSED,
         candidate=msgspec.structs.replace(stages.entered(candidate, sight.begun_again(stage)), hold=hold),
+        commands=msgspec.structs.replace(commands, promote=case.snapshot.commands.promote or commands.promote),
         rollback=back_to_stable(case, candidate, hold.reason, hold.message),
         look_again=NOW,
     )
@@ -209,8 +213,8 @@ def spec_unreadable(case: Case) -> Decision | None:
 
 def pods_asked_for(case: Case, candidate: status.Candidate) -> int:
     """Pods that the candidate's stage needs: all replicas when it takes over, else what the step's weight needs."""
-    wish = case.snapshot.spec
+    replicas, steps = case.snapshot.spec.replicas, case.snapshot.steps
     if candidate.promoting:
-        return wish.replicas
-    step = wish.rollout.steps[min(max(candidate.step, 1), len(wish.rollout.steps)) - 1]
-    return traffic.pods_needed(step.weight, wish.replicas)
+        return replicas
+    step = steps[min(max(candidate.step, 1), len(steps)) - 1]
+    return traffic.pods_needed(step.weight, replicas, provider=case.snapshot.provider, shadow=step.shadow)

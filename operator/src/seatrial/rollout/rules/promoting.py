@@ -31,7 +31,7 @@ def promoting(case: Case) -> Decision | None:
         return step.unseen(case, stage)
     if case.look.suspicious:
         return pods.hold(case, stage, Reason(case.look.reason), case.look.message, phase=Phase.PROMOTING)
-    return _takes_all(case, msgspec.structs.replace(stage, weight=100, weight_since=case.now))
+    return _takes_all(case, msgspec.structs.replace(stage, weight=100, shadow=0, weight_since=case.now))
 
 
 def taking_over(case: Case) -> Decision | None:

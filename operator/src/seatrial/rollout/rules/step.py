@@ -33,7 +33,7 @@ def in_step(case: Case) -> Decision | None:
     if case.look is None or case.look.blind:
         return unseen(case, stage)
     wanted = current(case, stage.number)
-    if stage.weight != wanted.weight:
+    if stage.since is None or (stage.weight, stage.shadow) != (wanted.weight, wanted.shadow):
         if pods.stable_is_short(case):
             return pods.hold(case, stage, Reason.STARTING, pods.STABLE_FIRST)
         return give_weight(case, number=stage.number, windows=stage.windows + 1)
@@ -43,18 +43,20 @@ def in_step(case: Case) -> Decision | None:
 
 def current(case: Case, number: int) -> spec.Step:
     """The spec's step of that number; the last one where the spec has been shortened."""
-    steps = case.snapshot.spec.rollout.steps
+    steps = case.snapshot.steps
     return steps[min(number, len(steps)) - 1]
 
 
 def give_weight(case: Case, *, number: int, windows: int) -> Decision:
     """The step's weight, from now on; `windows` counts the windows of evidence that its rate is shared by."""
-    weight = current(case, number).weight
+    step = current(case, number)
+    copies = f"copies of {step.shadow}% of the requests" if step.shadow else ""
+    answers = f"{step.weight}% of the traffic" if step.weight else ""
     return move(
         case,
-        stages.Step(number=number, weight=weight, since=case.now, windows=windows),
+        stages.Step(number=number, weight=step.weight, shadow=step.shadow, since=case.now, windows=windows),
         Reason.CANARY_PROGRESSING,
-        f"{who(case)}: step {number}, {weight}% of the traffic",
+        f"{who(case)}: step {number}, {' and '.join(one for one in (answers, copies) if one)}",
         phase=Phase.CANARY,
         look_again=case.snapshot.spec.analysis.interval,
     )
@@ -126,12 +128,13 @@ def _nothing_against(look: looks.Look) -> bool:
 def _advance(
     case: Case, stage: stages.Step, *, skip_rest: bool = False, commands: status.Commands | None = None
 ) -> Decision:
-    last = skip_rest or stage.number >= len(case.snapshot.spec.rollout.steps)
+    last = skip_rest or stage.number >= len(case.snapshot.steps)
     following: stages.Stage
     if last:
         following = stages.Promoting(
             number=stage.number,
             weight=stage.weight,
+            shadow=stage.shadow,
             since=case.now,
             weight_since=stage.since,
             first_request_at=stage.first_request_at,

@@ -152,7 +152,9 @@ def started(
     """Pods are asked for. Only what has nothing to be compared with, or was promoted and never refuted, skips the
     canary.
     """
-    known_candidate = msgspec.structs.replace(candidate, served_sha256=known.served_sha256, precision=known.precision)
+    known_candidate = msgspec.structs.replace(
+        candidate, served_sha256=known.served_sha256, precision=known.precision, provider=case.snapshot.provider
+    )
     straight = nobody_to_compare_with(case) or trusted(case, candidate.revision)
     stage = stages.TakingOver(since=case.now) if straight else stages.Starting(since=case.now)
     return decide(

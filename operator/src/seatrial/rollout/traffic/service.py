@@ -14,12 +14,11 @@ from seatrial.rollout import facts, looking, metadata, names
 
 Object = dict[str, Any]
 
-NAME = "Service"
 NOBODY = looking.NOBODY
 
 
-def capacity(weight: int, replicas: int) -> int:
-    """Candidate pods beside `replicas` stable ones for a share of `weight` percent; all replicas at 100."""
+def capacity(weight: int, replicas: int, *, shadow: int = 0) -> int:
+    """The share follows the number of pods."""
     if weight >= 100:
         return replicas
     return min(replicas, max(1, round(weight * replicas / (100 - weight))))

@@ -1,0 +1,46 @@
+"""Which provider shares the traffic out, settled before a pass decides anything.
+
+A rollout ends with the provider that it began with: it is noted on the candidate when its pods are asked for. Between
+rollouts the spec says it; where the spec says nothing, an object keeps what it has until its spec changes, so that
+another release's default changes nothing by itself.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from seatrial.api import spec, status
+from seatrial.api import stage as stages
+
+from .facts import Snapshot
+
+BEGUN_UNNOTED = spec.Provider.SERVICE  # an older operator knew no other and noted none
+
+
+def settled(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with its provider."""
+    return msgspec.structs.replace(snapshot, provider=_noted(snapshot.status.candidate) or asked_for(snapshot))
+
+
+def asked_for(snapshot: Snapshot) -> spec.Provider:
+    """Of a rollout that begins now."""
+    rollout, before = snapshot.spec.rollout, snapshot.status.traffic
+    if rollout.traffic.provider is not None:
+        return rollout.traffic.provider
+    if any(step.shadow for step in rollout.steps or ()):
+        return spec.Provider.RELAY
+    unchanged = snapshot.status.observed_generation == snapshot.owner.generation
+    had = _known(before.provider) if before is not None and unchanged else None
+    return had or spec.DEFAULT_PROVIDER
+
+
+def _noted(candidate: status.Candidate | None) -> spec.Provider | None:
+    """Of the rollout under way; None before its pods are asked for."""
+    if candidate is None or isinstance(stages.of(candidate), stages.Trial):
+        return None
+    return _known(candidate.provider) or BEGUN_UNNOTED
+
+
+def _known(name: str) -> spec.Provider | None:
+    """None for nothing, and for one of another release."""
+    return next((one for one in spec.Provider if one.value == name), None)
