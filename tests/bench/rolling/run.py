@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.bench.rolling import board, rows
 from tests.cluster import installation, watching
-from tests.cluster.client.traffic import UNKNOWN
+from tests.cluster.client.ledger import UNKNOWN
 from tests.cluster.harness import errors
 from tests.cluster.models import samples
 

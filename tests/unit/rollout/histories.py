@@ -128,7 +128,7 @@ class History(surroundings.Surroundings):
         """What fails beside a good version, or after it, in plain sight, is found: within ten steps of its window, and
         two more for each step before in which counts spoke for it. Evidence adds up over a window.
         """
-        judged = looking.window(self, self.time)
+        judged = looking.window(self._children(), self.time)
         if judged != self._judged:
             self._judged, self.plain, self.blurred = judged, 0, 0
         if judged is None:

@@ -116,7 +116,7 @@ class Surroundings(worlds.World):
         self._seen = self._subject = None
 
     def _woken(self) -> bool:
-        judged = looking.window(self, self.time) is not None and self.metrics is not Metrics.HANGING
+        judged = looking.window(self._children(), self.time) is not None and self.metrics is not Metrics.HANGING
         return judged or self.time >= self._due or self._watched() != self._seen
 
     def _watched(self) -> object:
