@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import urllib.request
 
 import msgspec
 from tests.contract.server import process, test_relay_processes
@@ -36,11 +37,16 @@ async def ask(pods: Pods, count: int) -> list[Reply]:
     return replies
 
 
-async def following(pods: Pods, **fields: float) -> None:
+def told(pods: Pods) -> bool:
+    """Stable's pod follows an assignment."""
+    with urllib.request.urlopen(f"{pods.stable.metrics_url}/metrics", timeout=process.DEADLINE) as response:
+        return b'candidate="candidate"' in response.read()
+
+
+async def following(pods: Pods, *, weight: float = 50, shadow: float = 0) -> None:
     """Both have answered, so that nobody is warming up."""
-    pods.assign(**{"weight": 50, **fields})
-    in_force = fields.get("weight", 50) / 100
-    await until(lambda: pods.stable.metric("seatrial_relay_ratio", candidate="candidate") == in_force)
+    pods.assign(weight=weight, shadow=shadow)
+    await until(lambda: told(pods))
     await ask(pods, 20)
 
 
