@@ -202,7 +202,7 @@ def test_long_windows_keep_the_counts_of_relays():
 
 
 def test_a_recorded_relay_rollout_replays_to_the_same_verdict(tmp_path):
-    reading = read(*given(ok=6, error=1, unreachable_covered=2, late_covered=1), Candidate(own={"ok": 12, "error": 2}))
+    reading = read(*given(ok=6, error=1, unreachable_covered=2, late_covered=1), Candidate(own={"ok": 32}, slow=0.9))
     decided = judge(reading)
     file = tmp_path / "relay.json"
     file.write_bytes(msgspec.json.encode({"slots": reading.slots}))
