@@ -72,7 +72,7 @@ def _quantized(
     known: dict[str, session.Array],
 ) -> Choice:
     optimised, target = opened.scratch / "optimised.onnx", opened.scratch / "quantized.onnx"
-    quantize.optimise(opened.original, optimised)
+    quantize.optimise(opened.examined.opened, optimised)
     dynamic = wanted.mode == "Dynamic" or rows is None
     calibration = (
         quantize.DYNAMIC
@@ -113,7 +113,7 @@ def repeat(opened: Opened, recorded: config.Expected) -> Choice:
             "InvalidModel", f"config.json: expected.calibration must be present for {recorded.precision}"
         )
     optimised, target = opened.scratch / "optimised.onnx", opened.scratch / "quantized.onnx"
-    quantize.optimise(opened.original, optimised)
+    quantize.optimise(opened.examined.opened, optimised)
     quantize.apply(optimised, target, recorded.calibration, scratch=opened.scratch)
     return Choice(path=target, precision=recorded.precision, result=result, calibration=recorded.calibration)
 

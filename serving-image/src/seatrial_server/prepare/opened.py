@@ -9,16 +9,15 @@ import logging
 from pathlib import Path
 
 import msgspec
-import onnx
 
 from seatrial_server.artifact import package
 from seatrial_server.host import config, logs, sandbox
-from seatrial_server.model import axis, fallback_rows, features, manifest, schema, session
+from seatrial_server.model import axis, fallback_rows, features, schema, session, weights
 from seatrial_server.prepare import adapt, precision, quantize, verify
 
 log = logging.getLogger(__name__)
 _TRYING_SECONDS = 60
-_LARGE = 64 * 1024**2
+_MAPPED = "mapped.onnx"
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -84,16 +83,16 @@ def read(folder: Path, scratch: Path, *, mode: str) -> Opened:
 
 
 def _examine(folder: Path, scratch: Path, *, mode: str) -> Examined:
-    source = folder / "model.onnx"
+    source, mapped = folder / "model.onnx", scratch / _MAPPED
     logs.info(log, "reading the model", bytes=source.stat().st_size)
-    mapped, large = scratch / manifest.MAPPED, source.stat().st_size > _LARGE
-    graph = verify.read(source, weights=mapped.with_suffix(".weights") if large else None)
+    graph = verify.read(source, weights=mapped.with_suffix(".weights"))
     adapted = adapt.adapt(graph.proto)
     if graph.split:
         mapped.write_bytes(quantize.serialize(graph.proto))
     if graph.embedded or adapted.changed:
         source = scratch / "embedded.onnx"
-        source.write_bytes(quantize.serialize(onnx.load(str(mapped)) if graph.split else graph.proto))
+        with source.open("wb") as file:
+            file.writelines(weights.joined(mapped) if graph.split else [quantize.serialize(graph.proto)])
     applicable, shares = quantize.applicable(graph.proto, mode), quantize.rows_share_scales(graph.proto)
     opened = mapped if graph.split else source
     return Examined(

@@ -71,9 +71,6 @@ def build(
         model, as_it_is = opened.loaded.schema, choice.path == opened.original
         served = opened.loaded if as_it_is else session.load(choice.path, known=model)
         profile = reference.read(opened.folder, opened.card, served)
-        if as_it_is and opened.examined.large and recorded is None:
-            for path in Path(scratch).glob(f"{Path(manifest.MAPPED).stem}.*"):
-                path.rename(prepared / path.name)
         if opened.example is not None:
             manifest.keep_rows(prepared, model, opened.example)
         batching = not opened.examined.shares_scales and choice.precision != "int8-dynamic"
