@@ -12,7 +12,7 @@ import msgspec
 
 from seatrial_server.artifact import package
 from seatrial_server.host import config, logs, sandbox
-from seatrial_server.model import axis, fallback_rows, features, schema, session, weights
+from seatrial_server.model import axis, dimensions, fallback_rows, features, schema, session, weights
 from seatrial_server.prepare import adapt, precision, quantize, verify
 
 log = logging.getLogger(__name__)
@@ -60,13 +60,15 @@ def read(folder: Path, scratch: Path, *, mode: str) -> Opened:
     adapted = examined.adapted
     logs.info(log, "opening the model")
     loaded = session.load(examined.opened, packed=not examined.large)
+    card = adapted.described(package.card(folder))
+    sizes = dimensions.settled(card.dimensions, loaded.schema)
+    loaded.schema = msgspec.structs.replace(loaded.schema, tables=adapted.tables, sizes=sizes)
     with sandbox.cpu_seconds(_TRYING_SECONDS):
         found = axis.find(loaded, package.any_rows(folder, loaded.schema))
-    loaded.schema = msgspec.structs.replace(found.model, tables=adapted.tables)
+    loaded.schema = found.model
     logs.info(log, "row axis", **msgspec.structs.asdict(found.model.axis))
     for output, labels in adapted.unzipped:
         logs.info(log, "served without its ZipMap: probabilities as a tensor", output=output, labels=list(labels))
-    card = adapted.described(package.card(folder))
     card = msgspec.structs.replace(card, features=features.settled(card.features, loaded.schema, set(adapted.missing)))
     features.by_input(card.features, loaded.schema)
     schema.check_outputs(card, loaded.schema)
