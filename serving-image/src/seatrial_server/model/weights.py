@@ -101,8 +101,8 @@ def _filled(content: memoryview, weights: memoryview) -> list[_Part]:
             rest.append(whole)
     if not place:
         return [content]
-    start = int(place[b"offset"])
-    return [*rest, *_field(_RAW_DATA, [weights[start : start + int(place[b"length"])]])]
+    start, size = int(place.get(b"offset", 0)), len(weights)
+    return [*rest, *_field(_RAW_DATA, [weights[start : start + int(place.get(b"length", size))]])]
 
 
 def _graph(content: memoryview, weights: IO[bytes], location: str) -> list[_Part]:

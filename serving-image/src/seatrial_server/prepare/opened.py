@@ -23,7 +23,8 @@ _MAPPED = "mapped.onnx"
 class Examined(msgspec.Struct, frozen=True):
     """What is left of the parsed graph: a large model isn't kept in memory twice.
 
-    `opened`: the file to open it from, `original` or one that keeps a large model's weights beside it.
+    `original`: the file that is served when nothing is quantized. `opened`: the file to open it from, the same or one
+    that keeps a large model's weights beside it.
     """
 
     original: Path
@@ -56,6 +57,11 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 def read(folder: Path, scratch: Path, *, mode: str) -> Opened:
+    """The package's graph, tried on some rows, with what the package says about it.
+
+    Raises:
+        Rejected: it can't be served, or the package doesn't fit it.
+    """
     examined = _examine(folder, scratch, mode=mode)
     adapted = examined.adapted
     logs.info(log, "opening the model")

@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import numpy as np
 import onnx
-import onnx.external_data_helper
 
 from seatrial_server.host import errors
 from seatrial_server.model import weights as weights_
@@ -46,17 +45,17 @@ def read(path: Path, *, weights: Path | None = None) -> Graph:
     if not model.graph.output:
         raise _invalid("model.onnx holds no graph")
     check_domains(model)
-    outside = check_external_data(model, path.parent, own=weights.name if weights and split else "")
-    size = sum(len(_data(tensor, path.parent)) for tensor in outside)
+    outside = check_external_data(model, path.parent, own=weights if split else None)
+    embedded, size = bool(outside), sum(len(_data(tensor, path.parent)) for tensor in outside)
     if size >= onnx.checker.MAXIMUM_PROTOBUF:
         raise _invalid("the model and its external data together exceed 2 GiB")
     if weights is not None and outside and (split or size > weights_.LARGE):
         split = True
         _gather(model, folder=path.parent, weights=weights)
-        outside = check_external_data(model, path.parent, own=weights.name)
+        outside = check_external_data(model, path.parent, own=weights)
     for tensor in outside:
         _embed(tensor, path.parent)
-    return Graph(proto=model, embedded=size > 0, split=split)
+    return Graph(proto=model, embedded=embedded, split=split)
 
 
 def _parsed(path: Path, weights: Path | None) -> onnx.ModelProto:
@@ -76,14 +75,18 @@ def check_domains(model: onnx.ModelProto) -> None:
             )
 
 
-def check_external_data(model: onnx.ModelProto, folder: Path, *, own: str = "") -> list[onnx.TensorProto]:
-    """The tensors with external data; refuses any that is not in a regular file inside the package."""
+def check_external_data(model: onnx.ModelProto, folder: Path, *, own: Path | None = None) -> list[onnx.TensorProto]:
+    """The tensors with external data; refuses any that is not in a regular file inside the package.
+
+    `own`: the file of weights that was written here, whose tensors are not among them.
+    """
     found = []
     for tensor in _tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        if location == own != "":
+        location = _place(tensor).get("location", "")
+        if own is not None and location == own.name:
+            _data(tensor, own.parent)  # somebody may have called a file of his own so
             continue
         found.append(tensor)
         relative = PurePosixPath(location)
@@ -97,29 +100,34 @@ def check_external_data(model: onnx.ModelProto, folder: Path, *, own: str = "") 
     return found
 
 
+def _place(tensor: onnx.TensorProto) -> dict[str, str]:
+    """Where its data is; of a key that comes twice the last counts, as for ONNX Runtime."""
+    return {entry.key: entry.value for entry in tensor.external_data}
+
+
 def _data(tensor: onnx.TensorProto, folder: Path) -> memoryview:
     """The mapped bytes of a tensor with external data, which was checked to be in a file of the package."""
+    place = _place(tensor)
+    location = place["location"]
+    size = (folder / location).stat().st_size
     try:
-        info = onnx.external_data_helper.ExternalDataInfo(tensor)
+        start = int(place.get("offset", 0))
+        length = int(place.get("length", size - start))
     except ValueError as error:
         raise _invalid(f"tensor {tensor.name!r} has external data at no place of a file: {error}") from error
-    file, start = folder / info.location, info.offset or 0
-    size = file.stat().st_size
-    length = size - start if info.length is None else info.length
-    if not start <= start + length <= size:
+    if not 0 <= start <= start + length <= size:
         raise _invalid(
-            f"tensor {tensor.name!r} has {length} bytes at {start} of {info.location!r}, which has only {size}: "
+            f"tensor {tensor.name!r} has {length} bytes at {start} of {location!r}, which has only {size}: "
             "export both anew"
         )
-    return np.memmap(file, np.uint8, "r", start, length).data if length else memoryview(b"")
+    return np.memmap(folder / location, np.uint8, "r", start, length).data if length else memoryview(b"")
 
 
 def _gather(model: onnx.ModelProto, *, folder: Path, weights: Path) -> None:
     """External data of the main graph's initializers moves to the file of weights, without being in memory."""
     with weights.open("ab") as file:
         for tensor in model.graph.initializer:
-            places = {entry.key: entry.value for entry in tensor.external_data}
-            if tensor.data_location == onnx.TensorProto.EXTERNAL and places["location"] != weights.name:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL and _place(tensor)["location"] != weights.name:
                 data = _data(tensor, folder)
                 where = {"location": weights.name, "offset": weights_.append(data, file), "length": len(data)}
                 del tensor.external_data[:]
