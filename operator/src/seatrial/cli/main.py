@@ -10,6 +10,7 @@ import importlib
 import click
 
 COMMANDS = {
+    "drift": "seatrial.cli.drift",
     "generate": "seatrial.cli.generate",
     "replay": "seatrial.cli.replay",
 }
