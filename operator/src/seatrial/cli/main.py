@@ -11,6 +11,7 @@ import click
 
 COMMANDS = {
     "generate": "seatrial.cli.generate",
+    "pack": "seatrial.cli.pack",
     "replay": "seatrial.cli.replay",
 }
 
