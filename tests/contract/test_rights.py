@@ -49,6 +49,9 @@ class Operator:
             ("modeldeployments/status", "update"): self._write_status,
             ("pods/log", "get"): lambda: self._cluster.pod_log(NAMESPACE, "nobody", "trial", limit_bytes=1),
             ("events", "create"): lambda: self._cluster.create(_made("Event", "one.event", eventTime=None)),
+            ("pods", "patch"): lambda: self._cluster.annotate(
+                NAMESPACE, "nobody", uid="0", name="seatrial.dev/relay", text=""
+            ),
             ("leases", "create"): lambda: self._cluster.create(_made("Lease", "other")),
             ("leases", "update"): lambda: self._cluster.replace(_versioned(_made("Lease", ACCOUNT))),
         }

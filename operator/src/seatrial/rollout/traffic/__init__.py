@@ -8,16 +8,30 @@ share is made; nobody else looks at selectors, routes or endpoints. One module a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from seatrial.api import spec, status
 from seatrial.rollout import facts
 
-from . import service
+from . import relay, service
 from .provider import Object, Provider
+from .relay import Annotation, asked_pods, assignments, look_again
 
-__all__ = ["PROVIDERS", "drained", "in_force", "objects", "off", "pods_needed", "routed"]
+__all__ = [
+    "PROVIDERS",
+    "Annotation",
+    "asked_pods",
+    "assignments",
+    "drained",
+    "in_force",
+    "look_again",
+    "objects",
+    "off",
+    "pods_needed",
+    "routed",
+]
 
-PROVIDERS: Mapping[spec.Provider, Provider] = {spec.Provider.SERVICE: service}
+PROVIDERS: Mapping[spec.Provider, Provider] = {spec.Provider.RELAY: relay, spec.Provider.SERVICE: service}
 
 
 def pods_needed(weight: int, replicas: int, *, provider: spec.Provider = spec.Provider.SERVICE, shadow: int = 0) -> int:
@@ -40,11 +54,13 @@ def routed(snapshot: facts.Snapshot, after: status.Status) -> tuple[bool, str] |
     return PROVIDERS[snapshot.provider].routed(snapshot, after)
 
 
-def drained(snapshot: facts.Snapshot, after: status.Status, revision: str) -> bool:
-    """The revision's pods may go."""
-    return PROVIDERS[snapshot.provider].drained(snapshot, after, revision)
+def drained(snapshot: facts.Snapshot, after: status.Status, revision: str, now: datetime) -> bool:
+    """The revision's pods may go. Whatever the provider is by now: nobody relays to it any more either."""
+    routed_away = PROVIDERS[snapshot.provider].drained(snapshot, after, revision)
+    return routed_away and relay.let_go(snapshot, revision, now, answered=True)
 
 
-def off(snapshot: facts.Snapshot, revision: str) -> bool:
+def off(snapshot: facts.Snapshot, revision: str, now: datetime) -> bool:
     """New requests no longer reach the revision."""
-    return PROVIDERS[snapshot.provider].off(snapshot, revision)
+    routed_away = PROVIDERS[snapshot.provider].off(snapshot, revision)
+    return routed_away and relay.let_go(snapshot, revision, now, answered=False)
