@@ -52,6 +52,16 @@ REFUSED = {
     "stepTimeout must be at least": {"rollout": {"steps": [{"weight": 5}, {"weight": 50, "minDuration": "31m"}]}},
     "startTimeout must be": {"rollout": {"startTimeout": "0s"}},
     "soak must be": {"rollout": {"soak": "0s"}},
+    "with provider GatewayAPI, and with no other": {"rollout": {"traffic": {"provider": "GatewayAPI"}}},
+    "must have a gateway with provider": {"rollout": {"traffic": {"gateway": {"parentRefs": [{"name": "front"}]}}}},
+    "hostnames must have each host once": {
+        "rollout": {
+            "traffic": {
+                "provider": "GatewayAPI",
+                "gateway": {"parentRefs": [{"name": "front"}], "hostnames": ["a.example", "a.example"]},
+            }
+        }
+    },
     "interval must be a duration": {"analysis": {"interval": "999ms"}},
     "blindTimeout must be a duration": {"analysis": {"blindTimeout": "25h"}},
     "blindTimeout must be at least": {"analysis": {"interval": "1m", "blindTimeout": "59s"}},
@@ -74,6 +84,15 @@ BOUNDS = {
     "spec.rollout.steps": {"rollout": {"steps": []}},
     "spec.rollout.steps[0].weight": {"rollout": {"steps": [{"weight": 101}]}},
     "spec.rollout.soak": {"rollout": {"soak": "ten minutes"}},
+    "spec.rollout.traffic.provider": {"rollout": {"traffic": {"provider": "Gateway"}}},
+    "spec.rollout.traffic.gateway.parentRefs": {
+        "rollout": {"traffic": {"provider": "GatewayAPI", "gateway": {"parentRefs": []}}}
+    },
+    "spec.rollout.traffic.gateway.hostnames[0]": {
+        "rollout": {
+            "traffic": {"provider": "GatewayAPI", "gateway": {"parentRefs": [{"name": "a"}], "hostnames": ["A_b"]}}
+        }
+    },
     "spec.rollout": {"rollout": {"stepTimeout": "1m", "steps": [{"weight": 50}]}},
     "spec.model.version": {"model": {**MODEL, "version": 1.5}},
     "spec.serving.resources.limits.cpu": {"serving": {"resources": {"limits": {"cpu": 0.5}}}},

@@ -12,12 +12,15 @@ from collections.abc import Iterator, Mapping
 from seatrial.api import spec, status
 from seatrial.rollout import facts
 
-from . import service
+from . import gateway, service
 from .provider import Object, Provider
 
 __all__ = ["PROVIDERS", "drained", "in_force", "objects", "off", "pods_needed", "routed"]
 
-PROVIDERS: Mapping[spec.Provider, Provider] = {spec.Provider.SERVICE: service}
+PROVIDERS: Mapping[spec.Provider, Provider] = {
+    spec.Provider.SERVICE: service,
+    spec.Provider.GATEWAY_API: gateway,
+}
 
 
 def pods_needed(weight: int, replicas: int, *, provider: spec.Provider = spec.Provider.SERVICE, shadow: int = 0) -> int:
