@@ -30,6 +30,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     shed: int = 0
     lost: int = 0
     wrong: int = 0
+    covered: int = 0
     reconnected: int = 0
     skipped: int = 0
     reasons: dict[str, int] = {}

@@ -27,6 +27,7 @@ from tests.cluster.client.ledger import Ledger
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REPO = pathlib.Path(__file__).resolve().parents[2]
+SAYS = {"seatrial-revision": "5d41c0"}
 CLASSES = ("ok", "model_errors", "rejected", "shed", "lost", "wrong", "waiting")
 ROWS = client_rows.Rows(input="features", low=0.0, high=16.0, classes=2, rows=((0.0, 3.0), (5.0, 16.0)), labels=(0, 0))
 
@@ -89,10 +90,10 @@ def alternating(first: web.Response | None = None, **changes: Any) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         body = await request.json()
         if int(body["id"].rpartition("-")[2]) % 2 == 0:
-            return web.json_response(answer(body))
+            return web.json_response(answer(body), headers=SAYS)
         if first is not None:
-            return web.Response(status=first.status, body=first.body, content_type="application/json")
-        return web.json_response(answer(body, **changes))
+            return web.Response(status=first.status, body=first.body, content_type="application/json", headers=SAYS)
+        return web.json_response(answer(body, **changes), headers=SAYS)
 
     return handler
 
@@ -130,7 +131,7 @@ async def test_a_versions_first_answer_is_dated():
         pytest.param(302, {}, "wrong", id="a status that no V2 server gives"),
     ],
 )
-async def test_a_failure_is_counted_in_its_class_for_the_version_behind_the_connection(status, body, expected):
+async def test_a_failure_is_counted_in_its_class_for_the_version_that_answered(status, body, expected):
     failing = web.Response(status=status, text=json.dumps(body))
     async with serving(alternating(failing)) as port, sending(port, connections=1) as ledger:
         await until(ledger, lambda stats: stats["ok"] >= 3)
@@ -266,7 +267,22 @@ async def test_arrivals_that_find_no_free_connection_are_skipped_and_not_sent_la
     async with serving(handler) as port, sending(port, connections=1) as ledger:
         stats = await until(ledger, lambda stats: stats["skipped"] >= 20)
     assert stats["ok"] == stats["sent"]
-    assert stats["versions"]["7"]["latency_ms"]["max"] < 1000
+    assert stats["latency_ms"]["max"] < 1000
+
+
+async def test_an_answer_given_in_anothers_place_counts_for_both():
+    async def handler(request: web.Request) -> web.StreamResponse:
+        covers = {"seatrial-covered": "9a0b1c"} if len(seen) % 2 else {}
+        seen.append(covers)
+        return web.json_response(answer(await request.json()), headers={**SAYS, **covers})
+
+    seen: list[dict[str, str]] = []
+    async with serving(handler) as port, sending(port) as ledger:
+        stats = await until(ledger, lambda stats: stats["covered"] >= 10)
+    candidate, stable = stats["versions"]["unknown"], stats["versions"]["7"]
+    assert (stats["ok"], stable["ok"], stable["covered"]) == (stats["sent"], stats["sent"], 0)
+    assert (candidate["sent"], candidate["covered"]) == (0, sum(map(bool, seen)))
+    assert stable["first_at"] <= candidate["first_at"]
 
 
 async def test_no_two_requests_have_the_same_values():

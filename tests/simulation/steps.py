@@ -14,6 +14,7 @@ from tests.simulation.traffic import Scenario
 from seatrial.analysis import course, policy, verdict
 
 ALPHA = 0.01
+MOST_ERRORS = policy.Errors().max
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +51,14 @@ class Ends:
     waited: float
 
 
-def ends(scenario: Scenario, plan: Plan, *, runs: int, seed: int, suspicion: bool = True) -> Ends:
+def ends(
+    scenario: Scenario, plan: Plan, *, runs: int, seed: int, suspicion: bool = True, most_errors: float = MOST_ERRORS
+) -> Ends:
     """How `runs` rollouts end."""
-    found = [_end(scenario, plan, np.random.default_rng([seed, run]), suspicion=suspicion) for run in range(runs)]
+    found = [
+        _end(scenario, plan, np.random.default_rng([seed, run]), suspicion=suspicion, most_errors=most_errors)
+        for run in range(runs)
+    ]
     promoted = [slots for end, slots in found if end == "promoted"]
     return Ends(
         promoted=len(promoted) / runs,
@@ -61,16 +67,19 @@ def ends(scenario: Scenario, plan: Plan, *, runs: int, seed: int, suspicion: boo
     )
 
 
-def _end(scenario: Scenario, plan: Plan, rng: np.random.Generator, *, suspicion: bool) -> tuple[str, int]:
+def _end(
+    scenario: Scenario, plan: Plan, rng: np.random.Generator, *, suspicion: bool, most_errors: float
+) -> tuple[str, int]:
     """The end, and for how many slots steps were held by suspicion."""
-    limits = policy.Policy(false_rollback_rate=ALPHA / len(plan.steps), interval=plan.interval)
+    errors = policy.Errors(max=most_errors)
+    limits = policy.Policy(false_rollback_rate=ALPHA / len(plan.steps), interval=plan.interval, errors=errors)
     held = 0
     for step in plan.steps:
         rows = traffic.rollout(scenario, rng, weights=np.full(plan.slots, step.weight), interval=plan.interval)
         judged = course.run(rows, limits)
         breach = verdict.first_breach(judged)
         due = (np.cumsum(rows.seconds) >= step.seconds) & (np.cumsum(rows.requests_candidate) >= step.requests)
-        free = due & ~np.any([test.suspected for test in judged.tests], axis=0) if suspicion else due
+        free = due & ~np.any([test.suspected | test.shared for test in judged.tests], axis=0) if suspicion else due
         first, end = (int(np.argmax(mask)) if mask.any() else plan.slots for mask in (due, free))
         if breach is not None and breach[0] <= end:
             return "rolled back", held

@@ -54,6 +54,14 @@ def test_little_traffic_does_not_promote_what_fails_ten_times_as_often():
     assert steps.ends(failing, steps.MINUTES, runs=RUNS, seed=SEED).promoted <= 0.1
 
 
+def test_an_outage_of_both_from_the_first_look_on_promotes_nobody_by_short_steps():
+    """Too short for proof that 3 % are more than the 1 % allowed; both are seen to be."""
+    outage = Scenario(rate=50, outage_errors=0.03, outage=(0, 900), history=12)
+    carried = {"runs": RUNS, "seed": SEED, "most_errors": 0.01}
+    assert steps.ends(outage, steps.MINUTES, **carried, suspicion=False).promoted > 0.5  # what it guards against
+    assert steps.ends(outage, steps.MINUTES, **carried).promoted == 0
+
+
 @pytest.mark.parametrize("plan", [steps.SHORT, steps.DEFAULT], ids=["short steps", "default steps"])
 def test_suspicion_lets_healthy_candidates_go_in_the_end(plan):
     result = steps.ends(Scenario(rate=50), plan, runs=RUNS, seed=SEED)

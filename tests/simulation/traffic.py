@@ -25,7 +25,8 @@ class Scenario:
     rate: float = 100.0
     errors: float = 0.005
     candidate_errors: float | None = None
-    outage_errors: float | None = None  # of both arms, from minute 5 to minute 15
+    outage_errors: float | None = None  # of both arms, during the `outage`
+    outage: tuple[float, float] = (300, 900)
     burst: float = 1.0
     spread: float = 0.0
     diurnal: bool = False
@@ -87,7 +88,7 @@ def _events(
     errors = np.where(mine, _or(scenario.candidate_errors, scenario.errors), scenario.errors) * effect
     probability = np.broadcast_to(errors, requests.shape).copy()
     if scenario.outage_errors is not None:
-        first, last = (history + round(seconds / interval) for seconds in (300, 900))
+        first, last = (history + round(seconds / interval) for seconds in scenario.outage)
         probability[first:last] = scenario.outage_errors
     first = [_bursts(rng, requests, probability, scenario.burst)]
     first += [rng.binomial(requests, share) for share in (REJECTED, DEGRADED)]

@@ -13,6 +13,7 @@ from tests.bench.rolling import rows
 
 HEADINGS = (
     "case",
+    "provider",
     "requests/s",
     "must",
     "median s",
@@ -20,6 +21,7 @@ HEADINGS = (
     "runs",
     "became of it",
     "errors served",
+    "covered",
     "share asked / seen",
     "lost",
     "",
@@ -80,6 +82,7 @@ def _line(row: rows.Row, runs: Sequence[rows.Run]) -> tuple[str, ...]:
     asked = next((run.asked for run in runs if run.asked), 0)
     return (
         row.title,
+        row.provider,
         str(row.rate),
         row.must,
         _seconds(statistics.median(took)),
@@ -87,6 +90,7 @@ def _line(row: rows.Row, runs: Sequence[rows.Run]) -> tuple[str, ...]:
         str(len(runs)),
         ", ".join(f"{count} {end}" for end, count in ends.items()),
         f"{statistics.median(errors):g}, at most {max(errors)}",
+        f"{statistics.median(run.covered for run in runs):g}" if row.exact else _NONE,
         f"{asked} % / {statistics.median(seen):.0f} % ({min(seen):.0f} to {max(seen):.0f})" if seen else _NONE,
         str(sum(run.lost for run in runs)),
         "MISSED" if rows.missed(row, runs) else "kept",
@@ -104,16 +108,17 @@ on {about.machine}, in {about.minutes:.0f} minutes.
 Load average of the machine: {about.load:.1f} at most; more than the number of CPUs means that pods, operator and
 clients waited for each other.
 
-Real rollouts on the test cluster, the operator from its chart: 4 replicas, provider `Service`, steps of 20 % and 50 %
-for 60 s each, `interval: 5s`, `latency.threshold: 50ms`, Prometheus scraping every 5 s, everything else by default;
+Real rollouts on the test cluster, the operator from its chart: 4 replicas, steps of the share asked for and 50 % for
+60 s each, `interval: 5s`, `latency.threshold: 50ms`, Prometheus scraping every 5 s, everything else by default;
 {about.side_by_side} namespaces side by side. Each run has a namespace of its own: stable is installed, gets traffic
 for one minute, then the candidate is applied. Clients send marked rows, of which each version fails on its own share.
 In the outage `errors.max` is 1 %, both versions fail six times as often from the candidate's first answers on, and the
 run ends 150 s later.
 
-Seconds run from the candidate's first answer, as the client got it, to the verdict; where every request fails, to
-`zeroWeightAt`, when no endpoint led to it any more. *Errors served* are the candidate's failed answers, median and
-most. *Seen* is `measuredShare` at the end of the first step, median and range.
+Seconds run from the candidate's first answer, as the client got it or stable's in its place, to the verdict; where
+every request fails, to `zeroWeightAt`, when no endpoint led to it any more and nothing was relayed. *Errors served* are
+the candidate's failed answers, median and most; *covered*, answers that stable gave in its place, median. *Seen* is
+`measuredShare` at the end of the first step, median and range.
 {sent:,} requests were sent, {skipped} skipped because no connection was free, {wrong} went wrong by nobody's model.
 
 {table}

@@ -27,15 +27,20 @@ class Until(enum.StrEnum):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One rollout. Seconds count from the candidate's first answer to a client, as the client saw it."""
+    """One rollout. Seconds count from the candidate's first answer, or stable's first in its place, to a client."""
 
     end: End
     reason: str = ""
     verdict: float | None = None
     off: float | None = None
     errors: int = 0
+    """Failed answers of the candidate that clients got."""
+    covered: int = 0
+    """Answers that stable gave in its place."""
     asked: int = 0
     seen: float | None = None
+    """Percent of the `counted` requests of the first step."""
+    counted: int = 0
     sent: int = 0
     lost: int = 0
     wrong: int = 0
@@ -53,12 +58,19 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     candidate: str
     runs: int
     ends: frozenset[End]
+    provider: str = "Service"
+    weights: tuple[int, int] = (20, 50)
     rate: int = 50
     max_errors: str = "5%"
     outage: bool = False
     until: Until = Until.VERDICT
     worst: float | None = None
     median: float | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Each request is given by itself: the share is the one asked for but for chance, a failure is covered."""
+        return self.provider == "Relay"
 
     @property
     def stable_errs(self) -> bool:
@@ -72,13 +84,16 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"{self.until} within {self.worst:g} s, all")
         if self.median is not None:
             parts.append(f"{self.until} within {self.median:g} s, median")
+        if self.exact:
+            parts.append("no error served; share within 3 standard errors")
         return "; ".join(parts)
 
 
+FEWEST = 1000  # requests that a share is judged on
 _BACK, _STAYS = frozenset({End.ROLLED_BACK}), frozenset({End.PROMOTED, End.HELD})
 _LIKE_STABLE = {"stable": "erring-v0.5", "candidate": "erring-v0.5b"}
 
-ROWS = (
+_SERVICE = (
     Row(
         name="dead",
         title="every request fails",
@@ -111,6 +126,15 @@ ROWS = (
     Row(name="quiet", title="healthy, 0.5 % errors", **_LIKE_STABLE, runs=10, ends=_STAYS, rate=5),
 )
 
+_RELAYED = {"provider": "Relay", "weights": (10, 50), "runs": 5}
+_WITH_RELAY = {"dead": {"worst": 3.0}, "worse": {"median": 45.0}, "healthy": {}}
+_RELAY = tuple(
+    msgspec.structs.replace(row, **_RELAYED, **_WITH_RELAY[row.name], name=f"{row.name}-relay")
+    for row in _SERVICE
+    if row.name in _WITH_RELAY
+)
+ROWS = (*_SERVICE, *_RELAY)
+
 
 def seconds(row: Row, runs: Sequence[Run]) -> list[float]:
     """Of each run that ended as it must; infinite where it did not."""
@@ -130,6 +154,22 @@ def missed(row: Row, runs: Sequence[Run]) -> list[str]:
         found.append(f"{row.until} after {max(took):.1f} s at worst, must {row.worst:g} s")
     if row.median is not None and statistics.median(took) > row.median:
         found.append(f"{row.until} after {statistics.median(took):.1f} s in the median, must {row.median:g} s")
+    if row.exact:
+        found += _inexact(runs)
     if lost := sum(run.lost for run in runs):
         found.append(f"{lost} requests lost")
+    return found
+
+
+def _inexact(runs: Sequence[Run]) -> list[str]:
+    """Errors that clients saw, and shares that chance does not explain; a step that was cut short doesn't count."""
+    found = []
+    if errors := sum(run.errors for run in runs):
+        found.append(f"{errors} errors of the candidate served")
+    for run in runs:
+        if run.seen is None or run.counted < FEWEST:
+            continue
+        chance = 100 * math.sqrt(run.asked / 100 * (1 - run.asked / 100) / run.counted)
+        if abs(run.seen - run.asked) > 3 * chance:
+            found.append(f"share {run.seen:.1f} % of {run.counted} requests where {run.asked} % was asked")
     return found

@@ -17,7 +17,6 @@ from tests.cluster.models import samples
 from seatrial.api.status import VerdictKind
 
 REPLICAS = 4
-STEPS = [{"weight": weight, "minDuration": "60s", "minRequests": 30} for weight in (20, 50)]
 AGE = 60.0  # seconds that stable has had traffic for
 WATCHED = 150.0  # seconds after an outage began
 _INSTALLED = _CANARY = 240.0
@@ -64,7 +63,7 @@ def once(place: Place) -> rows.Run:
 
 def _canary(place: Place) -> rows.Run:
     version = _version(place.row.candidate)
-    shares: dict[int, float] = {}
+    shares: dict[int, tuple[float, int]] = {}
 
     def served(sight: watching.Sight) -> bool:
         traffic = sight.status.traffic
@@ -73,7 +72,8 @@ def _canary(place: Place) -> rows.Run:
     def over(sight: watching.Sight) -> bool:
         traffic, rollback = sight.status.traffic, sight.status.last_rollback
         if traffic is not None and traffic.measured_share and traffic.desired_weight:
-            shares[traffic.desired_weight] = float(traffic.measured_share.removesuffix("%"))
+            counted = traffic.requests.stable + traffic.requests.candidate if traffic.requests else 0
+            shares[traffic.desired_weight] = float(traffic.measured_share.removesuffix("%")), counted
         off = rollback is None or rollback.zero_weight_at is not None
         return sight.verdict(version) is not None and off
 
@@ -100,7 +100,7 @@ def _last(place: Place, over: Callable[[watching.Sight], bool]) -> watching.Sigh
         return place.wait(lambda _: True, what="a sight", seconds=_DECIDED)
 
 
-def _booked(place: Place, sight: watching.Sight, shares: dict[int, float]) -> rows.Run:
+def _booked(place: Place, sight: watching.Sight, shares: dict[int, tuple[float, int]]) -> rows.Run:
     row, books = place.row, place.subject.books()
     version = _version(row.candidate)
     who = (version,) if row.stable_errs else (version, UNKNOWN)
@@ -108,14 +108,17 @@ def _booked(place: Place, sight: watching.Sight, shares: dict[int, float]) -> ro
     first = min((one["first_at"] for one in tallies if one["first_at"] is not None), default=None)
     verdict, rollback = sight.verdict(version), sight.status.last_rollback
     asked = min(shares, default=0)
+    seen, counted = shares.get(asked, (None, 0))
     return rows.Run(
         end=_end(sight, version),
         reason=verdict.reason.value if verdict else sight.ready[1],
         verdict=_since(first, verdict.at if verdict else None),
         off=_since(first, rollback.zero_weight_at if rollback else None),
         errors=sum(one["model_errors"] for one in tallies),
+        covered=sum(one["covered"] for one in tallies),
         asked=asked,
-        seen=shares.get(asked),
+        seen=seen,
+        counted=counted,
         sent=books.sent,
         lost=books.lost,
         wrong=books.not_the_models_fault,
@@ -142,7 +145,9 @@ def _wish(place: Place, package: str) -> dict[str, Any]:
     spec["model"] = samples.version(package, models=place.platform.models)
     spec["replicas"] = REPLICAS
     spec["quantization"] = {"mode": "None"}
-    spec["rollout"] = {"steps": STEPS, "soak": "5s", "startTimeout": "4m"}
+    steps = [{"weight": weight, "minDuration": "60s", "minRequests": 30} for weight in place.row.weights]
+    traffic = {"provider": place.row.provider}
+    spec["rollout"] = {"steps": steps, "soak": "5s", "startTimeout": "4m", "traffic": traffic}
     spec["analysis"]["errors"] = {"max": place.row.max_errors}
     return wish
 
@@ -154,6 +159,11 @@ def _version(package: str) -> str:
 def _told(run: rows.Run) -> str:
     times = [f"{name} after {took:.1f} s" for name, took in (("verdict", run.verdict), ("off", run.off)) if took]
     seen = f"{run.seen:.0f} %" if run.seen is not None else "-"
-    parts = [f"{run.end} ({run.reason})", *times, f"{run.errors} errors", f"share {run.asked} % / {seen}"]
+    parts = [
+        f"{run.end} ({run.reason})",
+        *times,
+        f"{run.errors} errors, {run.covered} covered",
+        f"share {run.asked} % / {seen}",
+    ]
     parts += [f"{run.sent} sent", f"{run.lost} lost", f"{run.skipped} skipped"]
     return ", ".join(parts)

@@ -21,10 +21,12 @@ GARBLED = 0
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An answer as it came."""
+    """An answer as it came; by the server's word `revision` gave it, in the place of `covered` if that is not empty."""
 
     status: int
     body: bytes
+    revision: str = ""
+    covered: str = ""
 
 
 class NoAnswerError(Exception):
@@ -38,14 +40,11 @@ class ClosedBeforeAnswerError(NoAnswerError):
 class Connection:
     """A session with one connection, opened on demand. After `close` the next request opens another."""
 
-    def __init__(
-        self, url: str, *, timeout_seconds: float, ledger: Ledger, clock: Clock, on_open: Callable[[], None]
-    ) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float, ledger: Ledger, clock: Clock) -> None:
         self._url = url
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._ledger = ledger
         self._clock = clock
-        self._on_open = on_open
         self._session: aiohttp.ClientSession | None = None
         self._opened_at: float | None = None
         self._reused = False
@@ -99,7 +98,12 @@ class Connection:
             return Reply(status=GARBLED, body=b"")
         try:
             async with response:
-                return Reply(status=response.status, body=await response.read())
+                return Reply(
+                    status=response.status,
+                    body=await response.read(),
+                    revision=response.headers.get("seatrial-revision", ""),
+                    covered=response.headers.get("seatrial-covered", ""),
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NoAnswerError(f"cut off: {_cause(error)}") from error
 
@@ -117,7 +121,6 @@ class Connection:
         self._reused = False
         self._opened_at = self._clock()
         self._ledger.connections_opened += 1
-        self._on_open()
 
     async def _on_reused(self, *_: object) -> None:
         self._reused = True

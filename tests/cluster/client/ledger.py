@@ -20,12 +20,18 @@ EDGES = tuple(0.00025 * 1.15**step for step in range(86))
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One finished request; `seconds` from the first byte sent to the last byte of the answer, which came `at`."""
+    """One finished request; `seconds` from the first byte sent to the last byte of the answer, which came `at`.
+
+    `revision` gave the answer (empty: nobody said so), in the place of `covered`; good answers name its `version`.
+    """
 
     outcome: Outcome
     seconds: float
     correct: bool = False
     at: float = 0.0
+    revision: str = ""
+    covered: str = ""
+    version: str | None = None
 
 
 class Latencies:
@@ -40,6 +46,11 @@ class Latencies:
         self._counts[bisect.bisect_left(EDGES, seconds)] += 1
         self._sum += seconds
         self._max = max(self._max, seconds)
+
+    def merge(self, other: Latencies) -> None:
+        self._counts = [one + more for one, more in zip(self._counts, other._counts, strict=True)]
+        self._sum += other._sum
+        self._max = max(self._max, other._max)
 
     def summary(self) -> dict[str, float]:
         """Milliseconds; percentiles are upper edges of their bucket, at most the maximum."""
@@ -60,11 +71,12 @@ class Latencies:
 
 
 class Tally:
-    """Counts of one version."""
+    """Counts of one revision or version; `covered`: answers that stable gave in its place."""
 
     def __init__(self) -> None:
         self.outcomes: collections.Counter[Outcome] = collections.Counter()
         self.correct = 0
+        self.covered = 0
         self.first_at = math.inf
         self.latencies = Latencies()
 
@@ -75,12 +87,24 @@ class Tally:
             self.latencies.add(entry.seconds)
             self.first_at = min(self.first_at, entry.at)
 
+    def cover(self, at: float) -> None:
+        self.covered += 1
+        self.first_at = min(self.first_at, at)
+
+    def merge(self, other: Tally) -> None:
+        self.outcomes += other.outcomes
+        self.correct += other.correct
+        self.covered += other.covered
+        self.first_at = min(self.first_at, other.first_at)
+        self.latencies.merge(other.latencies)
+
     def as_dict(self) -> dict[str, Any]:
         counts = {outcome.value: self.outcomes[outcome] for outcome in Outcome}
         return {
             "sent": self.outcomes.total(),
             **counts,
             "correct": self.correct,
+            "covered": self.covered,
             "latency_ms": self.latencies.summary(),
         }
 
@@ -97,20 +121,26 @@ class Ledger:
         self.had_success = False
         self.reasons: collections.Counter[str] = collections.Counter()
         self._total = Tally()
-        self._versions: dict[str, Tally] = {}
+        self._revisions: dict[str, Tally] = {}
+        self._versions: dict[str, str] = {}
 
     def finish(self, entry: Entry, *, reason: str) -> None:
-        """Count a request in the totals; `attribute` adds it to a version, once that is known."""
+        """Count a request, in total and for who answered."""
         self._total.add(entry)
+        self._revisions.setdefault(entry.revision, Tally()).add(entry)
+        if entry.covered:
+            self._total.cover(entry.at)
+            self._revisions.setdefault(entry.covered, Tally()).cover(entry.at)
+        if entry.version is not None:
+            self._versions[entry.revision] = entry.version
         self.had_success = self.had_success or entry.outcome is Outcome.OK
         if reason:
             self.reasons[f"{entry.outcome}: {reason}"] += 1
 
-    def attribute(self, entry: Entry, version: str) -> None:
-        self._versions.setdefault(version, Tally()).add(entry)
-
     def as_dict(self) -> dict[str, Any]:
-        """The document of /stats; `sent` is the sum of the classes; versions lag by what isn't attributed yet."""
+        """The document of /stats; `sent` is the sum of the classes. A revision is `unknown` until a good answer of it
+        has told its version.
+        """
         total = self._total.as_dict()
         return {
             **total,
@@ -119,8 +149,14 @@ class Ledger:
             "reconnected": self.reconnected,
             "connections_opened": self.connections_opened,
             "reasons": dict(sorted(self.reasons.items())),
-            "versions": {version: self._dated(tally) for version, tally in sorted(self._versions.items())},
+            "versions": {version: self._dated(tally) for version, tally in sorted(self._by_version().items())},
         }
+
+    def _by_version(self) -> dict[str, Tally]:
+        found: dict[str, Tally] = {}
+        for revision, tally in self._revisions.items():
+            found.setdefault(self._versions.get(revision, UNKNOWN), Tally()).merge(tally)
+        return found
 
     def _dated(self, tally: Tally) -> dict[str, Any]:
         """With the unix time of a version's first answer, if there was one."""

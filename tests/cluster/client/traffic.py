@@ -9,8 +9,8 @@ import time
 
 from . import answers, rows
 from .answers import Judgement, Outcome
-from .connection import Clock, Connection, NoAnswerError
-from .ledger import UNKNOWN, Entry, Ledger
+from .connection import Clock, Connection, NoAnswerError, Reply
+from .ledger import Entry, Ledger
 from .settings import Settings
 
 Arrivals = asyncio.Queue[str | None]
@@ -19,7 +19,7 @@ BACKLOG = 2
 
 
 class Lane:
-    """One connection with what is known about the version behind it."""
+    """One connection, renewed now and then. Lives differ by a fifth, so that not all are renewed at once."""
 
     def __init__(
         self,
@@ -37,36 +37,40 @@ class Lane:
         self._ledger = ledger
         self._chance = chance
         self._clock = clock
-        self._life = 0.0
-        self._version: str | None = None
-        self._unattributed: list[Entry] = []
+        self._life = self._new_life()
         url = f"{settings.target.rstrip('/')}/v2/models/{settings.model}/infer"
-        self._connection = Connection(
-            url, timeout_seconds=settings.timeout_seconds, ledger=ledger, clock=clock, on_open=self._on_open
-        )
+        self._connection = Connection(url, timeout_seconds=settings.timeout_seconds, ledger=ledger, clock=clock)
+
+    def _new_life(self) -> float:
+        return self._settings.connection_seconds * self._chance.uniform(0.8, 1.2)
 
     async def run(self, arrivals: Arrivals) -> None:
         """Carry arrivals until a None comes."""
         async with self._connection:
             while (id := await arrivals.get()) is not None:
                 await self._carry(rows.draw(self._data, id=id, chance=self._chance, marks=self._marks))
-        self._settle(UNKNOWN)
 
     async def _carry(self, request: rows.Request) -> None:
         if self._connection.age > self._life:
             await self._connection.close()
+            self._life = self._new_life()
         self._ledger.started += 1
         sent_at = self._clock()
-        judgement = await self._ask(request)
+        judgement, reply = await self._ask(request)
         now = self._clock()
-        entry = Entry(judgement.outcome, now - sent_at, correct=judgement.label == request.label, at=now)
+        entry = Entry(
+            judgement.outcome,
+            now - sent_at,
+            correct=judgement.label == request.label,
+            at=now,
+            revision=reply.revision if reply else "",
+            covered=reply.covered if reply else "",
+            version=judgement.version,
+        )
         self._ledger.finish(entry, reason=judgement.reason)
-        self._unattributed.append(entry)
-        self._version = judgement.version or self._version
-        if self._version is not None:
-            self._settle(self._version)
 
-    async def _ask(self, request: rows.Request) -> Judgement:
+    async def _ask(self, request: rows.Request) -> tuple[Judgement, Reply | None]:
+        reply = None
         try:
             reply = await self._connection.post(request.body)
         except NoAnswerError as error:
@@ -76,19 +80,8 @@ class Lane:
                 reply.status, reply.body, id=request.id, model=self._settings.model, classes=self._data.classes
             )
         if judgement.outcome is Outcome.LOST and not self._ledger.had_success:
-            return Judgement(Outcome.WAITING, reason=judgement.reason)
-        return judgement
-
-    def _on_open(self) -> None:
-        """A new connection may reach another version. Lives differ by a fifth, so that not all are renewed at once."""
-        self._settle(self._version or UNKNOWN)
-        self._version = None
-        self._life = self._settings.connection_seconds * self._chance.uniform(0.8, 1.2)
-
-    def _settle(self, version: str) -> None:
-        for entry in self._unattributed:
-            self._ledger.attribute(entry, version)
-        self._unattributed.clear()
+            return Judgement(Outcome.WAITING, reason=judgement.reason), reply
+        return judgement, reply
 
 
 async def run(

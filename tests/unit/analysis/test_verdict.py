@@ -5,7 +5,7 @@
 | no                      | -          | no worse             | Pass                                |
 | no                      | -          | proven worse         | Fail, ...Regressed                  |
 | yes                     | no         | not proven worse     | Fail, ...AboveMaximum               |
-| yes                     | yes        | no worse             | Inconclusive, StableAlsoBreaching   |
+| yes, or suspected to be | yes        | no worse             | Inconclusive, StableAlsoBreaching   |
 | yes                     | yes        | proven worse         | Fail, ...Regressed                  |
 | yes                     | yes        | proven better        | Pass                                |
 """
@@ -36,6 +36,7 @@ def judge(rows, **options):
         pytest.param([(100, 900, 3, 5)] * 9, (Outcome.FAIL, Reason.ERRORS_REGRESSED), id="worse than stable"),
         pytest.param([(900, 3, 90, 0)], (Outcome.FAIL, Reason.ERRORS_ABOVE_MAXIMUM), id="hardly any stable traffic"),
         pytest.param([(100, 900, 30, 270)] * 9, (Outcome.INCONCLUSIVE, Reason.STABLE_ALSO_BREACHING), id="outage"),
+        pytest.param([(100, 900, 9, 81)] * 2, (Outcome.INCONCLUSIVE, Reason.STABLE_ALSO_BREACHING), id="outage begins"),
         pytest.param([(100, 900, 80, 270)] * 9, (Outcome.FAIL, Reason.ERRORS_REGRESSED), id="worse in an outage"),
         pytest.param([(100, 900, 10, 500)] * 9, (Outcome.PASS, Reason.NO_REGRESSION), id="better than a sick stable"),
         pytest.param([(100, 900, 2, 5)] * 6, (Outcome.INCONCLUSIVE, Reason.REGRESSION_SUSPECTED), id="suspicious"),

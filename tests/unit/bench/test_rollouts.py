@@ -58,6 +58,20 @@ def test_a_lost_request_misses_whatever_the_end():
     assert missed("dead", msgspec.structs.replace(BACK, lost=2)) == ["2 requests lost"]
 
 
+def test_where_failures_are_covered_no_client_may_see_one():
+    clean = msgspec.structs.replace(back(2), errors=0, covered=40, asked=10, seen=10.9, counted=1000)
+    assert missed("dead-relay", clean) == []
+    assert missed("dead-relay", msgspec.structs.replace(clean, errors=1)) == ["1 errors of the candidate served"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "counted", "wrong"), [(12.8, 1000, 0), (12.9, 1000, 1), (30.0, 999, 0), (9.1, 9000, 0)]
+)
+def test_an_exact_share_differs_from_what_was_asked_by_chance_only(seen, counted, wrong):
+    run = msgspec.structs.replace(PROMOTED, asked=10, seen=seen, counted=counted)
+    assert len(missed("healthy-relay", run)) == wrong
+
+
 def test_the_table_shows_median_worst_and_share():
     runs = [msgspec.structs.replace(back(took), seen=seen) for took, seen in ((2, 15), (3, 20), (9, 31))]
     [line] = report.lines([(ROWS["dead"], runs)])
@@ -69,7 +83,8 @@ def test_the_table_shows_median_worst_and_share():
 
 def test_a_case_without_a_verdict_shows_no_seconds():
     [line] = report.lines([(ROWS["outage"], [HELD])])
-    assert line[3:5] == ("-", "-")
+    shown = dict(zip(report.HEADINGS, line, strict=True))
+    assert (shown["median s"], shown["worst s"], shown["covered"]) == ("-", "-", "-")
 
 
 def test_the_page_says_how_it_was_made_and_what_was_missed():

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from seatrial.analysis import judgement
 from seatrial.api.status import Reason
 from seatrial.rollout import looking, looks
 from seatrial.rollout.looks import Outcome
@@ -25,6 +26,7 @@ MOST = 0.05
 SHARES = (0.1, 0.3, 0.8)
 BOUND = math.log(250)
 SUSPICION = math.log(2)
+PROOF = 400
 
 
 class Counts(NamedTuple):
@@ -50,6 +52,7 @@ def judged(asked: looking.Question, totals: Rows, *, now: datetime) -> looks.Loo
         at=now,
         alone=window.alone,
         soak=window.soak,
+        metrics=tuple(_compared(name, sums) for name in looks.PROVEN),
         observed=timedelta(seconds=5 * len(answered)),
         stable_requests=sums.stable,
         candidate_requests=sums.candidate,
@@ -84,6 +87,24 @@ def _decided(slots: tuple[Counts, ...], *, alone: bool) -> tuple[Outcome, str]:
     if worse >= SUSPICION:
         return Outcome.INCONCLUSIVE, Reason.REGRESSION_SUSPECTED
     return Outcome.PASS, "NoRegression"
+
+
+def _compared(name: str, sums: Counts) -> judgement.MetricEvidence:
+    """Where nothing is worse, so many requests prove it."""
+    return judgement.MetricEvidence(
+        name=name,
+        stable=judgement.Counts(sums.stable, sums.stable_errors),
+        candidate=judgement.Counts(sums.candidate, sums.candidate_errors),
+        ratio=None,
+        low=None,
+        high=None,
+        log_evidence=0.0,
+        bound=BOUND,
+        margin=TOLERATED,
+        dispersion=1.0,
+        outcome=Outcome.PASS,
+        proven=sums.candidate >= PROOF,
+    )
 
 
 def _worse(slots: tuple[Counts, ...]) -> float:

@@ -13,7 +13,8 @@ from tests.unit.rollout import surroundings
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.surroundings import Metrics
 
-from seatrial.api.spec import Duration, InsufficientTraffic, OnRegression, SecretReference
+from seatrial.api.spec import Duration, InsufficientTraffic, OnRegression, Promotion, SecretReference
+from seatrial.rollout.looks import Outcome
 
 World = surroundings.Surroundings
 Happening = Callable[[World, int, str], None]
@@ -150,6 +151,12 @@ def _on_regression(world: World, pick: int, _: str) -> None:
     world.change(rollout=msgspec.structs.replace(world.spec.rollout, on_regression=choice))
 
 
+def _proof(world: World, pick: int, _: str) -> None:
+    """No regression is asked for, or proof that there is none."""
+    choice = (Promotion.NON_INFERIORITY, Promotion.NO_REGRESSION)[pick % 2]
+    world.change(rollout=msgspec.structs.replace(world.spec.rollout, promotion=choice))
+
+
 def _unreadable(world: World, pick: int, _: str) -> None:
     world.unreadable = "" if world.unreadable else "spec: rollout.steps: expected `array`"
 
@@ -197,6 +204,9 @@ HAPPENINGS: dict[str, Happening] = {
     "stuck": _toggled("stuck"),
     "crashing": _toggled("crashing"),
     "metrics": _set("metrics", *Metrics),
+    "own metric": _toggled("out_of_bounds"),
+    "own source": _set("own_source", Outcome.ERROR, Outcome.NO_DATA, Outcome.PASS),
+    "proof": _proof,
     "metrics well": _set("metrics", Metrics.WELL),
     "room": _set("room", 2, 3, 4, None),
     "quota": _set("quota", 2, 3, 5, None),

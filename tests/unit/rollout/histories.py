@@ -15,6 +15,7 @@ from tests.unit.rollout import happenings, surroundings
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.surroundings import Metrics
 
+from seatrial.api.spec import Promotion
 from seatrial.api.status import Candidate, Phase, Reason, Status, Verdict, VerdictKind
 from seatrial.rollout import looking, plans
 from seatrial.rollout.rules import wishes
@@ -22,7 +23,8 @@ from seatrial.rollout.rules import wishes
 SCRAPES = (5, 5, 15, 30, 60, 120)
 BOUND = 400  # steps of five seconds until rest: trials that failed for others wait for 10 minutes at most
 AT_REST = {Phase.STABLE, Phase.ROLLED_BACK, Phase.STALLED}
-REGRESSIONS = {Reason.ERRORS_REGRESSED, Reason.ERRORS_ABOVE_MAXIMUM, Reason.REGRESSED_AFTER_PROMOTION}
+REGRESSIONS = {Reason.ERRORS_REGRESSED, Reason.ERRORS_ABOVE_MAXIMUM}
+OUT_OF_BOUNDS = {Reason.METRIC_OUT_OF_BOUNDS, Reason.REGRESSED_AFTER_PROMOTION}
 
 
 class Event(NamedTuple):
@@ -40,6 +42,7 @@ class History(surroundings.Surroundings):
         super().__init__(thorough=thorough, scrape_every=scrape_every)
         self.rejected: dict[str, Verdict] = {}
         self.ever_bad: set[str] = set()
+        self.ever_out: set[str] = set()
         self.passes = 0
         self.undisturbed = 0  # steps in which the operator was there and nothing broke
         self.plain = 0  # of these, steps in which a version under judgement failed and everybody could see it
@@ -54,6 +57,7 @@ class History(surroundings.Surroundings):
         self.undisturbed = 0 if self.away or self.writes_until_crash is not None else self.undisturbed + 1
         self.ever_bad |= {version for version, share in self.error_share.items() if share > 0}
         self.ever_bad |= set(self.versions.values()) if self.outage else set()
+        self.ever_out |= self.out_of_bounds
         super().step()
         if self.undisturbed >= 3:
             self.check_somebody_answers()
@@ -172,8 +176,9 @@ class History(surroundings.Surroundings):
         verdict = after.verdicts[0]
         match verdict.verdict:
             case VerdictKind.REJECTED:
-                if verdict.reason in REGRESSIONS:
-                    assert verdict.model_version in self.ever_bad, "a version that never failed is convicted"
+                bad = self.ever_bad | (self.ever_out if verdict.reason in OUT_OF_BOUNDS else set())
+                if verdict.reason in REGRESSIONS | OUT_OF_BOUNDS:
+                    assert verdict.model_version in bad, "a version that never failed is convicted"
                 self.rejected[verdict.revision] = verdict
             case VerdictKind.RETRIED:
                 token = after.commands.retry != before.commands.retry
@@ -195,6 +200,10 @@ class History(surroundings.Surroundings):
         unseen = self.metrics not in (*surroundings.SEEN, Metrics.HANGING)
         fresh = self.now - self.let_go_at <= 2 * worlds.INTERVAL  # the newest look may be an interval old
         assert fresh or not unseen, f"goes on while metrics are {self.metrics.value}"
+        asked = self.spec.rollout.promotion is Promotion.NON_INFERIORITY and after.commands == before.commands
+        if asked and (new.step > old.step > 0 or (new.promoting and not old.promoting)):
+            proven = any(not look.unproven for _, look in self._taken[-2:])
+            assert proven, "goes on without the proof that was asked for"
 
 
 def _facts(status: Status) -> tuple[object, ...]:
@@ -249,11 +258,19 @@ def _at_rest(history: worlds.World) -> bool:
     status = history.status
     if status.candidate is not None:
         said, hold = history.condition("Ready")[1], status.candidate.hold
-        held = hold is not None and said == hold.reason
-        return held or said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
+        if hold is not None:
+            return said == hold.reason and not (hold.by_command and _takes_over(history))
+        return said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
     if status.phase is Phase.STARTING:
         return history.serving in history.stuck | history.crashing
     return status.phase in AT_REST and (status.previous is None or _waits_for_a_bad_one(history))
+
+
+def _takes_over(history: worlds.World) -> bool:
+    """Stable has no pod Ready and its candidate has: paused or not, it will take all traffic within startTimeout."""
+    stable, candidate = history.status.stable, history.status.candidate
+    ready = {pod.revision for pod in history.pods.values() if pod.ready}
+    return stable is not None and stable.revision not in ready and candidate.revision in ready
 
 
 def _waits_for_a_bad_one(history: worlds.World) -> bool:

@@ -17,7 +17,7 @@ from tests.unit.analysis import exported
 from tests.unit.rollout import brief
 from tests.unit.rollout import world as worlds
 
-from seatrial.analysis import counters
+from seatrial.analysis import counters, own_metrics
 from seatrial.api import spec as specs
 from seatrial.api import stored, values
 from seatrial.rollout import facts, looking, looks, names, planner, plans
@@ -62,6 +62,8 @@ class Surroundings(worlds.World):
         self.thorough = thorough
         self.scrape_every = scrape_every
         self.metrics = Metrics.WELL
+        self.own_source = Outcome.PASS  # what the user's own expression comes to, where no number is out of bounds
+        self.out_of_bounds: set[str] = set()  # versions whose number is
         self.room: int | None = None  # pods that the nodes hold; None: any number
         self.quota: int | None = None  # pods that the namespace may have
         self.store_away = False
@@ -88,7 +90,7 @@ class Surroundings(worlds.World):
     def heal(self) -> None:
         self.metrics, self.room, self.quota, self.store_away = Metrics.WELL, None, None, False
         self.unreadable, self.away, self.skew, self.writes_until_crash = "", False, timedelta(0), None
-        self.outage = False
+        self.outage, self.own_source = False, Outcome.PASS
         self.trial_result = self.trial_result or (lambda version: worlds.PASSED)
 
     def change(self, **fields: object) -> None:
@@ -277,12 +279,22 @@ class Surroundings(worlds.World):
         if asked is None:
             return None
         if self.metrics is not Metrics.HANGING and not any(look.failed for _, look in self._taken):
-            self._taken.append((self.now, self._answer(seen, asked)))
+            answer = looking.with_own_metrics(self._answer(seen, asked), [self._own(asked.window.candidate)])
+            self._taken.append((self.now, answer))
         latest = self.now - (LATE if self.metrics is Metrics.SLOW else timedelta(0))
         newest = next((look for moment, look in reversed(self._taken) if moment <= latest), None)
         if newest is None:
             return looking.begun(asked, self.time)
         return looking.aged(newest, asked, self.time)
+
+    def _own(self, judged: str) -> own_metrics.Result:
+        """As `seatrial.analysis.own_metrics` judges: one number alone proves nothing."""
+        out = judged != looking.NOBODY and self.version(judged) in self.out_of_bounds
+        outcome = self.own_source
+        if out and outcome is Outcome.PASS:
+            before = any(moment < self.now for moment, _ in self._taken)
+            outcome = Outcome.FAIL if before else Outcome.INCONCLUSIVE
+        return own_metrics.Result(name="fraud", outcome=outcome, message=f"fraud: {outcome}")
 
     def _answer(self, seen: facts.Snapshot, asked: looking.Question) -> looks.Look:
         """What the source of metrics makes of the window now."""

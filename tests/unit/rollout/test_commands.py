@@ -241,6 +241,18 @@ def test_a_second_regression_pauses_again():
     assert world.status.candidate.weight == 0
 
 
+def test_a_promote_command_that_came_before_the_regression_does_not_excuse_it():
+    world = installed()
+    world.spec = worlds.spec("2", **PAUSE)
+    world.run(with_weight(50))
+    world.prometheus_down = True
+    told(world, promote="early-1/full").error_share["2"] = 0.3
+    later(world, 3).prometheus_down = False
+    world.weights.clear()
+    assert paused(later(world))
+    assert world.weights == sorted(world.weights, reverse=True)
+
+
 def test_resume_is_no_answer_to_a_regression():
     world = told(regressed(), resume="go-1")
     assert paused(later(world))

@@ -44,6 +44,7 @@ class Test:
         usual: place in `columns` of the one to show while none has evidence.
         suspected: where a step's end would be luck: [T].
         excused: where stable does the same, so that reaching the bound is not the candidate's fault: [T].
+        shared: where both look worse than is allowed, proven or not, so that nobody should go on: [T].
     """
 
     name: str
@@ -55,6 +56,7 @@ class Test:
     bound: float
     limit: Floats
     excused: Bools
+    shared: Bools
     usual: int = 0
 
     def strongest(self, slot: int) -> int:
@@ -272,6 +274,7 @@ def _relative(
 ) -> Test:
     own = by_column[:, list(columns)]
     log_evidence = evidence.log_mean_exp(own)
+    never = np.zeros(len(log_evidence), dtype=bool)
     return Test(
         name=name,
         kind=Kind.RELATIVE,
@@ -286,7 +289,8 @@ def _relative(
         by_column=own,
         bound=bound,
         limit=margin[:, list(columns)],
-        excused=np.zeros(len(log_evidence), dtype=bool),
+        excused=never,
+        shared=never,
         usual=usual,
     )
 
@@ -316,17 +320,21 @@ def _guard(
     log_evidence, untempered = (
         evidence.absolute(events, requests, most=most, dispersion=noise) for noise in (phi, 1.0)
     )
-    excused = _stable_share(rows, column) * margin > most
+    stable = _stable_share(rows, column)
+    excused = stable * margin > most
+    doubtful = suspected(untempered, events[:, None], requests=requests, phi=phi[:, None])
+    bound = 1 / (policy.false_rollback_rate * SHARES[name] * GUARD_PART)
     return Test(
         name=f"{name}Maximum",
         kind=Kind.MAXIMUM,
         columns=(column,),
         log_evidence=log_evidence,
-        suspected=suspected(untempered, events[:, None], requests=requests, phi=phi[:, None]) & ~excused,
+        suspected=doubtful & ~excused,
         by_column=log_evidence[:, None],
-        bound=1 / (policy.false_rollback_rate * SHARES[name] * GUARD_PART),
+        bound=bound,
         limit=np.full((len(log_evidence), 1), most),
         excused=excused,
+        shared=excused & ((log_evidence >= math.log(bound)) | (doubtful & (stable > most))),
     )
 
 

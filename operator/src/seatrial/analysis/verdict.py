@@ -22,7 +22,8 @@ verdict that was reached stands, whatever can't be seen now. Else a metric that 
 seen, is NoData: never Pass.
 
 A candidate above an absolute maximum isn't to blame while stable times the margin in force is above it too: hold
-(StableAlsoBreaching), unless it is proven worse than stable. If it is proven better, going forward is allowed.
+(StableAlsoBreaching), unless it is proven worse than stable. If it is proven better, going forward is allowed. Where
+stable itself is above the maximum, the suspicion is enough to hold: else short steps go on through an outage of both.
 """
 
 from __future__ import annotations
@@ -179,8 +180,8 @@ class _Reader:
         return [judgement.unseen("latency", stable=counts[0], candidate=counts[1])]
 
     def _holds(self, test: course.Test, slot: int) -> bool:
-        """Above the maximum, but so is stable; and not proven better than stable."""
-        return bool(test.reached[slot] and test.excused[slot] and self._limits(test.columns[0], slot)[1] >= 1)
+        """Above the maximum, or suspected to be, but so is stable; and not proven better than stable."""
+        return bool(test.shared[slot] and self._limits(test.columns[0], slot)[1] >= 1)
 
     def _metric(self, test: course.Test, slot: int) -> MetricEvidence:
         place = test.strongest(slot)

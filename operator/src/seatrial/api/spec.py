@@ -406,7 +406,7 @@ class Traffic(Base, frozen=True, kw_only=True):
                     "Relay: name of a request header, in lower case, whose value decides which version answers: a user "
                     "sees one version, and keeps it while the weight grows. A request without it is drawn."
                 ),
-                pattern="^[a-z0-9]([-a-z0-9]{0,62}[a-z0-9])?$",
+                pattern="^[a-z]([-a-z0-9]{0,62}[a-z0-9])?$",
                 max_length=64,
             ),
         ]

@@ -37,7 +37,10 @@ def candidate_regressed(case: Case) -> Decision | None:
 def _held(
     case: Case, candidate: status.Candidate, stage: stages.Step | stages.Promoting, hold: status.Hold
 ) -> Decision:
-    """Its traffic goes, its pods stay, nothing is remembered against it."""
+    """Its traffic goes, its pods stay, nothing is remembered against it. A promote token of before was given without
+    knowing this, so it is used up: it would end the hold, and the version would be held and let go for ever.
+    """
+    commands = case.status.commands
     hold = msgspec.structs.replace(hold, message=bounds.cut(hold.message))
     return decide(
         case,
@@ -45,6 +48,7 @@ def _held(
         hold.message,
         phase=Phase.PAUSED,
         candidate=msgspec.structs.replace(stages.entered(candidate, sight.begun_again(stage)), hold=hold),
+        commands=msgspec.structs.replace(commands, promote=case.snapshot.commands.promote or commands.promote),
         rollback=back_to_stable(case, candidate, hold.reason, hold.message),
         look_again=NOW,
     )
