@@ -64,6 +64,7 @@ def test_inside_the_cluster_the_services_name_leads_to_stable_until_the_promotio
 @pytest.mark.parametrize(("step", "weight"), [(1, 10), (2, 50)])
 def test_a_step_gives_exactly_its_share(step, weight):
     road = in_step(installed(), step)
+    road.run(lambda one: one.status.candidate.weight == weight)
     road.step()
     assert road.share("2") == weight
     assert weights(road) == {STABLE: 100 - weight, CANDIDATE: weight}
