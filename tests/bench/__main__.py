@@ -5,7 +5,7 @@ import importlib
 import click
 
 BENCHES = ("detection", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
-LONG = ("histories", "memory", "peers", "rollouts", "scale", "trials", "weights")
+LONG = ("histories", "memory", "peers", "relay", "relay-sequences", "rollouts", "scale", "trials", "weights")
 """Ten minutes and more: only by name."""
 
 
@@ -19,7 +19,7 @@ def main(context: click.Context) -> None:
 
 
 for name in (*BENCHES, *LONG):
-    main.add_command(importlib.import_module(f"tests.bench.{name}").command, name)
+    main.add_command(importlib.import_module(f"tests.bench.{name.replace('-', '_')}").command, name)
 
 if __name__ == "__main__":
     main()

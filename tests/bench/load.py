@@ -35,12 +35,14 @@ class LoadError(Exception):
     """The server answered something else than 200, or closed a connection."""
 
 
-def drive(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Result:
+def drive(
+    port: int, requests: Sequence[bytes], *, connections: int, seconds: float, address: str = "127.0.0.1"
+) -> Result:
     """Keep `connections` busy with the requests in turn; raises on the first wrong answer."""
     sockets = {}
     poll = select.epoll()
     for _ in range(connections):
-        link = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT)
+        link = socket.create_connection((address, port), timeout=_TIMEOUT)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link.setblocking(False)
         sockets[link.fileno()] = link

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,15 @@ class Past:
         rows = build.scrapes(revision, until=-phase, since=-phase - every * (2700 // every), every=every, errors=errors)
         self.texts[f"/{job}/{pod}"] = "".join(_lines(raw, name=name, shift=shift) for raw in rows)
 
+    def relayed(self, name: str, *, every: float, ends: Mapping[str, float]) -> None:
+        """Stable's pod passes on a request a second; the candidate's counts what it gets."""
+        self.pod(name, "a", "s1", name=name, every=every, phase=1.0, errors=0.0)
+        self.pod(name, "b", "c1", name=name, every=every, phase=every / 2, errors=0.0)
+        since = -1.0 - every * (2700 // every)
+        rows = build.relays(until=-1.0, since=since, every=every, ends=ends)
+        shift = self.now - build.NOW.timestamp()
+        self.texts[f"/{name}/a"] += "".join(_lines(raw, name=name, shift=shift) for raw in rows)
+
 
 def _lines(raw: matching.Raw, *, name: str, shift: float) -> str:
     labels = {**raw.labels, "deployment": name}
@@ -92,6 +101,11 @@ def past() -> Past:
     for job, phase in (("annotated", 1.0), ("podmonitor", 8.0)):
         made.pod(job, "a", "s1", name="twice", every=15, phase=phase, errors=0.0)
         made.pod(job, "b", "c1", name="twice", every=15, phase=phase + 3, errors=0.0)
+    for every in (15, 60):
+        for name, ends in (("relayed", {"ok": 1.0}), ("unreachable", {"ok": 0.8, "unreachable": FAILING})):
+            made.relayed(f"{name}-{every}", every=every, ends=ends)
+    made.pod("older", "a", "s1", name="older", every=15, phase=1.0, errors=0.0)
+    made.pod("older", "b", "c1", name="older", every=15, phase=4.0, errors=0.0)
     made.pod("foreign", "c", "c1", name="foreign", every=15, phase=1.0, errors=1.0)
     return made
 
@@ -164,6 +178,11 @@ def question(past: Past, name: str, *, since: timedelta = WINDOW, interval: str 
     return build.question(name=name, pods=pods, since=began, interval=interval)
 
 
+def relayed(past: Past, name: str) -> looking.Question:
+    asked = question(past, name)
+    return msgspec.structs.replace(asked, window=msgspec.structs.replace(asked.window, relayed=True))
+
+
 @contextlib.asynccontextmanager
 async def asking(base: str, past: Past, **own: Any) -> AsyncIterator[watching.Scene]:
     """The operator at the moment at which the past ends."""
@@ -204,6 +223,31 @@ async def test_pods_that_two_jobs_scrape_are_counted_once(url: str, past: Past) 
     assert look.outcome == "Pass", look.message
     assert 11_000 <= look.candidate_requests <= 12_000
     assert 11_000 <= look.stable_requests <= 12_000
+
+
+@pytest.mark.parametrize("every", [15, 60])
+async def test_what_stable_gives_counts_once_and_from_stables_pods(url: str, past: Past, every: int) -> None:
+    async with asking(url, past) as there:
+        look = await newest(there, relayed(past, f"relayed-{every}"))
+    assert look.outcome == "Pass", look.message
+    answered = WINDOW.total_seconds()
+    assert answered - 3 * every <= look.candidate_requests <= answered
+    assert look.share == pytest.approx(1 / 11, rel=0.1)
+
+
+@pytest.mark.parametrize("every", [15, 60])
+async def test_requests_that_reach_no_pod_are_evidence(url: str, past: Past, every: int) -> None:
+    async with asking(url, past) as there:
+        look = await newest(there, relayed(past, f"unreachable-{every}"))
+    assert (look.outcome, look.reason) == ("Fail", "ErrorsRegressed")
+    assert "unreachable" in look.message
+
+
+async def test_a_stable_server_that_counts_no_relays_is_named(url: str, past: Past) -> None:
+    async with asking(url, past) as there:
+        look = await there.look(relayed(past, "older"), lambda one: "can't be judged" in one.message)
+    assert look.outcome == "NoData"
+    assert "stable pod a has no seatrial_relayed_requests_total" in look.message
 
 
 async def test_a_stranger_with_our_labels_is_named_and_not_believed(url: str, past: Past) -> None:

@@ -36,6 +36,8 @@ class Scenario:
     candidate_slow: float | None = None
     history: int = HISTORY  # slots of stable's record before the canary
     told_apart: bool = True  # counts pod by pod, as the operator has them; a replay file may not
+    relayed: bool = False  # all requests come to stable's pods, and a coin decides about each
+    own_bursts: bool = False  # bursts are those of pods, not of the requests that come to them
 
 
 def ramp(interval: float) -> np.ndarray:
@@ -57,8 +59,14 @@ def rollout(
     shares = np.hstack([stable * (1 - weight)[:, None], candidate * weight[:, None]])
     requests = rng.poisson(rate[:, None] * interval * shares)
     effect = np.exp(scenario.spread * rng.standard_normal(2 * STABLE_PODS))
-    events = _events(scenario, rng, requests=requests, effect=effect, history=history, interval=interval)
+    probability = _probability(scenario, slots, effect=effect, history=history, interval=interval)
+    if scenario.relayed and scenario.burst > 1 and not scenario.own_bursts:
+        errors = _shared_bursts(rng, requests, probability, scenario.burst)
+    else:
+        errors = _bursts(rng, requests, probability, scenario.burst)
+    events = _events(scenario, rng, requests=requests, effect=effect, errors=errors)
     rows = _table(requests.astype(float), events.astype(float), history=history, interval=interval)
+    rows = dataclasses.replace(rows, by_request=np.full(len(weights), scenario.relayed))
     return rows if scenario.told_apart else _without_pods(rows)
 
 
@@ -74,26 +82,27 @@ def _day(slots: int, history: int, interval: float) -> np.ndarray:
     return 10 ** (-0.5 * np.cos(phase))
 
 
-def _events(
-    scenario: Scenario,
-    rng: np.random.Generator,
-    *,
-    requests: np.ndarray,
-    effect: np.ndarray,
-    history: int,
-    interval: float,
-) -> np.ndarray:
-    """[slots, pods, columns] as in the table."""
-    mine = np.arange(2 * STABLE_PODS) >= STABLE_PODS
-    errors = np.where(mine, _or(scenario.candidate_errors, scenario.errors), scenario.errors) * effect
-    probability = np.broadcast_to(errors, requests.shape).copy()
+MINE = np.arange(2 * STABLE_PODS) >= STABLE_PODS
+
+
+def _probability(scenario: Scenario, slots: int, *, effect: np.ndarray, history: int, interval: float) -> np.ndarray:
+    """Of an error, by slot and pod."""
+    errors = np.where(MINE, _or(scenario.candidate_errors, scenario.errors), scenario.errors) * effect
+    probability = np.broadcast_to(errors, (slots, 2 * STABLE_PODS)).copy()
     if scenario.outage_errors is not None:
         first, last = (history + round(seconds / interval) for seconds in scenario.outage)
         probability[first:last] = scenario.outage_errors
-    first = [_bursts(rng, requests, probability, scenario.burst)]
+    return probability
+
+
+def _events(
+    scenario: Scenario, rng: np.random.Generator, *, requests: np.ndarray, effect: np.ndarray, errors: np.ndarray
+) -> np.ndarray:
+    """[slots, pods, columns] as in the table."""
+    first = [errors]
     first += [rng.binomial(requests, share) for share in (REJECTED, DEGRADED)]
     first.append(np.zeros_like(requests))  # nobody sheds
-    slower = _slower(scenario, rng, requests=requests, effect=effect, mine=mine)
+    slower = _slower(scenario, rng, requests=requests, effect=effect, mine=MINE)
     return np.concatenate([np.stack(first, axis=-1), slower], axis=-1)
 
 
@@ -102,6 +111,19 @@ def _bursts(rng: np.random.Generator, requests: np.ndarray, probability: np.ndar
         return rng.binomial(requests, np.minimum(probability, 1))
     bursts = rng.poisson(requests * probability / size)
     return np.minimum(requests, bursts + rng.poisson(bursts * (size - 1)))
+
+
+def _shared_bursts(rng: np.random.Generator, requests: np.ndarray, probability: np.ndarray, size: float) -> np.ndarray:
+    """Bursts of bad requests that come to stable's pods; a coin decides about each request of them, and the pod that
+    gets it how likely it fails.
+    """
+    everything = requests.sum(axis=1)
+    highest = np.minimum(probability.max(axis=1), 1)
+    bad = _bursts(rng, everything, highest, size)
+    shares = requests / np.maximum(everything, 1)[:, None]
+    shares[everything == 0, 0] = 1
+    given = np.minimum(rng.multinomial(bad, shares), requests)
+    return rng.binomial(given, np.minimum(probability / np.maximum(highest, 1e-12)[:, None], 1))
 
 
 def _slower(
@@ -149,6 +171,13 @@ def _table(requests: np.ndarray, events: np.ndarray, *, history: int, interval: 
         requests_stable=requests[history:, stable].sum(axis=1),
         asked_candidate=requests[history:, candidate].sum(axis=1),
         asked_stable=requests[history:, stable].sum(axis=1),
+        timed_candidate=requests[history:, candidate].sum(axis=1),
+        unreachable_candidate=np.zeros(slots),
+        late_candidate=np.zeros(slots),
+        copies_compared=np.zeros(slots),
+        rows_compared=np.zeros(slots),
+        rows_different=np.zeros(slots),
+        by_request=np.zeros(slots, dtype=bool),
         events_candidate=events[history:, candidate].sum(axis=1),
         events_stable=events[history:, stable].sum(axis=1),
         known=np.ones((slots, events.shape[-1])),

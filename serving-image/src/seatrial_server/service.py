@@ -28,6 +28,8 @@ from seatrial_server.protocol import certificate, documents, openapi, revision
 from seatrial_server.protocol import front as fronts
 from seatrial_server.protocol.http import cors, monitoring
 from seatrial_server.protocol.http.listener import Listener
+from seatrial_server.relay import following
+from seatrial_server.relay import relay as relays
 
 if TYPE_CHECKING:
     from seatrial_server.observe import spans
@@ -154,6 +156,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         known = openapi.Described(model=served.model.schema, columns=described, nullable=nullable)
         return orjson.dumps(openapi.document(about.identity, known, example))
 
+    relay = _relay(served.settings, counters, account)
     front = fronts.Front(
         about,
         served.model.schema,
@@ -166,6 +169,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         bundles=batcher if queue is batcher and plan.batched and not plan.in_thread else None,
         openapi=describe,
         pages=cors.Cors(served.settings.cors) if served.settings.cors else None,
+        relay=relay,
+        card=served.card,
     )
     mark = revision.line(served.settings.revision)
     metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)
@@ -179,6 +184,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
             f"cannot listen: {error.strerror or error}; see --port, --grpc-port and --metrics-port"
         ) from error
     bound = Ports(rest=rest_port, grpc=grpc_port, metrics=metrics_port)
+    if relay is not None and served.settings.relay is not None:
+        relay.open(Path(served.settings.relay.file), rest_port=rest_port, rpc_port=grpc_port)
     # Everything made so far lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -190,12 +197,22 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     logs.info(log, "draining")
     about.ready = False
     await front.drain()
+    if relay is not None:
+        await relay.close()
     await metrics.close()
     if renewals is not None:
         renewals.cancel()
     batcher.close()
     if counters.spans is not None:
         await asyncio.to_thread(counters.spans.close)
+
+
+def _relay(settings: config.Config, counters: telemetry.Telemetry, account: budget.Budget) -> relays.Relay | None:
+    """What passes requests on to another revision, where there may be one."""
+    if settings.relay is None:
+        return None
+    own = following.Own(deployment=f"{settings.namespace}/{settings.deployment}", revision=settings.revision)
+    return relays.Relay(own, counters.relayed, limits=settings.limits, account=account)
 
 
 def _observer(served: Served, counters: telemetry.Telemetry) -> drift.Drift | None:

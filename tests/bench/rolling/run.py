@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.bench.rolling import board, rows
 from tests.cluster import installation, watching
-from tests.cluster.client.traffic import UNKNOWN
+from tests.cluster.client.ledger import UNKNOWN
 from tests.cluster.harness import errors
 from tests.cluster.models import samples
 
@@ -91,11 +91,9 @@ def _begin_outage(place: Place) -> None:
 
 
 def _last(place: Place, over: Callable[[watching.Sight], bool]) -> watching.Sight:
-    """Of the verdict, or when the time of an outage is up."""
-    if not place.row.outage:
-        return place.wait(over, what="a verdict", seconds=_DECIDED)
+    """Of the verdict, or when the time is up: then the candidate is held."""
     try:
-        return place.wait(over, what="a verdict", seconds=WATCHED)
+        return place.wait(over, what="a verdict", seconds=WATCHED if place.row.outage else _DECIDED)
     except errors.HarnessError:
         return place.wait(lambda _: True, what="a sight", seconds=_DECIDED)
 

@@ -277,6 +277,8 @@ CLIENTS
 - Every answer of a pod, errors included, carries the header `seatrial-revision`, over gRPC in its trailing metadata:
   which of the revisions behind the address it was. Only what grpcio refuses by itself (a message beyond the limit, too
   many calls at once) has none.
+- An answer with `seatrial-covered: <revision>` was given in the place of that candidate, which had no good one, and one
+  with `seatrial-degraded: true` is not the model's own, see [the relay](../explanation/relay.md).
 - `GET /v2/models/M/openapi.json` is an OpenAPI 3.1 document of the model that serves: its inputs with types, ranges and
   categories, and an example that it answers. FP16, which JSON cannot carry, has its example as `x-example-base64`.
 - Web pages may call when `serving.cors.allowOrigins` names their origin; their preflights are answered then.

@@ -93,13 +93,13 @@ def serving(*arguments: str | Path) -> Iterator[Server]:
         )
         log = Path(output.name)
         try:
-            yield Server(process, log, *_ports(process, log))
+            yield Server(process, log, *started(process, log))
         finally:
             process.kill()
             process.wait()
 
 
-def _ports(process: subprocess.Popen[bytes], log: Path) -> tuple[int, int, int]:
+def started(process: subprocess.Popen[bytes], log: Path) -> tuple[int, int, int]:
     """REST, gRPC and metrics, from the laptop's announcement, or from the pod's log line."""
     give_up = time.monotonic() + DEADLINE
     while time.monotonic() < give_up and process.poll() is None:

@@ -65,5 +65,16 @@ def test_a_pass_tells_the_strongest_evidence_there_is():
     assert explain.sentence(passed).startswith("no regression found; rejections:")
 
 
+def test_a_suspicion_tells_what_is_suspected():
+    strong, doubtful = (
+        metric(outcome=Outcome.PASS),
+        metric(name="latency", outcome=Outcome.INCONCLUSIVE, log_evidence=0),
+    )
+    held = Judgement(
+        outcome=Outcome.INCONCLUSIVE, reason=Reason.REGRESSION_SUSPECTED, metrics=(strong, doubtful), seconds=60
+    )
+    assert "holding; latency:" in explain.sentence(held)
+
+
 def test_missing_data_is_told_as_it_came():
     assert explain.sentence(judgement.no_data("candidate: no ready pod")) == "candidate: no ready pod"

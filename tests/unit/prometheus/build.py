@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from seatrial.analysis import counters
+from seatrial.analysis import counters, samples
 from seatrial.api.spec import Analysis, Duration, PrometheusSource
-from seatrial.prometheus import matching, query
+from seatrial.prometheus import matching
 from seatrial.rollout import facts, looking
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -45,14 +46,35 @@ def question(
     )
 
 
-def raw(revision: str, samples: list[tuple[float, float]] | None = None, **labels: str) -> matching.Raw:
+def raw(revision: str, rows: list[tuple[float, float]] | None = None, **labels: str) -> matching.Raw:
     """A series of the request counter, or of a latency bucket where `le` is named."""
     latency = "le" in labels
-    own = {"__name__": query.LATENCY if latency else query.REQUESTS, "revision": revision}
+    own = {"__name__": samples.LATENCY_METRIC if latency else samples.REQUESTS_METRIC, "revision": revision}
     own |= {"deployment": "churn", "deployment_namespace": "shop"}
     if not latency:
         own["outcome"] = "ok"
-    return matching.Raw(labels={**own, **labels}, samples=samples or [(NOW.timestamp(), 3.0)])
+    return matching.Raw(labels={**own, **labels}, samples=rows or [(NOW.timestamp(), 3.0)])
+
+
+def relays(
+    *,
+    until: float,
+    every: float = 15.0,
+    since: float = -600.0,
+    ends: Mapping[str, float] = {"ok": 1.0},
+    by: str = "s1",
+    **labels: str,
+) -> list[matching.Raw]:
+    """What a pod of stable counts about `c1`: a request a second that it passes on; `ends` are shares of outcomes."""
+    times = [since + every * place for place in range(int((until - since) // every) + 1)]
+    found = []
+    for outcome in samples.GIVEN:
+        for covered in ("false", "true"):
+            share = ends.get(outcome, 0.0) if (covered == "true") == (outcome not in ("ok", "degraded")) else 0.0
+            rows = [(NOW.timestamp() + at, float(round((at - since) * share))) for at in times]
+            own = {"__name__": samples.RELAYED_METRIC, "candidate": "c1", "outcome": outcome, "covered": covered}
+            found.append(raw(by, rows, **{**own, **labels}))
+    return found
 
 
 def scrapes(

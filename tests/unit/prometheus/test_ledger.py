@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from tests.unit.prometheus import build
 
+from seatrial.analysis import samples
 from seatrial.prometheus import ledger, pods
 from seatrial.rollout import looking
 
@@ -95,6 +96,48 @@ def test_when_direct_reading_ends_prometheus_goes_on_and_nothing_counts_twice() 
     assert 1900 <= stable <= 2000
     assert 1900 <= candidate <= 2000
     assert counted.blind == ""
+
+
+def relaying(at: float, **ends: float) -> pods.Exposition:
+    """The pod of stable, which gives the candidate a request a second since ten minutes before the window."""
+    own, total = exposition(build.PODS[0], "s1", at, total=round((at + 600) * 10)), round(at + 600)
+    lines = [
+        f'seatrial_relayed_requests_total{{deployment="churn",deployment_namespace="shop",revision="s1",'
+        f'candidate="{candidate}",outcome="{outcome}",covered="{covered}"}} {total * ends.get(outcome, 0.0)}'
+        for candidate in ("c1", "c0")
+        for outcome in samples.GIVEN
+        for covered in ("true", "false")
+    ]
+    return msgspec.structs.replace(own, content=own.content + "\n".join([*lines, ""]).encode())
+
+
+def test_what_stable_gives_is_read_every_second_whether_or_not_the_candidate_can_be_read() -> None:
+    asked, book = build.question(relayed=True), ledger.Ledger(build.question(relayed=True))
+    for second in range(31):
+        book.read(asked, pods.Round(expositions=(relaying(second + 0.6, unreachable=0.5),)), every=1.0)
+    counted = book.count(asked, until=BASE + 31.0)
+    assert book.live(BASE + 31)
+    assert {slot.seconds for slot in counted.slots} == {1.0}
+    assert (
+        sum(slot.candidate.errors for slot in counted.slots)
+        == sum(one.candidate.requests for one in counted.slots)
+        == 30
+    )
+    assert counted.blind == ""
+    assert "latency can't be judged: candidate: 0 of 1 ready pods" in counted.unseen["latency"]
+
+
+def test_pods_and_prometheus_tell_of_a_request_that_was_given_once() -> None:
+    asked, book = build.question(relayed=True), ledger.Ledger(build.question(relayed=True))
+    for second in range(60):
+        book.read(asked, pods.Round(expositions=(relaying(second + 0.6, ok=0.5),)), every=1.0)
+        if second % 15 == 0:
+            scraped(book, until=float(second))
+            book.answered(build.relays(until=float(second), **LABELS["a"]))
+        counted = book.count(asked, until=BASE + second + 1)
+    stable, candidate = requests(counted)
+    assert 500 <= stable <= 600
+    assert 50 <= candidate <= 60
 
 
 def test_too_few_readable_pods_are_no_direct_reading() -> None:

@@ -69,6 +69,28 @@ def test_a_pod_can_not_speak_for_another_revision() -> None:
     assert matched(build.raw("s1", namespace="shop", pod="b")) == []
 
 
+def test_only_a_pod_of_stable_tells_of_the_candidate_and_only_of_this_one() -> None:
+    asked = build.question(relayed=True)
+    theirs = {"namespace": "shop", "pod": "a"}
+    series = [
+        *build.relays(until=0, **theirs),
+        *build.relays(until=0, **{**theirs, "candidate": "another"}),
+        *build.relays(until=0, by="c1", namespace="shop", pod="b"),
+    ]
+    found = matching.match(series, asked=asked).series
+    assert {(one.arm.value, one.pod, one.counter.value) for one in found} == {("stable", "a", "relayed")}
+    assert len(found) == 14
+    assert len({one.target for one in found} | {one.target for one in matched_all(build.raw("s1", **theirs))}) == 1
+
+
+def test_what_stable_counts_of_a_candidate_is_nothing_where_it_relays_nothing() -> None:
+    assert matched(*build.relays(until=0, namespace="shop", pod="a")) == []
+
+
+def matched_all(*series: matching.Raw) -> tuple[counters.Series, ...]:
+    return matching.match(series, asked=build.question()).series
+
+
 @pytest.mark.parametrize("edge", ["abc", "nan", "", "-1"])
 def test_an_edge_that_is_no_number_never_reaches_the_analysis(edge: str) -> None:
     assert matched(build.raw("c1", namespace="shop", pod="b", le=edge)) == []

@@ -128,7 +128,7 @@ class History(surroundings.Surroundings):
         """What fails beside a good version, or after it, in plain sight, is found: within ten steps of its window, and
         two more for each step before in which counts spoke for it. Evidence adds up over a window.
         """
-        judged = looking.window(self, self.time)
+        judged = looking.window(self._children(), self.time)
         if judged != self._judged:
             self._judged, self.plain, self.blurred = judged, 0, 0
         if judged is None:
@@ -253,14 +253,15 @@ def play(events: Sequence[Event], *, seed: int, thorough: bool = False) -> Histo
     return history
 
 
-def _at_rest(history: worlds.World) -> bool:
+def _at_rest(history: History) -> bool:
     """Nothing more will happen by itself, and what would have to is said."""
     status = history.status
     if status.candidate is not None:
         said, hold = history.condition("Ready")[1], status.candidate.hold
         if hold is not None:
             return said == hold.reason and not (hold.by_command and _takes_over(history))
-        return said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
+        unproven = said == Reason.INSUFFICIENT_EVIDENCE and history.thorough  # nothing bad happens: nothing is proven
+        return unproven or said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
     if status.phase is Phase.STARTING:
         return history.serving in history.stuck | history.crashing
     return status.phase in AT_REST and (status.previous is None or _waits_for_a_bad_one(history))

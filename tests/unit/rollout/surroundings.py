@@ -116,7 +116,7 @@ class Surroundings(worlds.World):
         self._seen = self._subject = None
 
     def _woken(self) -> bool:
-        judged = looking.window(self, self.time) is not None and self.metrics is not Metrics.HANGING
+        judged = looking.window(self._children(), self.time) is not None and self.metrics is not Metrics.HANGING
         return judged or self.time >= self._due or self._watched() != self._seen
 
     def _watched(self) -> object:
@@ -279,7 +279,8 @@ class Surroundings(worlds.World):
         if asked is None:
             return None
         if self.metrics is not Metrics.HANGING and not any(look.failed for _, look in self._taken):
-            answer = looking.with_own_metrics(self._answer(seen, asked), [self._own(asked.window.candidate)])
+            own = [] if asked.window.sliding else [self._own(asked.window.candidate)]
+            answer = looking.with_own_metrics(self._answer(seen, asked), own)
             self._taken.append((self.now, answer))
         latest = self.now - (LATE if self.metrics is Metrics.SLOW else timedelta(0))
         newest = next((look for moment, look in reversed(self._taken) if moment <= latest), None)

@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 from tests.unit.rollout import build, world
 
-from seatrial.analysis import counters, own_metrics
+from seatrial.analysis import counters, own_metrics, samples
+from seatrial.api.spec import Disagreement, Provider, Traffic
 from seatrial.api.status import Reason, Status
+from seatrial.api.values import Ratio
 from seatrial.cli import replay
 from seatrial.rollout import facts, looking, looks, recording, rendering
 
@@ -90,6 +92,85 @@ def test_another_window_is_another_subject(change):
 def test_pods_that_come_and_go_are_no_new_subject():
     asked = question()
     assert msgspec.structs.replace(asked, pods=()).subject == asked.subject
+
+
+def relaying(*, sticky: str | None = None, **candidate: object) -> looking.Question:
+    """A rollout under way with provider Relay."""
+    before = snapshot(**candidate)
+    rollout = msgspec.structs.replace(before.spec.rollout, traffic=Traffic(sticky=sticky))
+    wish = msgspec.structs.replace(before.spec, rollout=rollout)
+    asked = looking.question(msgspec.structs.replace(before, provider=Provider.RELAY, spec=wish), NOW)
+    assert asked is not None
+    return asked
+
+
+def test_under_relay_stables_pods_are_asked_what_became_of_the_candidates_requests():
+    a, b = relaying().pods
+    assert (relaying().given(a), relaying().given(b), relaying().given(None)) == (build.name_of("2"), "", "")
+    assert relaying().relay == counters.Relay(by_request=True, copies=False)
+    assert question().relay is None
+
+
+def test_a_header_that_decides_is_no_random_assignment():
+    assert relaying(sticky="x-user-id").relay == counters.Relay(by_request=False)
+
+
+def test_a_step_with_a_shadow_has_copies_as_evidence():
+    asked = relaying(weight=0, shadow=10)
+    assert not asked.window.sliding
+    assert asked.relay == counters.Relay(copies=True)
+
+
+@pytest.mark.parametrize(
+    "candidate", [{"weight": 100}, {"step": 0, "weight": 0, "weight_since": None, "started_at": build.at(0)}]
+)
+def test_who_has_all_traffic_or_none_is_not_relayed_to(candidate: dict[str, object]):
+    assert relaying(**candidate).relay is None
+
+
+def relayed_series(**ends: float) -> tuple[counters.Series, ...]:
+    """Fifty requests a second that stable answers, ten that it gives away."""
+    found = [one for one in series(0.0) if one.pod == "a" or one.counter is counters.Counter.LATENCY]
+    times = range(-60, 301, 5)
+    for outcome in samples.GIVEN:
+        for label in (outcome, f"{outcome}/covered"):
+            rows = [(build.at(at).timestamp(), round((at + 60) * 10 * ends.get(label, 0.0))) for at in times]
+            own = {"arm": counters.Arm.STABLE, "pod": "a", "counter": counters.Counter.RELAYED, "label": label}
+            found.append(counters.Series(**own, samples=rows))
+    return tuple(found)
+
+
+def test_a_look_under_relay_knows_the_share_and_who_answered():
+    series_ = relayed_series(**{"ok": 0.99, "rejected/covered": 0.01})
+    seen = looking.judge(relaying(), facts.Sight(series=series_), NOW)
+    assert seen.share == pytest.approx(10 / 60, rel=0.01)
+    assert seen.candidate_requests == 3000
+    assert "stable answered 30 requests in the candidate's place" in seen.message
+
+
+def test_answers_that_differ_are_said_beside_the_verdict():
+    asked = relaying(weight=0, shadow=10)
+    analysis = msgspec.structs.replace(asked.analysis, disagreement=Disagreement(max=Ratio.parse("1%")))
+    asked = msgspec.structs.replace(asked, analysis=analysis)
+    copies = [
+        msgspec.structs.replace(one, counter=counters.Counter.COPIES)
+        for one in relayed_series(ok=1.0)
+        if one.counter is counters.Counter.RELAYED and "/" not in one.label
+    ]
+    times = range(-60, 301, 5)
+    rows = [
+        msgspec.structs.replace(
+            copies[0],
+            counter=counters.Counter.ROWS,
+            label=label,
+            samples=[(build.at(at).timestamp(), (at + 60) * share) for at in times],
+        )
+        for label, share in (("same", 8), ("different", 2))
+    ]
+    seen = looking.judge(asked, facts.Sight(series=(*relayed_series(), *copies, *rows)), NOW)
+    assert (seen.outcome, seen.share) == ("Pass", 0)
+    assert seen.shift.startswith("disagreement: 600/3000 (20%) rows differ from stable's, 1% may")
+    assert "disagreement" not in seen.message
 
 
 def test_all_attempts_at_a_step_share_its_part_of_the_allowed_rate():

@@ -7,10 +7,16 @@ import random
 import pytest
 
 from seatrial.analysis import counters
+from seatrial.analysis import samples as samples_
 from seatrial.rollout import tally
 
 ARMS = tuple(counters.Arm)
 LENGTH = 15.0
+GIVEN = [
+    (counters.Counter.RELAYED, f"{outcome}{mark}")
+    for outcome in samples_.GIVEN
+    for mark in ("", f"/{samples_.COVERED}")
+]
 
 
 def traffic(seed: int, *, every: float, until: float) -> tuple[list[counters.Series], list[counters.Pod]]:
@@ -20,17 +26,19 @@ def traffic(seed: int, *, every: float, until: float) -> tuple[list[counters.Ser
     for arm, names in ((counters.Arm.STABLE, "abc"), (counters.Arm.CANDIDATE, "xy")):
         for name in names:
             pods.append(counters.Pod(arm=arm, name=name, started=-5000.0))
-            phase, totals = rng.uniform(0, every), dict.fromkeys(counters.COUNTED, 0.0)
-            rows: dict[str, list[tuple[float, float]]] = {outcome: [] for outcome in totals}
+            keys = [(counters.Counter.REQUESTS, outcome) for outcome in counters.COUNTED]
+            keys += GIVEN if arm is counters.Arm.STABLE else []
+            phase, totals = rng.uniform(0, every), dict.fromkeys(keys, 0.0)
+            rows: dict[samples_.Key, list[tuple[float, float]]] = {key: [] for key in totals}
             at = -900.0 + phase
             while at <= until:
-                for outcome in totals:
-                    totals[outcome] += rng.randrange(20)
-                    rows[outcome].append((at, totals[outcome]))
+                for key in totals:
+                    totals[key] += rng.randrange(20)
+                    rows[key].append((at, totals[key]))
                 at += every
             series += [
-                counters.Series(arm=arm, pod=name, counter=counters.Counter.REQUESTS, label=label, samples=samples)
-                for label, samples in rows.items()
+                counters.Series(arm=arm, pod=name, counter=counter, label=label, samples=samples)
+                for (counter, label), samples in rows.items()
             ]
     return series, pods
 
@@ -49,8 +57,11 @@ def before(series: list[counters.Series], end: float, since: float) -> list[coun
 
 
 @pytest.mark.parametrize("every", [5.0, 15.0, 30.0, 60.0], ids=str)
+@pytest.mark.parametrize("relay", [None, counters.Relay()], ids=["by pod", "relayed"])
 @pytest.mark.parametrize("seed", range(5))
-def test_look_after_look_counts_what_one_look_at_everything_counts(seed: int, every: float) -> None:
+def test_look_after_look_counts_what_one_look_at_everything_counts(
+    seed: int, every: float, relay: counters.Relay | None
+) -> None:
     until = 1800.0
     series, pods = traffic(seed, every=every, until=until)
     rng = random.Random(seed)
@@ -58,10 +69,10 @@ def test_look_after_look_counts_what_one_look_at_everything_counts(seed: int, ev
     while end < until:
         end = min(until, end + rng.choice([1.0, 15.0, 40.0, 200.0]))
         ground = tally.Ground(
-            series=before(series, end, counted.until - LENGTH), pods=pods, arms=ARMS, scrape_interval=every
+            series=before(series, end, counted.until - LENGTH), pods=pods, arms=ARMS, scrape_interval=every, relay=relay
         )
         counted, reading = tally.count(counted, ground, end=end)
-    whole = counters.read(series, pods, start=0.0, end=until, interval=LENGTH, scrape_interval=every)
+    whole = counters.read(series, pods, start=0.0, end=until, interval=LENGTH, scrape_interval=every, relay=relay)
     assert reading is not None
     assert reading.slots == whole.slots
     assert reading.blind == whole.blind == ""

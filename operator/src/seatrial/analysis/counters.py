@@ -10,6 +10,8 @@ and pods that vanish, never change the slots that are complete.
 Pods are scraped at different instants. Were each taken as it comes, an outage shared by all could be seen on the
 candidate seconds before it is seen on stable, and a look in between would blame the candidate. So the candidate is read
 only up to the oldest of the stable pods' latest snapshots: never judged on time in which stable has not been seen.
+
+Where stable's pods give the candidate its requests, they tell what became of them (see `relaying`).
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from seatrial.analysis import scrapes, sight, tracks
+from seatrial.analysis import relaying, scrapes, sight, tracks
 from seatrial.analysis import slots as slots_
-from seatrial.analysis.samples import COUNTED, Arm, Counter, Pod, Series
+from seatrial.analysis.samples import COUNTED, Arm, Counter, Pod, Relay, Series
 from seatrial.analysis.scrapes import STALE_SCRAPES
 
-__all__ = ["COUNTED", "STALE_SCRAPES", "Arm", "Counter", "Pod", "Reading", "Series", "read"]
+__all__ = ["COUNTED", "STALE_SCRAPES", "Arm", "Counter", "Pod", "Reading", "Relay", "Series", "read"]
 
 ROUNDING = 0.1  # of a slot: scrapes that are late by less don't need a longer one
 
@@ -60,6 +62,7 @@ def read(
     scrape_interval: float,
     arms: Sequence[Arm] = (Arm.STABLE, Arm.CANDIDATE),
     seen_from: float = -math.inf,
+    relay: Relay | None = None,
 ) -> Reading:
     """Slots of at least `interval` seconds between two unix times; a last one that is incomplete is left out.
 
@@ -70,6 +73,7 @@ def read(
         scrape_interval: as set; counts until there is something to measure.
         arms: which must be seen (after promotion only one is left).
         seen_from: up to where the candidate was read by `start`, where slots before it were read already.
+        relay: how stable's pods give requests to the candidate, where they do.
     """
     found, ignored = scrapes.of_pods(series, end=end, scrape_interval=scrape_interval)
     own = [tracks.of(arm, pod, one) for (arm, pod), one in found.items()]
@@ -78,18 +82,24 @@ def read(
     candidate = [track for track in own if track.arm is Arm.CANDIDATE]
     outcomes = [_outcomes(own, bound) for bound in bounds]
     seen = _seen(stable, bounds, hint=scrape_interval, since=seen_from) if Arm.STABLE in arms else bounds
+    others = _arm(candidate, seen, outcomes)
+    if relay is not None:
+        others = relaying.arm(stable, others, bounds=bounds, relay=relay)
     slots = tuple(
-        slots_.Slot(seconds=until - since, stable=one, candidate=other)
+        slots_.Slot(
+            seconds=until - since, stable=one, candidate=other, by_request=relay is not None and relay.by_request
+        )
         for since, until, one, other in zip(
-            bounds[:-1], bounds[1:], _arm(stable, bounds, outcomes), _arm(candidate, seen, outcomes), strict=True
+            bounds[:-1], bounds[1:], _arm(stable, bounds, outcomes), others, strict=True
         )
     )
     measured = any(track.scrapes.gap(end) is not None for track in own)
     gap = sight.scrape_interval(own, end, scrape_interval)
+    view = sight.View(own, pods, end=end, interval=gap, measured=measured)
     return Reading(
         slots=slots,
-        blind=sight.blind(own, pods, arms, end=end, interval=gap, measured=measured),
-        unseen=sight.unseen(own, pods, arms, end=end, outcomes=_outcomes(own, end)),
+        blind=sight.blind(view, arms if relay is None else (Arm.STABLE,)),
+        unseen=sight.unseen(view, arms, outcomes=_outcomes(own, end), relay=relay),
         ignored=ignored,
         scrape_interval=gap,
         ends=tuple(bounds[1:]),

@@ -23,6 +23,7 @@ SUSPICION = 2.0  # evidence, untempered
 CLEARED = 1.0
 OUTLIVED = math.log(100)
 FEW_EVENTS = 2.0  # one bad answer is an accident
+UNTIMED = 10.0  # seconds from the first request on in which a relayed candidate's buckets may be behind
 SEEN_PART = 0.8  # of the candidate's requests: a metric that was told for fewer has not been judged
 GUARD_PART = 0.25  # of the metric's alpha, for its absolute guard; `verdict` shows why it fits under the whole
 
@@ -107,7 +108,7 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
             by_column=by_column,
             untempered=untempered,
             events=rows.events_candidate,
-            requests=rows.requests_candidate,
+            requests=rows.requests_of(columns[0])[0],
             phi=phi,
             margin=margin,
             bound=1 / (alpha * SHARES[name]),
@@ -188,7 +189,7 @@ def _no_worse(rows: table.Table, policy: policies.Policy, phi: Floats) -> dict[s
         name: evidence.relative(
             rows.events_candidate[:, column],
             rows.events_stable[:, column],
-            odds=rows.odds * rows.known[:, column],
+            odds=rows.odds_of(slice(column, column + 1))[:, 0],
             margin=1 + tolerance,
             dispersion=phi[:, column],
             ratios=evidence.BETTER,
@@ -211,7 +212,7 @@ def _by_column(rows: table.Table, *, margin: Floats, noise: Floats) -> Floats:
     slow = evidence.slower(
         rows.events_candidate[:, late],
         rows.events_stable[:, late],
-        requests=(rows.requests_candidate, rows.requests_stable),
+        requests=rows.requests_of(table.FIRST_EDGE),
         known=rows.known[:, late],
         margin=margin[:, late],
         dispersion=noise[:, late],
@@ -244,12 +245,25 @@ def unseen(rows: table.Table, threshold: float) -> dict[slots_.Metric, Bools]:
     told = ~rows.unseen
     slow = guard_edge(rows.edges, threshold)
     at_threshold = rows.known[:, slow:].any(axis=1) if slow is not None else np.zeros(len(told), dtype=bool)
-    both = (rows.requests_candidate > 0) & (rows.requests_stable > 0)
+    both = (rows.timed_candidate > 0) & (rows.requests_stable > 0)
     place = table.METRICS.index("latency")
     told[:, place] &= at_threshold | ~(rows.timed & both)
     requests = rows.requests_candidate[:, None]
     part = np.cumsum(requests * told, axis=0) >= SEEN_PART * np.cumsum(requests, axis=0)
+    part[:, place] = np.cumsum(rows.timed_candidate * told[:, place]) >= SEEN_PART * _to_be_timed(rows)
     return {metric: ~(told & part)[:, place] for place, metric in enumerate(table.METRICS)}
+
+
+def _to_be_timed(rows: table.Table) -> Floats:
+    """Requests so far for which the candidate's buckets must have come. Where its own pods are not those that tell how
+    requests ended, their first seconds don't count and their latest scrape may be a slot behind.
+    """
+    apart = rows.timed_candidate != rows.requests_candidate
+    answered = rows.requests_candidate - rows.unreachable_candidate - rows.late_candidate
+    begun = np.cumsum(rows.seconds) - rows.seconds - float(rows.seconds[: int(np.argmax(answered > 0))].sum())
+    due = np.cumsum(np.where(begun >= UNTIMED, answered, 0))
+    before: Floats = np.where(apart.any(), np.concatenate([[0.0], due[:-1]]), np.cumsum(rows.timed_candidate))
+    return before
 
 
 def _tolerances(rows: table.Table, policy: policies.Policy) -> Floats:
@@ -315,8 +329,8 @@ def _guard(
     margin: Floats,
     policy: policies.Policy,
 ) -> Test:
-    requests = rows.requests_candidate * rows.known[:, column]
-    events = rows.events_candidate[:, column]
+    requests = rows.requests_of(column)[0] * rows.known[:, column]
+    events = rows.events_candidate[:, column] * rows.known[:, column]
     log_evidence, untempered = (
         evidence.absolute(events, requests, most=most, dispersion=noise) for noise in (phi, 1.0)
     )
@@ -344,7 +358,7 @@ def _stable_share(rows: table.Table, column: int) -> Floats:
     An outage while the candidate has half of the traffic weighs more in the candidate's own share than in stable's;
     weighted like this, both saw the same outage.
     """
-    odds = rows.odds * rows.known[:, column]
+    odds = rows.odds_of(slice(column, column + 1))[:, 0]
     share = np.cumsum(rows.events_stable[:, column] * odds)
-    requests = np.cumsum(rows.requests_candidate * (odds > 0))
+    requests = np.cumsum(rows.requests_of(column)[0] * (odds > 0))
     return np.divide(share, requests, out=np.zeros_like(share), where=requests > 0)

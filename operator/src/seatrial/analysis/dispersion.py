@@ -13,6 +13,9 @@ to all pods at once is not either.
 Little data must not look calm by luck: phi is the estimate drawn to `PRIOR`, plus `UNEARNED` events' worth of squares
 that fade as events show that they come one by one. With none it is 4.5, after 15 lonely events about 1.25.
 
+Where each request is assigned to its arm by itself, at random, a burst of the traffic is split like everything else,
+and pods have the same clients: then calm needs no proof, and phi begins at `PRIOR`.
+
 Bounds: at least `FLOOR`, at most `CAP`. The floor covers the error of the estimate, and it buys alpha: evidence
 tempered by 1.1 reaches a bound b with probability at most b**-1.1 instead of 1/b, and what that saves pays for the
 absolute guards and the soak (see `verdict`).
@@ -29,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seatrial.analysis.evidence import Floats
-from seatrial.analysis.table import GROUP_BLOCKS, Record, Table
+from seatrial.analysis.table import GROUP_BLOCKS, Record, Table, blocks
 
 PRIOR = 1.3
 PRIOR_WEIGHT = 1.0  # events
@@ -55,9 +58,19 @@ def phi(table: Table, given: float | None = None) -> Floats:
     if given is not None:
         return np.full(table.events_stable.shape, float(given))
     stable, candidate = _clumps(table.record), _clumps(table.trial)
-    squares = stable.squares + candidate.squares + PRIOR_WEIGHT * PRIOR + UNEARNED
-    estimate = squares / (stable.expected + candidate.expected + PRIOR_WEIGHT)
-    return np.clip(_at_slots(table, _before(estimate, PRIOR + UNEARNED / PRIOR_WEIGHT)), FLOOR, CAP)
+    squares = _at_slots(table, _before(stable.squares + candidate.squares, 0.0))
+    expected = _at_slots(table, _before(stable.expected + candidate.expected, 0.0))
+    unearned = np.where(table.by_request, 0.0, UNEARNED)[:, None]
+    estimate = (squares + PRIOR_WEIGHT * PRIOR + unearned) / (expected + PRIOR_WEIGHT)
+    return np.clip(estimate, FLOOR, CAP)
+
+
+def over_time(events: Floats, requests: Floats, *, seconds: Floats) -> Floats:
+    """Dispersion in force in each slot of events that aren't told apart by pods, from what came before it: [T]."""
+    parts = blocks(seconds.tolist())
+    found = _clumps(Record(blocks=parts, requests=requests[:, None], events=events[:, None, None]))
+    estimate = (found.squares + PRIOR_WEIGHT * PRIOR + UNEARNED) / (found.expected + PRIOR_WEIGHT)
+    return np.clip(_before(estimate, PRIOR + UNEARNED / PRIOR_WEIGHT), FLOOR, CAP)[:, 0]
 
 
 def margin(table: Table, tolerance: Floats, *, spread: float | None = None) -> Floats:

@@ -109,13 +109,21 @@ def slower(
     return log_mean_exp(np.cumsum(np.where(both[..., None], steps, 0) * weight, axis=0))
 
 
-def absolute(events: Floats, requests: Floats, *, most: Floats | float, dispersion: Floats | float) -> Floats:
+def absolute(
+    events: Floats,
+    requests: Floats,
+    *,
+    most: Floats | float,
+    dispersion: Floats | float,
+    excesses: Floats = EXCESSES,
+) -> Floats:
     """Natural log of the evidence after each slot that an event happens to more than the share `most` of requests.
 
-    Mean over alternatives `most * EXCESSES`, at most 95 %, of binomial likelihood ratios.
+    Mean over alternatives `most * excesses`, at most 95 %, of binomial likelihood ratios; with `BETTER` the evidence is
+    that it happens to less.
     """
     limit = _wide(np.maximum(most, LOWEST_SHARE))
-    alternatives = np.minimum(HIGHEST_SHARE, limit * EXCESSES)
+    alternatives = np.minimum(HIGHEST_SHARE, limit * excesses)
     x, rest = events[..., None], np.maximum(requests - events, 0)[..., None]
     steps = x * np.log(alternatives / limit) + rest * np.log((1 - alternatives) / (1 - limit))
     return log_mean_exp(np.cumsum(steps / _wide(dispersion), axis=0))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 
-from seatrial.analysis.judgement import Counts, Judgement, MetricEvidence, Outcome, Reason
+from seatrial.analysis.judgement import DISAGREEMENT, Counts, Judgement, MetricEvidence, Outcome, Reason
+from seatrial.analysis.slots import Slot
 
 OWN_WORDS = {
     Reason.STABLE_ALSO_BREACHING: "the candidate is above the allowed maximum, but so is stable: holding",
@@ -19,16 +21,35 @@ def sentence(judgement: Judgement) -> str:
     if judgement.message:
         return judgement.message
     if judgement.outcome is Outcome.FAIL:
-        guilty = [metric for metric in judgement.metrics if metric.outcome is Outcome.FAIL]
+        guilty = [metric for metric in _verdicts(judgement) if metric.outcome is Outcome.FAIL]
         return " | ".join(metric_sentence(metric, seconds=judgement.seconds) for metric in guilty)
-    strongest = max(judgement.metrics, key=lambda metric: metric.log_evidence - math.log(metric.bound), default=None)
+    verdicts = _verdicts(judgement)
+    told = [metric for metric in verdicts if metric.outcome is judgement.outcome] or verdicts
+    strongest = max(told, key=lambda metric: metric.log_evidence - math.log(metric.bound), default=None)
     words = OWN_WORDS[judgement.reason]
     return f"{words}; {metric_sentence(strongest, seconds=judgement.seconds)}" if strongest else words
 
 
+def shift(judgement: Judgement) -> str:
+    """That more answers differ from stable's than is allowed; nothing while that isn't proven."""
+    found = (metric for metric in judgement.metrics if metric.name == DISAGREEMENT and metric.outcome is Outcome.FAIL)
+    return next((metric_sentence(metric, seconds=judgement.seconds) for metric in found), "")
+
+
+def covered(slots: Iterable[Slot]) -> str:
+    """How often stable answered in the candidate's place; nothing where it never did."""
+    count = sum(slot.candidate.covered for slot in slots)
+    return f"stable answered {count} requests in the candidate's place" if count else ""
+
+
+def _verdicts(judgement: Judgement) -> list[MetricEvidence]:
+    """What may roll back."""
+    return [metric for metric in judgement.metrics if metric.name != DISAGREEMENT]
+
+
 def metric_sentence(metric: MetricEvidence, *, seconds: float) -> str:
     """One test: `errors: candidate 21/968 (2.2%) against stable 47/9120 (0.52%); ratio 4.2, at least 2.3 with ...`."""
-    parts = [f"{_name(metric)}: candidate {_counts(metric.candidate)} against {_other(metric)}", _ratio(metric)]
+    parts = [_who(metric), _ratio(metric)]
     reached = ">=" if metric.log_evidence >= math.log(metric.bound) else "<"
     parts.append(f"evidence {_evidence(metric.log_evidence)} {reached} bound {metric.bound:.4g}")
     parts += [f"window {window(seconds)}", f"phi {metric.dispersion:.2g}"]
@@ -47,14 +68,24 @@ def _name(metric: MetricEvidence) -> str:
     return f"{metric.name} (slower than {metric.edge} s)" if metric.edge else metric.name
 
 
+def _who(metric: MetricEvidence) -> str:
+    """Who has how many: `errors: candidate 21/968 (2.2%; 12 unreachable, 4 late) against stable 47/9120 (0.52%)`."""
+    if metric.name == DISAGREEMENT:
+        return f"{metric.name}: {_counts(metric.candidate)} rows differ from stable's, {_percent(metric.margin)} may"
+    return f"{_name(metric)}: candidate {_counts(metric.candidate, metric.causes)} against {_other(metric)}"
+
+
 def _other(metric: MetricEvidence) -> str:
     if metric.name.endswith(("Maximum", "Record")):
         return f"at most {_percent(metric.margin)} (stable {_counts(metric.stable)})"
     return f"stable {_counts(metric.stable)}"
 
 
-def _counts(counts: Counts) -> str:
-    return f"{counts.events}/{counts.requests} ({_percent(counts.share)})"
+def _counts(counts: Counts, causes: Mapping[str, int] = {}) -> str:
+    which = "".join(
+        f"{'; ' if place == 0 else ', '}{count} {cause}" for place, (cause, count) in enumerate(causes.items())
+    )
+    return f"{counts.events}/{counts.requests} ({_percent(counts.share)}{which})"
 
 
 def _percent(share: float) -> str:

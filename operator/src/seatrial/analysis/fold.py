@@ -46,6 +46,7 @@ def _one(slots: Sequence[slots_.Slot]) -> slots_.Slot:
         seconds=sum(slot.seconds for slot in slots),
         stable=_arm([slot.stable for slot in slots]),
         candidate=_arm([slot.candidate for slot in slots]),
+        by_request=all(slot.by_request for slot in slots),
     )
 
 
@@ -64,6 +65,14 @@ def _arm(arms: Sequence[slots_.ArmCounts]) -> slots_.ArmCounts:
         slower=_slower(arms),
         pods=tuple(_pod(own) for own in pods.values()),
         unseen=tuple(metric for metric in METRICS if metric in missing),
+        unreachable=sum(arm.unreachable for arm in arms),
+        late=sum(arm.late for arm in arms),
+        covered=sum(arm.covered for arm in arms),
+        copies=sum(arm.copies for arm in arms),
+        compared=sum(arm.compared for arm in arms),
+        same=sum(arm.same for arm in arms),
+        different=sum(arm.different for arm in arms),
+        timed=sum(arm.measured for arm in arms) if any(arm.timed is not None for arm in arms) else None,
     )
 
 

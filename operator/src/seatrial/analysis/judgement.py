@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
@@ -35,6 +36,9 @@ class Reason(enum.StrEnum):
     NO_REGRESSION = "NoRegression"
 
 
+DISAGREEMENT = "disagreement"
+
+
 class Counts(msgspec.Struct, frozen=True):
     """Events among requests of one arm, since the first slot."""
 
@@ -52,13 +56,15 @@ class MetricEvidence(msgspec.Struct, frozen=True):
     `errors`, `latency`, `rejections`, `degraded`, `shed` compare with stable: `ratio` is candidate share / stable
     share, `margin` the ratio that is tolerated. `errorsMaximum`, `latencyMaximum` compare the candidate with what is
     allowed: `ratio` is share / maximum, `margin` the maximum itself, a share. After promotion `errorsRecord` and so on
-    compare with the old version's record (then `stable`) in the same way.
+    compare with the old version's record (then `stable`) in the same way. `disagreement` is about the rows of copies
+    (`candidate`: rows compared, and those with another answer than stable's; `stable`: nothing): `margin` is the share
+    that is allowed. Its Fail rolls nothing back.
 
     `bound` is what e**`log_evidence` must reach. `low` and `high` are 99 % limits of `ratio`; None where the data set
     none (`ratio`: None without stable events). For latency, counts, ratio and limits are those of `edge`, the histogram
-    edge with the most evidence; `log_evidence` is of all edges together. `proven`: of errors and latency (at the
-    threshold), that the candidate is within the tolerance, in all but `falseRollbackRate` of cases; `log_proof` is the
-    evidence for that so far.
+    edge with the most evidence; `log_evidence` is of all edges together. `causes` says of the candidate's errors how
+    many were no answers (`unreachable`, `late`). `proven`: of errors and latency (at the threshold), that the candidate
+    is within the tolerance, in all but `falseRollbackRate` of cases; `log_proof` is the evidence for that so far.
     """
 
     name: str
@@ -73,6 +79,7 @@ class MetricEvidence(msgspec.Struct, frozen=True):
     dispersion: float
     outcome: Outcome
     edge: str | None = None
+    causes: Mapping[str, int] = {}
     proven: bool = False
     log_proof: float = 0.0
 

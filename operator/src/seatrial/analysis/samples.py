@@ -12,7 +12,14 @@ import msgspec
 
 REQUESTS_METRIC = "seatrial_requests_total"
 LATENCY_METRIC = "seatrial_request_duration_seconds_bucket"
+RELAYED_METRIC = "seatrial_relayed_requests_total"
+COPIES_METRIC = "seatrial_shadow_requests_total"
+ROWS_METRIC = "seatrial_shadow_rows_total"
 COUNTED = ("ok", "degraded", "rejected", "error")  # requests are all outcomes but shed
+UNREACHABLE, LATE, SHED = "unreachable", "late", "shed"
+GIVEN = (*COUNTED, SHED, UNREACHABLE, LATE)  # how a request ends that a stable pod gives to the candidate
+COVERED = "covered"  # after a slash, of a relayed request that stable answered in the candidate's place
+SAME, DIFFERENT = "same", "different"  # rows of copies whose answers were compared
 
 
 class Arm(enum.StrEnum):
@@ -23,9 +30,29 @@ class Arm(enum.StrEnum):
 class Counter(enum.StrEnum):
     REQUESTS = "requests"  # label: the outcome
     LATENCY = "latency"  # label: the bucket's le
+    # Counted by stable's pods, about one candidate:
+    RELAYED = "relayed"  # label: the outcome; with /covered where stable answered instead
+    COPIES = "copies"  # label: the outcome
+    ROWS = "rows"  # of copies; label: the result
+
+    @property
+    def about_candidate(self) -> bool:
+        """A stable pod exports it, and it says something of the candidate."""
+        return self in (Counter.RELAYED, Counter.COPIES, Counter.ROWS)
 
 
 Key = tuple[Counter, str]
+
+
+class Relay(msgspec.Struct, frozen=True):
+    """Stable's pods give requests to the candidate, and count what becomes of them.
+
+    `by_request`: each is assigned by itself, at random; not so when a header's value decides. `copies`: it gets copies
+    of requests that stable has answered.
+    """
+
+    by_request: bool = True
+    copies: bool = False
 
 
 class Series(msgspec.Struct, frozen=True):

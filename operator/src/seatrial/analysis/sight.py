@@ -5,13 +5,27 @@ The scrape interval is measured, whatever the setting says, from the samples up 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 
-from seatrial.analysis.samples import LATENCY_METRIC, REQUESTS_METRIC, Arm, Counter, Key, Pod
+from seatrial.analysis import relaying
+from seatrial.analysis.samples import (
+    COPIES_METRIC,
+    COVERED,
+    LATENCY_METRIC,
+    RELAYED_METRIC,
+    REQUESTS_METRIC,
+    ROWS_METRIC,
+    Arm,
+    Counter,
+    Key,
+    Pod,
+    Relay,
+)
 from seatrial.analysis.scrapes import STALE_SCRAPES
 from seatrial.analysis.slots import Metric
 from seatrial.analysis.tracks import Track
@@ -27,6 +41,21 @@ WHY_BUCKETS = (
     "if no metric_relabel_configs rule drops the buckets, Prometheus keeps them as a native histogram: set "
     "always_scrape_classic_histograms: true"
 )
+WHY_RELAYED = (
+    "it has not followed its assignment yet, its server is older than that, or something drops the series: a rule in "
+    "metric_relabel_configs (metricRelabelings of a PodMonitor), or a sample_limit"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """The pods, what is known of each at the moment `end`, and how far apart scrapes are, `measured` or as set."""
+
+    tracks: Sequence[Track]
+    pods: Sequence[Pod]
+    end: float
+    interval: float
+    measured: bool
 
 
 def scrape_interval(tracks: Sequence[Track], moment: float, hint: float) -> float:
@@ -35,14 +64,13 @@ def scrape_interval(tracks: Sequence[Track], moment: float, hint: float) -> floa
     return float(np.median(gaps)) if gaps else hint
 
 
-def blind(
-    tracks: Sequence[Track], pods: Sequence[Pod], arms: Sequence[Arm], *, end: float, interval: float, measured: bool
-) -> str:
-    """Why the arms can't be judged now, or nothing. `interval` between scrapes, as measured or as set."""
-    own = {(track.arm, track.pod): track for track in tracks}
-    source = "as measured" if measured else "as set"
+def blind(view: View, arms: Sequence[Arm]) -> str:
+    """Why the arms can't be judged now, or nothing."""
+    own = {(track.arm, track.pod): track for track in view.tracks}
+    end, interval = view.end, view.interval
+    source = "as measured" if view.measured else "as set"
     for arm in arms:
-        ready = sorted((pod for pod in pods if pod.arm is arm and pod.ready), key=lambda pod: pod.name)
+        ready = sorted((pod for pod in view.pods if pod.arm is arm and pod.ready), key=lambda pod: pod.name)
         if not ready:
             return f"{arm}: no ready pod"
         ages = {
@@ -76,31 +104,42 @@ def _state(pod: str, track: Track | None, end: float, age: float) -> str:
 
 
 def unseen(
-    tracks: Sequence[Track], pods: Sequence[Pod], arms: Sequence[Arm], *, end: float, outcomes: frozenset[str]
+    view: View, arms: Sequence[Arm], *, outcomes: frozenset[str], relay: Relay | None = None
 ) -> Mapping[str, str]:
-    """By metric that can't be judged, what is missing and what to change."""
-    ready = {(pod.arm, pod.name) for pod in pods if pod.ready}
-    judged = [track for track in tracks if track.arm in arms and len(track.scrapes.times)]
+    """By metric that can't be judged, what is missing and what to change.
+
+    With `relay` the candidate's own pods tell latency only; not being able to read them is no blindness then.
+    """
+    ready = {(pod.arm, pod.name) for pod in view.pods if pod.ready}
+    judged = [track for track in view.tracks if track.arm in arms and len(track.scrapes.times)]
     judged = [track for track in judged if (track.arm, track.pod) in ready] or judged
     said: dict[str, str] = {}
-    for metric, track, missing in _missing(judged, end, outcomes):
+    for metric, track, missing in _missing(judged, view.end, outcomes, relay):
         said.setdefault(metric, _sentence(metric, track, missing))
+    if relay is not None and (alone := blind(view, (Arm.CANDIDATE,))):
+        said.setdefault("latency", f"latency can't be judged: {alone}")
     if "latency" not in said and (odd := _uneven(judged)):
         said["latency"] = odd
     return {metric: said[metric] for metric in METRICS if metric in said}
 
 
 def _missing(
-    tracks: Sequence[Track], end: float, outcomes: frozenset[str]
+    tracks: Sequence[Track], end: float, outcomes: frozenset[str], relay: Relay | None
 ) -> Iterator[tuple[str, Track, tuple[Key, ...]]]:
     for track in tracks:
+        given = relay is not None and track.arm is Arm.CANDIDATE
         for metric, missing in track.missing(end, outcomes).items():
-            yield metric, track, missing
+            if not given or metric in relaying.OF_CANDIDATE:
+                yield metric, track, missing
+        if relay is not None and not given and (counters := relaying.missing(track, end, relay)):
+            yield from ((metric, track, counters) for metric in relaying.TOLD)
 
 
 def _sentence(metric: str, track: Track, missing: tuple[Key, ...]) -> str:
-    names = " and ".join(series(key) for key in missing)
-    why = WHY_BUCKETS if missing[0][0] is Counter.LATENCY else WHY
+    counter = missing[0][0]
+    shown = missing[:1] if counter.about_candidate else missing
+    names = " and ".join(series(key) for key in shown)
+    why = WHY_RELAYED if counter.about_candidate else WHY_BUCKETS if counter is Counter.LATENCY else WHY
     return f"{metric} can't be judged: {track.arm} pod {track.pod} has no {names}; {why}"
 
 
@@ -125,6 +164,13 @@ def _uneven(tracks: Sequence[Track]) -> str:
 def series(key: Key) -> str:
     """A series as Prometheus names it."""
     counter, label = key
+    outcome, _, covered = label.partition("/")
     if counter is Counter.REQUESTS:
         return f'{REQUESTS_METRIC}{{outcome="{label}"}}'
+    if counter is Counter.RELAYED:
+        return f'{RELAYED_METRIC}{{outcome="{outcome}",covered="{str(covered == COVERED).lower()}"}}'
+    if counter is Counter.COPIES:
+        return f'{COPIES_METRIC}{{outcome="{label}"}}'
+    if counter is Counter.ROWS:
+        return f'{ROWS_METRIC}{{result="{label}"}}'
     return f'{LATENCY_METRIC}{{le="{label}"}}' if label else LATENCY_METRIC

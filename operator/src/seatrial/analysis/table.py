@@ -45,9 +45,12 @@ class Record:
 class Table:
     """T slots, C columns.
 
-    `asked` are requests and shed answers together, `requests` those that were answered. `known` is 0 where an arm's
-    counts lack a column in that slot. `unseen` has a column for each of `METRICS`; `timed` says where an arm has
-    buckets at all (a replay file may come without).
+    `asked` are requests and shed answers together, `requests` those that were answered, `timed_candidate` those of the
+    candidate that its buckets are of, `unreachable_candidate` and `late_candidate` those that it never answered.
+    `rows_compared` are rows of `copies_compared`, whose answers were compared with stable's. `by_request` says where
+    each request was assigned to its arm by itself, at random. `known` is 0 where an arm's counts lack a column in that
+    slot. `unseen` has a column for each of `METRICS`; `timed` says where an arm has buckets at all (a replay file may
+    come without).
     """
 
     edges: tuple[str, ...]
@@ -56,6 +59,13 @@ class Table:
     requests_stable: Floats  # [T]
     asked_candidate: Floats  # [T]
     asked_stable: Floats  # [T]
+    timed_candidate: Floats  # [T]
+    unreachable_candidate: Floats  # [T]
+    late_candidate: Floats  # [T]
+    copies_compared: Floats  # [T]
+    rows_compared: Floats  # [T]
+    rows_different: Floats  # [T]
+    by_request: Bools  # [T]
     events_candidate: Floats  # [T, C]
     events_stable: Floats  # [T, C]
     known: Floats  # [T, C]
@@ -75,8 +85,16 @@ class Table:
         """The odds for each of the columns, 0 where it isn't known: [T, columns]."""
         odds = np.repeat(self.odds[:, None], self.known.shape[1], axis=1)
         odds[:, SHED] = _odds(self.asked_candidate, self.asked_stable)
+        odds[:, FIRST_EDGE:] = _odds(self.timed_candidate, self.requests_stable)[:, None]
         known: Floats = (odds * self.known)[:, columns]
         return known
+
+    def requests_of(self, column: int) -> tuple[Floats, Floats]:
+        """Requests of candidate and stable that the column's events are among: [T] each."""
+        if column == SHED:
+            return self.asked_candidate, self.asked_stable
+        late = column >= FIRST_EDGE
+        return (self.timed_candidate if late else self.requests_candidate), self.requests_stable
 
 
 def _odds(candidate: Floats, stable: Floats) -> Floats:
@@ -97,6 +115,13 @@ def build(slots: Sequence[slots_.Slot], history: Sequence[slots_.Slot] = ()) -> 
         requests_stable=np.array([slot.stable.requests for slot in slots], dtype=float),
         asked_candidate=np.array([slot.candidate.asked for slot in slots], dtype=float),
         asked_stable=np.array([slot.stable.asked for slot in slots], dtype=float),
+        timed_candidate=np.array([slot.candidate.measured for slot in slots], dtype=float),
+        unreachable_candidate=np.array([slot.candidate.unreachable for slot in slots], dtype=float),
+        late_candidate=np.array([slot.candidate.late for slot in slots], dtype=float),
+        copies_compared=np.array([slot.candidate.compared for slot in slots], dtype=float),
+        rows_compared=np.array([slot.candidate.same + slot.candidate.different for slot in slots], dtype=float),
+        rows_different=np.array([slot.candidate.different for slot in slots], dtype=float),
+        by_request=np.array([slot.by_request for slot in slots], dtype=bool),
         events_candidate=_rows([slot.candidate for slot in slots], edges),
         events_stable=_rows([slot.stable for slot in slots], edges),
         known=_known(slots, edges),

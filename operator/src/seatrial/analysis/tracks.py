@@ -49,11 +49,8 @@ class Track:
         return float(self.scrapes.times[place - 1]) if place else -math.inf
 
     def between(self, bounds: Sequence[float]) -> list[slots_.PodCounts]:
-        """What the pod counted between each two neighbouring bounds."""
-        places = np.searchsorted(self.scrapes.times, bounds, side="right")
-        upto = np.rint(np.hstack([np.zeros((len(self.totals), 1)), self.totals]))[:, places].astype(np.int64)
-        grown: Counts = upto[:, 1:] - upto[:, :-1]
-        counts: dict[Key, Counts] = dict(zip(self.scrapes.keys, grown, strict=True))
+        """What the pod itself answered between each two neighbouring bounds."""
+        counts = self.grown(bounds)
         nothing = np.zeros(len(bounds) - 1, dtype=np.int64)
         outcomes = {outcome: counts.get((Counter.REQUESTS, outcome), nothing) for outcome in COUNTED}
         everything = counts.get(TOTAL, nothing)
@@ -78,6 +75,13 @@ class Track:
                 zip(*(row.tolist() for row in rows), strict=True)
             )
         ]
+
+    def grown(self, bounds: Sequence[float]) -> dict[Key, Counts]:
+        """What each counter grew by between each two neighbouring bounds."""
+        places = np.searchsorted(self.scrapes.times, bounds, side="right")
+        upto = np.rint(np.hstack([np.zeros((len(self.totals), 1)), self.totals]))[:, places].astype(np.int64)
+        grown: Counts = upto[:, 1:] - upto[:, :-1]
+        return dict(zip(self.scrapes.keys, grown, strict=True))
 
     def missing(self, moment: float, everywhere: frozenset[str]) -> dict[str, tuple[Key, ...]]:
         """Series that had not been seen by then, by the metric that can't be told without them.
@@ -130,7 +134,8 @@ class Track:
 def of(arm: Arm, pod: str, scrapes: Scrapes) -> Track:
     """Increments of one pod."""
     steps = _increments(scrapes.values)
-    steps[:, _warming(scrapes)] = 0
+    own = np.array([not counter.about_candidate for counter, _ in scrapes.keys], dtype=bool)
+    steps[np.ix_(own, _warming(scrapes))] = 0
     first = [int(np.argmax(~np.isnan(row))) for row in scrapes.values] if len(scrapes.times) else []
     return Track(
         arm=arm,

@@ -11,7 +11,7 @@ metric's share each, the soak a tenth of alpha. It fits, because measured disper
 tempered by 1.1 reaches b with probability b**-1.1 at most: for alpha = 1 % that is 0.565 alpha for the comparisons,
 0.10 for the guards, at most 0.1 for the soak; for alpha = 20 %, the highest allowed, 0.763, 0.135 and 0.1. (With
 `dispersion: 1` given by hand the sum is up to 1.3 alpha.) That holds for one window: who judges each step, or what
-follows blind time, anew divides alpha (`policy.of`).
+follows blind time, anew divides alpha (`policy.of`). Disagreement has a tenth of its own: it rolls nothing back.
 
 Between no evidence and enough of it lies suspicion: the candidate keeps its weight and gets no more
 (RegressionSuspected) until further requests clear it or convict it. Else a step that ends early lets failing versions
@@ -33,7 +33,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from seatrial.analysis import course, evidence, judgement, table
+from seatrial.analysis import course, disagreement, evidence, judgement, table
 from seatrial.analysis import policy as policies
 from seatrial.analysis import slots as slots_
 from seatrial.analysis.judgement import Judgement, MetricEvidence, Outcome, Reason
@@ -127,10 +127,11 @@ class _Reader:
         self._unseen_now = unseen
         self._unseen = course.unseen(rows.table, policy.latency.threshold)
         self._breach = first_breach(rows)
+        self._differing = disagreement.run(rows.table, policy)
         self._min_requests = min_requests
         sums = rows.table
         self._requests = (np.cumsum(sums.requests_stable), np.cumsum(sums.requests_candidate))
-        self._asked = (np.cumsum(sums.asked_stable), np.cumsum(sums.asked_candidate))
+        self._counts: dict[int, tuple[evidence.Floats, evidence.Floats]] = {}
         self._events = (np.cumsum(sums.events_stable, axis=0), np.cumsum(sums.events_candidate, axis=0))
         self._seconds = np.cumsum(sums.seconds)
         self._before_step = float(sums.requests_candidate[:step_from].sum())
@@ -143,7 +144,7 @@ class _Reader:
             outcome=outcome,
             reason=reason,
             message=self._why(slot) if outcome is Outcome.NO_DATA else "",
-            metrics=(*(self._metric(test, slot) for test in tests), *missing),
+            metrics=(*(self._metric(test, slot) for test in tests), *missing, *self._disagreement(slot)),
             slot=slot,
             seconds=float(self._seconds[slot]),
             breach_slot=self._breach[0] if self._breach and outcome is Outcome.FAIL else None,
@@ -179,6 +180,10 @@ class _Reader:
         counts = [judgement.Counts(requests=int(requests[slot]), events=0) for requests in self._requests]
         return [judgement.unseen("latency", stable=counts[0], candidate=counts[1])]
 
+    def _disagreement(self, slot: int) -> list[MetricEvidence]:
+        """How many answers differ, where that is asked for; beside the verdict, whatever it is."""
+        return [] if self._differing is None else [disagreement.at(self._differing, slot)]
+
     def _holds(self, test: course.Test, slot: int) -> bool:
         """Above the maximum, or suspected to be, but so is stable; and not proven better than stable."""
         return bool(test.shared[slot] and self._limits(test.columns[0], slot)[1] >= 1)
@@ -188,9 +193,7 @@ class _Reader:
         column = test.columns[place]
         stable, candidate = (
             judgement.Counts(requests=int(requests[slot]), events=int(events[slot, column]))
-            for requests, events in zip(
-                self._asked if column == table.SHED else self._requests, self._events, strict=True
-            )
+            for requests, events in zip(self._counted(column), self._events, strict=True)
         )
         limit, proof = float(test.limit[slot, place]), self._proof(test.name, slot)
         if _is_guard(test):
@@ -214,7 +217,22 @@ class _Reader:
             proven=proof >= -math.log(self._alpha),
             log_proof=proof,
             edge=self._course.table.edges[column - table.FIRST_EDGE] if column >= table.FIRST_EDGE else None,
+            causes=self._causes(slot) if column == table.ERRORS else {},
         )
+
+    def _causes(self, slot: int) -> dict[str, int]:
+        """Of the candidate's errors, those that stable's pods know of alone."""
+        rows = self._course.table
+        sums = {"unreachable": rows.unreachable_candidate, "late": rows.late_candidate}
+        found = {cause: int(counts[: slot + 1].sum()) for cause, counts in sums.items()}
+        return {cause: count for cause, count in found.items() if count}
+
+    def _counted(self, column: int) -> tuple[evidence.Floats, evidence.Floats]:
+        """Requests so far that the column's events are among, of stable and candidate."""
+        if column not in self._counts:
+            candidate, stable = self._course.table.requests_of(column)
+            self._counts[column] = (np.cumsum(stable), np.cumsum(candidate))
+        return self._counts[column]
 
     def _proof(self, name: str, slot: int) -> float:
         """Evidence up to the slot that it is no worse; it may be asked at any time, so the most of it counts."""
@@ -236,7 +254,7 @@ class _Reader:
         column, sums, upto = test.columns[0], self._course.table, slice(slot + 1)
         low, high = evidence.share_limits(
             sums.events_candidate[upto, column],
-            sums.requests_candidate[upto] * sums.known[upto, column],
+            sums.requests_of(column)[0][upto] * sums.known[upto, column],
             dispersion=self._course.phi[upto, column],
         )
         most = max(float(test.limit[slot, 0]), evidence.LOWEST_SHARE)

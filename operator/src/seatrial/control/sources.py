@@ -85,6 +85,7 @@ class Sources:
             name=asked.owner.name,
             revisions=revisions,
             pods=tuple(pod.name for pod in asked.pods),
+            candidate=asked.window.candidate if asked.relayed else "",
         )
         return await self._ask(asked, query.samples(subject, window=until - since), at=until, decode=client.samples)
 

@@ -113,7 +113,7 @@ class Ledger:
     def _count_record(self, ground: tally.Ground, *, until: float) -> None:
         """The hour before the window, of stable alone."""
         stable = [one for one in ground.series if one.arm is counters.Arm.STABLE]
-        own = msgspec.structs.replace(ground, series=stable, fine_since=math.inf)
+        own = msgspec.structs.replace(ground, series=stable, fine_since=math.inf, relay=None)
         self._record, reading = tally.count(self._record, own, end=min(until, self._since))
         if any(slot.stable.requests for slot in reading.slots):
             self.history = reading.slots
@@ -143,6 +143,7 @@ class Ledger:
             scrape_interval=asked.scrape_interval.total_seconds(),
             fine_since=self._fine_since if live else math.inf,
             fine_pods=frozenset(recent),
+            relay=asked.relay,
         )
 
     def _trim(self, until: float) -> None:
@@ -161,9 +162,11 @@ class Ledger:
 
 
 def _enough(asked: looking.Question, seen: set[str]) -> bool:
-    """Most of the pods that are to be read, of each arm that must be seen."""
+    """Most of the pods that are to be read, of each arm that must be seen; stable's tell of a candidate that they give
+    requests to.
+    """
     wanted = pods.chosen(asked)
-    for arm in asked.arms:
+    for arm in asked.arms if asked.relay is None else (counters.Arm.STABLE,):
         own = [pod.name for pod in wanted if pod.arm is arm]
         if not own or sum(name in seen for name in own) < PART * len(own):
             return False

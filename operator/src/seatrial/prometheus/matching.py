@@ -24,9 +24,6 @@ from seatrial.rollout import looking
 
 Samples = Sequence[tuple[float, float]]
 
-# Said by the exporter; all other labels say where and by whom a sample was scraped.
-_OWN = frozenset({"__name__", "deployment", "deployment_namespace", "revision", "outcome", "transport", "le"})
-
 
 class Raw(msgspec.Struct, frozen=True):
     """A series as it comes: its labels and its samples."""
@@ -47,7 +44,8 @@ def match(series: Iterable[Raw], *, asked: looking.Question) -> Matched:
     book = _Book(asked)
     found, foreign = [], 0
     for raw in series:
-        pod, counted = book.pod(raw.labels), _counter(raw.labels)
+        pod = book.pod(raw.labels)
+        counted = query.counted(raw.labels.get("__name__", ""), raw.labels, candidate=asked.given(pod))
         if pod is None:
             foreign += 1
         elif counted is not None and raw.labels.get("revision") == book.revision(pod):
@@ -67,7 +65,7 @@ def match(series: Iterable[Raw], *, asked: looking.Question) -> Matched:
 
 def target(labels: Mapping[str, str]) -> str:
     """The scraped target's identity: two scrape jobs, or two replicas of a Prometheus, differ in it."""
-    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in _OWN)
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in query.LABELS)
 
 
 def whose(labels: Mapping[str, str]) -> str:
@@ -111,20 +109,3 @@ def _address(text: str) -> str | None:
         return str(ipaddress.ip_address(host or text))
     except ValueError:
         return None
-
-
-def _counter(labels: Mapping[str, str]) -> tuple[counters.Counter, str] | None:
-    """Which counter, and its label: only what the server exports, so that nothing else reaches the analysis."""
-    name = labels.get("__name__")
-    if name == query.REQUESTS and (outcome := labels.get("outcome")):
-        return counters.Counter.REQUESTS, outcome
-    if name == query.LATENCY and _is_edge(edge := labels.get("le", "")):
-        return counters.Counter.LATENCY, edge
-    return None
-
-
-def _is_edge(text: str) -> bool:
-    try:
-        return float(text) > 0
-    except ValueError:
-        return False

@@ -23,7 +23,7 @@ BODY_LIMIT = 2**20
 SECONDS = 2.0
 TARGET = "pods"
 _CONNECTIONS = 128
-_PREFIXES = tuple(name.encode() for name in (query.REQUESTS, query.LATENCY))
+_PREFIXES = tuple(name.encode() for name in (*query.OWN, *query.ABOUT_CANDIDATE))
 
 
 class Exposition(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,12 +89,15 @@ class Pods:
 
 
 def chosen(asked: looking.Question) -> tuple[looking.JudgedPod, ...]:
-    """Ready pods worth reading: every one of the candidate's first, at most `MOST_PODS`, and some of each arm."""
+    """Ready pods worth reading: every one that tells how requests of the candidate ended, at most `MOST_PODS`, and
+    some of each arm.
+    """
     able = [pod for pod in asked.pods if pod.ready and pod.ip]
     candidate = [pod for pod in able if pod.arm is counters.Arm.CANDIDATE]
     stable = [] if asked.window.alone else [pod for pod in able if pod.arm is counters.Arm.STABLE]
-    beside = min(len(stable), max(MOST_PODS - len(candidate), MOST_PODS // 4))
-    return (*candidate[: MOST_PODS - beside], *stable[:beside])
+    first, others = (candidate, stable) if asked.relay is None else (stable, candidate)
+    beside = min(len(others), max(MOST_PODS - len(first), MOST_PODS // 4))
+    return (*first[: MOST_PODS - beside], *others[:beside])
 
 
 def parsed(exposition: Exposition, asked: looking.Question) -> dict[tuple[counters.Counter, str], float]:
@@ -106,21 +109,14 @@ def parsed(exposition: Exposition, asked: looking.Question) -> dict[tuple[counte
     lines = [line for line in exposition.content.splitlines() if line.startswith(_PREFIXES)]
     revision = asked.window.stable if exposition.pod.arm is counters.Arm.STABLE else asked.window.candidate
     own = {"deployment": asked.owner.name, "deployment_namespace": asked.owner.namespace, "revision": revision}
+    candidate = asked.given(exposition.pod)
     totals: dict[tuple[counters.Counter, str], float] = {}
     for family in parser.text_string_to_metric_families(b"\n".join([*lines, b""]).decode()):
         for sample in family.samples:
-            counted = _counter(sample.name, sample.labels)
+            counted = query.counted(sample.name, sample.labels, candidate=candidate)
             if counted is not None and own.items() <= sample.labels.items():
                 totals[counted] = totals.get(counted, 0.0) + sample.value
     return totals
-
-
-def _counter(name: str, labels: dict[str, str]) -> tuple[counters.Counter, str] | None:
-    if name == query.REQUESTS and "outcome" in labels:
-        return counters.Counter.REQUESTS, labels["outcome"]
-    if name == query.LATENCY and "le" in labels:
-        return counters.Counter.LATENCY, str(float(labels["le"]))
-    return None
 
 
 def _trouble(failed: Sequence[tuple[looking.JudgedPod, str]], asked: int) -> str:

@@ -7,22 +7,33 @@ would extrapolate. One query for everything, so that both arms and all counters 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
 
-REQUESTS = "seatrial_requests_total"
-LATENCY = "seatrial_request_duration_seconds_bucket"
+from seatrial.analysis import samples as samples_
+
+OWN = (samples_.REQUESTS_METRIC, samples_.LATENCY_METRIC)
+ABOUT_CANDIDATE = (samples_.RELAYED_METRIC, samples_.COPIES_METRIC, samples_.ROWS_METRIC)
+LABELS = frozenset(
+    {"__name__", "deployment", "deployment_namespace", "revision", "outcome", "transport", "le"}
+    | {"candidate", "covered", "result"}
+)
+"""Said by whoever exports a series; all other labels say where and by whom it was scraped."""
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose counters: a ModelDeployment's revisions, and the pods that the API server shows of them."""
+    """Whose counters: a ModelDeployment's revisions, and the pods that the API server shows of them.
+
+    `candidate`: whom stable's pods pass requests on to, where they do; what they count of it is asked for as well.
+    """
 
     namespace: str
     name: str
     revisions: tuple[str, ...]
     pods: tuple[str, ...] = ()
+    candidate: str = ""
 
 
 def samples(subject: Subject, *, window: timedelta) -> str:
@@ -31,10 +42,11 @@ def samples(subject: Subject, *, window: timedelta) -> str:
     Series that name another namespace or pod than ours stay with Prometheus: whoever exports our labels can't make the
     answer large. Series that name neither are had: their address tells whose they are.
     """
-    metrics = "|".join([REQUESTS, LATENCY])
+    metrics = "|".join((*OWN, *(ABOUT_CANDIDATE if subject.candidate else ())))
     matchers = [
         f"__name__=~{quoted(metrics)}",
         *_labels(subject),
+        *([f"candidate=~{quoted(literal(subject.candidate) + '|')}"] if subject.candidate else []),
         f"namespace=~{quoted(literal(subject.namespace) + '|')}",
         f'pod=~{_any_of(subject.pods)[:-1]}|"',
     ]
@@ -43,7 +55,39 @@ def samples(subject: Subject, *, window: timedelta) -> str:
 
 def exporters(subject: Subject) -> str:
     """PromQL for whoever exports such counters now: up to three namespaces, pods and addresses."""
-    return f"topk(3, group by (namespace, pod, instance) ({REQUESTS}{{{','.join(_labels(subject))}}}))"
+    return f"topk(3, group by (namespace, pod, instance) ({samples_.REQUESTS_METRIC}{{{','.join(_labels(subject))}}}))"
+
+
+def counted(name: str, labels: Mapping[str, str], *, candidate: str = "") -> samples_.Key | None:
+    """Which counter a series is, and its label: only what the server exports, so that nothing else is ever counted.
+
+    Args:
+        candidate: of whom stable's pods may say something; what they say of anybody else is nothing here.
+    """
+    outcome = labels.get("outcome", "")
+    if name == samples_.REQUESTS_METRIC and outcome:
+        return samples_.Counter.REQUESTS, outcome
+    if name == samples_.LATENCY_METRIC and (edge := _edge(labels.get("le", ""))):
+        return samples_.Counter.LATENCY, edge
+    if not candidate or labels.get("candidate") != candidate:
+        return None
+    if name == samples_.RELAYED_METRIC and outcome in samples_.GIVEN:
+        covered = labels.get("covered") == "true"
+        return samples_.Counter.RELAYED, f"{outcome}/{samples_.COVERED}" if covered else outcome
+    if name == samples_.COPIES_METRIC and outcome in samples_.GIVEN:
+        return samples_.Counter.COPIES, outcome
+    if name == samples_.ROWS_METRIC and (result := labels.get("result", "")):
+        return samples_.Counter.ROWS, result
+    return None
+
+
+def _edge(text: str) -> str:
+    """One spelling of a bucket's edge; nothing where it is none."""
+    try:
+        edge = float(text)
+    except ValueError:
+        return ""
+    return str(edge) if edge > 0 else ""
 
 
 def quoted(text: str) -> str:

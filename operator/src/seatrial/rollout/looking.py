@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from seatrial.analysis import counters, explain, judgement, own_metrics, policy, soak, verdict
+from seatrial.analysis import counters, explain, judgement, own_metrics, policy, share, soak, verdict
 from seatrial.analysis.slots import Slot
 from seatrial.api import spec, status
 from seatrial.api import stage as stages
@@ -27,7 +27,9 @@ NOBODY = "none"  # has a vowel, so no revision is called that
 class Window(facts.Fact, frozen=True, kw_only=True):
     """What to ask the sources for: which revisions, from when on. `alone`: nothing runs beside the candidate, whether
     it has all the traffic already or is stable in its soak. `sliding`: no traffic yet, nothing to count; only whether
-    samples arrive is asked, and the window moves on with the clock.
+    samples arrive is asked, and the window moves on with the clock. `relayed`: stable's pods pass requests on to the
+    candidate and count what became of them; `sticky`: by a header's value, not each request by itself; `shadow`: it
+    gets copies of what stable has answered.
     """
 
     stable: str
@@ -36,6 +38,9 @@ class Window(facts.Fact, frozen=True, kw_only=True):
     alone: bool = False
     soak: bool = False
     sliding: bool = False
+    relayed: bool = False
+    sticky: bool = False
+    shadow: bool = False
 
 
 class JudgedPod(facts.Fact, frozen=True, kw_only=True):
@@ -65,8 +70,22 @@ class Question(facts.Fact, frozen=True, kw_only=True):
         """What is judged. Evidence is kept as long as it stays the same; pods come and go meanwhile."""
         window = self.window
         since = None if window.sliding else window.since
-        which = (window.stable, window.candidate, since, window.alone, window.soak)
+        which = (window.stable, window.candidate, since, window.alone, window.soak, window.relayed, window.sticky)
         return self.owner.uid, *which, self.attempt, self.analysis.interval
+
+    @property
+    def relayed(self) -> bool:
+        """What the candidate is given is counted by stable's pods."""
+        return self.window.relayed and not self.window.alone and not self.window.sliding
+
+    @property
+    def relay(self) -> counters.Relay | None:
+        return counters.Relay(by_request=not self.window.sticky, copies=self.window.shadow) if self.relayed else None
+
+    def given(self, pod: JudgedPod | None) -> str:
+        """Whom the pod gives requests to and counts for; nobody, unless it is one of stable's that relays."""
+        relays = self.relayed and pod is not None and pod.arm is counters.Arm.STABLE
+        return self.window.candidate if relays else ""
 
     @property
     def limits(self) -> policy.Policy:
@@ -117,6 +136,9 @@ def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
             since=since or now - snapshot.spec.analysis.interval,
             alone=candidate.weight == 100,
             sliding=since is None,
+            relayed=snapshot.provider is spec.Provider.RELAY,
+            sticky=snapshot.spec.rollout.traffic.sticky is not None,
+            shadow=candidate.shadow > 0,
         )
     if soaking or first_soak(snapshot, now):
         before = previous.revision if previous is not None else NOBODY
@@ -293,6 +315,7 @@ def _read(asked: Question, series: Sequence[counters.Series], *, start: datetime
         interval=asked.analysis.interval.total_seconds(),
         scrape_interval=asked.scrape_interval.total_seconds(),
         arms=asked.arms,
+        relay=asked.relay,
     )
 
 
@@ -308,7 +331,7 @@ def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Question,
     return looks.Look(
         outcome=looks.Outcome.INCONCLUSIVE if nothing_yet else judged.outcome,
         reason=status.Reason.INSUFFICIENT_TRAFFIC if nothing_yet else judged.reason,
-        message=explain.sentence(judged),
+        message="; ".join(words for words in (explain.sentence(judged), explain.covered(seen)) if words),
         at=now,
         alone=asked.window.alone,
         soak=asked.window.soak,
@@ -320,4 +343,6 @@ def _summary(judged: judgement.Judgement, seen: Sequence[Slot], asked: Question,
         first_request_at=None if first is None else moment(first),
         breach_at=moment(judged.breach_slot + 1) if failed and judged.breach_slot is not None else None,
         metrics=judged.metrics,
+        shift=explain.shift(judged),
+        share=share.measured(seen),
     )

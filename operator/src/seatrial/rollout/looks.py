@@ -35,6 +35,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     breach_at: datetime | None = None
     rate: float = 0.0  # of false rollbacks that this window was judged with
     metrics: tuple[judgement.MetricEvidence, ...] = ()
+    shift: str = ""  # in words, that more of the candidate's answers differ from stable's than is allowed
+    share: float | None = None  # of the requests that the candidate was given, copies left out
     own: tuple[own_metrics.Result, ...] = ()
     slots: tuple[Slot, ...] = ()
     history: tuple[Slot, ...] = ()
@@ -75,7 +77,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def healthy_percent(self) -> int:
         """Answers of the version judged that were in order, by the worst of what was proven against it."""
-        shares = [one.candidate.share for one in self.metrics if one.outcome is Outcome.FAIL]
+        failed = (one for one in self.metrics if one.outcome is Outcome.FAIL)
+        shares = [one.candidate.share for one in failed if one.name != judgement.DISAGREEMENT]
         return math.ceil(100 * (1 - max(shares, default=0.0)))
 
 

@@ -47,14 +47,19 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     scrape_interval: float
     fine_since: float = math.inf
     fine_pods: frozenset[str] = frozenset()
+    relay: counters.Relay | None = None
 
     @property
     def fine(self) -> Ground:
         return msgspec.structs.replace(
             self,
             series=[one for one in self.series if one.pod in self.fine_pods],
-            pods=[one for one in self.pods if one.name in self.fine_pods],
+            pods=[one for one in self.pods if one.name in self.fine_pods or self._hidden(one)],
         )
+
+    def _hidden(self, pod: counters.Pod) -> bool:
+        """A candidate's pod that stable's tell of, so that not being able to read it ends nothing, but is said."""
+        return self.relay is not None and pod.arm is counters.Arm.CANDIDATE
 
 
 def begin(*, start: float, length: float) -> Tally:
@@ -117,4 +122,5 @@ def _read(ground: Ground, *, start: float, end: float, length: float, seen: floa
         scrape_interval=ground.scrape_interval,
         arms=ground.arms,
         seen_from=seen,
+        relay=ground.relay,
     )

@@ -89,6 +89,12 @@ class Expected(msgspec.Struct, frozen=True, rename="camel"):
     calibration: dict[str, Any] | None = None
 
 
+class Relay(msgspec.Struct, frozen=True):
+    """Where the pod's annotation with its assignment is mounted."""
+
+    file: Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class Config(msgspec.Struct, frozen=True, rename="camel"):
     """The whole document."""
 
@@ -107,6 +113,7 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     latency_threshold_seconds: Positive = 0.1
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1)] = 2 * 1024**3
     expected: Expected | None = None
+    relay: Relay | None = None
 
 
 def tracing(configured: Tracing | None, environment: Mapping[str, str]) -> Tracing | None:

@@ -16,6 +16,8 @@ import prometheus_client
 from prometheus_client import core, registry
 
 from seatrial_server.host import config, errors
+from seatrial_server.observe import relayed
+from seatrial_server.observe.histogram import Histogram
 
 if TYPE_CHECKING:
     from seatrial_server.observe import spans  # imports a library that most servers do without
@@ -46,38 +48,9 @@ CACHE_RESULTS = ("hit", "miss", "shared")
 _FAILED = frozenset({"rejected", "error"})
 
 
-class Histogram:
-    """Fixed buckets; `edges` are inclusive upper bounds as in Prometheus."""
-
-    __slots__ = ("counts", "edges", "total")
-
-    def __init__(self, edges: tuple[float, ...]) -> None:
-        self.edges = edges
-        self.counts = [0] * (len(edges) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self.counts[bisect.bisect_left(self.edges, value)] += 1
-        self.total += value
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Buckets as Prometheus wants them."""
-        result: list[tuple[str, float]] = []
-        running = 0
-        for edge, count in zip((*self.edges, float("inf")), self.counts, strict=True):
-            running += count
-            result.append((_edge(edge), running))
-        return result
-
-
 def totals(telemetry: Telemetry) -> dict[errors.Outcome, int]:
     """Answered requests by outcome, over all transports."""
     return {outcome: sum(one[outcome] for one in telemetry.requests.values()) for outcome in OUTCOMES}
-
-
-def _edge(value: float) -> str:
-    return "+Inf" if value == float("inf") else str(value)
 
 
 class Labels(msgspec.Struct, frozen=True):
@@ -113,6 +86,7 @@ class Telemetry:
         self.failed_seconds = 0.0  # the part of `durations` that belongs to rejected requests and errors
         self.last_call = 0.0  # performance counter at the end of the last model call
         self.in_flight = 0
+        self.relayed = relayed.Relayed()
         self.queue_rows = 0
         self.cache = dict.fromkeys(CACHE_RESULTS, 0)
         self.cache_bytes = 0
@@ -186,6 +160,7 @@ class Collector(registry.Collector):
         yield self._gauge("cache_bytes", "Size of the kept answers.", state.cache_bytes)
         yield self._counter("fallbacks", "Static answers given in place of an outcome.", "instead_of", state.fallbacks)
         yield self._gauge("in_flight_requests", "Inference requests without an answer yet.", state.in_flight)
+        yield from state.relayed.families(self._labels)
         yield self._gauge("queue_rows", "Rows that wait for the model.", state.queue_rows)
         yield self._gauge("model_info", "The model that is served.", 1, msgspec.structs.asdict(state.model))
         yield self._gauge("plan_info", "How the model is run.", 1, state.plan)

@@ -17,6 +17,8 @@ from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.listener import Listener
 from seatrial_server.protocol.rpc import calls, codec, messages, others
 from seatrial_server.protocol.rpc import listener as rpc_listener
+from seatrial_server.relay.relay import Relay
+from seatrial_server.relay.shadow import Shadow
 
 _OPEN_FILES = 16_384
 
@@ -25,6 +27,7 @@ class Front:
     """Opens and drains both ports. `nullable` names the inputs in which null says that a value is missing.
 
     `bundles`: the batcher, if it may have bundles, see `http.express`. `openapi`, `pages`: see `http.v2`.
+    `relay` passes requests on to another revision.
     """
 
     def __init__(
@@ -41,8 +44,11 @@ class Front:
         bundles: batching.Batcher | None,
         openapi: Callable[[], bytes],
         pages: cors.Cors | None,
+        relay: Relay | None = None,
+        card: schema.Card,
     ) -> None:
         own, stacked, known = about.identity, model.rows_first, messages.Messages()
+        copies = Shadow(relay, counters.relayed, account, card=card, model=model) if relay else None
         application = v2.V2(
             about=about,
             decoder=Decoder(model, stacked=stacked, nullable=nullable),
@@ -55,6 +61,8 @@ class Front:
             bundles=bundles,
             openapi=openapi,
             pages=pages,
+            relay=relay,
+            copies=copies,
         )
         self._rest = Listener(
             application, short_way=application.short_way, account=account, lines=revision.line(own.revision)
@@ -69,6 +77,8 @@ class Front:
                 ),
                 queue=queue,
                 counters=counters,
+                relay=relay,
+                copies=copies,
             ),
             beside=others.Others(about, known),
             max_message_bytes=max_body_bytes,

@@ -24,6 +24,11 @@ class Reply(msgspec.Struct, frozen=True):
     uniform: bool | None = None
     """Set when all of them are the same: binary or not."""
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Those outputs, in the schema's order."""
+        return tuple(sorted(place for place, _ in self.outputs))
+
 
 class Decoded(msgspec.Struct):
     """A request that fits the schema; `id` is empty when the client gave none, `timeout` (seconds) zero."""

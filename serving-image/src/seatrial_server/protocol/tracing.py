@@ -12,6 +12,7 @@ from seatrial_server.host import errors, logs
 log = logging.getLogger(__name__)
 _MAX_ID = 256
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_NOBODYS = f"00-{1:032x}-{1:016x}-00"
 
 
 class RequestIds:
@@ -29,6 +30,12 @@ class RequestIds:
             if text.isprintable():
                 return text
         return self.new()
+
+
+def unsampled(traceparent: str) -> str:
+    """The same trace, or nobody's, as it is told to who shall not record anything of it."""
+    found = _TRACEPARENT.fullmatch(traceparent.strip())
+    return f"00-{found[1]}-{found[2]}-00" if found else _NOBODYS
 
 
 def failed(error: errors.RequestError, *, transport: str, traceparent: str) -> None:

@@ -13,7 +13,8 @@ from seatrial_server.host import config
 
 _LINES = (
     b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n"
-    b"Access-Control-Expose-Headers: seatrial-revision, inference-header-content-length, retry-after\r\n"
+    b"Access-Control-Expose-Headers: seatrial-revision, seatrial-covered, seatrial-degraded, "
+    b"inference-header-content-length, retry-after\r\n"
 )
 _PREFLIGHT = b"Access-Control-Allow-Methods: GET, HEAD, POST\r\nAccess-Control-Max-Age: 600\r\n"
 _NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1000}")

@@ -80,6 +80,14 @@ class Exchange(msgspec.Struct, eq=False):
     keep_alive: bool = True
     started: float = 0.0
     response: tuple[bytes, bytes] | None = None
+    stands_in: Callable[[bool], None] | None = None
+    """Told whether the answer is a good one, when it is given in the place of another revision's."""
+    relayed: bool = False
+    """Another revision is to answer; until it has, the body is kept."""
+    copied: bool = False
+    """Another revision gets a copy once this one has answered; until then, the body is kept."""
+    foreign: bool = False
+    """The answer is another server's and names it."""
     charged: int = 0
     """Bytes of the budget that the answer has."""
     lines: bytes = b""
@@ -107,6 +115,12 @@ class Exchange(msgspec.Struct, eq=False):
         self.answer_json(
             {"error": str(error), "code": error.code, **error.details}, status=error.status, headers=error.headers
         )
+
+    def relay(self, start: bytes, body: bytes) -> None:
+        """Give another server's answer: its status line and headers without length and date."""
+        self.foreign = True
+        self.response = b"%b%bContent-Length: %d\r\n" % (start, self.lines, len(body)), body
+        self.sink.answered(self)
 
     def release(self, account: budget.Budget) -> None:
         """Nobody waits for the answer any more."""

@@ -27,6 +27,7 @@ from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import OK, OK_BINARY, Exchange, Head, Rider
 from seatrial_server.protocol.http.forms import Kind
+from seatrial_server.relay.relay import Relay
 
 log = logging.getLogger(__name__)
 _NUMBER_SIZE = 26
@@ -63,6 +64,9 @@ class Express:
         counters: telemetry.Telemetry,
         ids: tracing.RequestIds,
         general: Callable[[Exchange], None],
+        relay: Relay | None,
+        relayed: Callable[[Exchange], None],
+        copied: Callable[[Exchange], None],
         fail: Callable[[Exchange, errors.RequestError], None],
         special: Set[bytes] = frozenset(),
     ) -> None:
@@ -71,6 +75,7 @@ class Express:
         self._input, self._small = decoder.schema.inputs[0], _fit_a_packet(decoder.schema.outputs)
         self._encoder, self._batcher, self._counters = encoder, batcher, counters
         self._ids, self._general, self._fail = ids, general, fail
+        self._relay, self._relayed, self._copied = relay, relayed, copied
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Kind, list[_Request]] = {}
 
@@ -105,6 +110,16 @@ class Express:
             kind = plain.kind
         if kind is None:
             return False
+        relay = self._relay
+        if relay is not None and relay.assigned is not None:
+            if relay.assigned.asks_headers:
+                return False  # a header may decide, and the general way reads them
+            if relay.draws():
+                self._relayed(rider.exchange(head, data, begin, started))
+                return True
+            if relay.copies():
+                self._copied(rider.exchange(head, data, begin, started))
+                return True
         waiting = self._waiting.get(kind)
         if waiting is None:
             if not self._waiting:

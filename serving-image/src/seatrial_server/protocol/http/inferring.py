@@ -1,6 +1,7 @@
 """The way of an inference request over REST: unpacked and decoded, into the queue, encoded and packed.
 
 What is small goes all of it on the event loop, what is large through the thread of `heavy`. Knows nothing of routes.
+Where there is a relay, it says before all else which revision answers; see `relaying` and `copying` for what follows.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from seatrial_server.engine import jobs
 from seatrial_server.host import budget, errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import tracing
-from seatrial_server.protocol.http import compression, heavy
+from seatrial_server.protocol.http import compression, copying, heavy, relaying
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange
 from seatrial_server.protocol.signature import Decoded, Reply
+from seatrial_server.relay.headers import DEADLINE, DEGRADED_LINE, seconds, sooner
+from seatrial_server.relay.relay import Relay
+from seatrial_server.relay.shadow import Shadow
 
 log = logging.getLogger(__name__)
 _RENDERED = 4
@@ -26,7 +30,7 @@ _RENDERED = 4
 
 
 class Inference:
-    """For one model. Belongs to the event loop."""
+    """For one model. Belongs to the event loop. `pinned`: who names a version in the address wants this one's."""
 
     def __init__(
         self,
@@ -38,20 +42,64 @@ class Inference:
         account: budget.Budget,
         max_body_bytes: int,
         timeout_seconds: float,
+        relay: Relay | None,
+        copies: Shadow | None,
+        pinned: bool,
     ) -> None:
         self.ids = tracing.RequestIds()
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._workshop = heavy.Workshop(account, seconds=timeout_seconds)
         self._max_body_bytes = max_body_bytes
+        self._pinned, self._relay = pinned, relay
+        if relay is not None and copies is not None:
+            self._relaying = relaying.Relaying(
+                relay, counters=counters, account=account, submit=queue.submit, finish=self.finish
+            )
+            self._copying = copying.Copying(relay, copies, account)
+
+    # The choice
 
     def take(self, exchange: Exchange) -> None:
         """Answer an inference request, now or later."""
+        relay = self._relay
+        if relay is None or relay.assigned is None:
+            self._take(exchange, relayed=False)
+        elif relay.chooses(exchange.headers.get):
+            self._take(exchange, relayed=not self._names_version(exchange))
+        else:
+            exchange.copied = relay.copies() and self._copying.keeps(exchange)
+            self._take(exchange, relayed=False)
+
+    def take_here(self, exchange: Exchange) -> None:
+        """As `take`, with the choice made."""
+        self._take(exchange, relayed=False)
+
+    def take_there(self, exchange: Exchange) -> None:
+        """The draw has fallen on the candidate, but nobody has read the headers."""
+        relay = self._relay
+        may = relay is not None and relay.may(exchange.headers.get) and not self._names_version(exchange)
+        self._take(exchange, relayed=may)
+
+    def take_copied(self, exchange: Exchange) -> None:
+        """Answered here, and the candidate gets a copy."""
+        exchange.copied = self._copying.keeps(exchange)
+        self._take(exchange, relayed=False)
+
+    def _names_version(self, exchange: Exchange) -> bool:
+        return self._pinned and b"/versions/" in exchange.target
+
+    # In
+
+    def _take(self, exchange: Exchange, *, relayed: bool) -> None:
         self._counters.in_flight += 1
         try:
             headers = exchange.headers
             if b"content-length" not in headers and b"transfer-encoding" not in headers:
                 raise errors.RequestError(411, "the body needs a Content-Length or chunks", code="LengthRequired")
-            body, exchange.body = exchange.body, b""  # a queued request must not hold its body as well
+            body = exchange.body
+            exchange.relayed = relayed
+            if not relayed and not exchange.copied:
+                exchange.body = b""  # a queued request must not hold its body as well
             whole = self._unpacked(body, headers) if len(body) <= heavy.LARGE else None
             if whole is None:
                 self._take_large(exchange, body)
@@ -95,19 +143,26 @@ class Inference:
         self._workshop.start(decode, size=len(body), started=exchange.started, done=decoded)
 
     def _submit(self, exchange: Exchange, decoded: Decoded) -> None:
-        given = exchange.headers.get(b"x-request-id")
-        self._queue.submit(
-            jobs.Job(
-                id=decoded.id or (self.ids.new() if given is None else self.ids.choose(given)),
-                values=decoded.values,
-                shapes=decoded.shapes,
-                rows=decoded.rows,
-                reply=(exchange, decoded.reply),
-                started=exchange.started,
-                timeout=decoded.timeout,
-                done=self._done,
-            )
+        headers = exchange.headers
+        given, timeout = headers.get(b"x-request-id"), decoded.timeout
+        if DEADLINE in headers:
+            timeout = sooner(timeout, seconds(headers[DEADLINE]))
+        job = jobs.Job(
+            id=decoded.id or (self.ids.new() if given is None else self.ids.choose(given)),
+            values=decoded.values,
+            shapes=decoded.shapes,
+            rows=decoded.rows,
+            reply=(exchange, decoded.reply),
+            started=exchange.started,
+            timeout=timeout,
+            done=self._done,
         )
+        if exchange.relayed:
+            self._relaying.pass_on(exchange, job)
+        else:
+            self._queue.submit(job)
+
+    # Out
 
     def _done(self, job: jobs.Job, result: jobs.Outputs | errors.RequestError) -> None:
         exchange, reply = job.reply
@@ -130,15 +185,19 @@ class Inference:
         except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
             log.exception("answer could not be encoded")
             self.finish(exchange, internal())
+        else:
+            if exchange.copied:
+                self._copying.answered(exchange, job, result)
 
     def _encode(
         self, request_id: str, result: jobs.Outputs, reply: Reply, *, degraded: str, coding: bytes | None
     ) -> tuple[bytes, bytes, bytes]:
         """Body, content type and further headers. Pure: it may run in the thread."""
         body, header_length = self._encoder.encode(request_id, result, reply, degraded=degraded)
-        content_type, headers = JSON, b""
+        content_type, headers = JSON, DEGRADED_LINE if degraded else b""
         if header_length is not None:
-            content_type, headers = BINARY, b"Inference-Header-Content-Length: %d\r\n" % header_length
+            content_type = BINARY
+            headers += b"Inference-Header-Content-Length: %d\r\n" % header_length
         if coding is not None and len(body) > compression.MIN_SIZE:
             body, headers = compression.packed(body, coding), headers + b"Content-Encoding: %s\r\n" % coding
         return body, content_type, headers
@@ -164,6 +223,8 @@ class Inference:
 
     def finish(self, exchange: Exchange, error: errors.RequestError) -> None:
         """Answer one that was taken with an error, and count it."""
+        if exchange.copied:
+            self._copying.forget(exchange)
         if error.outcome == "error":
             traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
             tracing.failed(error, transport="rest", traceparent=traceparent)
@@ -171,9 +232,13 @@ class Inference:
         exchange.fail(error)
 
     def _count(self, outcome: errors.Outcome, exchange: Exchange, *, request_id: str) -> None:
+        """An answer in a candidate's place says nothing about this revision: it is counted with the candidate's."""
         counters, seconds = self._counters, time.perf_counter() - exchange.started
         counters.in_flight -= 1
-        counters.finished(outcome, seconds)
+        if exchange.stands_in is None:
+            counters.finished(outcome, seconds)
+        else:
+            exchange.stands_in(outcome in ("ok", "degraded"))
         if counters.spans is not None:
             traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
             counters.spans.finished(outcome, seconds, transport="rest", request_id=request_id, traceparent=traceparent)

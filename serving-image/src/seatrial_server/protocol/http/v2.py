@@ -20,6 +20,8 @@ from seatrial_server.protocol.http import cors, express, inferring
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import Exchange, ShortWay
+from seatrial_server.relay.relay import Relay
+from seatrial_server.relay.shadow import Shadow
 
 log = logging.getLogger(__name__)
 _PAGES, _TRACED = frozenset({b"origin"}), frozenset({b"traceparent"})
@@ -45,6 +47,8 @@ class V2:
         bundles: batching.Batcher | None = None,
         openapi: Callable[[], bytes] | None = None,
         pages: cors.Cors | None = None,
+        relay: Relay | None = None,
+        copies: Shadow | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._inference = inferring.Inference(
@@ -55,6 +59,9 @@ class V2:
             account=account or budget.of_process(max_body_bytes=max_body_bytes),
             max_body_bytes=max_body_bytes,
             timeout_seconds=timeout_seconds,
+            relay=relay,
+            copies=copies,
+            pinned=about.identity.pinning == "Reject",
         )
         self._about, self._counters = about, counters
         self._openapi, self._pages = openapi, pages
@@ -71,7 +78,10 @@ class V2:
                 batcher=bundles,
                 counters=counters,
                 ids=self._inference.ids,
-                general=self._inference.take,
+                general=self._inference.take_here,
+                relay=relay,
+                relayed=self._inference.take_there,
+                copied=self._inference.take_copied,
                 special=(_PAGES if pages else frozenset()) | (_TRACED if counters.spans else frozenset()),
                 fail=self._inference.finish,
             )

@@ -44,7 +44,8 @@ class Writer:
             assert exchange.response is not None  # noqa: S101
             head, body = exchange.response
             end = close and exchange is exchanges[-1]
-            out += [head, date, b"Connection: close\r\n\r\n" if end else b"\r\n", body]
+            lines = date[: date.find(b"\n") + 1] if exchange.foreign else date  # what follows the date is our own
+            out += [head, lines, b"Connection: close\r\n\r\n" if end else b"\r\n", body]
             self._held += exchange.charged
             exchange.charged = 0
         self._transport.write(b"".join(out))

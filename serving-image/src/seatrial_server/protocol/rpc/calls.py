@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-import msgspec
 from google.protobuf import json_format
 from google.protobuf import message as protobuf
 
@@ -22,24 +21,14 @@ from seatrial_server.engine import jobs
 from seatrial_server.host import errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents, revision, tracing
-from seatrial_server.protocol.rpc import codec, gathering, messages, status
+from seatrial_server.protocol.rpc import codec, copying, gathering, messages, relaying, status
+from seatrial_server.protocol.rpc.relaying import Call
+from seatrial_server.relay import rpc, shadow
+from seatrial_server.relay.headers import DEGRADED
+from seatrial_server.relay.relay import Relay
 
 log = logging.getLogger(__name__)
 Handler = Callable[[bytes, Any], Awaitable[bytes]]
-
-
-class _Call(msgspec.Struct, eq=False):
-    """One ModelInfer and the place for its answer."""
-
-    body: bytes
-    context: Any
-    started: float
-    answer: asyncio.Future[bytes | errors.RequestError]
-
-    def finish(self, result: bytes | errors.RequestError) -> None:
-        """Wake the handler, unless the client has gone."""
-        if not self.answer.done():
-            self.answer.set_result(result)
 
 
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
@@ -54,6 +43,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         encoder: codec.Encoder,
         queue: jobs.Queue,
         counters: telemetry.Telemetry,
+        relay: Relay | None = None,
+        copies: shadow.Shadow | None = None,
     ) -> None:
         self.last_call = 0.0
         self._about, self._messages = about, known
@@ -61,6 +52,10 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         self._loop = asyncio.get_running_loop()
         self._ids = tracing.RequestIds()
         self._mark = revision.metadata(about.identity.revision)
+        self._relay = relay
+        if relay is not None and copies is not None:
+            self._relaying = relaying.Relaying(relay, counters=counters, submit=queue.submit, finish=self._finish)
+            self._copying = copying.Copying(relay, copies, response=known.response["ModelInfer"])
         self._gathering = gathering.Gathering(self._take)
         answers: dict[str, Callable[[Any], Any]] = {
             "ServerLive": lambda _: {"live": True},
@@ -92,27 +87,41 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
 
     async def _infer(self, body: bytes, context: Any) -> bytes:
         self._counters.in_flight += 1
-        call = _Call(body, context, time.perf_counter(), self._loop.create_future())
+        call = Call(body, context, time.perf_counter(), self._loop.create_future())
         self._gathering.add(call)
         result = await call.answer
+        mark = self._mark + call.marks
         if isinstance(result, errors.RequestError):
-            return _fail(result, context, self._mark)
-        if self._mark:
-            context.set_trailing_metadata(self._mark)
+            return _fail(result, context, mark)
+        if isinstance(result, rpc.Answer):
+            context.set_code(result.code)
+            context.set_details(result.details)
+            context.set_trailing_metadata(result.trailers)
+            return result.body
+        if mark:
+            context.set_trailing_metadata(mark)
         return result
 
-    def _take(self, call: _Call) -> None:
+    def _take(self, call: Call) -> None:
         try:
-            self._queue.submit(self._job(call))
+            job, relay = self._job(call), self._relay
+            if relay is None or relay.assigned is None:
+                self._queue.submit(job)
+            elif self._relaying.chooses(call):
+                self._relaying.pass_on(call, job)
+            else:
+                call.copied = relay.copies()
+                self._queue.submit(job)
         except errors.RequestError as error:
             self._finish(call, error)
         except Exception:  # the last line of defence, as in `http.v2`
             log.exception("request could not be decoded")
             self._finish(call, _internal())
 
-    def _job(self, call: _Call) -> jobs.Job:
+    def _job(self, call: Call) -> jobs.Job:
         message = self._decoder.parse(call.body)
         self._about.check_asked(message.model_name, message.model_version, transport="grpc")
+        call.pinned = self._about.identity.pinning == "Reject" and bool(message.model_version)
         decoded = self._decoder.decode(message)
         return jobs.Job(
             id=decoded.id or self._ids.choose(_metadata(call.context, "x-request-id")),
@@ -138,16 +147,23 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
             self._finish(call, _internal())
             return
         self._count("degraded" if job.degraded else "ok", call, request_id=job.id)
+        if job.degraded:
+            call.marks += ((DEGRADED.decode(), "true"),)
         call.finish(encoded)
+        if call.copied:
+            self._copying.answered(call, job, result)
 
-    def _finish(self, call: _Call, error: errors.RequestError) -> None:
+    def _finish(self, call: Call, error: errors.RequestError) -> None:
         self._count(error.outcome, call, request_id=str(error.details.get("id", "")))
         call.finish(error)
 
-    def _count(self, outcome: errors.Outcome, call: _Call, *, request_id: str) -> None:
+    def _count(self, outcome: errors.Outcome, call: Call, *, request_id: str) -> None:
         counters, seconds = self._counters, time.perf_counter() - call.started
         counters.in_flight -= 1
-        counters.finished(outcome, seconds, transport="grpc")
+        if call.stands_in is None:
+            counters.finished(outcome, seconds, transport="grpc")
+        else:
+            call.stands_in(outcome in ("ok", "degraded"))
         if counters.spans is not None:
             traceparent = _metadata(call.context, "traceparent")
             counters.spans.finished(outcome, seconds, transport="grpc", request_id=request_id, traceparent=traceparent)
@@ -194,7 +210,7 @@ def _refuse_load(_: Any) -> documents.Document:
     raise documents.refused_load()
 
 
-def _fail(error: errors.RequestError, context: Any, mark: revision.Metadata) -> bytes:
+def _fail(error: errors.RequestError, context: Any, mark: rpc.Metadata) -> bytes:
     if error.outcome == "error":
         tracing.failed(error, transport="grpc", traceparent=_metadata(context, "traceparent"))
     context.set_code(status.code(error))

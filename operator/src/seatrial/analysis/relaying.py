@@ -1,0 +1,107 @@
+"""What stable's pods count about a candidate that they give requests to: the candidate's side of a slot under Relay.
+
+Two pods know of a relayed request: the one of stable that passes it on, and the candidate's, if it gets there. How it
+ended is taken from stable's pods alone, which know of those that were never answered; how long it took from the
+candidate's own buckets. So a request counts once. What stable answers in the candidate's place is in neither of
+stable's own counters: it is the candidate's failure, never stable's success.
+
+Both sides of a slot come from the same snapshots of the same pods then, so nothing has to be waited for. Nor is
+anything dropped as warming up: the candidate's pods are Ready, and cold caches are a matter of time, which they count
+themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from seatrial.analysis import slots as slots_
+from seatrial.analysis.samples import (
+    COUNTED,
+    COVERED,
+    DIFFERENT,
+    GIVEN,
+    LATE,
+    SAME,
+    SHED,
+    UNREACHABLE,
+    Counter,
+    Key,
+    Relay,
+)
+from seatrial.analysis.tracks import Counts, Track
+
+TOLD: tuple[slots_.Metric, ...] = ("errors", "rejections", "degraded")  # by stable's pods
+OF_CANDIDATE: tuple[slots_.Metric, ...] = ("latency",)  # by its own
+_RELAYED: tuple[Key, ...] = tuple(
+    (Counter.RELAYED, label) for outcome in GIVEN for label in (outcome, f"{outcome}/{COVERED}")
+)
+_COPIES: tuple[Key, ...] = tuple((Counter.COPIES, outcome) for outcome in GIVEN)
+
+
+def missing(track: Track, moment: float, relay: Relay) -> tuple[Key, ...]:
+    """Counters about the candidate that a pod of stable had not shown by then; they begin with its first assignment."""
+    needed = (*_RELAYED, *(_COPIES if relay.copies else ()))
+    return tuple(key for key in needed if track.born.get(key, math.inf) > moment)
+
+
+def arm(
+    stable: Sequence[Track], own: Sequence[slots_.ArmCounts], *, bounds: Sequence[float], relay: Relay
+) -> list[slots_.ArmCounts]:
+    """The candidate's side of each slot.
+
+    Args:
+        stable: pods that give.
+        own: what the candidate's pods counted themselves, slot by slot.
+    """
+    sums = _sums(stable, bounds)
+    return [_slot(sums, k, mine, unseen=_unseen(stable, bounds[k], bounds[k + 1], relay)) for k, mine in enumerate(own)]
+
+
+def _sums(stable: Sequence[Track], bounds: Sequence[float]) -> dict[Key, Counts]:
+    sums: dict[Key, Counts] = {}
+    for track in stable:
+        for key, counts in track.grown(bounds).items():
+            if key[0].about_candidate:
+                sums[key] = sums[key] + counts if key in sums else counts
+    return sums
+
+
+def _slot(
+    sums: dict[Key, Counts], k: int, own: slots_.ArmCounts, *, unseen: tuple[slots_.Metric, ...]
+) -> slots_.ArmCounts:
+    def count(counter: Counter, label: str) -> int:
+        counts = sums.get((counter, label))
+        return 0 if counts is None else int(counts[k])
+
+    covered = {outcome: count(Counter.RELAYED, f"{outcome}/{COVERED}") for outcome in GIVEN}
+    copies = {outcome: count(Counter.COPIES, outcome) for outcome in GIVEN}
+    ends = {outcome: count(Counter.RELAYED, outcome) + covered[outcome] + copies[outcome] for outcome in GIVEN}
+    lost = ends[UNREACHABLE] + ends[LATE]
+    return msgspec.structs.replace(
+        own,
+        requests=sum(ends[outcome] for outcome in COUNTED) + lost,
+        errors=ends["error"] + lost,
+        rejected=ends["rejected"],
+        degraded=ends["degraded"],
+        shed=ends[SHED],
+        unreachable=ends[UNREACHABLE],
+        late=ends[LATE],
+        covered=sum(covered.values()),
+        copies=sum(copies.values()),
+        compared=copies["ok"] + copies["degraded"],
+        same=count(Counter.ROWS, SAME),
+        different=count(Counter.ROWS, DIFFERENT),
+        timed=own.requests,
+        unseen=(*unseen, *(metric for metric in own.unseen if metric in OF_CANDIDATE)),
+    )
+
+
+def _unseen(stable: Sequence[Track], since: float, until: float, relay: Relay) -> tuple[slots_.Metric, ...]:
+    """What can't be told of a slot: pods that were read in it and count nothing of the candidate may have given it
+    any number.
+    """
+    there = [track for track in stable if since < track.last(until)]
+    return TOLD if any(missing(track, until, relay) for track in there) else ()

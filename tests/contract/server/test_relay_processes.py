@@ -1,0 +1,161 @@
+"""The relay of a real pod: the file that the kubelet would write, and what can happen to the candidate's process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.contract.server import prepared, process
+from tests.contract.server.pair import CANDIDATE, STABLE, assignment, free_ports
+from tests.contract.server.talking import Client, body, until
+from tests.unit.server import graphs
+
+
+class Volume:
+    """A downward API volume: the file is a link through `..data`, which is moved."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count = folder, 0
+        self.file = folder / "relay"
+        folder.mkdir()
+        self.write(b"")
+        self.file.symlink_to("..data/relay")
+
+    def write(self, text: bytes) -> None:
+        self._count += 1
+        version = self._folder / f"..{self._count}"
+        version.mkdir()
+        (version / "relay").write_bytes(text)
+        (self._folder / "..next").symlink_to(version.name)
+        os.replace(self._folder / "..next", self._folder / "..data")
+
+
+class Pods:
+    """Both processes; `failures` and `revisions` are what the clients saw."""
+
+    def __init__(self, stable: process.Server, candidate: process.Server, volume: Volume) -> None:
+        self.stable, self.candidate, self.volume = stable, candidate, volume
+        self.failures: list[str] = []
+        self.revisions: list[str] = []
+        self.covered = 0
+        self._stop = False
+
+    def assign(self, **fields: Any) -> None:
+        self.volume.write(assignment(**fields))
+
+    async def use(self) -> None:
+        """One client, until the end of `used`."""
+        client = await Client.connect(self.stable.port)
+        while not self._stop:
+            reply = await client.ask(_post(body(2)))
+            if reply.status == 200:
+                self.revisions.append(reply.who)
+                self.covered += reply.covered is not None
+            else:
+                self.failures.append(f"{reply.status} {reply.content!r}")
+            await asyncio.sleep(0.002)
+        client.close()
+
+    @contextlib.asynccontextmanager
+    async def used(self) -> AsyncIterator[None]:
+        clients = [asyncio.create_task(self.use()) for _ in range(4)]
+        yield
+        self._stop = True
+        await asyncio.gather(*clients)
+
+    async def seen(self, revision: str, *, more: int = 20) -> float:
+        """Wait until so many more answers came from there; returns the seconds."""
+        started, wanted = time.monotonic(), self.revisions.count(revision) + more
+        await until(lambda: self.revisions.count(revision) >= wanted)
+        return time.monotonic() - started
+
+
+def _post(content: bytes) -> bytes:
+    return process.post(content)
+
+
+@pytest.fixture
+def pods(tmp_path: Path) -> Iterator[Pods]:
+    volume, ports = Volume(tmp_path / "volume"), (*free_ports(), free_ports()[0])
+    with contextlib.ExitStack() as stack:
+        stable, candidate = (
+            stack.enter_context(_serving(tmp_path / revision, revision, address, ports, volume.file))
+            for revision, address in (("stable", STABLE), ("candidate", CANDIDATE))
+        )
+        yield Pods(stable, candidate, volume)
+
+
+@contextlib.contextmanager
+def _serving(
+    folder: Path, revision: str, address: str, ports: tuple[int, int, int], file: Path
+) -> Iterator[process.Server]:
+    settings = {"relay": {"file": str(file)}} if revision == "stable" else {}
+    folder.mkdir()
+    arguments = prepared.pod(folder, graphs.linear(1), revision=revision, **settings)
+    command = [sys.executable, "-m", "seatrial_server", "serve", *map(str, arguments), "--host", address]
+    command += [f"--{name}={port}" for name, port in zip(("port", "grpc-port", "metrics-port"), ports, strict=True)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "SEATRIAL_TERMINATION_LOG": "/dev/null"}
+    with tempfile.NamedTemporaryFile() as output:
+        running = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        try:
+            log = Path(output.name)
+            process.started(running, log)
+            yield process.Server(running, log, *ports)
+        finally:
+            running.kill()
+            running.wait()
+
+
+async def test_a_pod_follows_the_volume_within_a_second_and_says_so(pods: Pods) -> None:
+    async with pods.used():
+        await pods.seen("stable")
+        pods.assign(weight=100)
+        assert await pods.seen("candidate", more=1) < 1
+        await until(lambda: pods.stable.metric("seatrial_relay_ratio", candidate="candidate") == 1)
+        pods.volume.write(b"")
+        assert await pods.seen("stable", more=1) < 1
+        await until(lambda: pods.stable.metric("seatrial_relay_ratio", candidate="candidate") == 0)
+        pods.volume.write(b"{}")
+        await until(lambda: pods.stable.metric("seatrial_relay_refused_assignments_total") == 1)
+        await pods.seen("stable")
+    assert pods.failures == []
+    assert pods.stable.log.read_text().count("assignment not followed") == 1
+
+
+@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+async def test_a_candidate_that_goes_or_hangs_costs_no_answer(pods: Pods, what: signal.Signals) -> None:
+    pods.assign(weight=50, coverAfter=0.2)
+    async with pods.used():
+        await pods.seen("candidate")
+        pods.candidate.process.send_signal(what)
+        await pods.seen("stable", more=300)
+        assert pods.covered > 5
+    assert pods.failures == []
+    outcomes = {
+        outcome: pods.stable.metric("seatrial_relayed_requests_total", outcome=outcome, covered="true")
+        for outcome in ("unreachable", "late", "shed")
+    }
+    assert sum(outcomes.values()) == pods.covered
+    assert outcomes["unreachable"] + outcomes["late"] > 0
+
+
+async def test_a_candidate_that_is_told_to_go_answers_what_it_has_taken(pods: Pods) -> None:
+    pods.assign(weight=50)
+    async with pods.used():
+        await pods.seen("candidate")
+        pods.candidate.terminate()
+        await pods.seen("candidate")
+        pods.volume.write(b"")  # it is no longer Ready, and the operator has seen it
+        await until(lambda: pods.candidate.process.poll() is not None)
+    assert pods.failures == []
+    assert pods.covered == 0
