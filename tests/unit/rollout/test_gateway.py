@@ -13,6 +13,7 @@ from tests.unit.rollout.gateway_world import CANDIDATE, STABLE, Road
 from seatrial.api import spec as specs
 from seatrial.api.status import Phase
 from seatrial.rollout import names
+from seatrial.rollout.traffic import gateway
 
 
 def settled(road: worlds.World) -> bool:
@@ -104,6 +105,23 @@ def test_traffic_is_off_only_when_the_gateway_has_followed():
     assert "2" in {road.version(pod.revision) for pod in road.pods.values()}, "it may still be sent requests"
     road.lag = lambda follower: False
     road.run(lambda one: one.status.last_rollback.zero_weight_at is not None, limit=3)
+
+
+def test_pods_go_a_while_after_the_gateway_has_followed():
+    """What it has said it applies a moment later; the connections that it keeps must not close under a request."""
+    road = installed()
+    road.error_share["2"] = 0.9
+    in_step(road).run(lambda one: one.status.last_rollback is not None and one.status.last_rollback.zero_weight_at)
+    off = road.status.last_rollback.zero_weight_at
+    assert asked_for(road) == {"1", "2"}
+    assert gateway.look_again(road.status, off) == gateway.APPLIED, "no event will tell"
+    road.run(lambda one: asked_for(one) == {"1"}, limit=2)
+    assert road.now - off >= gateway.APPLIED
+
+
+def asked_for(road: Road) -> set[str]:
+    """Versions that shall have pods."""
+    return {road.version(name) for name, count in road.deployments.items() if count}
 
 
 def test_a_route_that_the_gateway_refuses_is_said_in_its_words_and_the_step_does_not_go_on():

@@ -10,7 +10,7 @@ import msgspec
 from seatrial.api import status
 from seatrial.api.status import Status
 
-from . import children, facts, images, looks, narrative, statuses
+from . import children, facts, images, looks, narrative, statuses, traffic
 from .decision import NOW, Case, Decision, Situation
 from .rules import setting_back
 
@@ -86,7 +86,7 @@ def _draining(after: status.Status) -> bool:
 def _look_again(case: Case, after: status.Status, decision: Decision) -> timedelta | None:
     """The earliest of the rule's wish, the next look of a soak and its end, and the drain of a rollback."""
     interval = case.snapshot.spec.analysis.interval
-    wishes = [decision.look_again]
+    wishes = [decision.look_again, traffic.look_again(case.snapshot, after, case.now)]
     if after.stable is not None and _soaking(case, after):
         left = after.stable.since + case.snapshot.spec.rollout.soak - case.now
         wishes += [interval, left if left > NOW else None]

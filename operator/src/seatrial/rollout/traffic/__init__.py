@@ -8,6 +8,7 @@ share is made; nobody else looks at selectors, routes or endpoints. One module a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 
 from seatrial.api import spec, status
 from seatrial.rollout import facts
@@ -15,7 +16,7 @@ from seatrial.rollout import facts
 from . import gateway, service
 from .provider import Object, Provider
 
-__all__ = ["PROVIDERS", "drained", "in_force", "objects", "off", "pods_needed", "routed"]
+__all__ = ["PROVIDERS", "drained", "in_force", "look_again", "objects", "off", "pods_needed", "routed"]
 
 PROVIDERS: Mapping[spec.Provider, Provider] = {
     spec.Provider.SERVICE: service,
@@ -43,9 +44,14 @@ def routed(snapshot: facts.Snapshot, after: status.Status) -> tuple[bool, str] |
     return PROVIDERS[snapshot.provider].routed(snapshot, after)
 
 
-def drained(snapshot: facts.Snapshot, after: status.Status, revision: str) -> bool:
+def drained(snapshot: facts.Snapshot, after: status.Status, revision: str, now: datetime) -> bool:
     """The revision's pods may go."""
-    return PROVIDERS[snapshot.provider].drained(snapshot, after, revision)
+    return PROVIDERS[snapshot.provider].drained(snapshot, after, revision) and gateway.settled(after, now)
+
+
+def look_again(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> timedelta | None:
+    """When something is to be done that no event will tell of."""
+    return gateway.look_again(after, now)
 
 
 def off(snapshot: facts.Snapshot, revision: str) -> bool:

@@ -8,6 +8,9 @@ Service without endpoints with an error, so the candidate's weight is 0 while it
 moves to the candidate together with all traffic: when the candidate becomes stable and the weights turn round, both
 Services lead to the same pods. `<name>-candidate` moves only while its weight is 0 and every gateway knows it.
 
+Gateways apply what they have accepted a moment later, and don't send a request again that meets a closing connection:
+pods go a while after the route has been followed.
+
 What the gateway says counts as it is: a route is in force once each parent has Accepted and ResolvedRefs True at the
 route's present generation. Knows nothing of any one gateway.
 """
@@ -15,6 +18,7 @@ route's present generation. Knows nothing of any one gateway.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from seatrial.api import spec, status
@@ -31,6 +35,7 @@ NOT_INSTALLED: Final = (
 )
 REQUIRED: Final = ("Accepted", "ResolvedRefs")
 PARTIAL: Final = "PartiallyInvalid"
+APPLIED: Final = timedelta(seconds=5)  # from Accepted on; Traefik takes up to 2 s by default
 
 capacity = service.capacity
 
@@ -184,6 +189,20 @@ def drained(snapshot: facts.Snapshot, after: status.Status, revision: str) -> bo
     if candidate is not None and candidate.weight:
         asked.add(candidate.revision)
     return revision not in asked and not any(snapshot.backends[one].serving.get(revision) for one in _used(snapshot))
+
+
+def settled(after: status.Status, now: datetime) -> bool:
+    """What the gateways have said last is so for a while."""
+    return look_again(after, now) is None
+
+
+def look_again(after: status.Status, now: datetime) -> timedelta | None:
+    """When it will be; None where it is, and with every other provider."""
+    routed = next((one for one in after.conditions if one.type == "Routed"), None)
+    if routed is None or routed.reason != spec.Provider.GATEWAY_API:
+        return None
+    left = routed.last_transition_time + APPLIED - now
+    return left if left > timedelta(0) else None
 
 
 def off(snapshot: facts.Snapshot, revision: str) -> bool:
