@@ -52,8 +52,7 @@ REFUSED = {
     "stepTimeout must be at least": {"rollout": {"steps": [{"weight": 5}, {"weight": 50, "minDuration": "31m"}]}},
     "startTimeout must be": {"rollout": {"startTimeout": "0s"}},
     "soak must be": {"rollout": {"soak": "0s"}},
-    "with provider GatewayAPI, and with no other": {"rollout": {"traffic": {"provider": "GatewayAPI"}}},
-    "must have a gateway with provider": {"rollout": {"traffic": {"gateway": {"parentRefs": [{"name": "front"}]}}}},
+    "must have a gateway with provider": {"rollout": {"traffic": {"provider": "GatewayAPI"}}},
     "hostnames must have each host once": {
         "rollout": {
             "traffic": {
@@ -209,6 +208,12 @@ def test_every_rule_has_an_object_that_breaks_it() -> None:
     broken = [[words for words in REFUSED if words in rule.message] for rule in named]
     assert [len(found) for found in broken] == [1] * len(named)
     assert len(REFUSED) == len(named)
+
+
+@pytest.mark.parametrize("provider", [{}, {"provider": "Service"}, {"provider": "Relay"}], ids=str)
+def test_a_gateway_needs_its_provider(api: apiserver.ApiServer, provider: dict[str, str]) -> None:
+    traffic = {"gateway": {"parentRefs": [{"name": "front"}]}, **provider}
+    assert "with provider GatewayAPI, and with no other" in refusal(api, manifest("a", rollout={"traffic": traffic}))
 
 
 @pytest.mark.parametrize(("words", "members"), REFUSED.items(), ids=REFUSED)

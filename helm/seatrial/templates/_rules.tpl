@@ -20,8 +20,8 @@ and patch; get is asked before a name is taken.
   resources: [configmaps]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [services]
-  verbs: [get, list, watch, create, patch, delete]
+  resources: [services]  # goes with its ModelDeployment, by its owner reference
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]  # of ModelDeployments with provider GatewayAPI
   verbs: [get, list, watch, create, patch, delete]

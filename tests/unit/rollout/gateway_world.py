@@ -85,14 +85,10 @@ class Road(worlds.World):
         self.route, self.config = None, {}
 
     def delete(self, kind: str, of: str) -> None:
-        match kind:
-            case "Service":
-                self.selectors.pop(f"churn-{of}")
-                self.behind.pop(f"churn-{of}", None)
-            case "HTTPRoute":
-                self.lose_route()
-            case _:
-                super().delete(kind, of)
+        if kind == "HTTPRoute":
+            self.lose_route()
+        else:
+            super().delete(kind, of)
 
     def _observed(self):
         yield from super()._observed()

@@ -1,5 +1,5 @@
-"""What may be deleted: stale trials, the disruption budget of a single pod, what another traffic provider has left
-behind, revisions beyond their standing's room.
+"""What may be deleted: stale trials, the disruption budget of a single pod, a route of another traffic provider,
+revisions beyond their standing's room.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _stale(snapshot: facts.Snapshot, after: status.Status, keep: frozenset[str],
             return not kept or _trial_is_stale(snapshot, after, of_revision)
         case "PodDisruptionBudget":
             return snapshot.spec.replicas <= 1 or after.stable is None
-        case "Service" | "HTTPRoute":
+        case "HTTPRoute":
             return _of_another_provider(snapshot, after, child)
         case "Deployment":
             return not kept and empty
