@@ -22,6 +22,9 @@ and patch; get is asked before a name is taken.
 - apiGroups: [""]
   resources: [services]  # goes with its ModelDeployment, by its owner reference
   verbs: [get, list, watch, create, patch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]  # of ModelDeployments with provider GatewayAPI
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]

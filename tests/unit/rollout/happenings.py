@@ -16,6 +16,7 @@ from tests.unit.rollout.surroundings import Metrics
 from seatrial.api.spec import Duration, InsufficientTraffic, OnRegression, Promotion, Provider, SecretReference
 from seatrial.rollout.looks import Outcome
 
+TOO_MANY = 10**6
 World = surroundings.Surroundings
 Happening = Callable[[World, int, str], None]
 
@@ -58,7 +59,7 @@ def _steps(world: World, pick: int, _: str) -> None:
         (first, replace(first, weight=30), second),
         (replace(first, pause=True), second),
         (first, replace(second, weight=100)),
-        (replace(first, min_requests=10**6), second),
+        (replace(first, min_requests=TOO_MANY), second),
     )
     world.change(rollout=msgspec.structs.replace(world.spec.rollout, steps=choices[pick % len(choices)]))
 

@@ -292,10 +292,16 @@ def _at_rest(history: History) -> bool:
         if hold is not None:
             return said == hold.reason and not (hold.by_command and _takes_over(history))
         unproven = said == Reason.INSUFFICIENT_EVIDENCE and history.thorough  # nothing bad happens: nothing is proven
-        return unproven or said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
+        never = said == Reason.INSUFFICIENT_TRAFFIC and _asks_for_too_many(history)
+        return unproven or never or said == Reason.PAUSED or _nobody_is_good(history)
     if status.phase is Phase.STARTING:
         return history.serving in history.stuck | history.crashing
     return status.phase in AT_REST and (status.previous is None or _waits_for_a_bad_one(history))
+
+
+def _asks_for_too_many(history: worlds.World) -> bool:
+    """Requests that will not have come for a day."""
+    return any(step.min_requests >= happenings.TOO_MANY for step in history.spec.rollout.steps)
 
 
 def _takes_over(history: worlds.World) -> bool:

@@ -273,7 +273,10 @@ class Surroundings(worlds.World):
         self.pods[pod.name] = msgspec.structs.replace(pod, ready=False, failed=True, fault=AWAY, trouble="Evicted")
 
     def lose(self, kind: str, of: str) -> None:
-        """Somebody deletes a child."""
+        """Somebody deletes a child; a Deployment's pods are on their way out at once."""
+        if kind == "Deployment":
+            own = [pod for pod in self.pods.values() if pod.revision == of]
+            self.pods.update({pod.name: msgspec.structs.replace(pod, leaving=True) for pod in own})
         if kind == "Service":
             self.selector = self.routed = None
             self.applied.pop((kind, ""), None)

@@ -519,7 +519,9 @@ class World:
             revisions = {pod.revision for pod in self.pods.values() if pod.ready}
             assert revisions <= {stable.revision, candidate.revision}, "a third version gets traffic"
         asked = service.asked_for("churn", self._selected_by)
-        stable_ready = stable and any(pod.ready and pod.revision == stable.revision for pod in self.pods.values())
+        stable_ready = stable and any(
+            pod.ready and pod.alive and pod.revision == stable.revision for pod in self.pods.values()
+        )
         # Nobody moves traffic for pods of which the operator has not decided yet: it may be away, or have died.
         if stable_ready and self.pods == self._pods_known and self.routed == asked:  # else that write is under way
             assert selected, "the Service selects nobody although stable has ready pods"

@@ -150,6 +150,16 @@ RULES = (
         "spec.rollout.traffic must have sticky, cover, coverAfter and trustClientChoice only with provider Relay",
     ),
     Rule(
+        "spec.rollout.traffic",
+        "has(self.gateway) == (has(self.provider) && self.provider == 'GatewayAPI')",
+        "spec.rollout.traffic must have a gateway with provider GatewayAPI, and with no other",
+    ),
+    Rule(
+        "spec.rollout.traffic.gateway.hostnames",
+        "self.all(a, self.exists_one(b, b == a))",
+        "spec.rollout.traffic.gateway.hostnames must have each host once",
+    ),
+    Rule(
         "spec.rollout.traffic.sticky",
         "!self.startsWith('seatrial-')",
         "spec.rollout.traffic.sticky must not be one of the serving pods' own headers, seatrial-*",

@@ -88,6 +88,7 @@ class Reason(enum.StrEnum):
     COMMAND_IGNORED = "CommandIgnored"
     CHILD_REFUSED = "ChildRefused"
     NAME_TAKEN = "NameTaken"
+    GATEWAY_API_MISSING = "GatewayAPIMissing"
     INVALID_SPEC = "InvalidSpec"
     METRICS_AVAILABLE = "MetricsAvailable"
     TRIAL_PASSED = "TrialPassed"
@@ -234,7 +235,9 @@ class Share(Base, frozen=True, kw_only=True):
 class Traffic(Base, frozen=True, kw_only=True):
     """What was asked of the traffic provider and what the request counters say."""
 
-    provider: Annotated[Short, Meta(description="What shares the requests out: Relay or Service.")] = "Service"
+    provider: Annotated[Short, Meta(description="What shares the requests out: Relay, Service or GatewayAPI.")] = (
+        "Service"
+    )
     desired_weight: Annotated[int, Meta(description="Candidate's share asked for, in percent.", ge=0, le=100)] = 0
     measured_share: (
         Annotated[str, Meta(description="Candidate's share of the requests in the current step.", max_length=16)] | None

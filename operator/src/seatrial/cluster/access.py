@@ -34,6 +34,7 @@ class Cluster(Protocol):
         """Objects with these labels, of one namespace or (None) of all, read in chunks.
 
         Items carry apiVersion and kind as single objects do; managedFields are left out, they are most of the bytes.
+        There is nothing on the list where the cluster lacks an optional kind, or doesn't let us read it.
         """
         ...
 

@@ -13,6 +13,7 @@ from seatrial.cluster import access, errors, kinds, rest
 
 _CHUNK = 200
 _EXPIRED = 410
+_FORBIDDEN = 403
 
 
 @contextlib.asynccontextmanager
@@ -56,7 +57,13 @@ class KubernetesCluster:
         while True:
             try:
                 answer = _object(await self._rest.call("GET", kinds.KINDS[kind].path(namespace), query=page))
+            except errors.NotFound:
+                if kind in kinds.OPTIONAL:
+                    return
+                raise
             except errors.Refused as error:
+                if error.status == _FORBIDDEN and kind in kinds.OPTIONAL:
+                    return
                 if error.status != _EXPIRED or "continue" not in page:
                     raise
                 page = query

@@ -15,12 +15,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from seatrial.api.status import Reason
-from seatrial.cluster import access, errors
+from seatrial.cluster import access, errors, kinds
 from seatrial.rollout import facts, metadata, names, plans, traffic
+from seatrial.rollout.traffic import gateway
 
 _LOG = logging.getLogger(__name__)
 
 AT_ONCE = 16  # pods whose annotations are written at the same time
+WHOLE = ("selector", "rules")
 
 
 async def carry_out(cluster: access.Cluster, snapshot: facts.Snapshot, plan: plans.Plan) -> tuple[errors.Refused, ...]:
@@ -77,18 +79,28 @@ class _Work:
         existing = self._known.get((wanted["kind"], wanted["metadata"]["name"]))
         if existing is not None:
             if not contains(existing, wanted):
-                await self._cluster.apply(wanted)
+                await self._write(wanted)
             return
         revision = wanted["metadata"]["labels"].get(names.REVISION)
         if revision in self._incomplete:
             return
         try:
             await self._refuse_a_taken_name(wanted)
-            await self._cluster.apply(wanted)
+            await self._write(wanted)
         except errors.ClusterError:
             if revision is not None:
                 self._incomplete.add(revision)
             raise
+
+    async def _write(self, wanted: access.Object) -> None:
+        """A kind that isn't installed is no fault of the API server's that time would mend."""
+        try:
+            await self._cluster.apply(wanted)
+        except errors.NotFound as missing:
+            if wanted["kind"] not in kinds.OPTIONAL:
+                raise
+            message = gateway.NOT_INSTALLED
+            raise errors.Refused(404, reason=Reason.GATEWAY_API_MISSING, message=message) from missing
 
     async def keep(self, evidence: access.Object) -> None:
         """What a verdict rests on. The verdict stands without it."""
@@ -111,11 +123,11 @@ def _owned(child: Mapping[str, Any], uid: str) -> bool:
 
 def contains(existing: Any, wanted: Any) -> bool:
     """Whether everything wanted is there already; what others added doesn't matter, except in selectors, where a label
-    more means other pods. Lists are compared in order.
+    more means other pods, and in a route's rules, where a filter more means other answers. Lists are compared in order.
     """
     if isinstance(wanted, Mapping):
         return isinstance(existing, Mapping) and all(
-            key in existing and (existing[key] == value if key == "selector" else contains(existing[key], value))
+            key in existing and (existing[key] == value if key in WHOLE else contains(existing[key], value))
             for key, value in wanted.items()
         )
     if isinstance(wanted, list | tuple):

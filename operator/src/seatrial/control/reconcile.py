@@ -105,8 +105,8 @@ class Reconciler:
     async def _refused(
         self, key: Key, raw: access.Object, snapshot: facts.Snapshot, refusal: errors.Refused, plan: plans.Plan
     ) -> Result:
-        taken = refusal.reason == Reason.NAME_TAKEN
-        reason = Reason.NAME_TAKEN if taken else Reason.CHILD_REFUSED
+        own = (Reason.NAME_TAKEN, Reason.GATEWAY_API_MISSING)
+        reason = next((one for one in own if refusal.reason == one), Reason.CHILD_REFUSED)
         known = facts.Refusal(reason=reason, message=refusal.message)
         again = Result(look_again_in=REFUSED_AGAIN, in_flight=plan.in_flight)
         if self._refusals.get(key) == known:

@@ -120,7 +120,8 @@ def parsed(exposition: Exposition, asked: looking.Question) -> dict[tuple[counte
         for sample in family.samples:
             counted = query.counted(sample.name, sample.labels, candidate=candidate)
             if counted is not None and own.items() <= sample.labels.items():
-                totals[counted] = totals.get(counted, 0.0) + sample.value
+                value = 0.0 if counted[0] is counters.Counter.RELAYING else sample.value
+                totals[counted] = totals.get(counted, 0.0) + value
     return totals
 
 

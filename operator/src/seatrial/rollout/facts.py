@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -135,6 +135,44 @@ class Endpoints(Fact, frozen=True, kw_only=True):
     serving: Mapping[str, int]
 
 
+class ParentKey(NamedTuple):
+    """Which gateway, and which of its listeners ("" for all), a route asks for."""
+
+    namespace: str
+    name: str
+    section: str = ""
+
+    @classmethod
+    def of(cls, one: spec_.ParentRef, namespace: str) -> ParentKey:
+        """`namespace`: the route's, which is meant where none is named."""
+        return cls(one.namespace or namespace, one.name, one.section_name or "")
+
+
+class Said(Fact, frozen=True, kw_only=True):
+    """A condition as a gateway set it. `generation`: of the route, that it was said of; 0 where it isn't told."""
+
+    status: str
+    reason: str = ""
+    message: str = ""
+    generation: int = 0
+
+
+class Parent(Fact, frozen=True, kw_only=True):
+    """What is said of a route for one of its parents, by type of condition."""
+
+    key: ParentKey
+    conditions: Mapping[str, Said]
+
+
+class Route(Fact, frozen=True, kw_only=True):
+    """The HTTPRoute as it is: what it asks for, and what the gateways say of it."""
+
+    generation: int
+    asked: spec_.Gateway
+    weights: Mapping[str, int]  # by Service
+    parents: tuple[Parent, ...] = ()
+
+
 class Sight(Fact, frozen=True, kw_only=True):
     """What the sources of metrics said, or why they said nothing."""
 
@@ -181,6 +219,8 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     deployments: Mapping[str, Deployment] = {}
     pods: tuple[Pod, ...] = ()
     endpoints: Endpoints | None = None
+    backends: Mapping[str, Endpoints] = {}  # of every Service of ours, by its name
+    route: Route | None = None
     observed: tuple[Mapping[str, Any], ...] = ()  # the children as they are, to apply only what differs
     sight: Sight | None = None
     look: Look | None = None  # the newest one, where the samples are judged beside the pass

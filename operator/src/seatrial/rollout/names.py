@@ -23,6 +23,20 @@ def command(field: str) -> str:
     return COMMAND_PREFIX + field.replace("_", "-")
 
 
+def of_whole(name: str) -> set[str]:
+    """What belongs to no single revision."""
+    return {name, stable_service(name), candidate_service(name)}
+
+
+def stable_service(name: str) -> str:
+    """For a gateway: leads to whoever has all the requests that the candidate hasn't."""
+    return f"{name}-stable"
+
+
+def candidate_service(name: str) -> str:
+    return f"{name}-candidate"
+
+
 def of_revision(name: str, revision: str) -> str:
     """ControllerRevision, ConfigMap and Deployment of one revision."""
     return f"{name}-{revision}"

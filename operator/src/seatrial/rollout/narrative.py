@@ -8,7 +8,7 @@ from seatrial.api import spec, status
 from seatrial.api import stage as stages
 from seatrial.api.status import Reason, VerdictKind
 
-from . import facts, names
+from . import conditions, facts, names
 from .decision import Decision
 
 NOTEWORTHY = frozenset(
@@ -107,6 +107,8 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
         yield Event(reason=decision.reason, message=decision.message, warning=True)
     if after.candidate is not None and after.candidate.shift and not (before.candidate and before.candidate.shift):
         yield Event(reason=Reason.ANSWERS_SHIFTED, message=after.candidate.shift, warning=True)
+    if lost := _derailed(before, after):
+        yield Event(reason="NotRouted", message=lost, warning=True)
     if _overexposed(after) and not _overexposed(before):
         share = after.traffic.measured_share if after.traffic else ""
         yield Event(
@@ -148,8 +150,28 @@ def _stage(of: status.Candidate) -> tuple[object, ...]:
     return type(stage), held, of.weight, of.trial_attempt
 
 
+def _derailed(before: status.Status, after: status.Status) -> str:
+    """How a route that was in force no longer is, though nothing else was asked for: lost, overwritten, or refused."""
+    was, now = _condition(before, conditions.ROUTED), _condition(after, conditions.ROUTED)
+    if was is None or now is None or now.reason != spec.Provider.GATEWAY_API or _asked(before) != _asked(after):
+        return ""
+    flipped = (was.status, now.status) == (status.ConditionStatus.TRUE, status.ConditionStatus.FALSE)
+    return now.message if flipped else ""
+
+
+def _asked(of: status.Status) -> tuple[object, ...]:
+    candidate, stable = of.candidate, of.stable
+    shared = (candidate.revision, candidate.weight) if candidate is not None else None
+    return of.observed_generation, shared, stable and stable.revision
+
+
 def _reason(of: status.Status) -> str:
-    return next((condition.reason for condition in of.conditions if condition.type == "Ready"), "")
+    ready = _condition(of, conditions.READY)
+    return ready.reason if ready is not None else ""
+
+
+def _condition(of: status.Status, kind: str) -> status.Condition | None:
+    return next((condition for condition in of.conditions if condition.type == kind), None)
 
 
 def _overexposed(of: status.Status) -> bool:

@@ -8,14 +8,14 @@ share is made; nobody else looks at selectors, routes or endpoints. One module a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from seatrial.api import spec, status
 from seatrial.rollout import facts
 
-from . import relay, service
+from . import gateway, relay, service
 from .provider import Object, Provider
-from .relay import Annotation, asked_pods, assignments, look_again
+from .relay import Annotation, asked_pods, assignments
 
 __all__ = [
     "PROVIDERS",
@@ -31,7 +31,11 @@ __all__ = [
     "routed",
 ]
 
-PROVIDERS: Mapping[spec.Provider, Provider] = {spec.Provider.RELAY: relay, spec.Provider.SERVICE: service}
+PROVIDERS: Mapping[spec.Provider, Provider] = {
+    spec.Provider.RELAY: relay,
+    spec.Provider.SERVICE: service,
+    spec.Provider.GATEWAY_API: gateway,
+}
 
 
 def pods_needed(weight: int, replicas: int, *, provider: spec.Provider = spec.Provider.SERVICE, shadow: int = 0) -> int:
@@ -56,8 +60,14 @@ def routed(snapshot: facts.Snapshot, after: status.Status) -> tuple[bool, str] |
 
 def drained(snapshot: facts.Snapshot, after: status.Status, revision: str, now: datetime) -> bool:
     """The revision's pods may go. Whatever the provider is by now: nobody relays to it any more either."""
-    routed_away = PROVIDERS[snapshot.provider].drained(snapshot, after, revision)
+    routed_away = PROVIDERS[snapshot.provider].drained(snapshot, after, revision) and gateway.settled(after, now)
     return routed_away and relay.let_go(snapshot, revision, now, answered=True)
+
+
+def look_again(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> timedelta | None:
+    """When something is to be done that no event will tell of."""
+    wishes = (relay.look_again(snapshot, after, now), gateway.look_again(after, now))
+    return min((one for one in wishes if one is not None), default=None)
 
 
 def off(snapshot: facts.Snapshot, revision: str, now: datetime) -> bool:
