@@ -51,6 +51,9 @@ class Operator:
             ("events", "create"): lambda: self._cluster.create(_made("Event", "one.event", eventTime=None)),
             # An optional kind that can't be listed is none; the request itself tells.
             ("httproutes", "list"): lambda: self._watcher.call("GET", kinds.KINDS["HTTPRoute"].path(NAMESPACE)),
+            ("pods", "patch"): lambda: self._cluster.annotate(
+                NAMESPACE, "nobody", uid="0", name="seatrial.dev/relay", text=""
+            ),
             ("leases", "create"): lambda: self._cluster.create(_made("Lease", "other")),
             ("leases", "update"): lambda: self._cluster.replace(_versioned(_made("Lease", ACCOUNT))),
         }

@@ -29,8 +29,8 @@ and patch; get is asked before a name is taken.
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [pods]
-  verbs: [list, watch]
+  resources: [pods]  # patched is one annotation of serving pods, to which a policy holds a cluster-wide operator
+  verbs: [list, watch, patch]
 - apiGroups: [""]
   resources: [pods/log]  # a trial's report is the last line of its log
   verbs: [get]

@@ -145,8 +145,9 @@ RULES = (
     Rule(
         "spec.rollout.traffic",
         "!has(self.provider) || self.provider == 'Relay' || "
-        "!(has(self.sticky) || has(self.coverAfter) || (has(self.cover) && !self.cover))",
-        "spec.rollout.traffic must have sticky, cover and coverAfter only with provider Relay",
+        "!(has(self.sticky) || has(self.coverAfter) || (has(self.cover) && !self.cover) || "
+        "(has(self.trustClientChoice) && self.trustClientChoice))",
+        "spec.rollout.traffic must have sticky, cover, coverAfter and trustClientChoice only with provider Relay",
     ),
     Rule(
         "spec.rollout.traffic",

@@ -433,6 +433,15 @@ class Traffic(Base, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    trust_client_choice: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Relay: a request's header seatrial-revision names the version that answers, whatever the weight. For "
+                "testers behind a gateway that keeps the header from everybody else."
+            )
+        ),
+    ] = False
 
 
 class Rollout(Base, frozen=True, kw_only=True):

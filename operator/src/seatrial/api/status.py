@@ -77,6 +77,7 @@ class Reason(enum.StrEnum):
     REJECTIONS_REGRESSED = "RejectionsRegressed"
     DEGRADED_REGRESSED = "DegradedRegressed"
     SHED_REGRESSED = "ShedRegressed"
+    TRAFFIC_NOT_ROUTED = "TrafficNotRouted"
     ANSWERS_SHIFTED = "AnswersShifted"
     SHADOW_FAILED = "ShadowFailed"
     ERRORS_ABOVE_MAXIMUM = "ErrorsAboveMaximum"
@@ -165,13 +166,21 @@ class Previous(Known, frozen=True, kw_only=True):
 class Hold(Base, frozen=True, kw_only=True):
     """Why the candidate goes no further. It ends with a command, or with another version."""
 
-    reason: Annotated[Reason, Meta(description="Paused: by the pause command; else the regression that was found.")]
+    reason: Annotated[
+        Reason,
+        Meta(description="Paused: by the pause command; AnswersShifted; else the regression that was found."),
+    ]
     message: Annotated[Text, Meta(description="Why, in one sentence.")] = ""
     at: Annotated[datetime, Meta(description="Since when.")]
 
     @property
     def by_command(self) -> bool:
         return self.reason is Reason.PAUSED
+
+    @property
+    def harmless(self) -> bool:
+        """Nothing was found to be bad: the candidate keeps what it has, and gets no more."""
+        return self.reason in (Reason.PAUSED, Reason.ANSWERS_SHIFTED)
 
 
 class Candidate(Known, frozen=True, kw_only=True):
@@ -210,6 +219,9 @@ class Candidate(Known, frozen=True, kw_only=True):
     windows: Annotated[
         int, Meta(description="How often the evidence of the step was begun; each time has its part of the rate.", ge=0)
     ] = 1
+    shift: Annotated[
+        Text, Meta(description="That its answers to copies differ from stable's more often than they may; once proven.")
+    ] = ""
     hold: Hold | None = None
 
 

@@ -50,6 +50,10 @@ class Cluster(Protocol):
         """Gives this very object its owners, and changes nothing else of it; Conflict when another has its name."""
         ...
 
+    async def annotate(self, namespace: str, pod: str, *, uid: str, name: str, text: str | None) -> Object:
+        """One annotation of this very pod becomes the text, or (None) goes; NotFound or Conflict when it is gone."""
+        ...
+
     async def create(self, wanted: Object) -> Object:
         """Creates; Conflict when the name is taken."""
         ...

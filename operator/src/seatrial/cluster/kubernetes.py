@@ -86,6 +86,12 @@ class KubernetesCluster:
             await self._rest.call("PATCH", _path(orphan), query=query, body=changed, content_type=rest.MERGE)
         )
 
+    async def annotate(self, namespace: str, pod: str, *, uid: str, name: str, text: str | None) -> access.Object:
+        query = {"fieldManager": access.FIELD_MANAGER}
+        path = kinds.KINDS["Pod"].path(namespace, pod)
+        changed = {"metadata": {"uid": uid, "annotations": {name: text}}}  # the uid is a precondition
+        return _object(await self._rest.call("PATCH", path, query=query, body=changed, content_type=rest.MERGE))
+
     async def create(self, wanted: access.Object) -> access.Object:
         path = kinds.KINDS[wanted["kind"]].path(wanted["metadata"]["namespace"])
         query = {"fieldManager": access.FIELD_MANAGER}

@@ -45,6 +45,22 @@ class Fault(enum.StrEnum):
     UNKNOWN = "Unknown"
 
 
+class RelayReport(Fact, frozen=True, kw_only=True):
+    """What a pod's server says of its relay.
+
+    Attributes:
+        at: when it was asked.
+        able: the server has a relay; one of an older serving image hasn't.
+        ratio: share that is passed on now, by the candidate's revision; 0 where it was passed on and isn't any more.
+        in_flight: requests passed on without an answer yet.
+    """
+
+    at: datetime
+    able: bool = True
+    ratio: Mapping[str, float] = {}
+    in_flight: int = 0
+
+
 class Pod(Fact, frozen=True, kw_only=True):
     """One pod of a revision's Deployment.
 
@@ -54,6 +70,8 @@ class Pod(Fact, frozen=True, kw_only=True):
         crash_looping: the server itself ends again and again.
         fault: whose fault the trouble is; None while there is none.
         trouble: the pod's own words on why it isn't ready, quoted.
+        assignment: what it is told to pass on, as its annotation says it.
+        relay: what its server says of that; None where it wasn't asked or doesn't answer.
     """
 
     name: str
@@ -67,6 +85,8 @@ class Pod(Fact, frozen=True, kw_only=True):
     crash_looping: bool = False
     fault: Fault | None = None
     trouble: str = ""
+    assignment: str = ""
+    relay: RelayReport | None = None
 
     @property
     def alive(self) -> bool:
@@ -186,6 +206,7 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     owner: Owner
     spec: Spec
     provider: spec_.Provider = spec_.Provider.SERVICE  # of the rollout under way, else of the next one; see `providing`
+    instead: str = ""  # why it isn't the one that the spec asks for
     unreadable: str = ""  # why the spec on the object can't be read; `spec` is then the last one that could
     status: Status = Status()
     commands: Commands = Commands()  # the tokens on the object now

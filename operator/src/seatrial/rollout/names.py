@@ -10,6 +10,7 @@ COMPONENT = "app.kubernetes.io/component"
 SERVER = "server"
 TRIAL = "trial"
 COMMAND_PREFIX = "seatrial.dev/"
+RELAY = "seatrial.dev/relay"  # annotation of a server's pod: what it passes on to whom
 ATTEMPT = "seatrial.dev/attempt"  # annotation of a trial Job: which try of its revision it was made for
 
 REST_PORT = 8080
