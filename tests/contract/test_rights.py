@@ -49,11 +49,11 @@ class Operator:
             ("modeldeployments/status", "update"): self._write_status,
             ("pods/log", "get"): lambda: self._cluster.pod_log(NAMESPACE, "nobody", "trial", limit_bytes=1),
             ("events", "create"): lambda: self._cluster.create(_made("Event", "one.event", eventTime=None)),
-            # An optional kind that can't be listed is none; the request itself tells.
-            ("httproutes", "list"): lambda: self._watcher.call("GET", kinds.KINDS["HTTPRoute"].path(NAMESPACE)),
             ("pods", "patch"): lambda: self._cluster.annotate(
                 NAMESPACE, "nobody", uid="0", name="seatrial.dev/relay", text=""
             ),
+            # An optional kind that can't be listed is none; the request itself tells.
+            ("httproutes", "list"): lambda: self._watcher.call("GET", kinds.KINDS["HTTPRoute"].path(NAMESPACE)),
             ("leases", "create"): lambda: self._cluster.create(_made("Lease", "other")),
             ("leases", "update"): lambda: self._cluster.replace(_versioned(_made("Lease", ACCOUNT))),
         }

@@ -105,10 +105,10 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
         yield Event(reason=decision.reason, message=decision.message, warning=decision.rollback is not None)
     elif decision.reason in NOTEWORTHY and _reason(before) != decision.reason:
         yield Event(reason=decision.reason, message=decision.message, warning=True)
-    if lost := _derailed(before, after):
-        yield Event(reason="NotRouted", message=lost, warning=True)
     if after.candidate is not None and after.candidate.shift and not (before.candidate and before.candidate.shift):
         yield Event(reason=Reason.ANSWERS_SHIFTED, message=after.candidate.shift, warning=True)
+    if lost := _derailed(before, after):
+        yield Event(reason="NotRouted", message=lost, warning=True)
     if _overexposed(after) and not _overexposed(before):
         share = after.traffic.measured_share if after.traffic else ""
         yield Event(

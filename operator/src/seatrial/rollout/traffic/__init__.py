@@ -66,8 +66,8 @@ def drained(snapshot: facts.Snapshot, after: status.Status, revision: str, now: 
 
 def look_again(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> timedelta | None:
     """When something is to be done that no event will tell of."""
-    moments = (relay.look_again(snapshot, after, now), gateway.look_again(after, now))
-    return min((one for one in moments if one is not None), default=None)
+    wishes = (relay.look_again(snapshot, after, now), gateway.look_again(after, now))
+    return min((one for one in wishes if one is not None), default=None)
 
 
 def off(snapshot: facts.Snapshot, revision: str, now: datetime) -> bool:
