@@ -50,6 +50,18 @@ REFUSED = {
     "minDuration must be": {"rollout": {"steps": [{"weight": 50, "minDuration": "0s"}]}},
     "stepTimeout must be a duration": {"rollout": {"stepTimeout": "721h"}},
     "stepTimeout must be at least": {"rollout": {"steps": [{"weight": 5}, {"weight": 50, "minDuration": "31m"}]}},
+    "must end with a weight above 0": {
+        "rollout": {"steps": [{"weight": 0, "shadow": 10}], "traffic": {"provider": "Relay"}}
+    },
+    "must have a weight above 0, or a shadow": {"rollout": {"steps": [{"weight": 0}, {"weight": 50}]}},
+    "shadow must be left out unless": {
+        "rollout": {"steps": [{"weight": 10, "shadow": 5}], "traffic": {"provider": "Service"}}
+    },
+    "trustClientChoice only with provider Relay": {
+        "rollout": {"traffic": {"provider": "Service", "sticky": "x-user-id"}}
+    },
+    "sticky must not be one of": {"rollout": {"traffic": {"provider": "Relay", "sticky": "seatrial-relayed"}}},
+    "coverAfter must be a duration": {"rollout": {"traffic": {"provider": "Relay", "coverAfter": "0s"}}},
     "startTimeout must be": {"rollout": {"startTimeout": "0s"}},
     "soak must be": {"rollout": {"soak": "0s"}},
     "must have a gateway with provider": {"rollout": {"traffic": {"provider": "GatewayAPI"}}},

@@ -89,6 +89,7 @@ async def namespace_in(api: apiserver.ApiServer, monkeypatch: pytest.MonkeyPatch
         reconciler = reconcile.Reconciler(
             cluster=Logged(cluster._rest),
             looks=Silent(),
+            reports=Silent(),
             events=events.Events(cluster, instance="operator-0", failed=lambda: None),
             telemetry=telemetry.Telemetry(),
             operator=OPERATOR,

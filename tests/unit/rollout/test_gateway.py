@@ -146,8 +146,9 @@ def test_a_gateway_that_nobody_serves_is_named_and_nothing_is_promoted():
     for _ in range(20):
         road.step()
     assert road.status.stable is None
-    said = next(one.message for one in road.status.conditions if one.type == "Routed")
-    assert said == "gateway edge/front has not answered: there is none of that name, or nothing serves it"
+    said = {one.type: one.message for one in road.status.conditions}
+    assert said["Routed"] == "gateway edge/front has not answered: there is none of that name, or nothing serves it"
+    assert said["Ready"].endswith(f"waits for the traffic to follow: {said['Routed']}")
     road.answer = roads.ACCEPTED
     road.run(settled)
 

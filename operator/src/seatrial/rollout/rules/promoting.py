@@ -66,10 +66,12 @@ def _takes_all(case: Case, stage: stages.Promoting | stages.TakingOver) -> Decis
 
 def _named_once_in_force(case: Case, candidate: status.Candidate) -> Decision:
     if not traffic.in_force(case.snapshot, case.status):
+        routed = traffic.routed(case.snapshot, case.status)
+        why = f": {routed[1]}" if routed is not None and not routed[0] else ""
         return decide(
             case,
             Reason.PROMOTING,
-            f"{who(case)}: waits for the endpoints to follow",
+            f"{who(case)}: waits for the traffic to follow{why}",
             phase=Phase.PROMOTING,
             look_again=case.snapshot.spec.analysis.interval,
         )
