@@ -18,6 +18,8 @@ Graph = Any
 """An onnx.ModelProto; onnx is imported when it is needed."""
 LABEL, SCORES, NUMBER = "label", "probabilities", "prediction"
 OPSET = {"": 17, "ai.onnx.ml": 3}
+_SIZES = "column_sizes"
+_JOINING = frozenset({layouts.TOGETHER, _SIZES})
 
 
 class Converted(msgspec.Struct, frozen=True):
@@ -107,19 +109,21 @@ def _settled(graph: Graph, layout: layouts.Layout, original: originals.Original)
     _unzip(graph.graph, len(original.classes))
     graph.graph.name, graph.doc_string, graph.graph.doc_string = "model", "", ""
     graph.opset_import.sort(key=lambda opset: opset.domain)  # exporters keep them in sets
-    outputs = [output.name for output in graph.graph.output]
+    taken = {one.name for one in graph.graph.input}
     wanted = (LABEL, SCORES) if original.task == "classification" else (NUMBER,)
-    for name, new in zip(outputs, wanted, strict=False):
-        _rename(graph.graph, name, new)
-    if len(layout.inputs) > 1 and {one.datatype for one in layout.inputs} == {"FP32"}:
+    named = {}
+    for output, new in zip(list(graph.graph.output), wanted, strict=False):
+        if new not in taken:  # else a column has that name, and the output keeps the exporter's
+            _rename(graph.graph, output.name, new)
+        named[new] = output.name
+    if len(layout.inputs) > 1 and {one.datatype for one in layout.inputs} == {"FP32"} and taken.isdisjoint(_JOINING):
         layout = _join(graph.graph, layout)
-    given = dict.fromkeys(wanted[: len(outputs)])
     return Converted(
         content=graph.SerializeToString(deterministic=True),
         layout=layout,
-        label=LABEL if LABEL in given else "",
-        scores=SCORES if SCORES in given else "",
-        number=NUMBER if NUMBER in given else "",
+        label=named.get(LABEL, ""),
+        scores=named.get(SCORES, ""),
+        number=named.get(NUMBER, ""),
     )
 
 
@@ -157,7 +161,7 @@ def _join(graph: Graph, layout: layouts.Layout) -> layouts.Layout:
     columns = layout.columns
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info(layouts.TOGETHER, TensorProto.FLOAT, [None, len(columns)]))
-    sizes = helper.make_tensor("column_sizes", TensorProto.INT64, [len(columns)], [1] * len(columns))
+    sizes = helper.make_tensor(_SIZES, TensorProto.INT64, [len(columns)], [1] * len(columns))
     graph.initializer.append(sizes)
     cut = helper.make_node("Split", [layouts.TOGETHER, sizes.name], list(columns), name="columns", axis=1)
     graph.node.insert(0, cut)
