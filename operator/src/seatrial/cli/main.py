@@ -10,6 +10,7 @@ import importlib
 import click
 
 COMMANDS = {
+    "drift": "seatrial.cli.drift",
     "generate": "seatrial.cli.generate",
     "pack": "seatrial.cli.pack",
     "replay": "seatrial.cli.replay",

@@ -1,0 +1,121 @@
+"""`seatrial drift`: what would be said about drift, hour by hour, from counts in a file.
+
+Reads and prints; all computing is in `seatrial.drift`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import click
+import msgspec
+
+from seatrial.api import values
+from seatrial.drift import columns, policy, stored, watch
+from seatrial.drift.judgement import Judgement
+
+BAD_FILE = 2
+
+
+class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A file to replay: what is watched and tolerated, what was known before (`state`), and the hours since."""
+
+    columns: Annotated[tuple[columns.Column, ...], msgspec.Meta(min_length=1)]
+    policy: policy.Policy = policy.Policy()
+    state: stored.State | None = None
+    hours: tuple[watch.Hour, ...] = ()
+
+
+@click.command()
+@click.argument("file")
+@click.option("--changes", is_flag=True, help="Only hours whose outcome or reason differs from the hour before.")
+def command(file: str, *, changes: bool) -> None:
+    """Judge recorded counts for drift hour by hour, as the operator would.
+
+    FILE (or - for standard input) is JSON: {"columns": [...], "policy": {...}, "hours": [...]}. A column is {"name":
+    "income", "kind": "Feature", "bins": ["missing", "below", "1", ..., "above"], "reference": [0.01, 0, 0.099, ...],
+    "rows": 2000, "edges": [...]}: the bins of the metric seatrial_feature_rows_total or _prediction_rows_total, the
+    reference's share of each (seatrial_feature_reference_ratio), how many rows the reference has, and (optional) the
+    values between the inner bins of a number. Categories have the bins missing, unseen, other and one for each value.
+
+    An hour is {"at": 490000, "ready": 2, "pods": [{"rows": {"income": [3, 0, 41, ...]}, "refused": {"income":
+    {"Missing": 2}}}]}: counted from the epoch, rows of each pod within it; "ready" (optional) says how many pods there
+    were. "policy" (optional) has tolerance, gross, invalid, season, falseAlarmRate, ignore; "state" (optional) is what
+    was remembered before the first hour.
+
+    Prints one JSON line per hour: at, outcome, reason, columns (the strongest five), message. logEvidence is the
+    natural logarithm of the evidence; an alarm is raised when it reaches log(bound).
+    """
+    source = "standard input" if file == "-" else file
+    try:
+        recording = msgspec.json.decode(_read(file), type=Recording, dec_hook=values.decode_hook)
+        for line in _lines(_checked(recording), changes=changes):
+            click.echo(line)
+    except OSError as error:
+        _refuse(f"{source}: {error.strerror}")
+    except msgspec.ValidationError as error:
+        _refuse(f"{source}: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _refuse(f"{source}: not JSON: {error}")
+    except ValueError as error:
+        _refuse(f"{source}: {error}")
+
+
+def _read(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+
+def _checked(recording: Recording) -> Recording:
+    """What the types can't say.
+
+    Raises:
+        ValueError: names the part of the file.
+    """
+    for place, column in enumerate(recording.columns):
+        _within(f"columns[{place}]", columns.check, column)
+    names = [column.name for column in recording.columns]
+    if len(set(names)) != len(names):
+        raise ValueError("columns must have different names")
+    _within("policy", policy.check, recording.policy)
+    for number, hour in enumerate(recording.hours):
+        for pod in hour.pods:
+            unknown = (pod.rows.keys() | pod.refused.keys()) - set(names)
+            if unknown:
+                raise ValueError(f"hours[{number}] has counts of {min(unknown)!r}, which is no column")
+    return recording
+
+
+def _within(part: str, check: Callable[[Any], None], value: Any) -> None:
+    try:
+        check(value)
+    except ValueError as error:
+        raise ValueError(f"{part}.{error}") from error
+
+
+def _lines(recording: Recording, *, changes: bool) -> Iterator[str]:
+    memory = watch.EMPTY
+    if recording.state is not None:
+        memory = stored.memory(recording.state, {one.name: columns.places(one) for one in recording.columns})
+    if not recording.hours:
+        yield _line(watch.judge(memory, columns=recording.columns, policy=recording.policy)[1])
+    said = None
+    for number, hour in enumerate(recording.hours):
+        try:
+            memory, judged = watch.after(memory, hour, columns=recording.columns, policy=recording.policy)
+        except ValueError as error:
+            raise ValueError(f"hours[{number}]: {error}") from error
+        if not changes or (judged.outcome, judged.reason) != said:
+            yield _line(judged)
+        said = (judged.outcome, judged.reason)
+
+
+def _line(judged: Judgement) -> str:
+    return msgspec.json.encode(judged).decode()
+
+
+def _refuse(message: str) -> NoReturn:
+    click.echo(f"seatrial drift: {message}", err=True)
+    raise SystemExit(BAD_FILE)

@@ -1,0 +1,151 @@
+"""A whole deployment, hour by hour: counts of all pods in, memory and judgement out.
+
+The memory is a value: what is kept between looks, in a ConfigMap or a file, is exactly it (see `stored`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from seatrial.drift import bound, course, decision, season, tests, windows
+from seatrial.drift import columns as columns_
+from seatrial.drift.columns import Column, Count, Floats
+from seatrial.drift.course import Look, Trace
+from seatrial.drift.judgement import Finding, Judgement, Outcome
+from seatrial.drift.policy import Policy
+from seatrial.drift.season import Season
+from seatrial.drift.tests import Question, Test
+
+PODS_SEEN = 0.8
+"""Share of the ready pods that must have answered for an hour to count."""
+Key = tuple[str, Question]
+Asked = tuple[Column, tuple[Test, ...]]
+
+
+class Pod(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Rows of one pod in one hour: by column in the order of its bins, and refused ones by column and code."""
+
+    rows: dict[str, tuple[Count, ...]]
+    refused: dict[str, dict[str, Count]] = {}
+    name: str = ""
+
+
+class Hour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One hour, counted from the epoch, with `ready` pods; None: those that are there."""
+
+    at: Count
+    pods: tuple[Pod, ...]
+    ready: Count | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """What is known before the next hour.
+
+    `alarms` stand until a season is calm; after that only windows that begin at the hour in `anew` count again.
+    """
+
+    traces: Mapping[str, Trace]
+    alarms: Mapping[Key, Finding] = dataclasses.field(default_factory=dict)
+    anew: Mapping[Key, int] = dataclasses.field(default_factory=dict)
+
+
+EMPTY = Memory({})
+
+
+def after(memory: Memory, hour: Hour, *, columns: Sequence[Column], policy: Policy) -> tuple[Memory, Judgement]:
+    """One more hour, and what is to be said now.
+
+    Raises:
+        ValueError: the hour isn't later than the last one, or a count doesn't fit its column.
+    """
+    asked = _asked(columns, policy)
+    seen = bool(hour.pods) and len(hour.pods) >= PODS_SEEN * (hour.ready or 0)
+    traces = {column.name: _after(memory, hour, column, own, seen=seen) for column, own in asked}
+    return _judge(dataclasses.replace(memory, traces=traces), asked, policy)
+
+
+def judge(memory: Memory, *, columns: Sequence[Column], policy: Policy) -> tuple[Memory, Judgement]:
+    """What is to be said at the last hour of a memory. Columns that it doesn't know are not judged."""
+    known = [(column, own) for column, own in _asked(columns, policy) if column.name in memory.traces]
+    return _judge(memory, known, policy)
+
+
+def _asked(columns: Sequence[Column], policy: Policy) -> list[Asked]:
+    return [(column, tests.of(column, policy)) for column in columns if column.name not in policy.ignore]
+
+
+def _judge(memory: Memory, asked: Sequence[Asked], policy: Policy) -> tuple[Memory, Judgement]:
+    enough = bound.of(policy.false_alarm_rate, max(1, len(asked)) * tests.PER_COLUMN)
+    alarms, anew, findings, at, seen = dict(memory.alarms), dict(memory.anew), list[Finding](), 0, False
+    for column, own in asked:
+        trace = memory.traces[column.name]
+        at = trace.past.at
+        looks = [look for look in course.looks(trace, own, of=policy.season) if _counts(look, column, at, anew)]
+        seen = seen or bool(looks)
+        found = decision.strongest(looks, column, bound=enough)
+        findings += found
+        _raise(alarms, found, at)
+        for test in own:
+            key = (column.name, test.question)
+            if key in alarms and (days := _calm(trace, test, policy)):
+                del alarms[key]
+                anew[key] = at - days * windows.DAY
+    judged = decision.judged(at, findings, tuple(alarms.values()), seen=seen)
+    return Memory(memory.traces, alarms, anew), judged
+
+
+def _after(memory: Memory, hour: Hour, column: Column, asked: Sequence[Test], *, seen: bool) -> Trace:
+    trace = memory.traces.get(column.name)
+    places = columns_.places(column)
+    return course.after(
+        course.begin(hour.at, (places,)) if trace is None else trace,
+        hour.at,
+        _pods(hour, column, places),
+        tests=asked,
+        seen=seen,
+    )
+
+
+def _pods(hour: Hour, column: Column, places: int) -> Floats:
+    """[pods, places]; a pod that doesn't know the column has no rows of it."""
+    nothing = (0,) * len(column.bins)
+    rows = [
+        columns_.counts(column, pod.rows.get(column.name, nothing), pod.refused.get(column.name, {}))
+        for pod in hour.pods
+    ]
+    return np.stack(rows) if rows else np.zeros((0, places))
+
+
+def _counts(look: Look, column: Column, at: int, anew: Mapping[Key, int]) -> bool:
+    """Whether a window holds only time after the last alarm of its test was over."""
+    begin = anew.get((column.name, look.test.question))
+    return begin is None or at - look.window.hours >= begin
+
+
+def _raise(alarms: dict[Key, Finding], findings: Sequence[Finding], at: int) -> None:
+    """New alarms, and standing ones in their strongest form."""
+    for finding in findings:
+        before = alarms.get(finding.key)
+        if finding.outcome is Outcome.DRIFTED and (before is None or finding.log_evidence > before.log_evidence):
+            since = at if before is None else before.since
+            alarms[finding.key] = msgspec.structs.replace(finding, since=since)
+
+
+def _calm(trace: Trace, test: Test, policy: Policy) -> int:
+    """Days of the season that has just been calm, 0 if none: one day, or a week where days stray from each other."""
+    seasons = (windows.DAY, season.WEEK * windows.DAY)
+    found = {
+        window.hours: course.look(trace, test, window, of=policy.season)
+        for window in windows.of(trace.past, policy.season)
+        if window.hours in seasons
+    }
+    day = found.get(windows.DAY)
+    weekly = policy.season is Season.WEEK or (day is not None and float(day.room) > 0)
+    days = season.WEEK if weekly else 1
+    look = found.get(days * windows.DAY)
+    return days if look is not None and decision.calm(look) else 0

@@ -1,0 +1,118 @@
+"""`seatrial drift`: one line per hour, or one clear line of refusal."""
+
+import json
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from tests.unit.drift import build
+
+from seatrial.cli import main
+from seatrial.drift import policy, stored, watch
+from seatrial.drift.season import Season
+
+COLUMN = {
+    "name": "income",
+    "bins": ["missing", "below", *(str(place) for place in range(1, 11)), "above"],
+    "reference": [0.0, 0.0, *([0.1] * 10), 0.0],
+    "rows": 2000,
+    "edges": list(range(0, 110_000, 10_000)),
+}
+EVEN = [0, 0, *([50] * 10), 0]
+HIGHER = [0, 0, 20, 20, 20, 20, 50, 50, 80, 80, 80, 80, 0]
+DAY_ALONE = {"season": "24h"}
+
+
+def hours(*days, begin=0):
+    """Two pods; each day's hours have the same counts."""
+    return [
+        {"at": begin + 24 * number + at, "ready": 2, "pods": [{"rows": {"income": rows}}] * 2}
+        for number, rows in enumerate(days)
+        for at in range(24)
+    ]
+
+
+def replay(recording, *options, file="-"):
+    text = recording if isinstance(recording, str) else json.dumps(recording)
+    return CliRunner().invoke(main.main, ["drift", file, *options], input=text)
+
+
+def lines(result):
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_each_hour_gives_a_line_and_a_moved_feature_alarms():
+    result = replay({"columns": [COLUMN], "policy": DAY_ALONE, "hours": hours(EVEN, EVEN, EVEN, HIGHER)})
+    assert result.exit_code == 0
+    got = lines(result)
+    assert [line["at"] for line in got] == list(range(96))
+    assert (got[0]["outcome"], got[71]["outcome"]) == ("Clean", "Clean")
+    assert (got[-1]["outcome"], got[-1]["reason"]) == ("Drifted", "FeatureDrift")
+    assert got[-1]["columns"][0]["where"] == "above 40000"
+    assert got[-1]["message"].startswith("drift: income: 83% of 24000 rows above 40000 (reference 60%, tolerated 70%)")
+
+
+def test_only_changes_are_told_on_demand():
+    result = replay({"columns": [COLUMN], "policy": DAY_ALONE, "hours": hours(EVEN, EVEN, EVEN, HIGHER)}, "--changes")
+    outcomes = [line["outcome"] for line in lines(result)]
+    assert outcomes[0] == "Clean"
+    assert outcomes[-1] == "Drifted"
+    assert len(outcomes) <= 3
+
+
+def test_a_state_goes_on_where_it_ended(tmp_path):
+    path = tmp_path / "state.json"
+    column, own = build.numbers(), policy.Policy(season=Season.DAY)
+    memory, _ = build.days(watch.EMPTY, column, [2 * part for part in EVEN], begin=0, count=3, policy=own)
+    state = json.loads(msgspec.json.encode(stored.state(memory)))
+    path.write_text(json.dumps({"columns": [COLUMN], "policy": DAY_ALONE, "state": state}))
+    (line,) = lines(replay("", file=str(path)))
+    assert (line["at"], line["outcome"]) == (71, "Clean")
+    path.write_text(
+        json.dumps({"columns": [COLUMN], "policy": DAY_ALONE, "state": state, "hours": hours(HIGHER, begin=72)})
+    )
+    assert lines(replay("", file=str(path)))[-1]["outcome"] == "Drifted"
+
+
+@pytest.mark.parametrize(
+    ("recording", "named"),
+    [
+        pytest.param("{", "not JSON", id="truncated"),
+        pytest.param({"hours": []}, "missing required field `columns`", id="no columns"),
+        pytest.param({"columns": [{**COLUMN, "rows": 0}]}, "$.columns[0].rows", id="no reference rows"),
+        pytest.param({"columns": [{**COLUMN, "reference": [1.0]}]}, "columns[0].reference must have 13", id="shares"),
+        pytest.param({"columns": [{**COLUMN, "reference": [0.5] * 13}]}, "reference must add up to 1", id="sum"),
+        pytest.param({"columns": [{**COLUMN, "bins": ["a", "b", "c"]}]}, "columns[0].bins must begin", id="bins"),
+        pytest.param({"columns": [COLUMN, COLUMN]}, "columns must have different names", id="twice"),
+        pytest.param({"columns": [COLUMN], "policy": {"tolerance": "60%"}}, "policy.tolerance must be", id="tolerance"),
+        pytest.param({"columns": [COLUMN], "policy": {"tolerance": 0.1}}, "$.policy.tolerance", id="no percentage"),
+        pytest.param({"columns": [COLUMN], "policy": {"gross": "5%"}}, "policy.gross must be above", id="gross"),
+        pytest.param(
+            {"columns": [COLUMN], "hours": [{"at": 1, "pods": [{"rows": {"income": [1]}}]}]},
+            "hours[0]: income must have 13 counts",
+            id="counts",
+        ),
+        pytest.param(
+            {"columns": [COLUMN], "hours": [{"at": 1, "pods": [{"rows": {"age": EVEN}}]}]}, "'age'", id="other column"
+        ),
+        pytest.param(
+            {"columns": [COLUMN], "hours": hours(EVEN) + hours(EVEN)}, "hours[24]: hour 0 must be later", id="backwards"
+        ),
+        pytest.param(
+            {"columns": [COLUMN], "hours": [{"at": 1, "pods": [{"rows": {"income": [-1] * 13}}]}]},
+            "$.hours[0].pods[0].rows",
+            id="negative",
+        ),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line(recording, named):
+    result = replay(recording)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("seatrial drift: standard input: ")
+    assert named in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_named():
+    result = replay("", file="/nowhere/state.json")
+    assert (result.exit_code, result.stderr) == (2, "seatrial drift: /nowhere/state.json: No such file or directory\n")
