@@ -125,7 +125,7 @@ def test_a_package_passes_its_trial(tmp_path: Path, model: Any, target: str | No
     assert [feature.get("input") for feature in samples.card(packed.path)["features"]].count(None) >= 2, "one tensor"
 
 
-@pytest.mark.parametrize("name", ["label", "prediction", "features", "file", "mean radius", "column_sizes"])
+@pytest.mark.parametrize("name", ["label", "prediction", "features", "file", "mean radius (mm)", "column_sizes"])
 def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
     """Also those that outputs, inputs and readers have."""
     frame = FRAME.rename(columns={"age": name})
@@ -135,6 +135,13 @@ def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
     packed = seatrial.pack(model, data=frame, target="churned", out="m-1.tar.gz", try_it=name == "label")
     assert packed.difference is not None
     assert packed.difference.differing == 0
+
+
+def test_a_column_that_the_model_drops_is_still_asked_for(tmp_path: Path) -> None:
+    columns = make_column_transformer((StandardScaler(), samples.NUMBERS))
+    model = make_pipeline(columns, LogisticRegression()).fit(FRAME.drop(columns="churned"), FRAME["churned"])
+    packed = seatrial.pack(model, data=FRAME, target="churned", out="m-1.tar.gz", try_it=True)
+    assert [feature["name"] for feature in samples.card(packed.path)["features"]] == [*samples.NUMBERS, "city"]
 
 
 def test_a_graph_is_packed_as_it_is(tmp_path: Path) -> None:

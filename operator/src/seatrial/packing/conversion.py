@@ -109,7 +109,8 @@ def _settled(graph: Graph, layout: layouts.Layout, original: originals.Original)
     _unzip(graph.graph, len(original.classes))
     graph.graph.name, graph.doc_string, graph.graph.doc_string = "model", "", ""
     graph.opset_import.sort(key=lambda opset: opset.domain)  # exporters keep them in sets
-    taken = {one.name for one in graph.graph.input}
+    _name_inputs(graph.graph, layout)
+    taken = {one.name for one in layout.inputs}
     wanted = (LABEL, SCORES) if original.task == "classification" else (NUMBER,)
     named = {}
     for output, new in zip(list(graph.graph.output), wanted, strict=False):
@@ -140,6 +141,20 @@ def _unzip(graph: Graph, classes: int) -> None:
         graph.node.remove(node)
         graph.node.insert(place, scores)
         output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, [None, classes]))
+
+
+def _name_inputs(graph: Graph, layout: layouts.Layout) -> None:
+    """Inputs as the columns are called: exporters replace spaces and the like."""
+    if len(graph.input) != len(layout.inputs):
+        raise errors.CannotConvert(
+            f"the exporter made {len(graph.input)} inputs of {len(layout.inputs)} columns: fit the model on those "
+            "that it needs"
+        )
+    mapping = {given.name: one.name for given, one in zip(graph.input, layout.inputs, strict=True)}
+    for node in graph.node:
+        node.input[:] = [mapping.get(name, name) for name in node.input]
+    for given in graph.input:
+        given.name = mapping[given.name]
 
 
 def _rename(graph: Graph, old: str, new: str) -> None:
