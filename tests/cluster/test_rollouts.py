@@ -7,6 +7,7 @@ no error that no model made.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ ONE_STEP = TWO_STEPS[1:]
 # Ends by evidence or by hand only. A step of ten seconds may pass before there is evidence against a bad version.
 LONG_STEP = [{"weight": 50, "minDuration": "25m", "minRequests": 30}]
 LONG_FIRST_STEP = [{**LONG_STEP[0], "weight": 10}]
+RELAY = {"provider": "Relay"}
+SHADOW = {"weight": 0, "shadow": 50, "minDuration": "2m", "minRequests": 50}
 SECONDS = 150.0
 
 
@@ -183,3 +186,35 @@ def test_deleting_during_the_canary_leaves_nothing_and_hangs_on_nothing(subject)
     kinds = "deployments,services,jobs,configmaps,controllerrevisions,poddisruptionbudgets,pods"
     kubectl("wait", kinds, "-n", subject.namespace, "-l", mine, "--for=delete", "--timeout=90s")
     assert subject.platform.list(kinds, subject.namespace, mine) == []
+
+
+def test_the_relay_gives_the_share_asked_for(installed):
+    """Within three standard errors over a thousand requests and more."""
+    installed.apply(resource(installed.platform, "digits-v2b", traffic=RELAY, steps=LONG_FIRST_STEP))
+
+    def counted(sight: watching.Sight) -> int:
+        asked = sight.status.traffic.requests if sight.status.traffic else None
+        return asked.stable + asked.candidate if asked is not None else 0
+
+    sight = installed.wait(lambda one: counted(one) >= 1000, what="a thousand requests", seconds=SECONDS)
+    share = float(sight.status.traffic.measured_share.rstrip("%")) / 100
+    assert sight.status.candidate.provider == "Relay"
+    assert abs(share - 0.1) <= 3 * math.sqrt(0.1 * 0.9 / counted(sight)), share
+    installed.apply(resource(installed.platform, "digits-v2b", traffic=RELAY))
+    assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
+
+
+def test_a_version_that_fails_behind_the_relay_costs_nobody_an_answer(installed):
+    installed.apply(resource(installed.platform, "digits-v3", traffic=RELAY, steps=LONG_STEP))
+    assert rolled_back(wait_for_verdict(installed, "3"), "3", by="Errors")
+    installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=30)
+    books = installed.books()
+    assert books.model_errors == 0, books
+    assert books.covered > 0, books
+
+
+def test_a_version_that_fails_on_copies_is_rejected_before_it_answers_anybody(installed):
+    installed.apply(resource(installed.platform, "digits-v3", traffic=RELAY, steps=[SHADOW, *LONG_STEP]))
+    sight = wait_for_verdict(installed, "3")
+    assert outcome(sight, "3") == ("Rejected", "ShadowFailed", "2")
+    assert sight.books.answered_by("3") == 0
