@@ -234,7 +234,7 @@ def serving(api: apiserver.ApiServer) -> str:
 
 def patched(api: apiserver.ApiServer, pod: str, change: dict[str, Any], *, as_: str = OPERATOR) -> str:
     """The API server's refusal of a patch; nothing when it says yes. Nothing is stored."""
-    patch = ("--type=merge", "-p", json.dumps(change), "--dry-run=server")
+    patch = ("--type=strategic", "-p", json.dumps(change), "--dry-run=server")
     try:
         api.kubectl("patch", "pod", pod, as_, *patch)
     except errors.CommandFailed as refusal:
@@ -271,7 +271,7 @@ def test_the_operator_changes_nothing_else_of_it(api: apiserver.ApiServer, servi
 @pytest.mark.usefixtures("serving")
 def test_the_operator_changes_no_other_pod(api: apiserver.ApiServer, labels: dict[str, str]) -> None:
     pod = workload("Pod", {})
-    name = f"other-{len(labels)}-{'-'.join(sorted(value[:5] for value in labels.values()))}"
+    name = "-".join(["other", *sorted(key.rpartition("/")[2] for key in labels)])
     pod["metadata"] |= {"name": name, "labels": labels}
     api.kubectl("create", "-f", "-", input=json.dumps(pod))
     assert "the operator may change serving pods of ModelDeployments only" in patched(api, name, ASSIGNED)

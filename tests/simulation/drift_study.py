@@ -15,7 +15,7 @@ from tests.simulation import drift_traffic
 from tests.simulation.drift_traffic import BINS, FIRST, Traffic
 
 from seatrial.api.values import Ratio
-from seatrial.drift import bound, course, policy, tests
+from seatrial.drift import bound, columns, course, policy, tests
 from seatrial.drift.season import Season
 
 OURS, PEERS = "seatrial", ("PSI > .2", "PSI > .1", "KS p < .05")
@@ -76,7 +76,7 @@ def run(case: Case, per_day: float, *, deployments: int, features: int, days: in
         for look in course.looks(trace, asked, of=case.season):
             _mark(first[OURS], look.log_evidence >= enough, now)
         if trace.past.ends_day:
-            for rule, hit in zip(PEERS, _peers(trace.past.days[-1], traffic.rows), strict=True):
+            for rule, hit in zip(PEERS, _peers(trace.past.days[-1], column), strict=True):
                 _mark(first[rule], hit, now)
     return Alarms(first, features)
 
@@ -85,14 +85,17 @@ def _mark(first: np.ndarray, hit: np.ndarray, now: int) -> None:
     first[hit & np.isnan(first)] = now
 
 
-def _peers(day: np.ndarray, rows: int) -> Sequence[np.ndarray]:
+def _peers(day: np.ndarray, column: columns.Column) -> Sequence[np.ndarray]:
+    """PSI over all bins, missing ones and outside as well, empty ones as 0.01 %; KS over the deciles."""
+    every = day[:, : len(column.bins)]
+    current = np.maximum(every / np.maximum(every.sum(axis=1, keepdims=True), 1), 1e-4)
+    expected = np.maximum(column.reference, 1e-4)
+    psi = ((current - expected) * np.log(current / expected)).sum(axis=1)
     counts = day[:, FIRST : FIRST + BINS]
     size = np.maximum(counts.sum(axis=1), 1)
     share, reference = counts / size[:, None], 1 / BINS
-    safe = np.maximum(share, 1e-4)
-    psi = ((safe - reference) * np.log(safe / reference)).sum(axis=1)
     distance = np.abs(np.cumsum(share - reference, axis=1)).max(axis=1)
-    p = stats.kstwobign.sf(np.sqrt(size * rows / (size + rows)) * distance)
+    p = stats.kstwobign.sf(np.sqrt(size * column.rows / (size + column.rows)) * distance)
     return psi > 0.2, psi > 0.1, p < 0.05
 
 

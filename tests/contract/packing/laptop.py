@@ -26,7 +26,7 @@ def run(script: Path, *arguments: str | Path, folder: Path, seconds: float = 110
         check=False,
         timeout=seconds,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": paths, "HOME": str(folder), "JUPYTER_PLATFORM_DIRS": "1"},
+        env={**os.environ, "PYTHONPATH": paths, "HOME": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true"},
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout

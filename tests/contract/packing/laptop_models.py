@@ -80,10 +80,10 @@ def lightgbm_in_a_pipeline() -> Any:
 
 def xgboost_in_a_pipeline() -> Any:
     import xgboost
+    from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), xgboost.XGBClassifier(**SMALL)).fit(DATA[COLUMNS], DATA["grade"]), "grade"
+    return make_pipeline(SimpleImputer(), xgboost.XGBClassifier(**SMALL)).fit(DATA[COLUMNS], DATA["grade"]), "grade"
 
 
 def catboost_classifier() -> Any:
@@ -112,7 +112,7 @@ def catboost_of_categories() -> Any:
 
 
 def mlflow_folder() -> Any:
-    """As mlflow.sklearn.save_model writes it."""
+    """With a pickle in it, as most people's are."""
     import mlflow.sklearn
 
     mlflow.sklearn.save_model(_linear(), "saved", serialization_format="cloudpickle")

@@ -14,6 +14,7 @@ import pytest
 import skl2onnx
 import yaml
 from click.testing import CliRunner
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier
@@ -122,6 +123,25 @@ def test_a_package_passes_its_trial(tmp_path: Path, model: Any, target: str | No
     assert packed.difference is not None
     assert packed.difference.share <= 0.001
     assert [feature.get("input") for feature in samples.card(packed.path)["features"]].count(None) >= 2, "one tensor"
+
+
+@pytest.mark.parametrize("name", ["label", "prediction", "features", "file", "mean radius (mm)", "column_sizes"])
+def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """Also those that outputs, inputs and readers have."""
+    frame = FRAME.rename(columns={"age": name})
+    numbers = [name, "income", "visits"]
+    columns = make_column_transformer((StandardScaler(), numbers))
+    model = make_pipeline(columns, LogisticRegression()).fit(frame[numbers], frame["churned"])
+    packed = seatrial.pack(model, data=frame, target="churned", out="m-1.tar.gz", try_it=name == "label")
+    assert packed.difference is not None
+    assert packed.difference.differing == 0
+
+
+def test_a_column_that_the_model_drops_is_still_asked_for(tmp_path: Path) -> None:
+    columns = make_column_transformer((StandardScaler(), samples.NUMBERS))
+    model = make_pipeline(columns, LogisticRegression()).fit(FRAME.drop(columns="churned"), FRAME["churned"])
+    packed = seatrial.pack(model, data=FRAME, target="churned", out="m-1.tar.gz", try_it=True)
+    assert [feature["name"] for feature in samples.card(packed.path)["features"]] == [*samples.NUMBERS, "city"]
 
 
 def test_a_graph_is_packed_as_it_is(tmp_path: Path) -> None:

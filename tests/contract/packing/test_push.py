@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -83,9 +85,12 @@ def test_a_package_in_a_registry_is_pinned_by_its_manifest(package: packing.Pack
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize("login", [registry.with_password, registry.with_tokens], ids=["password", "token server"])
 def test_a_registry_gets_the_login_that_it_asks_for(
-    package: packing.Packed, tmp_path: Path, login: object, monkeypatch: pytest.MonkeyPatch
+    package: packing.Packed,
+    tmp_path: Path,
+    login: Callable[[Path], AbstractContextManager[registry.Registry]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with login(tmp_path) as store:  # type: ignore[operator]  # either of the two
+    with login(tmp_path) as store:
         address = f"oci://{store.host}/models/churn:7"
         with pytest.raises(packing.PackError, match=r"the registry answered 401 .*OCI_USERNAME and OCI_PASSWORD"):
             pushing.push(package.path, address)

@@ -46,6 +46,9 @@ def prepared(bench: test_trial.Bench, package: bytes, **settings: Any) -> list[s
     return ["--config", bench.config, "--work", bench.work]
 
 
+AGE_BINS = ("missing", "below", *(str(number) for number in range(1, 11)), "above")
+
+
 def reaches(server: Server, metric: str, value: float, **labels: str) -> None:
     give_up = time.monotonic() + process.DEADLINE
     while server.metric(metric, **labels, **LABELS) != value:
@@ -93,6 +96,27 @@ def test_the_bins_are_there_from_the_start_and_count_what_was_given(server: Serv
     assert server.metric("seatrial_feature_rows_total", feature="age", bin="above", **LABELS) == 1
     assert server.metric("seatrial_feature_rows_total", feature="income", bin="missing", **LABELS) == 1
     assert server.metric("seatrial_prediction_rows_total", output="y", **LABELS) is not None
+
+
+def test_refused_and_repeated_rows_are_traffic_too(server: Server) -> None:
+    infer(server, [1, 1, None, 1])
+    for _ in range(3):
+        infer(server, [1, 2, 3, 4])
+    assert server.metric("seatrial_refused_rows_total", feature="region", code="Missing", **LABELS) == 1
+    assert server.metric("seatrial_refused_rows_total", feature="age", code="OutOfRange", **LABELS) == 0
+    rows = [server.metric("seatrial_feature_rows_total", feature="age", bin=name, **LABELS) for name in AGE_BINS]
+    assert sum(count or 0 for count in rows) == 3
+
+
+def test_the_report_has_the_bins_and_the_references_share_of_each(bench: test_trial.Bench) -> None:
+    bench.publish(content(graphs.linear(), CARD))
+    columns = {column["name"]: column for column in bench.trial()["profile"]}
+    assert set(columns) == {"age", "income", "region", "score", "y"}
+    age = columns["age"]
+    assert (age["kind"], age["bins"], len(age["edges"])) == ("Feature", list(AGE_BINS), 11)
+    assert age["rows"] == len(REFERENCE)
+    assert sum(age["reference"]) == pytest.approx(1)
+    assert columns["y"]["kind"] == "Prediction"
 
 
 def test_a_cached_answer_carries_the_id_of_its_own_request(server: Server) -> None:

@@ -116,3 +116,40 @@ def test_a_bad_file_is_refused_in_one_line(recording, named):
 def test_a_file_that_is_not_there_is_named():
     result = replay("", file="/nowhere/state.json")
     assert (result.exit_code, result.stderr) == (2, "seatrial drift: /nowhere/state.json: No such file or directory\n")
+
+
+def answered(*days):
+    """Two pods' totals as Prometheus tells them, with a step of an hour."""
+    result = []
+    for pod in "ab":
+        for place, name in enumerate(COLUMN["bins"]):
+            total, values = 0, [[0, "0"]]
+            for number, rows in enumerate(row for day in days for row in [day] * 24):
+                total += rows[place]
+                values.append([3600 * (number + 1), str(total)])
+            labels = {"__name__": "seatrial_feature_rows_total", "pod": pod, "feature": "income", "bin": name}
+            result.append({"metric": {**labels, "revision": "r1"}, "values": values})
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+
+def test_an_answer_of_prometheus_is_judged_as_the_hours_are():
+    days = (EVEN, EVEN, EVEN, HIGHER)
+    hour_by_hour = replay({"columns": [COLUMN], "policy": DAY_ALONE, "hours": hours(*days)})
+    from_totals = replay({"columns": [COLUMN], "policy": DAY_ALONE, "prometheus": answered(*days)})
+    assert from_totals.stdout == hour_by_hour.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        pytest.param({"hours": hours(EVEN)}, "give hours or prometheus, not both", id="both"),
+        pytest.param(
+            {"prometheus": {"status": "success", "data": {"resultType": "vector", "result": []}}},
+            "prometheus must be the answer to a range query",
+            id="no range",
+        ),
+    ],
+)
+def test_an_answer_that_is_no_record_is_refused(more, named):
+    result = replay({"columns": [COLUMN], "prometheus": answered(EVEN), **more})
+    assert (result.exit_code, named in result.stderr) == (2, True)

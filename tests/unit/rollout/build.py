@@ -194,7 +194,11 @@ def longest_status() -> Status:
         conditions=conditions.merge((), [row] * 7, generation=1, now=at(0)),
         stable=Stable(**arm, since=at(0)),
         previous=Previous(**arm, since=at(0), warm_until=at(0)),
-        candidate=Candidate(**arm, hold=Hold(reason=Reason.ERRORS_REGRESSED, message=long, at=at(0))),
+        candidate=Candidate(
+            **arm,
+            shift=bounds.cut(HOSTILE, bounds.SHORT),
+            hold=Hold(reason=Reason.ERRORS_REGRESSED, message=long, at=at(0)),
+        ),
         analysis=AnalysisStatus(outcome="Fail", at=at(0), message=long, metrics=(metric,) * 10),
         trial=TrialStatus(
             revision="b" * 10,

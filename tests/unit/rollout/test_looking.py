@@ -272,6 +272,18 @@ def test_a_verdict_by_a_metric_of_ones_own_replays_to_the_same_verdict(sight):
     assert all("own" not in line and line["outcome"] != "Fail" for line in before)
 
 
+def test_what_a_relayed_candidate_was_rejected_for_replays_to_the_same_verdict():
+    ends = {"ok": 0.9, "unreachable/covered": 0.05, "late/covered": 0.05}
+    failed = looking.judge(relaying(), facts.Sight(series=relayed_series(**ends)), NOW)
+    kept = gzip.decompress(base64.b64decode(recording.render(failed, world.spec("2"))))
+    replayed = CliRunner().invoke(replay.command, ["-"], input=kept)
+    assert replayed.exit_code == 0, replayed.output
+    first = next(line for line in map(json.loads, replayed.output.splitlines()) if line["outcome"] == "Fail")
+    assert (first["reason"], failed.reason) == ("ErrorsRegressed", "ErrorsRegressed")
+    evidence = {one["name"]: one["log_evidence"] for one in first["metrics"]}
+    assert evidence == pytest.approx({one.name: one.log_evidence for one in failed.metrics})
+
+
 def test_a_metric_of_ones_own_excuses_nothing():
     failed = looking.judge(question(), facts.Sight(series=series(0.5)), NOW)
     assert looking.with_own_metrics(failed, [own("Pass")]).reason == "ErrorsRegressed"

@@ -12,7 +12,9 @@ from tests.unit.server import graphs, test_telemetry
 
 from seatrial_server.engine import batching, cache, inference, jobs, validation
 from seatrial_server.host import config, errors
-from seatrial_server.model import features, schema, session
+from seatrial_server.model import bins, features, schema, session
+from seatrial_server.observe import drift
+from seatrial_server.prepare import profile
 
 INLINE = batching.Plan(in_thread=False, batched=True, row_seconds=0.0001)
 THREAD = batching.Plan(in_thread=True, batched=True, row_seconds=0.001)
@@ -32,10 +34,13 @@ class Client:
         served_sha256: str = "aa",
         limits: config.Limits | None = None,
         max_bytes: int = 1_000_000,
+        observer: drift.Drift | None = None,
     ) -> None:
         model = session.load(graph)
         engine = inference.Engine(
-            model, validation.guards(model.schema, features.by_input(columns, model.schema) if columns else {})
+            model,
+            validation.guards(model.schema, features.by_input(columns, model.schema) if columns else {}),
+            observer=observer,
         )
         self.counters, self.now = test_telemetry.counters(), 0.0
         batcher = batching.Batcher(engine, plan, limits=limits or PATIENT, counters=self.counters)
@@ -160,3 +165,22 @@ async def test_what_the_queue_refuses_leaves_nothing_behind() -> None:
         with pytest.raises(errors.RequestError):
             await client.ask([1] * 8, shape=(2, 4))
     assert client.counters.cache == {"hit": 0, "miss": 2, "shared": 0}
+
+
+def counter() -> drift.Drift:
+    """Counters of the linear model's four features."""
+    rows = np.random.default_rng(0).standard_normal((100, 4)).astype(np.float32)
+    frozen = profile.features(schema.Card(), session.load(graphs.linear()).schema, [rows])
+    reference = bins.Profile(features=frozen, feature_shares=drift.shares(frozen, [rows.dtype], [rows]))
+    return drift.Drift(reference, inputs=[rows.dtype], outputs=[rows.dtype], labels={})
+
+
+async def test_repeated_requests_are_traffic_like_any_other() -> None:
+    observer = counter()
+    client = Client(graphs.linear(), observer=observer)
+    for _ in range(3):
+        await client.ask([1, 2, 3, 4])
+    await asyncio.gather(*(client.ask([5, 6, 7, 8]) for _ in range(2)))
+    lines = [line for line in observer.exposition().splitlines() if line.startswith("seatrial_feature_rows_total")]
+    assert sum(int(line.rpartition(" ")[2]) for line in lines) == 4 * 5
+    assert client.runs == 2

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from prometheus_client import parser
+from tests.unit.server import graphs
 
-from seatrial_server.model import bins, schema
+from seatrial.drift import columns as judged
+from seatrial_server.engine import inference, jobs, validation
+from seatrial_server.model import bins, features, schema, session
 from seatrial_server.observe import drift
 from seatrial_server.prepare import profile
+from seatrial_server.trial import columns as reported
 
 LABELS = {"deployment": "churn", "deployment_namespace": "shop", "revision": "abc"}
 OUTSIDE = ("missing", "below", "above", "unseen", "other")
@@ -128,3 +133,116 @@ def test_a_model_with_many_outputs_has_bins_for_some_of_them() -> None:
     spec = schema.Schema(inputs=(), outputs=answers)
     made = profile.outputs(schema.Card(), spec, [np.zeros((4, 1), np.float32)] * 1500)
     assert len(made) == profile.MAX_OUTPUTS
+
+
+def observed(engine_columns: tuple[schema.Feature, ...] = ()) -> tuple[drift.Drift, inference.Engine]:
+    """A model of four numbers with counters."""
+    loaded = session.load(graphs.linear())
+    rows = RANDOM.standard_normal((300, 4)).astype(np.float32)
+    card = schema.Card(features=engine_columns)
+    frozen = profile.features(card, loaded.schema, [rows])
+    dtypes = [rows.dtype]
+    reference = bins.Profile(features=frozen, feature_shares=drift.shares(frozen, dtypes, [rows]), feature_rows=300)
+    observer = drift.Drift(reference, inputs=dtypes, outputs=dtypes, labels=LABELS)
+    described = features.by_input(engine_columns, loaded.schema)
+    return observer, inference.Engine(loaded, validation.guards(loaded.schema, described), observer=observer)
+
+
+def series(observer: drift.Drift, name: str) -> dict[tuple[str, ...], float]:
+    """Values by the labels that are not the deployment's; without zeros."""
+    return {
+        tuple(text for label, text in sample.labels.items() if label not in LABELS): sample.value
+        for family in parser.text_string_to_metric_families(observer.exposition())
+        for sample in family.samples
+        if sample.name == name and sample.value
+    }
+
+
+def asked(values: Any, *, rows: int = 1, bundle: bool = False) -> jobs.Job:
+    return jobs.Job(
+        id="",
+        values=[values],
+        shapes=[(rows, 4)],
+        rows=rows,
+        reply=None,
+        started=0.0,
+        bundle=bundle,
+        done=lambda _job, _result: None,
+    )
+
+
+COLUMNS = (
+    schema.Feature("age", range=(0, 120)),
+    schema.Feature("region", categories=(1, 2, 3)),
+    schema.Feature("income"),
+    schema.Feature("debt"),
+)
+
+
+def test_rows_refused_for_a_value_are_counted_by_feature_and_code() -> None:
+    observer, engine = observed(COLUMNS)
+    batch = [
+        asked([30, 1, 0, 0]),
+        asked([130, 1, 0, 0]),
+        asked([30, 9, 0, 0]),
+        asked([30, 1, float("nan"), 0]),
+        asked([30, 1, 0, float("inf")]),
+        asked([30, 1, 0, 0, 200, 1, float("nan"), 0, 300, 1, 0, 0], rows=3),
+    ]
+    engine.execute(batch)
+    assert series(observer, "seatrial_refused_rows_total") == {
+        ("age", "OutOfRange"): 3,
+        ("region", "UnknownCategory"): 1,
+        ("income", "Missing"): 2,
+        ("debt", "NotFinite"): 1,
+    }
+    assert sum(series(observer, "seatrial_feature_rows_total").values()) == 4
+
+
+def test_every_reason_to_refuse_a_row_has_a_series_from_the_start() -> None:
+    observer, _ = observed(COLUMNS)
+    lines = [line for line in observer.exposition().splitlines() if line.startswith("seatrial_refused_rows_total{")]
+    assert len(lines) == 3 * 3 + 4, "three numbers, and a category that may be unknown"
+    assert all(line.endswith(" 0") for line in lines)
+
+
+def test_a_bundle_that_comes_again_request_by_request_counts_once() -> None:
+    observer, engine = observed()
+    values = np.array([[1, 2, 3, 4], [1, 2, 3, np.nan]], np.float32)
+    engine.execute([asked(values, rows=2, bundle=True)])
+    assert not series(observer, "seatrial_refused_rows_total")
+    engine.execute([asked(row) for row in values.tolist()])
+    assert series(observer, "seatrial_refused_rows_total") == {("3", "Missing"): 1}
+
+
+def test_reference_rows_are_told() -> None:
+    observer, _ = observed()
+    assert series(observer, "seatrial_feature_reference_rows") == {(): 300}
+
+
+def test_the_reports_profile_is_what_drift_is_judged_by() -> None:
+    rows = RANDOM.standard_normal((500, 2)).astype(np.float32)
+    texts = np.array([[f"v{number % 3}"] for number in range(500)], np.object_)
+    tensors = (schema.TensorSpec("x", "FP32", (-1, 2)), schema.TensorSpec("t", "BYTES", (-1, 1)))
+    spec = schema.Schema(inputs=tensors, outputs=(schema.TensorSpec("y", "FP32", (-1, 1)),))
+    features, dtypes = profile.features(schema.Card(), spec, [rows, texts]), [rows.dtype, texts.dtype]
+    outputs = profile.outputs(schema.Card(), spec, [rows[:, :1]])
+    told = reported.of(
+        bins.Profile(
+            features=features,
+            outputs=outputs,
+            feature_shares=drift.shares(features, dtypes, [rows, texts]),
+            output_shares=drift.shares(outputs, dtypes, [rows[:, :1]]),
+            feature_rows=500,
+            output_rows=500,
+        )
+    )
+    read = msgspec.json.decode(msgspec.json.encode(told), type=tuple[judged.Column, ...])
+    for column in read:
+        judged.check(column)
+    assert [(column.name, column.kind.value, column.ordered) for column in read] == [
+        ("x.0", "Feature", True),
+        ("x.1", "Feature", True),
+        ("t.0", "Feature", False),
+        ("y", "Prediction", True),
+    ]

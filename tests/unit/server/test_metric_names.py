@@ -19,7 +19,7 @@ RESERVED = {"job", "instance", "namespace", "pod", "container", "node"}
 """Labels that Prometheus or its scrape configuration sets."""
 KNOWN = {
     *("deployment", "deployment_namespace", "revision", "le"),
-    *("transport", "outcome", "result", "instead_of", "reason", "feature", "output", "bin"),
+    *("transport", "outcome", "result", "instead_of", "reason", "code", "feature", "output", "bin"),
     *("model", "version", "precision", "sha256", "onnxruntime"),
     *("threads", "batching", "execution", "kernel"),
     *("candidate", "covered"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
 from seatrial.rollout import report as operator
 from seatrial_server.model import manifest
-from seatrial_server.trial import report
+from seatrial_server.trial import columns, report
 
 RUNTIME_LINE = 16 * 1024
 
@@ -88,3 +89,16 @@ def test_what_is_kept_of_a_log_reads_as_the_log_does():
     kept = operator.lines(f"before\n{encoded.decode()}\n")
     assert kept == encoded.decode()
     assert operator.decode(kept, operator.digest_of(kept)) == operator.read(kept, report.digest(encoded))
+
+
+def test_a_report_that_is_too_long_loses_its_profile_before_its_verdict() -> None:
+    column = columns.Column(name=text(20, 1), kind="Feature", bins=("missing",), reference=(1.0,), rows=7)
+    whole = msgspec.structs.replace(made(tests=3), profile=(column,) * 3)
+    assert b'"profile":[{' in report.encode(whole)
+    many = tuple(
+        columns.Column(name=text(2000, number), kind="Feature", bins=("missing",), reference=(1.0,), rows=7)
+        for number in range(400)
+    )
+    log = report.encode(msgspec.structs.replace(made(tests=3), profile=many)).decode()
+    assert operator.read(log, report.digest(log.encode())).outcome is operator.Outcome.PASSED
+    assert '"profile":[]' in log

@@ -6,7 +6,7 @@ Reads and prints; all computing is in `seatrial.drift`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,19 +14,23 @@ import click
 import msgspec
 
 from seatrial.api import values
-from seatrial.drift import columns, policy, stored, watch
+from seatrial.drift import columns, policy, stored, totals, watch
 from seatrial.drift.judgement import Judgement
 
 BAD_FILE = 2
 
 
 class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """A file to replay: what is watched and tolerated, what was known before (`state`), and the hours since."""
+    """A file to replay: what is watched and tolerated, what was known before (`state`), and the hours since.
+
+    The hours themselves, or totals as `prometheus` has answered them.
+    """
 
     columns: Annotated[tuple[columns.Column, ...], msgspec.Meta(min_length=1)]
     policy: policy.Policy = policy.Policy()
     state: stored.State | None = None
     hours: tuple[watch.Hour, ...] = ()
+    prometheus: totals.Answer | None = None
 
 
 @click.command()
@@ -45,6 +49,9 @@ def command(file: str, *, changes: bool) -> None:
     {"Missing": 2}}}]}: counted from the epoch, rows of each pod within it; "ready" (optional) says how many pods there
     were. "policy" (optional) has tolerance, gross, invalid, season, falseAlarmRate, ignore; "state" (optional) is what
     was remembered before the first hour.
+
+    In place of hours "prometheus" may hold the answer to a range query with a step of 1h for the counters of one
+    revision: last_over_time({__name__=~"seatrial_(feature|prediction|refused)_rows_total", revision="..."}[1h]).
 
     Prints one JSON line per hour: at, outcome, reason, columns (the strongest five), message. logEvidence is the
     natural logarithm of the evidence; an alarm is raised when it reaches log(bound).
@@ -80,12 +87,23 @@ def _checked(recording: Recording) -> Recording:
     if len(set(names)) != len(names):
         raise ValueError("columns must have different names")
     _within("policy", policy.check, recording.policy)
+    if recording.prometheus is not None:
+        if recording.hours:
+            raise ValueError("give hours or prometheus, not both")
+        return msgspec.structs.replace(recording, hours=_hours(recording.prometheus, recording.columns))
     for number, hour in enumerate(recording.hours):
         for pod in hour.pods:
             unknown = (pod.rows.keys() | pod.refused.keys()) - set(names)
             if unknown:
                 raise ValueError(f"hours[{number}] has counts of {min(unknown)!r}, which is no column")
     return recording
+
+
+def _hours(answer: totals.Answer, watched: Sequence[columns.Column]) -> tuple[watch.Hour, ...]:
+    try:
+        return totals.hours(answer, watched)
+    except ValueError as error:
+        raise ValueError(f"prometheus {error}") from error
 
 
 def _within(part: str, check: Callable[[Any], None], value: Any) -> None:

@@ -7,7 +7,7 @@ Read in this order: `columns` (what is counted), `windows` (over which time), `s
 (how far it may), `phi` (how noisy the traffic is), `season` (how far single days may stray), `policy` (what the user
 tolerates), `tests` (three questions to each column), `bound` (when evidence is enough), `course` (all tests after one
 more hour), `decision` and `judgement` (what is said), `words` (its sentence), `watch` (a whole deployment, hour by
-hour), `stored` (its memory as JSON).
+hour), `stored` (its memory as JSON), `totals` (from Prometheus' answer to hours).
 
 Arrays have the bins on their last axis. Axes before it are free: one column in the operator, thousands in simulations,
 by the same code.

@@ -110,6 +110,9 @@ def _room(trace: Trace, test: Test, window: windows.Window) -> Floats:
 
 def _log_evidence(counts: Floats, test: Test, most: Floats, room: Floats, dispersion: Floats) -> Floats:
     """Columns of unlike room have hypotheses of their own; the steps of `season` keep them few."""
+    if counts.ndim == 1:
+        factors, _ = sets.log_factors(test.chosen, most + float(room), test.excesses)
+        return sets.log_evidence(counts, factors, dispersion)
     result = np.full(counts.shape[:-1], -np.inf)
     spread = np.broadcast_to(dispersion, result.shape)
     for level in np.unique(room):

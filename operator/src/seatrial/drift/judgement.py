@@ -26,7 +26,6 @@ class Reason(enum.StrEnum):
     ATTRIBUTION_DRIFT = "AttributionDrift"
     DRIFT_SUSPECTED = "DriftSuspected"
     NO_DRIFT = "NoDrift"
-    NO_REFERENCE = "NoReference"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
 
 

@@ -67,7 +67,8 @@ def split(parts: Floats) -> Sums:
 
 def estimate(sums: Sums) -> Floats:
     """The dispersion that some sums show."""
-    return np.clip((sums.squares + WEIGHT * DEFAULT) / (sums.freedom + WEIGHT), FLOOR, CAP)
+    found = (sums.squares + WEIGHT * DEFAULT) / (sums.freedom + WEIGHT)
+    return np.minimum(np.maximum(found, FLOOR), CAP)
 
 
 def pods(noise: Noise) -> Floats:

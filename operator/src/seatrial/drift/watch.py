@@ -81,7 +81,9 @@ def _asked(columns: Sequence[Column], policy: Policy) -> list[Asked]:
 
 def _judge(memory: Memory, asked: Sequence[Asked], policy: Policy) -> tuple[Memory, Judgement]:
     enough = bound.of(policy.false_alarm_rate, max(1, len(asked)) * tests.PER_COLUMN)
-    alarms, anew, findings, at, seen = dict(memory.alarms), dict(memory.anew), list[Finding](), 0, False
+    watched = {(column.name, test.question) for column, own in asked for test in own}
+    alarms = {key: alarm for key, alarm in memory.alarms.items() if key in watched}
+    anew, findings, at, seen = dict(memory.anew), list[Finding](), 0, False
     for column, own in asked:
         trace = memory.traces[column.name]
         at = trace.past.at

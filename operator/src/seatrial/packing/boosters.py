@@ -19,7 +19,7 @@ def exported(original: originals.Original, layout: layouts.Layout) -> Any:
     """The graph (an onnx.ModelProto) as the exporter writes it."""
     (one,) = layout.inputs
     if original.library == "catboost":
-        return _from_catboost(original.estimator, one)
+        return _from_catboost(original.estimator)
     onnxmltools = errors.needed("onnxmltools", why=f"a model of {original.library}", install="'seatrial[pack]'")
     from onnxmltools.convert.common import data_types
 
@@ -68,7 +68,7 @@ def _without_names(model: Any) -> Any:
     return nameless
 
 
-def _from_catboost(model: Any, one: layouts.Input) -> Any:
+def _from_catboost(model: Any) -> Any:
     import onnx
 
     if model.get_cat_feature_indices():
@@ -78,9 +78,4 @@ def _from_catboost(model: Any, one: layouts.Input) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         model.save_model(str(path), format="onnx")
-        graph = onnx.load(str(path))
-    (given,) = graph.graph.input
-    for node in graph.graph.node:
-        node.input[:] = [one.name if name == given.name else name for name in node.input]
-    given.name = one.name
-    return graph
+        return onnx.load(str(path))

@@ -53,18 +53,31 @@ def choose(
     *,
     max_differing: float,
 ) -> Model:
+    """The graph to serve.
+
+    Raises:
+        BadInput: the data isn't what the model takes.
+        CannotConvert: no way leads to a graph that runs.
+        AnswersDiffer: each answers otherwise on more rows than allowed.
+    """
     if original is None:
         return _as_given(given, columns, table, target)
     _numbers_only(original, columns, table)
     wanted = original.answers(table.frame, columns)
     tried: list[comparing.Difference] = []
+    failed: list[errors.CannotConvert] = []
     for layout in conversion.attempts(original, columns, table):
-        converted = conversion.convert(original, layout)
-        made = Model(converted, original.task, original.classes, named=True)
-        found = comparing.compare(wanted, made.answers(table.frame, table))
+        try:
+            made = Model(conversion.convert(original, layout), original.task, original.classes, named=True)
+            found = comparing.compare(wanted, made.answers(table.frame, table))
+        except errors.CannotConvert as error:  # not every exporter knows every type
+            failed.append(error)
+            continue
         if found.share <= max_differing:
             return msgspec.structs.replace(made, difference=found)
         tried.append(found)
+    if not tried:
+        raise failed[0]
     best = min(tried, key=lambda one: one.differing)
     rounded = comparing.compare(wanted, original.answers(_rounded(table.frame, columns), columns))
     told = msgspec.structs.replace(best, rounding=min(rounded.differing, best.differing)).told()
@@ -101,8 +114,9 @@ def _numbers_only(original: originals.Original, columns: tuple[str, ...], table:
 def _rounded(frame: tables.Frame, columns: tuple[str, ...]) -> tables.Frame:
     changed = frame.copy()
     for name in columns:
-        if changed[name].dtype.kind == "f":
-            changed[name] = changed[name].astype(np.float32).astype(np.float64)
+        dtype = changed[name].dtype
+        if isinstance(dtype, np.dtype) and dtype.kind in "fi":
+            changed[name] = changed[name].astype(np.float32).astype(dtype)
     return changed
 
 

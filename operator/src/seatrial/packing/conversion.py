@@ -18,6 +18,8 @@ Graph = Any
 """An onnx.ModelProto; onnx is imported when it is needed."""
 LABEL, SCORES, NUMBER = "label", "probabilities", "prediction"
 OPSET = {"": 17, "ai.onnx.ml": 3}
+_SIZES = "column_sizes"
+_JOINING = frozenset({layouts.TOGETHER, _SIZES})
 
 
 class Converted(msgspec.Struct, frozen=True):
@@ -107,19 +109,22 @@ def _settled(graph: Graph, layout: layouts.Layout, original: originals.Original)
     _unzip(graph.graph, len(original.classes))
     graph.graph.name, graph.doc_string, graph.graph.doc_string = "model", "", ""
     graph.opset_import.sort(key=lambda opset: opset.domain)  # exporters keep them in sets
-    outputs = [output.name for output in graph.graph.output]
+    _name_inputs(graph.graph, layout)
+    taken = {one.name for one in layout.inputs}
     wanted = (LABEL, SCORES) if original.task == "classification" else (NUMBER,)
-    for name, new in zip(outputs, wanted, strict=False):
-        _rename(graph.graph, name, new)
-    if len(layout.inputs) > 1 and {one.datatype for one in layout.inputs} == {"FP32"}:
+    named = {}
+    for output, new in zip(list(graph.graph.output), wanted, strict=False):
+        if new not in taken:  # else a column has that name, and the output keeps the exporter's
+            _rename(graph.graph, output.name, new)
+        named[new] = output.name
+    if len(layout.inputs) > 1 and {one.datatype for one in layout.inputs} == {"FP32"} and taken.isdisjoint(_JOINING):
         layout = _join(graph.graph, layout)
-    given = dict.fromkeys(wanted[: len(outputs)])
     return Converted(
         content=graph.SerializeToString(deterministic=True),
         layout=layout,
-        label=LABEL if LABEL in given else "",
-        scores=SCORES if SCORES in given else "",
-        number=NUMBER if NUMBER in given else "",
+        label=named.get(LABEL, ""),
+        scores=named.get(SCORES, ""),
+        number=named.get(NUMBER, ""),
     )
 
 
@@ -136,6 +141,20 @@ def _unzip(graph: Graph, classes: int) -> None:
         graph.node.remove(node)
         graph.node.insert(place, scores)
         output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, [None, classes]))
+
+
+def _name_inputs(graph: Graph, layout: layouts.Layout) -> None:
+    """Inputs as the columns are called: exporters replace spaces and the like."""
+    if len(graph.input) != len(layout.inputs):
+        raise errors.CannotConvert(
+            f"the exporter made {len(graph.input)} inputs of {len(layout.inputs)} columns: fit the model on those "
+            "that it needs"
+        )
+    mapping = {given.name: one.name for given, one in zip(graph.input, layout.inputs, strict=True)}
+    for node in graph.node:
+        node.input[:] = [mapping.get(name, name) for name in node.input]
+    for given in graph.input:
+        given.name = mapping[given.name]
 
 
 def _rename(graph: Graph, old: str, new: str) -> None:
@@ -157,7 +176,7 @@ def _join(graph: Graph, layout: layouts.Layout) -> layouts.Layout:
     columns = layout.columns
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info(layouts.TOGETHER, TensorProto.FLOAT, [None, len(columns)]))
-    sizes = helper.make_tensor("column_sizes", TensorProto.INT64, [len(columns)], [1] * len(columns))
+    sizes = helper.make_tensor(_SIZES, TensorProto.INT64, [len(columns)], [1] * len(columns))
     graph.initializer.append(sizes)
     cut = helper.make_node("Split", [layouts.TOGETHER, sizes.name], list(columns), name="columns", axis=1)
     graph.node.insert(0, cut)

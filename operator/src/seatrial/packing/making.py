@@ -88,6 +88,8 @@ def pack(
             model=given, data=table, holdout=held_out, code=Path.cwd(), environment=environment
         ),
     )
+    if any(one.name == "label" for one in made.converted.layout.inputs):
+        raise errors.BadInput("a column is called 'label', as the right answers of holdout.npz are: rename it")
     gathered = rows.gather(made, table, held_out, target=target, seed=seed)
     files = {**_files(made, said, gathered), provenance.ENVIRONMENT: environment.encode()}
     content = archives.archive(files)

@@ -118,7 +118,7 @@ def _of_booster(given: Array) -> Answers:
 
 def _task(estimator: sources.Estimator) -> Task:
     objective = str(getattr(estimator, "params", {}).get("objective", ""))  # LightGBM's native model
-    if hasattr(estimator, "classes_") or objective.startswith(("binary", "multiclass")):
+    if len(getattr(estimator, "classes_", ())) or objective.startswith(("binary", "multiclass")):
         return "classification"
     kind = getattr(estimator, "_estimator_type", None)
     if kind is None and hasattr(estimator, "__sklearn_tags__"):

@@ -71,11 +71,11 @@ def push(package: Path, uri: str) -> str:
     try:
         return _Session(address).push(package)
     except urllib.error.HTTPError as error:
-        with error:
-            raise errors.CannotPush(
-                f"{uri}: the registry answered {error.code} {error.reason}: check the repository, and the variables "
-                f"OCI_USERNAME and OCI_PASSWORD, or OCI_TOKEN; the package is kept in {package}"
-            ) from None
+        error.close()
+        raise errors.CannotPush(
+            f"{uri}: the registry answered {error.code} {error.reason}: check the repository, and the variables "
+            f"OCI_USERNAME and OCI_PASSWORD, or OCI_TOKEN; the package is kept in {package}"
+        ) from None
     except (OSError, http.client.HTTPException) as error:
         raise errors.CannotPush(
             f"{uri}: {error}: check that the registry answers; the package is kept in {package}"
@@ -118,9 +118,9 @@ class _Session:
             self._send("HEAD", f"blobs/{digest}", None, 0).close()
             return
         except urllib.error.HTTPError as error:
-            with error:
-                if error.code != 404:
-                    raise
+            error.close()
+            if error.code != 404:
+                raise
         with self._send("POST", "blobs/uploads/", b"", 0) as begun:
             location = urllib.parse.urljoin(begun.url, begun.headers["Location"])
         join = "&" if "?" in location else "?"
@@ -137,18 +137,15 @@ class _Session:
         *,
         kind: str = "application/octet-stream",
     ) -> Any:
-        """One request, again with a login when the registry asks for one; only uploads' first requests have none."""
+        """One request, again with a login when the registry asks for one; the first is never one with a body."""
         url = path if "://" in path else f"{self._address.base}/v2/{self._address.repository}/{path}"
         try:
             return self._once(method, url, content, size, kind=kind)
         except urllib.error.HTTPError as error:
-            with error:
-                if (
-                    error.code != 401
-                    or self._login
-                    or not self._answer(error.headers.get_all("WWW-Authenticate") or [])
-                ):
-                    raise
+            error.close()
+            challenges = error.headers.get_all("WWW-Authenticate") or []
+            if error.code != 401 or self._login or not self._answer(challenges):
+                raise
         return self._once(method, url, content, size, kind=kind)
 
     def _once(self, method: str, url: str, content: IO[bytes] | bytes | None, size: int, *, kind: str) -> Any:

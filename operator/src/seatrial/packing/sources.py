@@ -20,7 +20,8 @@ from seatrial.packing import errors
 Estimator = Any
 """Anything with `predict`; the libraries share no type."""
 _KNOWN = (
-    ".joblib, .pkl, .onnx, .ubj, .json (XGBoost), .txt (LightGBM), .cbm (CatBoost), a folder of MLflow, models:/..."
+    ".joblib, .pkl, .skops, .onnx, .ubj, .json (XGBoost), .txt (LightGBM), .cbm (CatBoost), a folder of MLflow, "
+    "models:/name/version"
 )
 _MLFLOW_FILES: Mapping[str, tuple[str, ...]] = {
     "sklearn": ("pickled_model", "model.pkl"),
@@ -80,8 +81,8 @@ def _pickled(path: Path) -> Given:
         warnings.simplefilter("always")
         try:
             model = joblib.load(path)
-        except ImportError as error:
-            missing = error.name or str(error)
+        except (ImportError, AttributeError) as error:
+            missing = error.name or "something"
             raise errors.BadInput(
                 f"{path} was written with {missing}, which isn't installed here or has changed since: install what "
                 f"the model was made with ({error})"
@@ -94,6 +95,17 @@ def _pickled(path: Path) -> Given:
     if not callable(getattr(model, "predict", None)):
         raise errors.BadInput(f"{path} holds a {type(model).__name__}, which is no model: save the fitted estimator")
     return Given(origin=path.name, estimator=_fitted(model), notes=_of_versions(path, caught))
+
+
+def _of_skops(path: Path) -> Given:
+    """No pickle, and only types of libraries that skops knows are made of it."""
+    io = errors.needed("skops.io", why=str(path))
+    try:
+        return Given(origin=path.name, estimator=_fitted(io.load(path)))
+    except errors.PackError:
+        raise
+    except Exception as error:  # of whatever it holds
+        raise errors.BadInput(f"{path} cannot be read: {error}: pack the estimator from memory instead") from error
 
 
 def _of_versions(path: Path, caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
@@ -203,6 +215,7 @@ def _folder(path: Path) -> Given:
 
 _READERS: Mapping[str, Callable[[Path], Given]] = {
     **dict.fromkeys((".joblib", ".pkl", ".pickle"), _pickled),
+    ".skops": _of_skops,
     ".onnx": _graph,
     **dict.fromkeys((".ubj", ".json", ".xgb"), _xgboost),
     **dict.fromkeys((".txt", ".lgb"), _lightgbm),

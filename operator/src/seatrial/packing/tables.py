@@ -80,7 +80,7 @@ def read(data: Any, *, columns: Sequence[str], seed: int = 0) -> Table:
         rows=rows,
         columns={name: look.column(frame[name]) for name, look in looks.items()},
         origin=_origin(data),
-        sha256=_digest(data),
+        sha256=_digest(data, columns),
     )
 
 
@@ -132,13 +132,15 @@ def _pieces(data: Any, columns: Sequence[str]) -> Iterator[Frame]:
         raise errors.BadInput(f"{path} cannot be read: {error}") from error
 
 
-def _digest(data: Any) -> str:
+def _digest(data: Any, columns: Sequence[str]) -> str:
+    """Of a file's bytes, or of the values of a DataFrame's columns."""
     if isinstance(data, str | Path):
         with Path(data).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     import pandas
 
-    return hashlib.sha256(pandas.util.hash_pandas_object(data, index=False).to_numpy().tobytes()).hexdigest()
+    values = pandas.util.hash_pandas_object(data.rename(columns=str)[list(columns)], index=False)
+    return hashlib.sha256(values.to_numpy().tobytes()).hexdigest()
 
 
 class _Reservoir:

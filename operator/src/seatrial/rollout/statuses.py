@@ -25,7 +25,7 @@ def after(case: Case, decision: Decision) -> Status:
         missing = None if ready else stable.missing_since or case.now
         stable = msgspec.structs.replace(stable, ready_replicas=ready, missing_since=missing)
     if candidate is not None:
-        shift = candidate.shift or bounds.cut(_shift(case, candidate))
+        shift = candidate.shift or bounds.cut(_shift(case, candidate), bounds.SHORT)
         ready = snapshot.ready(candidate.revision)
         candidate = msgspec.structs.replace(candidate, ready_replicas=ready, shift=shift)
     verdicts = before.verdicts

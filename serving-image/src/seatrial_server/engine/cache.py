@@ -57,6 +57,7 @@ class Cache:
         followers = self._flights.get(key)
         if entry is not None:
             self._counters.cache["hit"] += 1
+            self._engine.repeated(job, entry.outputs)
             job.finish(entry.outputs)
         elif followers is not None and not job.timeout:
             self._counters.cache["shared"] += 1
@@ -97,6 +98,7 @@ class Cache:
         done(leader, result)
         for job in followers:
             job.degraded = leader.degraded
+            self._engine.repeated(job, result)
             job.finish(result)
 
     def _alone(self, job: jobs.Job) -> None:

@@ -69,6 +69,18 @@ class Engine:
             for values, converter in zip(job.values, self._own, strict=True)
         ]
 
+    def repeated(self, job: jobs.Job, outputs: jobs.Outputs) -> None:
+        """A converted job got the outputs of an equal one: its rows are traffic all the same."""
+        if self._drift is not None:
+            given = [np.asarray(values).reshape(shape) for values, shape in zip(job.values, job.shapes, strict=True)]
+            self._count(given, list(outputs))
+
+    def _count(self, given: list[session.Array], outputs: list[session.Array]) -> None:
+        if self._drift is not None:
+            self._drift.observe(
+                *([array[np.newaxis] for array in side] if self._whole else side for side in (given, outputs))
+            )
+
     def _together(self, batch: Sequence[jobs.Job]) -> list[Result]:
         feeds = [self._gather(index, batch) for index in range(len(self._inputs))]
         given = feeds if self._drift is None else feeds.copy()
@@ -79,10 +91,7 @@ class Engine:
             return [refused[position] if position in refused else next(rest) for position in range(len(batch))]
         outputs = self._run(feeds)
         self._check_outputs(outputs)
-        if self._drift is not None:
-            self._drift.observe(
-                *([array[np.newaxis] for array in side] if self._whole else side for side in (given, outputs))
-            )
+        self._count(given, outputs)
         return [outputs] if len(batch) == 1 else self._split(outputs, batch)
 
     def _run(self, feeds: list[session.Array]) -> list[session.Array]:
@@ -117,6 +126,8 @@ class Engine:
                 refusal = verdict.refusal(start, end)
                 if refusal is not None:
                     result.setdefault(position, refusal)
+                    if self._drift is not None and not job.bundle:  # a bundle's requests come again, one by one
+                        self._drift.refuse(index, verdict.refused(start, end))
                 elif changed := verdict.changes(start, end):
                     changes.setdefault(position, []).append(changed)
         for position, parts in changes.items():

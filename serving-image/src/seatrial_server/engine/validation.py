@@ -7,7 +7,7 @@ with a bad value takes the long way: clip, impute or refuse, attributed to the r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,6 +56,18 @@ class Verdict:
         row, column = (int(place) for place in places[0])
         return self._error(row, self._columns[column], self._given[start + row, column])
 
+    def refused(self, start: int, end: int) -> Iterator[tuple[int, str, int]]:
+        """Of these rows, by column and code, how many the model must not see; no value at all is always `Missing`."""
+        mask = self._refused[start:end]
+        for column in np.flatnonzero(mask.any(axis=0)).tolist():
+            values = self._given[start:end, column][mask[:, column]]
+            missing, infinite = _unusable(values)
+            other = "UnknownCategory" if self._columns[column].categories else "OutOfRange"
+            rest = len(values) - missing - infinite
+            for code, rows in (("Missing", missing), ("NotFinite", infinite), (other, rest)):
+                if rows:
+                    yield column, code, rows
+
     def changes(self, start: int, end: int) -> str:
         """Which features were changed within these rows; empty when none."""
         parts = []
@@ -88,6 +100,15 @@ class Verdict:
                 "bound": feature.bound,
             },
         )
+
+
+def _unusable(values: session.Array) -> tuple[int, int]:
+    """How many values are missing, and how many infinite."""
+    if values.dtype == np.object_:
+        return int(np.count_nonzero((values == "") | np.equal(values, _NULL))), 0
+    if values.dtype.kind != "f":
+        return 0, 0
+    return int(np.count_nonzero(np.isnan(values))), int(np.count_nonzero(np.isinf(values)))
 
 
 class FiniteGuard:

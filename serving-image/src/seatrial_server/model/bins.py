@@ -32,12 +32,14 @@ class Bins(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """The bins, and per bin the share of the reference rows in it."""
+    """The bins, per bin the share of the reference rows in it, and how many rows these were (0: not known)."""
 
     features: tuple[Bins, ...] = ()
     outputs: tuple[Bins, ...] = ()
     feature_shares: tuple[tuple[float, ...], ...] = ()
     output_shares: tuple[tuple[float, ...], ...] = ()
+    feature_rows: int = 0
+    output_rows: int = 0
 
 
 def label(value: schema.Value) -> str:

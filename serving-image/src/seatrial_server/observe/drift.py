@@ -2,13 +2,14 @@
 
 Batches are put aside and binned together, some hundred rows at a time or when somebody looks: per row that costs a
 fraction of a microsecond. The text for Prometheus is written here, because a thousand series through
-prometheus_client would hold up requests for ten milliseconds. Rows of refused requests and cached answers do not count.
+prometheus_client would hold up requests for ten milliseconds. Answers from the cache count like any other. Rows that
+were refused for a value are counted apart, by feature and code: refusing must not hide what changed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -20,6 +21,10 @@ _PENDING_BYTES = 4 * 1024 * 1024
 Arrays = Sequence[session.Array]
 Tensors = Mapping[int, session.Array]
 """Those with bins, by position in the schema."""
+Refusals = Iterable[tuple[int, str, int]]
+"""Column of the input, code, rows."""
+_CODES = ("Missing", "NotFinite", "OutOfRange")
+_CATEGORY_CODES = (*_CODES, "UnknownCategory")
 
 
 class Counts:
@@ -105,6 +110,14 @@ class Drift:
         self._pending: list[tuple[Arrays, Arrays]] = []
         self._rows = self._bytes = 0
         pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+        self._names = {(one.tensor, one.column): one.name for one in reference.features}
+        self._refused = {
+            (one.name, code): 0 for one in reference.features for code in (_CODES if one.edges else _CATEGORY_CODES)
+        }
+        self._refused_lines = [
+            f'seatrial_refused_rows_total{{{pairs},feature="{_escaped(name)}",code="{code}"}}'
+            for name, code in self._refused
+        ]
         self._lines = [
             _lines("feature", "feature", reference.features, pairs),
             _lines("prediction", "output", reference.outputs, pairs),
@@ -123,7 +136,19 @@ class Drift:
                 ("feature", "feature", reference.features, reference.feature_shares),
                 ("prediction", "output", reference.outputs, reference.output_shares),
             )
+        ) + "".join(
+            _family(f"seatrial_{kind}_reference_rows", "gauge", f"Rows that the shares of a {kind} come from.")
+            + f"seatrial_{kind}_reference_rows{{{pairs}}} {rows}\n"
+            for kind, rows in (("feature", reference.feature_rows), ("prediction", reference.output_rows))
         )
+
+    def refuse(self, tensor: int, refusals: Refusals) -> None:
+        """Count rows that the model did not see because of a value in this input."""
+        with self._lock:
+            for column, code, rows in refusals:
+                key = (self._names.get((tensor, column), ""), code)
+                if key in self._refused:
+                    self._refused[key] += rows
 
     def observe(self, inputs: Arrays, outputs: Arrays) -> None:
         """Remember the rows of one model call, as they were given."""
@@ -139,10 +164,13 @@ class Drift:
         with self._lock:
             self._settle()
             numbers = [self._features.counts.tolist(), self._predictions.counts.tolist()]
+            refused = list(self._refused.values())
         text = []
         for kind, lines, counts in zip(("feature", "prediction"), self._lines, numbers, strict=True):
             text.append(_family(f"seatrial_{kind}_rows_total", "counter", f"Rows in a frozen bin of a {kind}."))
             text += [f"{line} {count}\n" for line, count in zip(lines, counts, strict=True)]
+        text.append(_family("seatrial_refused_rows_total", "counter", "Rows refused for the value of a feature."))
+        text += [f"{line} {count}\n" for line, count in zip(self._refused_lines, refused, strict=True)]
         return "".join([*text, self._reference])
 
     def _settle(self) -> None:

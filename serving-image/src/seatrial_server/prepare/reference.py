@@ -28,15 +28,19 @@ def read(folder: Path, card: schema.Card, served: session.Session) -> bins.Profi
 
 
 def _profile(card: schema.Card, served: session.Session, rows: dict[str, session.Array]) -> bins.Profile:
-    inputs = [rows[spec.name][: profile.MAX_ROWS] for spec in served.schema.inputs]
-    outputs = _answers(served, inputs)
-    features = profile.features(card, served.schema, inputs)
+    """Edges come from the first rows, and answers: the model may be slow. The inputs' shares are those of all rows."""
+    inputs = [rows[spec.name] for spec in served.schema.inputs]
+    first = [array[: profile.MAX_ROWS] for array in inputs]
+    outputs = _answers(served, first)
+    features = profile.features(card, served.schema, first)
     predictions = profile.outputs(card, served.schema, outputs) if outputs else ()
     return bins.Profile(
         features=features,
         outputs=predictions,
         feature_shares=drift.shares(features, datatypes.dtypes(served.schema.inputs), inputs),
         output_shares=drift.shares(predictions, datatypes.dtypes(served.schema.outputs), outputs),
+        feature_rows=len(inputs[0]),
+        output_rows=len(outputs[0]) if outputs else 0,
     )
 
 

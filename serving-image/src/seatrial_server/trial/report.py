@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from seatrial_server.model import manifest
+from seatrial_server.trial import columns
 
 MAX_LINE = 15 * 1024
 MAX_LINES = 40
@@ -48,11 +49,12 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
     tests: tuple[TestResult, ...]
     environment: manifest.Environment
     calibration: dict[str, Any] | None = None
+    profile: tuple[columns.Column, ...] = ()
     schema: int = 1
 
 
 def encode(report: Report) -> bytes:
-    """The report's lines. One that would be too long loses the ends of its texts, never its verdict."""
+    """The report's lines. A long one loses the ends of its texts, then its profile, never its verdict."""
     return next(lines for length in _LENGTHS if (lines := _lines(_cut(report, length))) is not None)
 
 
@@ -80,4 +82,10 @@ def _cut(report: Report, length: int) -> Report:
         msgspec.structs.replace(test, name=test.name[:length], message=test.message[:length]) for test in report.tests
     )
     quantization = msgspec.structs.replace(report.quantization, reason=report.quantization.reason[:_TEXT])
-    return msgspec.structs.replace(report, message=report.message[:_TEXT], tests=tests, quantization=quantization)
+    return msgspec.structs.replace(
+        report,
+        message=report.message[:_TEXT],
+        tests=tests,
+        quantization=quantization,
+        profile=report.profile if length else (),
+    )

@@ -13,7 +13,7 @@ import msgspec
 from seatrial_server.host import config, errors, sandbox
 from seatrial_server.model import manifest, session
 from seatrial_server.prepare import prepare
-from seatrial_server.trial import fetching, report
+from seatrial_server.trial import columns, fetching, report
 
 _PROBE = sandbox.Limits(seconds=60, doing="a call with one row")
 
@@ -93,6 +93,7 @@ def _report(
             if prepared
             else manifest.Environment(onnxruntime=session.VERSION, cpu_flags=manifest.cpu_flags()),
             "calibration": prepared.calibration if prepared else None,
+            "profile": columns.of(prepared.profile) if prepared else (),
         },
         report.Report,
     )

@@ -79,7 +79,7 @@ def shifted(case: Case) -> Decision | None:
         phase=Phase.PAUSED,
         candidate=msgspec.structs.replace(
             candidate,
-            shift=bounds.cut(look.shift),
+            shift=bounds.cut(look.shift, bounds.SHORT),
             hold=status.Hold(reason=Reason.ANSWERS_SHIFTED, message=bounds.cut(look.shift), at=case.now),
         ),
         look_again=NOW,
