@@ -13,7 +13,7 @@ themselves.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -46,14 +46,21 @@ def missing(track: Track, moment: float, relay: Relay) -> tuple[Key, ...]:
 
     They begin with its assignment. A pod that could relay and has none of them was not told to yet: it gave nothing.
     """
-
-    def shown(key: Key) -> bool:
-        return track.born.get(key, math.inf) <= moment
-
-    if shown((Counter.RELAYING, "")) and not any(map(shown, (*_RELAYED, *_COPIES))):
+    if _known(track, relay)(moment):
         return ()
-    needed = (*_RELAYED, *(_COPIES if relay.copies else ()))
-    return tuple(key for key in needed if not shown(key))
+    return tuple(key for key in _needed(relay) if track.born.get(key, math.inf) > moment)
+
+
+def _known(track: Track, relay: Relay) -> Callable[[float], bool]:
+    """Whether it is known what the pod had given by a moment."""
+    can = track.born.get((Counter.RELAYING, ""), math.inf)
+    first = min(track.born.get(key, math.inf) for key in (*_RELAYED, *_COPIES))
+    whole = max(track.born.get(key, math.inf) for key in _needed(relay))
+    return lambda moment: whole <= moment or can <= moment < first
+
+
+def _needed(relay: Relay) -> tuple[Key, ...]:
+    return (*_RELAYED, *(_COPIES if relay.copies else ()))
 
 
 def arm(
@@ -66,7 +73,8 @@ def arm(
         own: what the candidate's pods counted themselves, slot by slot.
     """
     sums = _sums(stable, bounds)
-    return [_slot(sums, k, mine, unseen=_unseen(stable, bounds[k], bounds[k + 1], relay)) for k, mine in enumerate(own)]
+    known = [(track, _known(track, relay)) for track in stable]
+    return [_slot(sums, k, mine, unseen=_unseen(known, bounds[k], bounds[k + 1])) for k, mine in enumerate(own)]
 
 
 def _sums(stable: Sequence[Track], bounds: Sequence[float]) -> dict[Key, Counts]:
@@ -108,9 +116,11 @@ def _slot(
     )
 
 
-def _unseen(stable: Sequence[Track], since: float, until: float, relay: Relay) -> tuple[slots_.Metric, ...]:
+def _unseen(
+    stable: Sequence[tuple[Track, Callable[[float], bool]]], since: float, until: float
+) -> tuple[slots_.Metric, ...]:
     """What can't be told of a slot: pods that were read in it and count nothing of the candidate may have given it
     any number.
     """
-    there = [track for track in stable if since < track.last(until)]
-    return TOLD if any(missing(track, until, relay) for track in there) else ()
+    there = [known for track, known in stable if since < track.last(until)]
+    return () if all(known(until) for known in there) else TOLD
