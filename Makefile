@@ -6,6 +6,8 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 KSERVE_VENV := .venv-kserve
 KSERVE_STAMP := $(KSERVE_VENV)/.installed
+LAPTOP_VENV := .venv-laptop
+LAPTOP_STAMP := $(LAPTOP_VENV)/.installed
 PYTHON ?= python3
 RPC := serving-image/src/seatrial_server/protocol/rpc
 
@@ -17,7 +19,7 @@ help: ## list the commands
 demo: $(STAMP) ## the main job on a real cluster: one promotion, five refusals and rollbacks, a table at the end
 	@$(PY) -m tests.cluster.demo
 
-test: check $(KSERVE_STAMP) ## every test: fast gate, contract, simulation, end-to-end on the cluster
+test: check $(KSERVE_STAMP) $(LAPTOP_STAMP) ## every test: fast gate, contract, simulation, end-to-end on the cluster
 	@$(PY) -m pytest tests/contract tests/simulation tests/cluster
 
 check: $(STAMP) ## the fast gate: format, lint, types, import contracts, generated files, unit tests
@@ -54,7 +56,7 @@ cluster-down: $(STAMP) ## stop the test cluster and leave no trace
 	@$(PY) -m tests.cluster.harness down
 
 clean: ## remove the environments and tool caches of this clone
-	@rm -rf $(VENV) $(KSERVE_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(KSERVE_VENV) $(LAPTOP_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@echo "installing the Python environment into $(VENV) (about a minute)"
@@ -67,4 +69,10 @@ $(KSERVE_STAMP): requirements/kserve-client.txt
 	@echo "installing the kserve client into $(KSERVE_VENV)"
 	@$(PYTHON) -m venv $(KSERVE_VENV)
 	@$(KSERVE_VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/kserve-client.txt
+	@touch $@
+
+$(LAPTOP_STAMP): requirements/laptop.txt
+	@echo "installing what data scientists have into $(LAPTOP_VENV)"
+	@$(PYTHON) -m venv $(LAPTOP_VENV)
+	@$(LAPTOP_VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/laptop.txt
 	@touch $@

@@ -2,6 +2,7 @@
 
 Simulated rollouts, 10 % to 50 % of traffic in 25 minutes, a look every 15 s, alpha 1 %. "failed checks": the candidate
 is rolled back at the 5th (4th) check of 60 s in which it misses 99 %; for latency, 99 % within 100 ms.
+"relayed": every request is assigned by a coin, as with provider Relay, whose default has three steps that share alpha.
 "bare": without history and without counts pod by pod, as in a short replay file. "young": a look every 5 s, and stable
 is one minute old.
 """

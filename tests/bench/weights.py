@@ -1,4 +1,6 @@
-"""Memory of the trial by the size of the model: loaded as it is, and quantized. Anonymous memory of the child, polled.
+"""Memory by the size of the model: of its trial, as it is and quantized, and of the server that loads what was made.
+
+Anonymous memory of the child, polled.
 
 Pages of files that are only mapped don't count: the kernel takes them back when it needs them, and so does no limit.
 """
@@ -9,11 +11,14 @@ import time
 from pathlib import Path
 
 import click
+import msgspec
 import numpy as np
 import onnx
+from tests.bench import processes
 from tests.unit.server import graphs
 
 from seatrial_server.host import config
+from seatrial_server.model import manifest
 from seatrial_server.trial import run
 
 _ROWS = 700
@@ -28,15 +33,36 @@ def command(megabytes: int) -> None:
             folder = Path(name) / "package"
             folder.mkdir()
             size = _package(folder, megabytes)
+            settings = _settings(mode)
             watch, started = _Watch(), time.perf_counter()
-            report = run.run(_settings(mode), Path(name), fetched=True)
+            report = run.run(settings, Path(name), fetched=True)
             seconds = time.perf_counter() - started
             peak = watch.stop()
-        click.echo(
-            f"{size / 2**20:.0f} MiB, mode {mode}: {report.outcome}, {report.quantization.outcome} "
-            f"({report.quantization.reason or report.message}), peak {peak / 2**20:.0f} MiB = {peak / size:.2f} times, "
-            f"{seconds:.0f} s"
-        )
+            click.echo(
+                f"{_mebibytes(size)}, mode {mode}: {report.outcome}, {report.quantization.outcome} "
+                f"({report.quantization.reason or report.message}), peak {_mebibytes(peak)} = {peak / size:.2f} times, "
+                f"{seconds:.0f} s"
+            )
+            _serve(Path(name), settings)
+
+
+def _serve(work: Path, settings: config.Config) -> None:
+    """The peak until the server is ready, and what it keeps."""
+    (work / "config.json").write_bytes(msgspec.json.encode(settings))
+    arguments = ["--config", str(work / "config.json"), "--work", str(work)]
+    size, started = (work / "prepared" / manifest.MODEL).stat().st_size, time.perf_counter()
+    watch = _Watch()
+    with processes.child(0, "seatrial_server", *processes.serve_arguments(arguments)) as server:
+        seconds = time.perf_counter() - started
+        kept, peak = server.anonymous(), watch.stop()
+    click.echo(
+        f"  served, {_mebibytes(size)}: peak {_mebibytes(peak)} = {peak / size:.2f} times, "
+        f"then {_mebibytes(kept)}; ready after {seconds:.1f} s"
+    )
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
 
 
 def _settings(mode: str) -> config.Config:

@@ -52,6 +52,15 @@ REFUSED = {
     "stepTimeout must be at least": {"rollout": {"steps": [{"weight": 5}, {"weight": 50, "minDuration": "31m"}]}},
     "startTimeout must be": {"rollout": {"startTimeout": "0s"}},
     "soak must be": {"rollout": {"soak": "0s"}},
+    "must have a gateway with provider": {"rollout": {"traffic": {"provider": "GatewayAPI"}}},
+    "hostnames must have each host once": {
+        "rollout": {
+            "traffic": {
+                "provider": "GatewayAPI",
+                "gateway": {"parentRefs": [{"name": "front"}], "hostnames": ["a.example", "a.example"]},
+            }
+        }
+    },
     "interval must be a duration": {"analysis": {"interval": "999ms"}},
     "blindTimeout must be a duration": {"analysis": {"blindTimeout": "25h"}},
     "blindTimeout must be at least": {"analysis": {"interval": "1m", "blindTimeout": "59s"}},
@@ -74,6 +83,15 @@ BOUNDS = {
     "spec.rollout.steps": {"rollout": {"steps": []}},
     "spec.rollout.steps[0].weight": {"rollout": {"steps": [{"weight": 101}]}},
     "spec.rollout.soak": {"rollout": {"soak": "ten minutes"}},
+    "spec.rollout.traffic.provider": {"rollout": {"traffic": {"provider": "Gateway"}}},
+    "spec.rollout.traffic.gateway.parentRefs": {
+        "rollout": {"traffic": {"provider": "GatewayAPI", "gateway": {"parentRefs": []}}}
+    },
+    "spec.rollout.traffic.gateway.hostnames[0]": {
+        "rollout": {
+            "traffic": {"provider": "GatewayAPI", "gateway": {"parentRefs": [{"name": "a"}], "hostnames": ["A_b"]}}
+        }
+    },
     "spec.rollout": {"rollout": {"stepTimeout": "1m", "steps": [{"weight": 50}]}},
     "spec.model.version": {"model": {**MODEL, "version": 1.5}},
     "spec.serving.resources.limits.cpu": {"serving": {"resources": {"limits": {"cpu": 0.5}}}},
@@ -190,6 +208,12 @@ def test_every_rule_has_an_object_that_breaks_it() -> None:
     broken = [[words for words in REFUSED if words in rule.message] for rule in named]
     assert [len(found) for found in broken] == [1] * len(named)
     assert len(REFUSED) == len(named)
+
+
+@pytest.mark.parametrize("provider", [{}, {"provider": "Service"}, {"provider": "Relay"}], ids=str)
+def test_a_gateway_needs_its_provider(api: apiserver.ApiServer, provider: dict[str, str]) -> None:
+    traffic = {"gateway": {"parentRefs": [{"name": "front"}]}, **provider}
+    assert "with provider GatewayAPI, and with no other" in refusal(api, manifest("a", rollout={"traffic": traffic}))
 
 
 @pytest.mark.parametrize(("words", "members"), REFUSED.items(), ids=REFUSED)

@@ -30,6 +30,8 @@ FORBIDDEN = [
     ("get", "secrets"),
     ("list", "secrets"),
     ("create", "pods"),
+    ("update", "pods"),
+    ("patch", "pods/status"),
     ("delete", "pods"),
     ("create", "pods/exec"),
     ("create", "serviceaccounts/token"),

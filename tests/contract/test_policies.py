@@ -200,3 +200,87 @@ def test_the_policies_have_no_mistake_that_the_api_server_finds(api: apiserver.A
 
     waiting.until(lambda: all("observedGeneration" in one for one in states()), what="policies checked", seconds=30)
     assert [one["typeChecking"] for one in states()] == [{}] * len(states()), "no warning about an expression"
+
+
+OPERATOR = "--as=system:serviceaccount:seatrial-system:seatrial"
+ASSIGNED = {"metadata": {"annotations": {"seatrial.dev/relay": '{"weight": 10}'}}}
+ELSE = {
+    "another annotation": {"metadata": {"annotations": {"prometheus.io/scrape": "false"}}},
+    "another annotation as well": {"metadata": {"annotations": {"seatrial.dev/relay": "{}", "owner": "me"}}},
+    "an annotation taken away": {"metadata": {"annotations": {"kept": None}}},
+    "a label": {"metadata": {"labels": {"seatrial.dev/revision": "other"}}},
+    "a finalizer": {"metadata": {"finalizers": ["example.com/never"]}},
+    "no owner": {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}]}},
+    "its image": {"spec": {"containers": [{"name": "server", "image": "other:1"}]}},
+    "a deadline": {"spec": {"activeDeadlineSeconds": 1}},
+}
+
+
+@pytest.fixture(scope="module")
+def serving(api: apiserver.ApiServer) -> str:
+    """A serving pod, and the operator's right to patch pods."""
+    pod = workload("Pod", {})
+    pod["metadata"] |= {"name": "serving", "annotations": {"kept": "yes"}}
+    pod["metadata"]["labels"] |= {"app.kubernetes.io/component": "server"}
+    api.kubectl("create", "-f", "-", input=json.dumps(pod))
+    api.kubectl("create", "clusterrole", "patching", "--verb=get,patch", "--resource=pods")
+    account = "--serviceaccount=seatrial-system:seatrial"
+    api.kubectl("create", "clusterrolebinding", "patching", "--clusterrole=patching", account)
+    waiting.until(
+        lambda: "may change" in patched(api, "serving", ELSE["a label"]), what="the policy on pods in force", seconds=60
+    )
+    return "serving"
+
+
+def patched(api: apiserver.ApiServer, pod: str, change: dict[str, Any], *, as_: str = OPERATOR) -> str:
+    """The API server's refusal of a patch; nothing when it says yes. Nothing is stored."""
+    patch = ("--type=merge", "-p", json.dumps(change), "--dry-run=server")
+    try:
+        api.kubectl("patch", "pod", pod, as_, *patch)
+    except errors.CommandFailed as refusal:
+        return str(refusal)
+    return ""
+
+
+def test_the_operator_tells_a_serving_pod_what_to_pass_on_and_takes_it_back(
+    api: apiserver.ApiServer, serving: str
+) -> None:
+    assert patched(api, serving, ASSIGNED) == ""
+    api.kubectl("annotate", "pod", serving, "seatrial.dev/relay={}")
+    try:
+        assert patched(api, serving, {"metadata": {"annotations": {"seatrial.dev/relay": None}}}) == ""
+    finally:
+        api.kubectl("annotate", "pod", serving, "seatrial.dev/relay-")
+
+
+@pytest.mark.parametrize("change", ELSE)
+def test_the_operator_changes_nothing_else_of_it(api: apiserver.ApiServer, serving: str, change: str) -> None:
+    assert "the operator may change the annotation seatrial.dev/relay of a pod" in patched(api, serving, ELSE[change])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"app.kubernetes.io/managed-by": "seatrial", "seatrial.dev/modeldeployment": "churn"},
+        {"app.kubernetes.io/component": "server", "seatrial.dev/modeldeployment": "churn"},
+        {"app.kubernetes.io/managed-by": "seatrial", "app.kubernetes.io/component": "server"},
+    ],
+    ids=["nobody's", "a trial's", "of another manager", "of no deployment"],
+)
+@pytest.mark.usefixtures("serving")
+def test_the_operator_changes_no_other_pod(api: apiserver.ApiServer, labels: dict[str, str]) -> None:
+    pod = workload("Pod", {})
+    name = f"other-{len(labels)}-{'-'.join(sorted(value[:5] for value in labels.values()))}"
+    pod["metadata"] |= {"name": name, "labels": labels}
+    api.kubectl("create", "-f", "-", input=json.dumps(pod))
+    assert "the operator may change serving pods of ModelDeployments only" in patched(api, name, ASSIGNED)
+
+
+def test_others_are_not_concerned(api: apiserver.ApiServer, serving: str) -> None:
+    """Whoever else may change pods goes on doing so."""
+    api.kubectl("label", "pod", serving, "note=me", "--dry-run=server")
+    api.kubectl("create", "clusterrolebinding", "other", "--clusterrole=patching", "--user=other")
+    waiting.until(
+        lambda: patched(api, serving, ELSE["a label"], as_="--as=other") == "", what="another may patch", seconds=20
+    )

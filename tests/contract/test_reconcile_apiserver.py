@@ -32,10 +32,13 @@ SERVERS = ("-l", "app.kubernetes.io/component=server")
 
 
 class Silent:
-    """No look at any metrics."""
+    """No look at any metrics, and no report of any pod."""
 
     def newest(self, key: queue.Key, question: looking.Question | None) -> looks.Look | None:
         return None
+
+    def attached(self, key: queue.Key, snapshot: facts.Snapshot) -> facts.Snapshot:
+        return snapshot
 
     def forget(self, key: queue.Key) -> None:
         """Nothing is kept."""
@@ -168,6 +171,7 @@ def scene(shop: apiserver.ApiServer, cluster: kubernetes.KubernetesCluster) -> I
     reconciler = reconcile.Reconciler(
         cluster=Logged(cluster._rest),
         looks=Silent(),
+        reports=Silent(),
         events=events.Events(cluster, instance="operator-0", failed=lambda: None),
         telemetry=telemetry.Telemetry(),
         operator=OPERATOR,

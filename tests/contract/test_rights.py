@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.harness import apiserver, paths, shell, waiting
+from tests.cluster.harness import apiserver, gateway, paths, shell, waiting
 from tests.contract import established, operator_process
 from tests.contract.eventually import eventually
 
@@ -49,6 +49,11 @@ class Operator:
             ("modeldeployments/status", "update"): self._write_status,
             ("pods/log", "get"): lambda: self._cluster.pod_log(NAMESPACE, "nobody", "trial", limit_bytes=1),
             ("events", "create"): lambda: self._cluster.create(_made("Event", "one.event", eventTime=None)),
+            ("pods", "patch"): lambda: self._cluster.annotate(
+                NAMESPACE, "nobody", uid="0", name="seatrial.dev/relay", text=""
+            ),
+            # An optional kind that can't be listed is none; the request itself tells.
+            ("httproutes", "list"): lambda: self._watcher.call("GET", kinds.KINDS["HTTPRoute"].path(NAMESPACE)),
             ("leases", "create"): lambda: self._cluster.create(_made("Lease", "other")),
             ("leases", "update"): lambda: self._cluster.replace(_versioned(_made("Lease", ACCOUNT))),
         }
@@ -97,6 +102,7 @@ CONTENT: dict[str, dict[str, Any]] = {
     "ConfigMap": {},
     "ControllerRevision": {"revision": 1, "data": {}},
     "Deployment": {"spec": {"replicas": 0, **SELECTED, "template": SERVERS}},
+    "HTTPRoute": {"spec": {"parentRefs": [{"name": "front"}]}},
     "Job": {"spec": {"suspend": True, "template": {"spec": POD}}},
     "PodDisruptionBudget": {"spec": {"maxUnavailable": 1, **SELECTED}},
     "Service": {"spec": {"ports": [{"port": 80}]}},
@@ -134,6 +140,7 @@ def server() -> Iterator[apiserver.ApiServer]:
     with apiserver.running() as api:
         api.kubectl("apply", "--server-side", "-k", str(paths.REPO / "manifests" / "cluster"))
         established.until_established(api)
+        gateway.install(api.kubectl)
         api.kubectl("create", "namespace", NAMESPACE)
         apply(api, *roles(api))
         yield api

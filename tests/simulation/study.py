@@ -12,6 +12,7 @@ from tests.simulation.traffic import Scenario
 from seatrial.analysis import table
 
 ALPHA = 0.01
+STEPS, RELAY_STEPS = 2, 3  # that share alpha by default
 ONE_STEP = 120.0
 SLOW = table.FIRST_EDGE + traffic.EDGES.index(0.1)
 
@@ -20,7 +21,7 @@ SLOW = table.FIRST_EDGE + traffic.EDGES.index(0.1)
 class Cell:
     """`most`: highest share of runs rolled back; `least` and `median`: lowest share, and seconds until then.
 
-    From 10 % to 50 % in 25 minutes, or one step of `share` for two minutes, which has half of alpha.
+    From 10 % to 50 % in 25 minutes, or one step of `share` for two minutes, which has its part of alpha.
     """
 
     name: str
@@ -102,6 +103,31 @@ for interval in (5.0, 1.0):
             share=0.2,
         )
     )
+
+
+def _relayed(cell: Cell) -> Cell:
+    """The same traffic, where a coin decides about each request."""
+    scenario = dataclasses.replace(cell.scenario, relayed=True)
+    return dataclasses.replace(cell, name=f"relayed: {cell.name}", scenario=scenario)
+
+
+BY_POD = (HEALTHY[:], REGRESSED[:])
+HEALTHY += [_relayed(cell) for cell in BY_POD[0] if cell.scenario.told_apart]
+REGRESSED += [_relayed(cell) for cell in BY_POD[1] if cell.share is None and cell.scenario.told_apart]
+RELAYED = Scenario(rate=50, relayed=True, history=0)
+for rate in (5, 20, 50, 100):
+    calm = dataclasses.replace(RELAYED, rate=rate)
+    HEALTHY.append(Cell(f"relayed: no record, {rate}/s", calm, most=0.01, interval=5.0))
+    bursts = dataclasses.replace(calm, burst=5)
+    HEALTHY.append(Cell(f"relayed: no record, bursts of 5, {rate}/s", bursts, most=0.015, interval=5.0))
+for history in (0, 60, 3600):
+    known = dataclasses.replace(RELAYED, history=history, candidate_errors=0.05)
+    words = f"relayed: 5 % against .5 %, 50/s, 10 %, record of {history} s"
+    REGRESSED.append(Cell(words, known, least=0.98, median=45, interval=1.0, share=0.1))
+for rate in (50, 20):
+    failing = dataclasses.replace(RELAYED, rate=rate, candidate_errors=1.0)
+    words = f"relayed: every request fails, {rate}/s, 10 %"
+    REGRESSED.append(Cell(words, failing, least=0.99, median=3 if rate == 50 else 6, interval=1.0, share=0.1))
 CELLS = [*HEALTHY, *REGRESSED]
 
 
@@ -114,11 +140,17 @@ def run(cell: Cell, *, runs: int, seed: int, peers: bool = True) -> dict[str, Re
         rows = traffic.rollout(
             cell.scenario, np.random.default_rng([seed, number]), weights=weights, interval=cell.interval
         )
-        times["seatrial"].append(rules.evidence(rows, alpha=ALPHA if cell.share is None else ALPHA / 2))
+        times["seatrial"].append(rules.evidence(rows, alpha=_alpha(cell)))
         if peers:
             times["5 failed checks"].append(rules.failed_checks(rows, limit=5, column=cell.column))
             times["4 failed checks"].append(rules.failed_checks(rows, limit=4, column=cell.column))
     return {rule: _result(found) for rule, found in times.items() if found}
+
+
+def _alpha(cell: Cell) -> float:
+    if cell.share is None:
+        return ALPHA
+    return ALPHA / (RELAY_STEPS if cell.scenario.relayed else STEPS)
 
 
 def _result(found: Sequence[float | None]) -> Result:

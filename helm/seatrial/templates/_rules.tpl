@@ -22,12 +22,15 @@ and patch; get is asked before a name is taken.
 - apiGroups: [""]
   resources: [services]  # goes with its ModelDeployment, by its owner reference
   verbs: [get, list, watch, create, patch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]  # of ModelDeployments with provider GatewayAPI
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [pods]
-  verbs: [list, watch]
+  resources: [pods]  # patched is one annotation of serving pods, to which a policy holds a cluster-wide operator
+  verbs: [list, watch, patch]
 - apiGroups: [""]
   resources: [pods/log]  # a trial's report is the last line of its log
   verbs: [get]

@@ -16,6 +16,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
     return reconcile.Reconciler(
         cluster=parts.cluster,
         looks=parts.looks,
+        reports=parts.reports,
         events=parts.events,
         telemetry=parts.telemetry,
         operator=facts.Operator(

@@ -22,7 +22,7 @@ import uvloop
 import seatrial_server
 from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
 from seatrial_server.host import budget, config, cpus, errors, logs
-from seatrial_server.model import axis, bins, datatypes, features, manifest, schema, session
+from seatrial_server.model import axis, bins, datatypes, features, manifest, schema, session, weights
 from seatrial_server.observe import drift, telemetry
 from seatrial_server.protocol import certificate, documents, openapi, revision
 from seatrial_server.protocol import front as fronts
@@ -73,11 +73,14 @@ def serve_prepared(settings: config.Config, work: Path, *, host: str | None, por
         raise errors.Rejected("DigestMismatch", f"prepared/model.onnx has sha256 {digest}, {wanted} was recorded")
     rows = manifest.kept_rows(folder, prepared.model)
     logs.info(log, "loading", bytes=path.stat().st_size)
+    with weights.beside(path, folder) as opened:
+        large, granted = opened != path, cpus.granted()
+        model = warmup.load(opened, cpus=granted, known=prepared.model, rows=rows, large=large)
     served = Served(
         settings=settings,
         precision=prepared.precision,
         served_sha256=digest,
-        model=warmup.load(path, cpus=cpus.granted(), known=prepared.model, rows=rows),
+        model=model,
         rows=rows,
         card=prepared.card,
         profile=prepared.profile,
@@ -98,6 +101,7 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
     tried = session.load(model)
     found = axis.find(tried, None)
     known = msgspec.structs.replace(found.model, tables=tables)
+    del tried  # once in memory is enough
     served = Served(
         settings=settings,
         precision="fp16" if "FP16" in {spec.datatype for spec in found.model.outputs} else "fp32",

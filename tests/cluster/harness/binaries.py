@@ -1,9 +1,9 @@
 """The programs of the cluster, built from Go modules and cached under the hash of everything that went into them.
 
-`kube` is Kubernetes, etcd, kubectl, CoreDNS and Helm in one multi-call binary (folder kube/). Prometheus is built in
-its own module's folder of the Go module cache, so that its own go.mod counts. `pause` is the sandbox container's
-program (folder pause/). Nothing is downloaded as a binary and no toolchain is fetched. A build ends in an atomic
-rename; two builders of one program wait for each other.
+`kube` is Kubernetes, etcd, kubectl, CoreDNS and Helm in one multi-call binary (folder kube/). Prometheus and the
+gateway are built in their own modules' folders of the Go module cache, so that their own go.mod counts. `pause` is the
+sandbox container's program (folder pause/). Nothing is downloaded as a binary and no toolchain is fetched. A build ends
+in an atomic rename; two builders of one program wait for each other.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ KUBERNETES = "1.34.4"
 _HELM = "4.0.5"
 _PROMETHEUS = "3.9.1"
 _PROMETHEUS_MODULE = "github.com/prometheus/prometheus@v0.309.1"
+_TRAEFIK = "3.6.12"
 
 _GO_ENV = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 
@@ -87,6 +88,13 @@ PROMTOOL = Program(
     f"-s -w -X github.com/prometheus/common/version.Version={_PROMETHEUS}",
     module=_PROMETHEUS_MODULE,
     package="./cmd/promtool",
+)
+GATEWAY = Program(
+    "traefik",
+    f"the gateway Traefik {_TRAEFIK}",
+    f"-s -w -X github.com/traefik/traefik/v3/pkg/version.Version=v{_TRAEFIK}",
+    module=f"github.com/traefik/traefik/v3@v{_TRAEFIK}",
+    package="./cmd/traefik",
 )
 PAUSE = Program("pause", "the pause program", "-s -w", folder=paths.HARNESS / "pause")
 # The stores that the contract tests of model artifacts talk to; no part of a cluster.
@@ -161,8 +169,19 @@ def _build(program: Program, *, say: progress.Say) -> None:
 def _source(program: Program, scratch: Path) -> Path:
     if program.folder is not None:
         return program.folder
+    return _downloaded(program.module, scratch)
+
+
+def module(name: str) -> Path:
+    """The folder of a module in the Go module cache, read-only; for what isn't a program."""
+    check_go()
+    with tempfile.TemporaryDirectory() as scratch:
+        return _downloaded(name, Path(scratch))
+
+
+def _downloaded(module: str, scratch: Path) -> Path:
     # Called outside any module, else the surrounding go.mod would have a say.
-    answer = shell.run(["go", "mod", "download", "-json", program.module], cwd=scratch, env={**_GO_ENV, "GOFLAGS": ""})
+    answer = shell.run(["go", "mod", "download", "-json", module], cwd=scratch, env={**_GO_ENV, "GOFLAGS": ""})
     return Path(str(json.loads(answer)["Dir"]))
 
 

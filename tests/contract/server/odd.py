@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.unit.server import graphs
 
 from seatrial_server.host import errors
-from seatrial_server.model import manifest, session
+from seatrial_server.model import manifest, session, weights
 from seatrial_server.prepare import prepare
 from seatrial_server.trial import checks, probe
 
@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Case(msgspec.Struct, frozen=True):
-    """`sound`: the graph answers ordinary rows. `fit`: so do all rows of the package."""
+    """`sound`: the graph answers ordinary rows. `fit`: so do all rows of the package. `large`: it counts as large."""
 
     model: bytes
     mode: str
@@ -36,6 +36,7 @@ class Case(msgspec.Struct, frozen=True):
     tests: dict[str, Any] | None
     sound: bool
     fit: bool
+    large: bool
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -118,7 +119,8 @@ def case(seed: int) -> Case:
         tests = {"functional": [{"name": "rows", "rows": {"x": plain}, "expect": {"labels": labels, "minAccuracy": 0}}]}
         fits.append(fit and dtype != np.str_ and kind != "other")  # labels are for classifiers
     mode = str(random.choice(["Auto", "Static", "Dynamic", "None"]))
-    return Case(model=model, mode=mode, files=files, tests=tests, sound=sound, fit=all(fits))
+    large = random.random() < 0.3
+    return Case(model=model, mode=mode, files=files, tests=tests, sound=sound, fit=all(fits), large=large)
 
 
 def _other(random: np.random.Generator, columns: int) -> tuple[list[Any], bool]:
@@ -167,6 +169,9 @@ def attempt(folder: Path, given: Case) -> Outcome:
     if given.tests is not None:
         (package / "tests.yaml").write_text(json.dumps(given.tests))
     folders = {"package_folder": str(package), "prepared_folder": str(prepared)}
+    usual = weights.LARGE, weights.SMALL
+    if given.large:
+        weights.LARGE, weights.SMALL = 100, 10
     try:
         quantization = {"mode": given.mode, "minSpeedup": -1.0, "maxDisagreement": 0.5}
         prepare.build(**folders, sha256="0" * 64, quantization=quantization, expected=None)
@@ -176,6 +181,7 @@ def attempt(folder: Path, given: Case) -> Outcome:
         return Outcome(refusal=refusal)
     finally:
         tempfile.tempdir = None  # `build` has a process of its own otherwise
+        weights.LARGE, weights.SMALL = usual
     session.load(prepared / manifest.MODEL)
     return Outcome(made=manifest.read(prepared))
 

@@ -63,6 +63,7 @@ class Pod:
     """Both ports of one revision.
 
     `origin` is a web page that may call, `traces` takes a span of every request, `cached`: answers are kept.
+    `pinning` is what becomes of requests for another version than 1.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Pod:
         origin: str = "",
         traces: str = "",
         cached: bool = False,
+        pinning: config.VersionPinning = "Answer",
         **limits: Any,
     ) -> None:
         model, self.name = MODELS[name], name
@@ -94,7 +96,9 @@ class Pod:
             keeping = config.Cache(max_bytes=1 << 20)
             queue = cache.Cache(batcher, engine, settings=keeping, served_sha256="00", counters=self.counters)
         about = documents.Documents(
-            documents.Identity(server_version="0", model="m", version="1", max_batch_size=32, revision=name),
+            documents.Identity(
+                server_version="0", model="m", version="1", max_batch_size=32, revision=name, pinning=pinning
+            ),
             model.schema,
             self.counters,
         )

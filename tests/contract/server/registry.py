@@ -136,7 +136,7 @@ def basic() -> str:
 
 
 class _Issuer:
-    """A token server: everybody may pull public/..., the user everything."""
+    """A token server: everybody may pull public/..., the user what is asked for."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -162,16 +162,17 @@ class _Issuer:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-                _, repository, _ = query["scope"][0].split(":")
+                _, repository, actions = query["scope"][0].split(":")
                 given = self.headers["Authorization"]
                 if given not in (None, basic()):
                     self.send_response(401)
                     self.end_headers()
                     return
-                pulls = ("pull",) if given or repository.startswith("public/") else ()
+                public = ("pull",) if repository.startswith("public/") else ()
+                granted = tuple(actions.split(",")) if given else public
                 self.send_response(200)
                 self.end_headers()
-                self.wfile.write(json.dumps({"token": issuer.token(repository, *pulls)}).encode())
+                self.wfile.write(json.dumps({"token": issuer.token(repository, *granted)}).encode())
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -73,8 +73,7 @@ class Scene:
         if not self.unread:
             assert self.stable.answered == self.answers["own"], "another's request counted as stable's own"
             assert sum(count for (_, here), count in relayed.items() if here) == self.answers["covered"]
-        looped = self.candidate.counters.relayed.requests.get("stable", {})
-        assert not any(looped.values()), "a relayed request was relayed again"
+        _check_no_loop(self.candidate)
         for headers, document in self.between.requests:
             assert headers["x-client"] == document["id"], "a header of one client in another's request"
             assert headers["seatrial-relayed"].startswith("stable ")
@@ -141,12 +140,12 @@ class Scene:
         """The candidate's pod is told to go, and another one comes."""
         former, self.candidate = self.candidate, self._pod("candidate")
         await former.close(rpc=self._rpc)
-        assert not any(former.counters.relayed.requests.get("stable", {}).values())
+        _check_no_loop(former)
         await self.candidate.open(BEHIND, self.ports, rpc=self._rpc)
 
     async def _mirror(self) -> None:
         """As in the moment of a flip: each of the two is told to pass everything on to the other."""
-        self.candidate.relay.following.take(assignment(weight=100, revision="stable", to=[STABLE]))
+        self.candidate.relay.following.take(assignment(weight=50, shadow=100, revision="stable", to=[STABLE]))
 
     async def _assign(self, weight: float, shadow: float, cover: bool, sticky: bool, trust: bool) -> None:
         self.clock.ahead = 0
@@ -205,6 +204,13 @@ class Scene:
                 assert (reply.who, reply.covered) == ("stable", "candidate")
         if place in self.asked:
             self.asked[place] = []
+
+
+def _check_no_loop(candidate: Pod) -> None:
+    """Whatever comes to it has been relayed, or is a copy."""
+    counted = candidate.counters.relayed
+    assert not any(counted.requests.get("stable", {}).values()), "a relayed request was relayed again"
+    assert not any(counted.copies.get("stable", {}).values()), "a relayed request, or a copy, was copied"
 
 
 def _said(one: dict[str, Any], reply: Reply) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper
-from tests.contract.server import process
-from tests.unit.server import graphs
+from tests.contract.server import process, test_package, test_trial
+from tests.unit.server import graphs, test_dimensions
+from tritonclient.utils import InferenceServerException
+
+bench = test_trial.bench
 
 IDS, FLOAT = TensorProto.INT64, TensorProto.FLOAT
 
@@ -85,3 +90,27 @@ def test_a_name_that_the_graph_gives_to_unrelated_sizes_binds_nobody(tmp_path: P
             {"name": "b", "shape": [1, 3], "datatype": "FP32", "data": [3, 4, 5]},
         )
     assert (status, answer["outputs"][0]["data"]) == (200, [15])
+
+
+def test_sizes_outside_of_the_declared_range_are_the_clients_mistake(bench: test_trial.Bench) -> None:
+    card = {"dimensions": [{"axis": 1, "range": [4, 8]}]}
+    package = test_trial.package(test_dimensions.positions(8), model__yaml=json.dumps(card).encode())
+    with process.serving(*test_package.prepared(bench, package)) as server:
+        assert server.infer(process.tensor([[0.0] * 8]), model="churn")[0] == 200
+        for size in (3, 9):
+            status, answer = server.infer(process.tensor([[0.0] * size]), model="churn")
+            assert (status, answer["input"]) == (400, "x")
+            assert answer["error"] == f"input 'x' has size {size} in dimension 1, must be 4 to 8"
+        with grpcclient.InferenceServerClient(server.grpc) as client:
+            given = grpcclient.InferInput("x", [1, 9], "FP32")
+            given.set_data_from_numpy(np.zeros((1, 9), np.float32))
+            with pytest.raises(InferenceServerException, match="size 9 in dimension 1, must be 4 to 8"):
+                client.infer("churn", [given])
+        described = server.get("/v2/models/churn/openapi.json")[1]["components"]["schemas"]["Input0"]
+        assert described["properties"]["shape"]["prefixItems"][1] == {"type": "integer", "minimum": 4, "maximum": 8}
+        counted = {
+            (outcome, transport): server.metric("seatrial_requests_total", outcome=outcome, transport=transport)
+            for outcome in ("rejected", "error")
+            for transport in ("rest", "grpc")
+        }
+    assert counted == {("rejected", "rest"): 2, ("rejected", "grpc"): 1, ("error", "rest"): 0, ("error", "grpc"): 0}

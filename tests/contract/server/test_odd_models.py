@@ -10,18 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from tests.contract.server import odd
+from tests.unit.server import graphs
 
-from seatrial_server.model import manifest
+from seatrial_server.model import manifest, session, weights
 from seatrial_server.prepare import prepare
 
 
 def build(
-    folder: Path, model: bytes, *, mode: str = "Auto", **rows: dict[str, np.ndarray[Any, Any]]
+    folder: Path,
+    model: bytes,
+    *,
+    mode: str = "Auto",
+    expected: dict[str, Any] | None = None,
+    **rows: dict[str, np.ndarray[Any, Any]],
 ) -> manifest.Manifest:
     package = folder / "package"
-    package.mkdir()
+    package.mkdir(parents=True)
     (package / "model.onnx").write_bytes(model)
     for name, arrays in rows.items():
         np.savez(package / f"{name}.npz", **arrays)  # type: ignore[arg-type]  # numpy's stubs take no mapping
@@ -30,7 +37,7 @@ def build(
         prepared_folder=str(folder / "prepared"),
         sha256="0" * 64,
         quantization={"mode": mode, "minSpeedup": -1.0, "maxDisagreement": 0.5},
-        expected=None,
+        expected=expected,
     )
     return manifest.read(folder / "prepared")
 
@@ -88,3 +95,29 @@ def test_rows_of_any_type_are_taken(tmp_path: Path, kind: Any) -> None:
 @pytest.mark.parametrize("seed", range(odd.CASES))
 def test_no_graph_and_no_rows_break_the_trial(seed: int) -> None:
     assert odd.examined(seed) == ""
+
+
+@pytest.mark.parametrize("mode", ["Static", "Dynamic"])
+@pytest.mark.parametrize("opset", [11, 18])
+def test_a_pod_derives_the_bytes_of_a_large_model_as_of_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, opset: int
+) -> None:
+    """Its weights are mapped from a file all the way; the model is the same as if they weren't."""
+    model, rows = onnx.load_from_string(graphs.perceptron()), {"x": normal(300, 64)}
+    model.opset_import[0].version = opset
+    content = model.SerializeToString()
+    small = build(tmp_path / "small", content, mode=mode, calibration=rows)
+    monkeypatch.setattr(weights, "LARGE", 1000)
+    trial = build(tmp_path / "trial", content, mode=mode, calibration=rows)
+    assert (trial.quantization.outcome, trial.calibration) == ("Applied", small.calibration)
+    expected = {
+        "servedSha256": trial.served_sha256,
+        "precision": trial.precision,
+        "calibration": trial.calibration,
+    }
+    pod = build(tmp_path / "pod", content, mode="None", expected=expected)
+    assert pod.served_sha256 == trial.served_sha256
+    answers = [
+        session.load(tmp_path / folder / "prepared" / manifest.MODEL).run(rows)[0] for folder in ("small", "pod")
+    ]
+    assert (answers[0] == answers[1]).all()

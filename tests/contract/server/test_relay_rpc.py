@@ -36,7 +36,8 @@ class Client:
 
     async def ask(self, number: float, **metadata: str) -> tuple[float, dict[str, Any]]:
         """The model's answer, and the trailing metadata. Raises `AioRpcError`."""
-        message = KNOWN.request["ModelInfer"](model_name="m", id=metadata.get("x_id", ""))
+        version = metadata.pop("x_version", "")
+        message = KNOWN.request["ModelInfer"](model_name="m", model_version=version, id=metadata.get("x_id", ""))
         message.inputs.add(name="x", datatype="FP32", shape=[1, 1])
         message.raw_input_contents.append(np.array([number], np.float32).tobytes())
         return await self.send(message.SerializeToString(), **metadata)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 
-from tests.contract.server.pair import CANDIDATE, Pair, Pod, pair
+from tests.contract.server.pair import CANDIDATE, STABLE, Pair, Pod, assignment, pair
 from tests.contract.server.talking import Client, body, post, until
 from tests.contract.server.test_relay import several
 from tests.contract.server.test_relay_rpc import Client as RpcClient
@@ -83,6 +83,37 @@ async def test_a_request_for_some_of_the_outputs_is_compared_in_those() -> None:
             client.writer.write(post(content))
             assert (await client.reply(parsed=False)).who == "stable"
         assert await settled(both, 2) == {"same": 2}
+        client.close()
+
+
+async def test_what_was_relayed_or_copied_is_never_copied_again() -> None:
+    async with pair(rpc=True) as both, RpcClient(both) as calling:
+        client = await Client.connect(both.ports[0])
+        both.candidate.relay.following.take(assignment(revision="stable", to=[STABLE], weight=0, shadow=100))
+        for assigned in ({"weight": 100}, {"weight": 0, "shadow": 100}):
+            both.assign(**assigned)
+            for number in range(3):
+                await client.ask(post(body(number)))
+                await client.ask(post(body(number), x_other="1"))
+                await calling.ask(number)
+        await settled(both, 9)
+        assert both.candidate.answered == 18
+        assert not any(both.candidate.counters.relayed.copies["stable"].values())
+        client.close()
+
+
+async def test_who_wants_this_version_is_answered_here_and_not_copied() -> None:
+    async with pair(rpc=True, pinning="Reject") as both, RpcClient(both) as calling:
+        client = await Client.connect(both.ports[0])
+        for assigned in ({"weight": 100}, {"weight": 0, "shadow": 100}):
+            both.assign(**assigned)
+            for _ in range(3):
+                pinned = post(body(1)).replace(b"/models/m/infer", b"/models/m/versions/1/infer")
+                assert (await client.ask(pinned)).who == "stable"
+                assert (await calling.ask(1, x_version="1"))[1] == {"seatrial-revision": "stable"}
+        await client.ask(post(body(1)))
+        assert await settled(both, 1) == {"different": 1}
+        assert both.candidate.answered == 1
         client.close()
 
 

@@ -38,6 +38,7 @@ class Stable:
         given = {f"{one}{mark}": self.given.get(f"{one}{mark}", 0.0) for one in GIVEN for mark in ("", "/covered")}
         found = [
             *_answers(Arm.STABLE, self.name, self.own, self.until),
+            *_counters(Arm.STABLE, self.name, Counter.RELAYING, {"": 0.0}, self.until),
             *_counters(Arm.STABLE, self.name, Counter.RELAYED, given, self.until),
             *_counters(Arm.STABLE, self.name, Counter.COPIES, _all(GIVEN, self.copies), self.until),
             *_counters(

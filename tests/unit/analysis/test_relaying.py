@@ -15,6 +15,7 @@ from seatrial.analysis.counters import Relay
 from seatrial.analysis.judgement import Outcome, Reason
 from seatrial.cli import replay
 
+OLDER = ("relaying", "relayed", "copies", "rows")
 S1, S2, C1 = Stable("s1"), Stable("s2"), Candidate()
 
 
@@ -92,19 +93,28 @@ def test_nothing_of_a_candidates_first_seconds_is_dropped():
 
 
 @pytest.mark.parametrize(
-    "lost", [("relayed",), ("late",), ("error/covered",)], ids=["an older server", "an outcome", "half of one"]
+    "lost",
+    [OLDER, ("relayed",), ("late",), ("error/covered",)],
+    ids=["an older server", "a counter", "an outcome", "half of one"],
 )
 def test_a_stable_pod_without_these_counters_is_said_and_nothing_passes(lost: tuple[str, ...]):
     reading = read(dataclasses.replace(S1, lost=lost), S2, C1)
     judged = judge(reading)
     assert (judged.outcome, judged.reason) == (Outcome.NO_DATA, Reason.METRICS_UNAVAILABLE)
     assert "errors can't be judged: stable pod s1 has no seatrial_relayed_requests_total{" in judged.message
-    assert "its server is older" in judged.message
+    assert "its server is older than relays, or something drops the series" in judged.message
+
+
+def test_a_stable_pod_that_was_not_told_yet_gave_nothing():
+    """A new one, which gets its assignment with the next pass."""
+    reading = read(dataclasses.replace(S1, lost=("relayed", "copies", "rows")), S2, C1)
+    assert (candidate(reading).requests, reading.unseen) == (50, {})
+    assert judge(reading).outcome is Outcome.PASS
 
 
 def test_missing_counters_convict_nobody():
     """The one pod that tells has bad luck; what the other gave is not known."""
-    reading = read(dataclasses.replace(S1, lost=("relayed",)), given(unreachable=10)[1], C1)
+    reading = read(dataclasses.replace(S1, lost=OLDER), given(unreachable=10)[1], C1)
     assert judge(reading).outcome is Outcome.NO_DATA
 
 
@@ -192,7 +202,7 @@ def test_long_windows_keep_the_counts_of_relays():
 
 
 def test_a_recorded_relay_rollout_replays_to_the_same_verdict(tmp_path):
-    reading = read(*given(ok=6, error=1, unreachable_covered=2, late_covered=1), Candidate(own={"ok": 12, "error": 2}))
+    reading = read(*given(ok=6, error=1, unreachable_covered=2, late_covered=1), Candidate(own={"ok": 32}, slow=0.9))
     decided = judge(reading)
     file = tmp_path / "relay.json"
     file.write_bytes(msgspec.json.encode({"slots": reading.slots}))

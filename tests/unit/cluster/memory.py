@@ -66,6 +66,17 @@ class MemoryCluster:
             raise errors.Conflict("another one")
         return self._store({**current, "metadata": {**current["metadata"], "ownerReferences": references}})
 
+    async def annotate(self, namespace: str, pod: str, *, uid: str, name: str, text: str | None) -> access.Object:
+        self.before("annotate")
+        current = self.objects.get(("Pod", namespace, pod))
+        if current is None:
+            raise errors.NotFound("no such pod")
+        if current["metadata"]["uid"] != uid:
+            raise errors.Conflict("another one")
+        kept = {key: value for key, value in (current["metadata"].get("annotations") or {}).items() if key != name}
+        annotations = {**kept, name: text} if text is not None else kept
+        return self._store({**current, "metadata": {**current["metadata"], "annotations": annotations}})
+
     async def create(self, wanted: access.Object) -> access.Object:
         self.before("create")
         if self._key(wanted) in self.objects:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 from tests.unit.analysis import exported
 from tests.unit.cluster import memory
+from tests.unit.rollout import world as worlds
 
 from seatrial.analysis import counters
 from seatrial.cluster import access, events
 from seatrial.control import queue, reading, reconcile, telemetry
-from seatrial.rollout import facts, looking, looks, names, report
+from seatrial.rollout import facts, looking, looks, names, report, traffic
 
 KEY = queue.Key("shop", "churn")
 SECONDS = 5
@@ -27,6 +30,14 @@ PASSED = {"outcome": "Passed", "servedSha256": "5e", "precision": "fp32"}
 
 class Crash(Exception):
     """The operator dies here."""
+
+
+def relayed(version: str) -> dict[str, Any]:
+    """The same with provider Relay, and copies first."""
+    wish = spec(version)
+    first = {"weight": 0, "shadow": 20, "minDuration": "5s", "minRequests": 10}
+    rollout = {**wish["rollout"], "steps": [first, *wish["rollout"]["steps"]], "traffic": {"provider": "Relay"}}
+    return {**wish, "rollout": rollout}
 
 
 def spec(version: str) -> dict[str, Any]:
@@ -41,28 +52,36 @@ def spec(version: str) -> dict[str, Any]:
 class Cluster:
     """The object under test, its cluster, and an operator that can be started anew."""
 
-    def __init__(self, version: str = "1") -> None:
+    def __init__(self, version: str = "1", *, wish: Callable[[str], dict[str, Any]] = spec) -> None:
         self.seconds = 0.0
         self.memory = memory.MemoryCluster(lambda: self.seconds)
         self.memory.before = self._before
         self.writes: list[str] = []
         self.crash_at: int | None = None
         self.answered: dict[str, list[tuple[float, int]]] = {}
+        self.gave: dict[str, list[tuple[int, int]]] = {}  # requests passed on and copies, so far, by pod
         self.reports: dict[str, dict[str, Any]] = {}
+        self.followed: dict[str, dict[str, Any]] = {}  # what a pod's server passes on, by pod
+        self.has_told: dict[str, set[str]] = {}  # revisions that it has passed on to
         meta = {"namespace": KEY.namespace, "name": KEY.name, "generation": 1}
         self.memory._store({"apiVersion": "seatrial.dev/v1alpha1", "kind": "ModelDeployment", "metadata": meta})
-        self.want(spec(version))
+        self.want(wish(version))
         self.restart()
 
     def restart(self) -> None:
         """A new process: nothing is remembered."""
         quiet = events.Events(self.memory, instance="operator-0", failed=lambda: None)
         self.reconciler = reconcile.Reconciler(
-            cluster=self.memory, looks=self, events=quiet, telemetry=telemetry.Telemetry(), operator=OPERATOR
+            cluster=self.memory,
+            looks=self,
+            reports=self,
+            events=quiet,
+            telemetry=telemetry.Telemetry(),
+            operator=OPERATOR,
         )
 
     def _before(self, method: str) -> None:
-        if method in ("apply", "write_status", "delete"):
+        if method in ("apply", "annotate", "write_status", "delete"):
             if self.crash_at == len(self.writes):
                 self.crash_at = None
                 raise Crash
@@ -72,7 +91,8 @@ class Cluster:
         """The same cluster with a new operator; what is done to one doesn't show in the other."""
         other = Cluster()
         other.seconds = self.seconds
-        other.answered = copy.deepcopy(self.answered)
+        other.answered, other.gave = copy.deepcopy(self.answered), copy.deepcopy(self.gave)
+        other.followed, other.has_told = copy.deepcopy(self.followed), copy.deepcopy(self.has_told)
         other.memory.objects = copy.deepcopy(self.memory.objects)
         other.memory.logs = dict(self.memory.logs)
         other.memory._version = self.memory._version
@@ -113,6 +133,11 @@ class Cluster:
             if kind in made
         }
 
+    def assignments(self) -> dict[str, dict[str, Any]]:
+        """What pods are told to pass on, by pod."""
+        said = {pod["metadata"]["name"]: (pod["metadata"].get("annotations") or {}) for pod in self.of("Pod")}
+        return {name: json.loads(own[names.RELAY]) for name, own in said.items() if own.get(names.RELAY)}
+
     # passing time
 
     def newest(self, key: queue.Key, question: looking.Question | None) -> looks.Look | None:
@@ -123,6 +148,21 @@ class Cluster:
         return looking.judge(
             question, facts.Sight(series=exported.whole(self._samples(question))), self.memory.server_now()
         )
+
+    def attached(self, key: queue.Key, snapshot: facts.Snapshot) -> facts.Snapshot:
+        """Reports without delay; `control.reports` itself needs real time and has tests of its own."""
+        asked = {pod.name for pod in traffic.asked_pods(snapshot)}
+        pods = (
+            msgspec.structs.replace(pod, relay=self._report(pod.name)) if pod.name in asked else pod
+            for pod in snapshot.pods
+        )
+        return msgspec.structs.replace(snapshot, pods=tuple(pods))
+
+    def _report(self, pod: str) -> facts.RelayReport:
+        now, ratio = self.followed.get(pod), dict.fromkeys(self.has_told.get(pod, ()), 0.0)
+        if now is not None:
+            ratio[now["revision"]] = now["weight"] / 100
+        return facts.RelayReport(at=self.memory.server_now(), ratio=ratio)
 
     def forget(self, key: queue.Key) -> None:
         """Nothing is kept."""
@@ -150,6 +190,7 @@ class Cluster:
     def live(self) -> None:
         """Five seconds of everybody else."""
         self._route()
+        self._follow()
         self._answer()
         self.seconds += SECONDS
         self._end_trials()
@@ -180,8 +221,10 @@ class Cluster:
                 elif pod is None:
                     self._pod(f"{name}-{number}", deployment, deployment["spec"]["template"], made_by="ReplicaSet")
                 else:
-                    started = pod["metadata"]["creationTimestamp"]
-                    pod["status"] = {"startTime": started, "conditions": [{"type": "Ready", "status": "True"}]}
+                    started, uid = pod["metadata"]["creationTimestamp"], pod["metadata"]["uid"]
+                    ready = {"type": "Ready", "status": "True"}
+                    address = f"10.0.0.{uid.rpartition('-')[2]}"
+                    pod["status"] = {"startTime": started, "podIP": address, "conditions": [ready]}
 
     def _pod(self, name: str, owner: access.Object, template: dict[str, Any], *, made_by: str = "Job") -> access.Object:
         """A pod of a Job, or of the ReplicaSet of a Deployment."""
@@ -211,18 +254,41 @@ class Cluster:
         meta = {"namespace": KEY.namespace, "name": "churn-x", "labels": labels}
         self.memory._store({"kind": "EndpointSlice", "metadata": meta, "endpoints": ends})
 
+    def _follow(self) -> None:
+        """Servers read what their pods are told to pass on."""
+        self.followed.clear()
+        for pod in self.of("Pod"):
+            name, text = pod["metadata"]["name"], (pod["metadata"].get("annotations") or {}).get(names.RELAY, "")
+            if text:
+                self.followed[name] = json.loads(text)
+                self.has_told.setdefault(name, set()).add(self.followed[name]["revision"])
+
     def _answer(self) -> None:
         selected = self._selected()
+        more = {name: 250 // len(selected) for name in selected}
+        gave: dict[str, tuple[int, int]] = {}
+        by_address = {pod["status"].get("podIP"): pod["metadata"]["name"] for pod in self.of("Pod") if "status" in pod}
+        for name, told in self.followed.items():
+            if name in more:
+                given = round(more[name] * told["weight"] / 100)
+                copies = round((more[name] - given) * told.get("shadow", 0) / 100)
+                more[name] -= given
+                gave[name] = given, copies
+                for address in told["to"]:
+                    other = by_address[address]
+                    more[other] = more.get(other, 0) + (given + copies) // len(told["to"])
         for pod in self.of("Pod"):
             name = pod["metadata"]["name"]
             counted = self.answered.setdefault(name, [(self.memory.server_now().timestamp(), 0)])
-            more = 250 // len(selected) if name in selected else 0
-            counted.append((self.memory.server_now().timestamp() + SECONDS - 0.5, counted[-1][1] + more))
+            now = self.memory.server_now().timestamp() + SECONDS - 0.5
+            counted.append((now, counted[-1][1] + more.get(name, 0)))
+            known, new = self.gave.setdefault(name, [(0, 0)]), gave.get(name, (0, 0))
+            known.append((known[-1][0] + new[0], known[-1][1] + new[1]))
 
     def _samples(self, question: looking.Question) -> tuple[counters.Series, ...]:
         window, until = question.window, self.memory.server_now()
         arms = {window.stable: counters.Arm.STABLE, window.candidate: counters.Arm.CANDIDATE}
-        return tuple(
+        own = tuple(
             counters.Series(
                 arm=arms[pod["metadata"]["labels"][names.REVISION]],
                 pod=pod["metadata"]["name"],
@@ -239,3 +305,15 @@ class Cluster:
             and pod["metadata"]["labels"][names.COMPONENT] == names.SERVER
             for label in ("ok", "error")
         )
+        stable = {one.pod for one in own if question.relayed and one.arm is counters.Arm.STABLE} & self.gave.keys()
+        return (*own, *(one for pod in sorted(stable) for one in self._of_candidate(pod, until.timestamp())))
+
+    def _of_candidate(self, pod: str, until: float) -> Iterator[counters.Series]:
+        """What a stable pod counts of what it gave to the candidate, all of it answered well."""
+        counted = [
+            (at, count) for (at, _), count in zip(self.answered[pod], self.gave[pod], strict=True) if at <= until
+        ]
+        for counter, label in worlds.GIVEN:
+            which = {(counters.Counter.RELAYED, "ok"): 0, (counters.Counter.COPIES, "ok"): 1}.get((counter, label))
+            rows = [(at, 0.0 if which is None else float(count[which])) for at, count in counted]
+            yield counters.Series(arm=counters.Arm.STABLE, pod=pod, counter=counter, label=label, samples=rows)

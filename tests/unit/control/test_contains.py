@@ -22,3 +22,11 @@ SERVICE = {
 )
 def test_an_object_is_applied_only_when_something_wanted_is_missing(wanted, there):
     assert applying.contains(SERVICE, wanted) is there
+
+
+ROUTE = {"spec": {"rules": [{"backendRefs": [{"name": "a", "weight": 1}], "filters": [{"type": "URLRewrite"}]}]}}
+
+
+def test_a_filter_more_in_a_route_means_other_answers():
+    wanted = {"spec": {"rules": [{"backendRefs": [{"name": "a", "weight": 1}]}]}}
+    assert not applying.contains(ROUTE, wanted)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
 import pytest
 
+from seatrial.api import spec
+from seatrial.cluster import trimming
 from seatrial.control import health, reading
 from seatrial.rollout import facts, report
 
@@ -327,7 +330,6 @@ def test_endpoints_count_pods_by_revision(endpoints, ready, serving):
 def test_endpoints_of_another_service_do_not_count(foreign):
     own = part([endpoint("a-0")], ownerReferences=[{"kind": "Service", "uid": "s"}])
     seen = reading.endpoints(SERVICE, [foreign, own], PODS)
-    assert seen is not None
     assert (seen.ready, seen.serving) == ({"a": 1}, {"a": 1})
 
 
@@ -335,15 +337,13 @@ def test_an_endpoint_is_matched_by_uid_so_that_another_pod_of_the_name_is_not_ta
     reused = endpoint("a-0")
     reused["targetRef"]["uid"] = "uid-b-1"
     seen = reading.endpoints(SERVICE, [part([reused])], PODS)
-    assert seen is not None
     assert seen.ready == {"b": 1}
 
 
-def test_slices_may_be_empty_and_the_service_missing():
+def test_slices_may_be_empty():
     assert reading.endpoints(SERVICE, [part(None)], PODS) == facts.Endpoints(
         selector={"app": "churn"}, ready={}, serving={}
     )
-    assert reading.endpoints(None, [], PODS) is None
 
 
 @pytest.mark.parametrize(
@@ -441,3 +441,64 @@ def test_a_job_says_which_try_it_was_made_for():
 def test_a_configuration_without_a_report_is_an_error_of_its_own(data):
     with pytest.raises(report.ReportError):
         reading.known_report({"metadata": {"name": "churn-x"}, "data": data})
+
+
+ROUTE = {
+    "metadata": {"namespace": "shop", "name": "churn", "generation": 3},
+    "spec": {
+        "parentRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "front"}],
+        "hostnames": ["churn.example"],
+        "rules": [{"backendRefs": [{"name": "churn-stable", "weight": 90}, {"name": "churn-candidate", "weight": 10}]}],
+    },
+    "status": {
+        "parents": [
+            {
+                "parentRef": {"name": "front", "namespace": "shop"},
+                "controllerName": "example.com/gateway",
+                "conditions": [
+                    {"type": "Accepted", "status": "True", "reason": "Accepted", "observedGeneration": 3},
+                    {"type": "ResolvedRefs", "status": "False", "reason": "BackendNotFound", "message": "no x"},
+                ],
+            }
+        ]
+    },
+}
+
+
+def test_a_route_is_read_with_what_each_gateway_says():
+    seen = reading.route(ROUTE)
+    assert seen is not None
+    assert (seen.generation, seen.weights) == (3, {"churn-stable": 90, "churn-candidate": 10})
+    assert seen.asked == spec.Gateway(parent_refs=(spec.ParentRef(name="front"),), hostnames=("churn.example",))
+    (parent,) = seen.parents
+    assert parent.key == facts.ParentKey.of(seen.asked.parent_refs[0], "shop"), "the route's own namespace is meant"
+    assert parent.conditions == {
+        "Accepted": facts.Said(status="True", reason="Accepted", generation=3),
+        "ResolvedRefs": facts.Said(status="False", reason="BackendNotFound", message="no x"),
+    }
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param({"metadata": ROUTE["metadata"], "spec": {}}, id="empty"),
+        pytest.param({"metadata": ROUTE["metadata"], "spec": {"rules": [{"matches": []}]}}, id="without backends"),
+        pytest.param({"metadata": ROUTE["metadata"], "spec": {}, "status": {"parents": None}}, id="nothing said"),
+    ],
+)
+def test_a_route_that_somebody_has_emptied_leads_nowhere(raw):
+    seen = reading.route(raw)
+    assert seen is not None
+    assert (seen.weights, seen.parents) == ({}, ())
+
+
+def test_without_a_route_there_is_none():
+    assert reading.route(None) is None
+
+
+def test_of_a_route_in_memory_nothing_is_lost_that_is_read():
+    trimmed = trimming.trim("HTTPRoute", ROUTE)
+    assert reading.route(trimmed) == reading.route(ROUTE)
+    beat = copy.deepcopy(ROUTE)
+    beat["status"]["parents"][0]["conditions"][0]["lastTransitionTime"] = "2026-01-01T12:00:00Z"
+    assert trimming.trim("HTTPRoute", beat) == trimmed

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.unit.control.cluster import KEY, Cluster, spec
+from tests.unit.control.cluster import KEY, Cluster, relayed, spec
 from tests.unit.rollout import build
 
 from seatrial.api.status import Reason
@@ -200,25 +201,74 @@ async def test_a_configuration_that_was_tampered_with_does_not_stop_the_others()
     await cluster.until_serving("2")
 
 
-async def end_of_a_rollout(before: Cluster, *, crash_at: int | None = None) -> Cluster:
+async def end_of_a_rollout(
+    before: Cluster, *, crash_at: int | None = None, wish: Callable[[str], dict[str, Any]] = spec
+) -> Cluster:
     cluster = before.copy()
     cluster.crash_at = crash_at
-    cluster.want(spec("2"))
+    cluster.want(wish("2"))
     await cluster.until_serving("2")
     for _ in range(2):
         await cluster.step()
     return cluster
 
 
-async def test_a_crash_before_any_single_write_leads_to_the_same_end():
-    start = await installed()
-    whole = await end_of_a_rollout(start)
+@pytest.mark.parametrize("wish", [spec, relayed])
+async def test_a_crash_before_any_single_write_leads_to_the_same_end(wish):
+    start = await Cluster("1", wish=wish).until_serving("1")
+    whole = await end_of_a_rollout(start, wish=wish)
     assert len(whole.writes) > 10
     for number in range(len(whole.writes)):
-        crashed = await end_of_a_rollout(start, crash_at=number)
+        crashed = await end_of_a_rollout(start, crash_at=number, wish=wish)
         assert crashed.crash_at is None, "it never crashed"
         assert crashed.children() == whole.children(), f"after a crash before write {number}"
         assert [one["reason"] for one in crashed.status["verdicts"]] == ["Promoted", "Promoted"]
+        assert not crashed.assignments(), f"after a crash before write {number}"
+
+
+async def test_pods_are_told_what_to_pass_on_before_anything_else_is_applied_and_status_first():
+    cluster = await Cluster("1", wish=relayed).until_serving("1")
+    cluster.want(relayed("2"))
+    while not cluster.assignments():
+        cluster.writes.clear()
+        await cluster.step()
+    assert cluster.writes[:3] == ["write_status", "annotate", "annotate"]
+    assert {one["shadow"] for one in cluster.assignments().values()} == {20}
+
+
+async def test_a_pod_that_is_gone_meanwhile_stops_no_other_from_being_told():
+    cluster = await Cluster("1", wish=relayed).until_serving("1")
+    cluster.want(relayed("2"))
+    before = cluster.memory.before
+
+    def one_is_gone(method: str) -> None:
+        before(method)
+        if method == "annotate" and len([one for one in cluster.writes if one == "annotate"]) == 1:
+            raise errors.NotFound("pods churn-0 not found")
+
+    cluster.memory.before = one_is_gone
+    while not cluster.assignments():
+        await cluster.step()
+    assert cluster.condition("Stalled")[0] == "False"
+
+
+async def test_a_right_that_is_missing_is_said_and_the_share_stays_with_stable():
+    cluster = await Cluster("1", wish=relayed).until_serving("1")
+    cluster.want(relayed("2"))
+    before = cluster.memory.before
+
+    def forbidden(method: str) -> None:
+        before(method)
+        if method == "annotate":
+            raise errors.Refused(403, reason="Forbidden", message="cannot patch resource pods")
+
+    cluster.memory.before = forbidden
+    for _ in range(8):
+        await cluster.step()
+    assert cluster.condition("Stalled") == ("True", "ChildRefused", "cannot patch resource pods")
+    assert cluster.status["stable"]["modelVersion"] == "1"
+    cluster.memory.before = before
+    await cluster.until_serving("2")
 
 
 async def test_commands_are_read_from_their_annotations_and_recorded_cut_to_what_status_can_keep():

@@ -32,7 +32,12 @@ class Watched(Cluster):
         self.cluster = remembering.Remembering(self.memory, self.seen, owner_label=names.DEPLOYMENT)
         quiet = events.Events(self.memory, instance="operator-0", failed=lambda: None)
         self.reconciler = reconcile.Reconciler(
-            cluster=self.cluster, looks=self, events=quiet, telemetry=telemetry.Telemetry(), operator=OPERATOR
+            cluster=self.cluster,
+            looks=self,
+            reports=self,
+            events=quiet,
+            telemetry=telemetry.Telemetry(),
+            operator=OPERATOR,
         )
         self._happened()
         for (kind, _, _), raw in self.memory.objects.items():

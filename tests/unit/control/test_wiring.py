@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from seatrial.cluster import trimming
+from seatrial.cluster import kinds, trimming
 from seatrial.control import wiring
 
 
 def test_kopf_gets_only_handlers_that_never_write() -> None:
     registry = wiring.registry(lambda kind, type_, raw: None)
-    assert len(registry._watching.get_all_handlers()) == len(trimming.KINDS)
+    assert len(registry._watching.get_all_handlers()) == len(trimming.KINDS - kinds.OPTIONAL)
     for writing in (registry._changing, registry._spawning, registry._webhooks):
         assert not writing.get_all_handlers()
 

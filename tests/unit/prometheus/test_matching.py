@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.prometheus import build
 
-from seatrial.analysis import counters
+from seatrial.analysis import counters, samples
 from seatrial.prometheus import matching
 
 
@@ -81,6 +81,15 @@ def test_only_a_pod_of_stable_tells_of_the_candidate_and_only_of_this_one() -> N
     assert {(one.arm.value, one.pod, one.counter.value) for one in found} == {("stable", "a", "relayed")}
     assert len(found) == 14
     assert len({one.target for one in found} | {one.target for one in matched_all(build.raw("s1", **theirs))}) == 1
+
+
+def test_of_a_pod_that_could_relay_only_that_is_known_and_no_gauge_is_taken_for_a_count() -> None:
+    gauge = matching.Raw(
+        labels={**build.raw("s1", namespace="shop", pod="a").labels, "__name__": samples.RELAYING_METRIC},
+        samples=[(1.0, 7.0), (2.0, 3.0)],
+    )
+    (found,) = matching.match([gauge], asked=build.question(relayed=True)).series
+    assert (found.counter, list(found.samples)) == (counters.Counter.RELAYING, [(1.0, 0.0), (2.0, 0.0)])
 
 
 def test_what_stable_counts_of_a_candidate_is_nothing_where_it_relays_nothing() -> None:

@@ -25,7 +25,7 @@ def test_what_stable_counts_of_the_candidate_is_asked_for_with_the_rest_and_of_n
     relayed = query.Subject(namespace="shop", name="churn", revisions=("abc", "d.f"), pods=("p-1",), candidate="d.f")
     assert query.samples(relayed, window=timedelta(seconds=1)) == (
         '{__name__=~"seatrial_requests_total|seatrial_request_duration_seconds_bucket|seatrial_relayed_requests_total|'
-        'seatrial_shadow_requests_total|seatrial_shadow_rows_total",'
+        'seatrial_shadow_requests_total|seatrial_shadow_rows_total|seatrial_relay_in_flight_requests",'
         'deployment_namespace="shop",deployment="churn",revision=~"abc|d\\\\.f",candidate=~"d\\\\.f|",'
         'namespace=~"shop|",pod=~"p-1|"}[1000ms]'
     )
@@ -42,6 +42,7 @@ def test_what_stable_counts_of_the_candidate_is_asked_for_with_the_rest_and_of_n
         (samples.RELAYED_METRIC, {"outcome": "invented", "covered": "false"}, None),
         (samples.COPIES_METRIC, {"outcome": "unreachable"}, (Counter.COPIES, "unreachable")),
         (samples.ROWS_METRIC, {"result": "different"}, (Counter.ROWS, "different")),
+        (samples.RELAYING_METRIC, {"candidate": ""}, (Counter.RELAYING, "")),
         ("seatrial_relay_ratio", {}, None),
     ],
 )

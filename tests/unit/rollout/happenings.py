@@ -13,9 +13,10 @@ from tests.unit.rollout import surroundings
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.surroundings import Metrics
 
-from seatrial.api.spec import Duration, InsufficientTraffic, OnRegression, Promotion, SecretReference
+from seatrial.api.spec import Duration, InsufficientTraffic, OnRegression, Promotion, Provider, SecretReference
 from seatrial.rollout.looks import Outcome
 
+TOO_MANY = 10**6
 World = surroundings.Surroundings
 Happening = Callable[[World, int, str], None]
 
@@ -58,9 +59,60 @@ def _steps(world: World, pick: int, _: str) -> None:
         (first, replace(first, weight=30), second),
         (replace(first, pause=True), second),
         (first, replace(second, weight=100)),
-        (replace(first, min_requests=10**6), second),
+        (replace(first, min_requests=TOO_MANY), second),
     )
     world.change(rollout=msgspec.structs.replace(world.spec.rollout, steps=choices[pick % len(choices)]))
+
+
+def _shadowed(world: World, pick: int, _: str) -> None:
+    """Copies before, beside, or without the first answers."""
+    replace, (first, second) = msgspec.structs.replace, worlds.STEPS
+    choices = (
+        worlds.RELAYED,
+        (replace(first, shadow=30), second),
+        (replace(first, weight=0, shadow=100), replace(second, shadow=50)),
+        (replace(first, weight=0, shadow=10, pause=True), first, second),
+    )
+    world.change(rollout=replace(world.spec.rollout, steps=choices[pick % len(choices)]))
+
+
+def _provider(world: World, pick: int, _: str) -> None:
+    provider = (Provider.RELAY, Provider.SERVICE, None)[pick % 3]
+    traffic = msgspec.structs.replace(world.spec.rollout.traffic, provider=provider)
+    world.change(rollout=msgspec.structs.replace(world.spec.rollout, traffic=traffic))
+
+
+def _traffic(**changes: object) -> Happening:
+    def happen(world: World, pick: int, _: str) -> None:
+        traffic = msgspec.structs.replace(world.spec.rollout.traffic, **changes)
+        world.change(rollout=msgspec.structs.replace(world.spec.rollout, traffic=traffic))
+
+    return happen
+
+
+def _some_pods(field: str) -> Happening:
+    """Every second pod that there is now."""
+
+    def happen(world: World, pick: int, _: str) -> None:
+        getattr(world, field).update(list(world.pods)[pick % 2 :: 2])
+
+    return happen
+
+
+def _hand_edit(world: World, pick: int, _: str) -> None:
+    """Somebody writes an assignment, changes one, spoils one, or takes one away."""
+    if not world.pods:
+        return
+    name = list(world.pods)[pick % len(world.pods)]
+    text = world.pods[name].assignment
+    made = [
+        "",
+        "{",
+        text.replace('"weight":1', '"weight":6'),
+        text.replace('"until":"2026', '"until":"2046'),
+        next((pod.assignment for pod in world.pods.values() if pod.assignment), "elsewhere"),
+    ]
+    world.pods[name] = msgspec.structs.replace(world.pods[name], assignment=made[pick % len(made)])
 
 
 def _errors(world: World, pick: int, _: str) -> None:
@@ -230,6 +282,13 @@ HAPPENINGS: dict[str, Happening] = {
     "crash": _set("writes_until_crash", *range(7)),
     "stranger": _stranger,
     "status of another release": _status_of_another_release,
+    "shadowed": _shadowed,
+    "provider": _provider,
+    "sticky": _traffic(sticky="x-user-id"),
+    "uncovered": _traffic(cover=False),
+    "deaf": _some_pods("deaf"),
+    "mute": _some_pods("mute"),
+    "hand edit": _hand_edit,
 }
 WHATS = tuple(HAPPENINGS)
 COMMON = ("wants", "errors", "bad candidate", "bad stable", "retry", "stable lost", "candidate lost", "metrics")

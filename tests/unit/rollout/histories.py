@@ -17,14 +17,14 @@ from tests.unit.rollout.surroundings import Metrics
 
 from seatrial.api.spec import Promotion
 from seatrial.api.status import Candidate, Phase, Reason, Status, Verdict, VerdictKind
-from seatrial.rollout import looking, plans
+from seatrial.rollout import facts, looking, plans
 from seatrial.rollout.rules import wishes
 
 SCRAPES = (5, 5, 15, 30, 60, 120)
 BOUND = 400  # steps of five seconds until rest: trials that failed for others wait for 10 minutes at most
 AT_REST = {Phase.STABLE, Phase.ROLLED_BACK, Phase.STALLED}
-REGRESSIONS = {Reason.ERRORS_REGRESSED, Reason.ERRORS_ABOVE_MAXIMUM}
-OUT_OF_BOUNDS = {Reason.METRIC_OUT_OF_BOUNDS, Reason.REGRESSED_AFTER_PROMOTION}
+REGRESSIONS = {Reason.ERRORS_REGRESSED, Reason.ERRORS_ABOVE_MAXIMUM, Reason.SHADOW_FAILED}
+OUT_OF_BOUNDS = {Reason.METRIC_OUT_OF_BOUNDS, Reason.REGRESSED_AFTER_PROMOTION, Reason.SHADOW_FAILED}
 
 
 class Event(NamedTuple):
@@ -38,8 +38,8 @@ class Event(NamedTuple):
 class History(surroundings.Surroundings):
     """Its own memory of what was decided, beside the operator's."""
 
-    def __init__(self, *, thorough: bool = False, scrape_every: int = 5) -> None:
-        super().__init__(thorough=thorough, scrape_every=scrape_every)
+    def __init__(self, *, thorough: bool = False, scrape_every: int = 5, relay: bool = False) -> None:
+        super().__init__(thorough=thorough, scrape_every=scrape_every, relay=relay)
         self.rejected: dict[str, Verdict] = {}
         self.ever_bad: set[str] = set()
         self.ever_out: set[str] = set()
@@ -138,9 +138,34 @@ class History(surroundings.Surroundings):
         self.blurred += not guilty
         seen = self.metrics in surroundings.SEEN and not self.skew and self.undisturbed >= 3
         needed = {judged.candidate} | (set() if judged.alone else {judged.stable})
-        answers = needed <= {pod.revision for pod in self._selected()}
+        answers = needed <= {pod.revision for pod in self._answering()}
         self.plain = self.plain + 1 if guilty and seen and answers and not self._condemned() else 0
         assert self.plain < self._patience() + 2 * self.blurred, "a regression in plain sight is not found"
+
+    def _traffic(self) -> None:
+        if self.undisturbed >= 3 and not self._nothing_to_go_by():
+            self.check_passed_on()
+        super()._traffic()
+
+    def check_passed_on(self) -> None:
+        """Every pod that notices what it is told passes on what is asked for, to whom it is asked for, and no more."""
+        candidate, stable = self.status.candidate, self.status.stable
+        for name, pod in self.pods.items():
+            told = self.following(name)
+            if told is None or name in self.deaf:
+                continue
+            assert candidate is not None, "requests are passed on to nobody's candidate"
+            assert stable is not None, "requests are passed on without a stable version"
+            assert told.revision == candidate.revision not in self.rejected, "requests are passed on to another version"
+            assert told.weight <= candidate.weight, "more is passed on than is asked for"
+            assert pod.revision == stable.revision, "a pod that isn't stable's passes on"
+
+    def _answering(self) -> list[facts.Pod]:
+        """Pods that endpoints hold, and those that these pass on to."""
+        selected = self._selected()
+        told = [one for one in (self.following(pod.name) for pod in selected) if one is not None]
+        targets = {ip for one in told for ip in one.to}
+        return [*selected, *(pod for pod in self.pods.values() if pod.ip in targets)]
 
     def _patience(self) -> int:
         return 10 + (3 * self.scrape_every // 5 if self.thorough else 0)
@@ -177,6 +202,7 @@ class History(surroundings.Surroundings):
         match verdict.verdict:
             case VerdictKind.REJECTED:
                 bad = self.ever_bad | (self.ever_out if verdict.reason in OUT_OF_BOUNDS else set())
+                assert verdict.reason is not Reason.SHADOW_FAILED or not (before.candidate and before.candidate.weight)
                 if verdict.reason in REGRESSIONS | OUT_OF_BOUNDS:
                     assert verdict.model_version in bad, "a version that never failed is convicted"
                 self.rejected[verdict.revision] = verdict
@@ -234,9 +260,14 @@ def random_events(seed: int) -> tuple[Event, ...]:
     return (*first, *map(one, more))
 
 
-def play(events: Sequence[Event], *, seed: int, thorough: bool = False) -> History:
-    """Raises AssertionError where a promise is broken."""
-    history = History(thorough=thorough, scrape_every=random.Random(seed).choice(SCRAPES) if thorough else 5)
+def play(events: Sequence[Event], *, seed: int, thorough: bool = False, relay: bool | None = None) -> History:
+    """With provider Relay from the start in every second history, unless said otherwise.
+
+    Raises AssertionError where a promise is broken.
+    """
+    relay = seed % 2 == 1 if relay is None else relay
+    scrape_every = random.Random(seed).choice(SCRAPES) if thorough else 5
+    history = History(thorough=thorough, scrape_every=scrape_every, relay=relay)
     history.run(_at_rest, limit=40 if not thorough else 120)
     for number, event in enumerate(events):
         happenings.HAPPENINGS[event.what](history, event.pick, f"token-{number}")
@@ -261,10 +292,16 @@ def _at_rest(history: History) -> bool:
         if hold is not None:
             return said == hold.reason and not (hold.by_command and _takes_over(history))
         unproven = said == Reason.INSUFFICIENT_EVIDENCE and history.thorough  # nothing bad happens: nothing is proven
-        return unproven or said in (Reason.PAUSED, Reason.INSUFFICIENT_TRAFFIC) or _nobody_is_good(history)
+        never = said == Reason.INSUFFICIENT_TRAFFIC and _asks_for_too_many(history)
+        return unproven or never or said == Reason.PAUSED or _nobody_is_good(history)
     if status.phase is Phase.STARTING:
         return history.serving in history.stuck | history.crashing
     return status.phase in AT_REST and (status.previous is None or _waits_for_a_bad_one(history))
+
+
+def _asks_for_too_many(history: worlds.World) -> bool:
+    """Requests that will not have come for a day."""
+    return any(step.min_requests >= happenings.TOO_MANY for step in history.spec.rollout.steps)
 
 
 def _takes_over(history: worlds.World) -> bool:

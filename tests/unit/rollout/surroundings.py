@@ -36,6 +36,14 @@ SHORT = worlds.spec(
 )
 
 
+RELAYED = msgspec.structs.replace(
+    SHORT,
+    rollout=msgspec.structs.replace(
+        SHORT.rollout, steps=worlds.RELAYED, traffic=specs.Traffic(provider=specs.Provider.RELAY)
+    ),
+)
+
+
 class Metrics(enum.Enum):
     """What the source of metrics does."""
 
@@ -57,8 +65,8 @@ LATE = timedelta(seconds=10)
 class Surroundings(worlds.World):
     """See the module. Attributes say what is wrong now; `heal` ends all of it but what versions are themselves."""
 
-    def __init__(self, *, thorough: bool = False, scrape_every: int = 5) -> None:
-        super().__init__(worlds.spec("1", **_fields(SHORT)))
+    def __init__(self, *, thorough: bool = False, scrape_every: int = 5, relay: bool = False) -> None:
+        super().__init__(worlds.spec("1", **_fields(RELAYED if relay else SHORT)))
         self.thorough = thorough
         self.scrape_every = scrape_every
         self.metrics = Metrics.WELL
@@ -91,6 +99,7 @@ class Surroundings(worlds.World):
         self.metrics, self.room, self.quota, self.store_away = Metrics.WELL, None, None, False
         self.unreadable, self.away, self.skew, self.writes_until_crash = "", False, timedelta(0), None
         self.outage, self.own_source = False, Outcome.PASS
+        self.deaf, self.mute = set(), set()
         self.trial_result = self.trial_result or (lambda version: worlds.PASSED)
 
     def change(self, **fields: object) -> None:
@@ -124,8 +133,14 @@ class Surroundings(worlds.World):
         return (
             (self.generation, self.spec, self.unreadable, self.tokens, self.quota),
             (self.selector, self.routed, tuple(self.pods.values()), dict(self.trials), dict(self.deployments)),
+            tuple((name, self._said(pod)) for name, pod in self.pods.items()),
             (frozenset(self.configs), frozenset(self.records), dict(self.refusals), dict(self.strangers)),
         )
+
+    def _said(self, pod: facts.Pod) -> object:
+        """What a pod reports; no event tells of it, but who asks the pods rings when it has changed."""
+        report = self._report(pod) if self.status.traffic is not None and self.status.traffic.relayed else None
+        return report and tuple(sorted(report.ratio.items()))
 
     def _pass(self) -> None:
         for _ in range(8):
@@ -221,7 +236,14 @@ class Surroundings(worlds.World):
                 return msgspec.structs.replace(pod, ready=False, fault=AWAY, trouble=NO_ROOM)
             if self.store_away and not pod.ready:
                 return msgspec.structs.replace(pod, fault=AWAY, trouble="fetch: the store answers 503")
-        clean = facts.Pod(name=pod.name, revision=pod.revision, started_at=pod.started_at)
+        clean = facts.Pod(
+            name=pod.name,
+            revision=pod.revision,
+            uid=pod.uid,
+            ip=pod.ip,
+            started_at=pod.started_at,
+            assignment=pod.assignment,
+        )
         if self.version(pod.revision) in self.crashing:
             return msgspec.structs.replace(
                 clean, crash_looping=True, fault=facts.Fault.VERSION, trouble="server: out of memory"
@@ -251,7 +273,10 @@ class Surroundings(worlds.World):
         self.pods[pod.name] = msgspec.structs.replace(pod, ready=False, failed=True, fault=AWAY, trouble="Evicted")
 
     def lose(self, kind: str, of: str) -> None:
-        """Somebody deletes a child."""
+        """Somebody deletes a child; a Deployment's pods are on their way out at once."""
+        if kind == "Deployment":
+            own = [pod for pod in self.pods.values() if pod.revision == of]
+            self.pods.update({pod.name: msgspec.structs.replace(pod, leaving=True) for pod in own})
         if kind == "Service":
             self.selector = self.routed = None
             self.applied.pop((kind, ""), None)
@@ -261,8 +286,10 @@ class Surroundings(worlds.World):
     def downgraded_for_a_while(self) -> None:
         """An operator that knows fewer fields has written the status, and one that knows more before it."""
         told = msgspec.to_builtins(self.status)
-        for field in ("trialAttempt", "windows"):
+        for field in ("trialAttempt", "windows", "provider", "shadow", "shift"):
             (told.get("candidate") or {}).pop(field, None)
+        for field in ("relayed", "withdrawnAt"):
+            (told.get("traffic") or {}).pop(field, None)
         told["futureField"] = {"a": 1}
         self.status, _ = stored.read(told)
 

@@ -114,6 +114,22 @@ def test_a_regression_in_a_soak_that_the_release_before_began_goes_back():
     world.run(lambda one: one.serving == "1")
 
 
+@pytest.mark.parametrize("stage", CANARIES)
+def test_a_rollout_of_the_release_before_ends_as_it_began_and_versions_relay_as_soon_as_both_can(stage):
+    """The pods of versions that the release before made can't relay; nothing restarts for that."""
+    world = upgraded(stage)
+    providers: dict[str, set[str]] = {}
+    for version in ("2", "3", "4"):
+        world.spec = worlds.relayed(version)
+        while not (world.status.phase is Phase.STABLE and world.serving == version):
+            world.step()
+            candidate = world.status.candidate
+            if candidate is not None and candidate.weight:
+                providers.setdefault(candidate.model_version, set()).add(candidate.provider or "Service")
+    assert providers == {"2": {"Service"}, "3": {"Service"}, "4": {"Relay"}}
+    assert world.events.count("ProviderUnavailable") == 1
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_traffic_stays_where_the_release_before_left_it(stage):
     """Reading is no reason to move: the first pass changes neither weight nor selector but as the rules say."""

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from tests.unit.analysis import exported
 
-from seatrial.analysis import counters
-from seatrial.api.spec import Analysis, Duration, Model, Rollout, Spec, Step
+from seatrial.analysis import counters, samples
+from seatrial.api.spec import Analysis, Duration, Model, Provider, Rollout, Spec, Step, Traffic
 from seatrial.api.status import Commands, Status
 from seatrial.control import reading
 from seatrial.rollout import (
@@ -30,7 +30,7 @@ from seatrial.rollout import (
     revision,
     traffic,
 )
-from seatrial.rollout.traffic import service
+from seatrial.rollout.traffic import relay, service
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 INTERVAL = timedelta(seconds=5)
@@ -52,6 +52,21 @@ def spec(version: str = "1", **changes: object) -> Spec:
         analysis=Analysis(interval=Duration.parse("5s")),
     )
     return msgspec.structs.replace(wish, **changes)
+
+
+GIVEN = (
+    *((counters.Counter.RELAYED, f"{one}{covered}") for one in samples.GIVEN for covered in ("", "/covered")),
+    *((counters.Counter.COPIES, one) for one in samples.GIVEN),
+    *((counters.Counter.ROWS, one) for one in ("same", "different", "failed", "dropped")),
+)  # series that a server with a relay exports
+RELAYED = (Step(weight=0, shadow=20, min_duration=Duration.parse("20s"), min_requests=50), *STEPS)
+
+
+def relayed(version: str = "1", **changes: object) -> Spec:
+    """The same with provider Relay, and copies of requests before the first answer."""
+    wish = spec(version, **changes)
+    traffic_ = Traffic(provider=Provider.RELAY)
+    return msgspec.structs.replace(wish, rollout=msgspec.structs.replace(wish.rollout, steps=RELAYED, traffic=traffic_))
 
 
 class Crash(Exception):
@@ -77,6 +92,7 @@ class World:
         self.selector: dict[str, str] | None = None
         self.routed: dict[str, str] | None = None  # what endpoints follow: the Service, a moment later
         self.totals: dict[str, list[tuple[float, int, int]]] = {}
+        self.given: dict[str, list[dict[tuple[counters.Counter, str], int]]] = {}  # by pod, what became of what it gave
         self.trial_result: Callable[[str], report.Report] | None = lambda version: PASSED  # None: it takes its time
         self.error_share: dict[str, float] = {}
         self.stuck: set[str] = set()  # versions whose pods never become Ready
@@ -90,6 +106,12 @@ class World:
         self.versions: dict[str, str] = {}  # of every revision there ever was
         self.passed: set[str] = set()  # revisions whose trial has passed, at any time
         self.pods_made = 0
+        self.mute: set[str] = set()  # pods that can't be asked what they pass on
+        self.deaf: set[str] = set()  # pods that don't notice a change of what they shall pass on
+        self.followed: dict[str, relay.Assignment] = {}  # by pod, as its server read it last
+        self.told: dict[str, set[str]] = {}  # by pod, revisions that it has followed an assignment to
+        self.user_errors = 0  # answers that were errors to whoever asked
+        self.relayed: list[tuple[int, int]] = []  # (asked of stable's pods, of these passed on) in each five seconds
         self._measured = self.status
         self._pods_known: dict[str, facts.Pod] = {}  # as they were when the operator last decided
 
@@ -102,9 +124,18 @@ class World:
         assert self.status.stable is not None
         return self.status.stable.model_version
 
+    def pods_of(self, version: str) -> list[facts.Pod]:
+        return [pod for pod in self.pods.values() if self.version(pod.revision) == version]
+
     def condition(self, kind: str) -> tuple[str, str]:
         found = next(one for one in self.status.conditions if one.type == kind)
         return found.status.value, found.reason
+
+    @property
+    def provider(self) -> Provider:
+        """Of the rollout under way, as a snapshot has it."""
+        candidate = self.status.candidate
+        return Provider(candidate.provider) if candidate is not None and candidate.provider else Provider.SERVICE
 
     def snapshot(self) -> facts.Snapshot:
         return self._with_sight(providing.settled(self._children()))
@@ -127,7 +158,7 @@ class World:
             configured=reading.configured(self.configs.values()),
             trials=dict(self.trials),
             deployments={name: facts.Deployment(replicas=count) for name, count in self.deployments.items()},
-            pods=tuple(self.pods.values()),
+            pods=tuple(msgspec.structs.replace(pod, relay=self._report(pod)) for pod in self.pods.values()),
             endpoints=self._endpoints(),
             observed=tuple(self._observed()),
             operator=OPERATOR,
@@ -180,6 +211,11 @@ class World:
             if plan.look_again != timedelta(0):
                 return
 
+    @property
+    def time(self) -> datetime:
+        """As the operator is told it."""
+        return self.now
+
     def apply(self, plan: plans.Plan) -> None:
         """Each write on its own; promises are checked after it."""
         self.evidence = plan.evidence or self.evidence
@@ -190,6 +226,10 @@ class World:
             self.written.append(plan.status)
         self._pods_known = dict(self.pods)
         self.check_promises()
+        for one in plan.annotations:
+            self._wrote()
+            self.annotate(one)
+            self.check_promises()
         for wanted in plan.apply:
             self._wrote()
             self.put(wanted)
@@ -198,6 +238,21 @@ class World:
             self._wrote()
             self.delete(gone.kind, gone.name.removeprefix("churn-"))
         self.events += [event.reason for event in plan.events]
+
+    def annotate(self, one: traffic.Annotation) -> None:
+        """A pod is told what to pass on: what status asks for, for as long as a lease, by pods of stable."""
+        pod, candidate, stable = self.pods[one.pod], self.status.candidate, self.status.stable
+        if one.text is not None:
+            said = msgspec.json.decode(one.text, type=relay.Assignment)
+            assert candidate is not None, "requests are passed on without a candidate"
+            assert stable is not None, "requests are passed on without a stable version"
+            asked = (candidate.revision, candidate.weight, candidate.shadow)
+            assert (said.revision, said.weight, said.shadow or 0) == asked, "a share is passed on that nobody asked for"
+            assert pod.revision == stable.revision, "a pod that isn't stable's passes on"
+            assert datetime.fromisoformat(said.until) <= self.time + relay.LEASE, "an assignment without an end"
+            ready = {other.ip for other in self.pods.values() if other.revision == said.revision and other.ready}
+            assert set(said.to) <= ready, "requests are passed on to a pod that isn't Ready"
+        self.pods[one.pod] = msgspec.structs.replace(pod, assignment=one.text or "")
 
     def delete(self, kind: str, of: str) -> None:
         """A child goes, whoever deletes it."""
@@ -238,6 +293,8 @@ class World:
                 count = wanted["spec"]["replicas"]
                 routed = [pod for pod in self._selected() if pod.revision == of]
                 assert count >= min(len(routed), self.spec.replicas), "pods that endpoints hold are taken away"
+                passed_on = any(one.revision == of and one.weight for one in map(self.following, self.pods) if one)
+                assert count or not passed_on, "pods that requests are passed on to are taken away"
                 self.deployments[of] = count
             case "Service":
                 self.selector = wanted["spec"]["selector"]
@@ -248,6 +305,7 @@ class World:
 
     def _advance(self) -> None:
         self.routed = self.selector
+        self._follow()
         self.check_promises()
         self._traffic()
         self.now += INTERVAL
@@ -278,8 +336,8 @@ class World:
                 self.pods[pod.name] = self._grown(pod)
             for _ in range(len(own), count):
                 self.pods_made += 1
-                pod = f"{name}-{self.pods_made}"
-                self.pods[pod] = facts.Pod(name=pod, revision=name, started_at=self.now)
+                pod, ip = f"{name}-{self.pods_made}", f"10.0.{self.pods_made // 250}.{1 + self.pods_made % 250}"
+                self.pods[pod] = facts.Pod(name=pod, revision=name, uid=pod, ip=ip, started_at=self.now)
 
     def _grown(self, pod: facts.Pod) -> facts.Pod:
         """A pod that was there five seconds ago."""
@@ -290,6 +348,41 @@ class World:
         """A pod is gone, with its counters."""
         del self.pods[pod.name]
         self.totals.pop(pod.name, None)
+        self.given.pop(pod.name, None)
+        self.followed.pop(pod.name, None)
+        self.told.pop(pod.name, None)
+
+    def _follow(self) -> None:
+        """Servers read what their pods shall pass on; what they can't read they don't follow."""
+        for name, pod in self.pods.items():
+            if name in self.deaf or not pod.alive:
+                continue
+            self.followed.pop(name, None)
+            try:
+                said = msgspec.json.decode(pod.assignment, type=relay.Assignment)
+            except msgspec.MsgspecError:
+                continue
+            endless = datetime.fromisoformat(said.until) > self.now + timedelta(minutes=10, seconds=30)
+            if said.weight <= 100 and said.revision != pod.revision and not endless:
+                self.followed[name] = said
+                self.told.setdefault(name, set()).add(said.revision)
+
+    def following(self, name: str) -> relay.Assignment | None:
+        """What a pod's server passes on at this moment: an assignment ends by itself."""
+        read = self.followed.get(name)
+        if read is None or name not in self.pods or self.pods[name].failed:
+            return None
+        return read if datetime.fromisoformat(read.until) + relay.TOLERANCE > self.now else None
+
+    def _report(self, pod: facts.Pod) -> facts.RelayReport | None:
+        """What a pod says of that, where it can be asked."""
+        if pod.name in self.mute or not pod.ready or not pod.alive:
+            return None
+        now = self.following(pod.name)
+        ratio = dict.fromkeys(self.told.get(pod.name, ()), 0.0)
+        if now is not None:
+            ratio[now.revision] = now.weight / 100
+        return facts.RelayReport(at=self.time, ratio=ratio)
 
     def _selected(self) -> list[facts.Pod]:
         """Pods that endpoints hold."""
@@ -311,15 +404,47 @@ class World:
         return facts.Endpoints(selector=self.selector, ready=counts, serving=counts)
 
     def _traffic(self) -> None:
-        """250 requests in five seconds, spread over the selected pods; every fifth second a scrape."""
+        """250 requests in five seconds, spread over the selected pods, some of which pass on a share of theirs; every
+        fifth second a scrape.
+        """
         selected = self._selected()
         share = 250 // max(1, len(selected) + self._selected_strangers())
+        answered = {pod.name: share for pod in selected}
+        self.user_errors += sum(round(share * self.errors_of(pod)) for pod in selected)
+        gave = {pod.name: self._pass_on(pod, answered) for pod in selected}
+        passed_on = sum(more[key] for more in gave.values() for key in more if key[0] is counters.Counter.RELAYED)
+        self.relayed.append((share * len(selected), passed_on))
         for pod in self.pods.values():
             _, requests, errors = self.totals.setdefault(pod.name, [(self.now.timestamp(), 0, 0)])[-1]
-            if pod in selected:
-                requests += share
-                errors += round(share * self.errors_of(pod))
+            requests += answered.get(pod.name, 0)
+            errors += round(answered.get(pod.name, 0) * self.errors_of(pod))
             self.totals[pod.name].append(((self.now + INTERVAL).timestamp() - 0.5, requests, errors))
+            known = self.given.setdefault(pod.name, [dict.fromkeys(GIVEN, 0)])
+            more = gave.get(pod.name, {})
+            known.append({key: count + more.get(key, 0) for key, count in known[-1].items()})
+
+    def _pass_on(self, pod: facts.Pod, answered: dict[str, int]) -> dict[tuple[counters.Counter, str], int]:
+        """A pod's share goes to the pods that it is told, copies as well. What isn't answered there it answers itself,
+        and what is answered badly; so nobody asks in vain.
+        """
+        told = self.following(pod.name)
+        there = [one for one in self.pods.values() if told is not None and one.alive and one.ip in told.to]
+        if told is None or not there:
+            return {}
+        given = round(answered[pod.name] * told.weight / 100)
+        copies = round((answered[pod.name] - given) * (told.shadow or 0) / 100)
+        answered[pod.name] -= given
+        for place, one in enumerate(there):
+            mine = (given + copies) // len(there) + (place < (given + copies) % len(there))
+            answered[one.name] = answered.get(one.name, 0) + mine
+        failed, failed_copies = (round(count * self.errors_of(there[0])) for count in (given, copies))
+        return {
+            (counters.Counter.RELAYED, "ok"): given - failed,
+            (counters.Counter.RELAYED, "error/covered"): failed,
+            (counters.Counter.COPIES, "ok"): copies - failed_copies,
+            (counters.Counter.COPIES, "error"): failed_copies,
+            (counters.Counter.ROWS, "same"): copies - failed_copies,
+        }
 
     def errors_of(self, pod: facts.Pod) -> float:
         """Share of its answers that are errors."""
@@ -337,19 +462,34 @@ class World:
             if pod.revision not in arms or pod.name not in self.totals:
                 continue
             for label, place in (("ok", None), ("error", 2)):
-                samples = [
-                    (row[0], float(row[1] - row[2] if place is None else row[2])) for row in self.totals[pod.name]
-                ]
+                rows = [(row[0], float(row[1] - row[2] if place is None else row[2])) for row in self.totals[pod.name]]
                 series.append(
                     counters.Series(
                         arm=arms[pod.revision],
                         pod=pod.name,
                         counter=counters.Counter.REQUESTS,
                         label=label,
-                        samples=samples,
+                        samples=rows,
                     )
                 )
+            if asked.relayed and pod.revision == asked.stable:
+                series += self._counted_of_candidate(pod)
         return facts.Sight(series=tuple(series))
+
+    def _counted_of_candidate(self, pod: facts.Pod) -> Iterator[counters.Series]:
+        """What a stable pod counts of what it gave to the candidate."""
+        moments = [row[0] for row in self.totals[pod.name]]
+        for counter, label in GIVEN:
+            yield counters.Series(
+                arm=counters.Arm.STABLE,
+                pod=pod.name,
+                counter=counter,
+                label=label,
+                samples=[
+                    (moment, float(counts[counter, label]))
+                    for moment, counts in zip(moments, self.given[pod.name], strict=True)
+                ],
+            )
 
     def check_weight(self, before: Status, after: Status) -> None:
         """Weight grows only within the capacity that is ready, and only beside a stable version that is whole."""
@@ -357,7 +497,9 @@ class World:
         if new is None or new.weight <= (old.weight if old is not None else 0):
             return
         ready = sum(pod.ready for pod in self.pods.values() if pod.revision == new.revision)
-        assert ready >= traffic.pods_needed(new.weight, self.spec.replicas), "more weight than ready pods"
+        provider = Provider(new.provider or Provider.SERVICE)
+        needed = traffic.pods_needed(new.weight, self.spec.replicas, provider=provider, shadow=new.shadow)
+        assert ready >= needed, "more weight than ready pods"
         if before.stable is not None and new.weight < 100:
             whole = sum(pod.ready for pod in self.pods.values() if pod.revision == before.stable.revision)
             assert whole >= self.spec.replicas, "the weight grows while stable is short of pods"
@@ -368,11 +510,18 @@ class World:
         selected = self._selected()
         for pod in selected:
             assert pod.revision in self.passed, "a pod of a revision without a passed trial gets traffic"
-        if stable is not None and candidate is not None and 0 < candidate.weight < 100:
+        if (
+            stable is not None
+            and candidate is not None
+            and 0 < candidate.weight < 100
+            and self.provider is not Provider.RELAY
+        ):
             revisions = {pod.revision for pod in self.pods.values() if pod.ready}
             assert revisions <= {stable.revision, candidate.revision}, "a third version gets traffic"
-        asked = service.asked_for("churn", self.status)
-        stable_ready = stable and any(pod.ready and pod.revision == stable.revision for pod in self.pods.values())
+        asked = service.asked_for("churn", self._selected_by)
+        stable_ready = stable and any(
+            pod.ready and pod.alive and pod.revision == stable.revision for pod in self.pods.values()
+        )
         # Nobody moves traffic for pods of which the operator has not decided yet: it may be away, or have died.
         if stable_ready and self.pods == self._pods_known and self.routed == asked:  # else that write is under way
             assert selected, "the Service selects nobody although stable has ready pods"
@@ -380,3 +529,11 @@ class World:
             size, self._measured = len(msgspec.json.encode(self.status)), self.status
             assert size <= bounds.LIMIT, f"the status has {size} bytes"
         self.weights.append(candidate.weight if candidate else 0)
+
+    @property
+    def _selected_by(self) -> Status:
+        """The status as the selector follows it while stable has a pod Ready."""
+        candidate = self.status.candidate
+        if candidate is None or self.provider is not Provider.RELAY or candidate.weight == 100:
+            return self.status
+        return msgspec.structs.replace(self.status, candidate=msgspec.structs.replace(candidate, weight=0))

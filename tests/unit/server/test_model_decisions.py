@@ -43,6 +43,19 @@ def test_external_data_outside_of_the_package_is_refused(tmp_path: Path, locatio
         verify.read(folder / "model.onnx")
 
 
+@pytest.mark.parametrize("split", [True, False])
+def test_external_data_with_a_second_place_is_judged_by_the_one_that_counts(tmp_path: Path, split: bool) -> None:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(b"\x00" * 64)
+    (folder / "w.bin").write_bytes(b"\x00" * 64)
+    model = with_external_data("w.bin")
+    model.graph.initializer[0].external_data.add(key="location", value="../secret")
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(errors.Rejected, match="not a file of the package"):
+        verify.read(folder / "model.onnx", weights=tmp_path / "mapped.weights" if split else None)
+
+
 def test_external_data_inside_of_the_package_is_embedded(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(np.ones(8, np.float32).tobytes())
     (tmp_path / "model.onnx").write_bytes(with_external_data("w.bin").SerializeToString())

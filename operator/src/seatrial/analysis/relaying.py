@@ -42,9 +42,18 @@ _COPIES: tuple[Key, ...] = tuple((Counter.COPIES, outcome) for outcome in GIVEN)
 
 
 def missing(track: Track, moment: float, relay: Relay) -> tuple[Key, ...]:
-    """Counters about the candidate that a pod of stable had not shown by then; they begin with its first assignment."""
+    """Counters about the candidate that a pod of stable had not shown by then, so that what it gave isn't known.
+
+    They begin with its assignment. A pod that could relay and has none of them was not told to yet: it gave nothing.
+    """
+
+    def shown(key: Key) -> bool:
+        return track.born.get(key, math.inf) <= moment
+
+    if shown((Counter.RELAYING, "")) and not any(map(shown, (*_RELAYED, *_COPIES))):
+        return ()
     needed = (*_RELAYED, *(_COPIES if relay.copies else ()))
-    return tuple(key for key in needed if track.born.get(key, math.inf) > moment)
+    return tuple(key for key in needed if not shown(key))
 
 
 def arm(

@@ -15,6 +15,7 @@ LATENCY_METRIC = "seatrial_request_duration_seconds_bucket"
 RELAYED_METRIC = "seatrial_relayed_requests_total"
 COPIES_METRIC = "seatrial_shadow_requests_total"
 ROWS_METRIC = "seatrial_shadow_rows_total"
+RELAYING_METRIC = "seatrial_relay_in_flight_requests"
 COUNTED = ("ok", "degraded", "rejected", "error")  # requests are all outcomes but shed
 UNREACHABLE, LATE, SHED = "unreachable", "late", "shed"
 GIVEN = (*COUNTED, SHED, UNREACHABLE, LATE)  # how a request ends that a stable pod gives to the candidate
@@ -34,11 +35,12 @@ class Counter(enum.StrEnum):
     RELAYED = "relayed"  # label: the outcome; with /covered where stable answered instead
     COPIES = "copies"  # label: the outcome
     ROWS = "rows"  # of copies; label: the result
+    RELAYING = "relaying"  # no count, always 0: the pod could relay, whether or not it was told to; no label
 
     @property
     def about_candidate(self) -> bool:
         """A stable pod exports it, and it says something of the candidate."""
-        return self in (Counter.RELAYED, Counter.COPIES, Counter.ROWS)
+        return self in (Counter.RELAYED, Counter.COPIES, Counter.ROWS, Counter.RELAYING)
 
 
 Key = tuple[Counter, str]

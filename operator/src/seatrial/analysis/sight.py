@@ -42,8 +42,8 @@ WHY_BUCKETS = (
     "always_scrape_classic_histograms: true"
 )
 WHY_RELAYED = (
-    "it has not followed its assignment yet, its server is older than that, or something drops the series: a rule in "
-    "metric_relabel_configs (metricRelabelings of a PodMonitor), or a sample_limit"
+    "its server is older than relays, or something drops the series: look for a rule in metric_relabel_configs "
+    "(metricRelabelings of a PodMonitor), or a sample_limit"
 )
 
 

@@ -39,6 +39,11 @@ class PodCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         """Requests that came, answered or shed."""
         return self.requests + (self.shed or 0)
 
+    @property
+    def measured(self) -> int:
+        """Requests that `slower` is of."""
+        return self.requests
+
 
 class ArmCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Increments of one arm (all pods of stable, or of the candidate) within one slot.

@@ -145,8 +145,19 @@ RULES = (
     Rule(
         "spec.rollout.traffic",
         "!has(self.provider) || self.provider == 'Relay' || "
-        "!(has(self.sticky) || has(self.coverAfter) || (has(self.cover) && !self.cover))",
-        "spec.rollout.traffic must have sticky, cover and coverAfter only with provider Relay",
+        "!(has(self.sticky) || has(self.coverAfter) || (has(self.cover) && !self.cover) || "
+        "(has(self.trustClientChoice) && self.trustClientChoice))",
+        "spec.rollout.traffic must have sticky, cover, coverAfter and trustClientChoice only with provider Relay",
+    ),
+    Rule(
+        "spec.rollout.traffic",
+        "has(self.gateway) == (has(self.provider) && self.provider == 'GatewayAPI')",
+        "spec.rollout.traffic must have a gateway with provider GatewayAPI, and with no other",
+    ),
+    Rule(
+        "spec.rollout.traffic.gateway.hostnames",
+        "self.all(a, self.exists_one(b, b == a))",
+        "spec.rollout.traffic.gateway.hostnames must have each host once",
     ),
     Rule(
         "spec.rollout.traffic.sticky",

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from .base import Base, Name
+from .base import Base, Name, ObjectName
 from .base import SecretReference as SecretReference
 from .placement import Placement
 from .values import Duration, Label, Number, Quantity, Ratio, Size
@@ -323,6 +323,7 @@ class Provider(enum.StrEnum):
 
     RELAY = "Relay"
     SERVICE = "Service"
+    GATEWAY_API = "GatewayAPI"
 
 
 DEFAULT_PROVIDER = Provider.SERVICE
@@ -333,7 +334,49 @@ DEFAULT_STEPS: Mapping[Provider, tuple[Step, ...]] = {
         Step(weight=50, min_requests=500),
     ),
     Provider.SERVICE: (Step(weight=10), Step(weight=50, min_requests=500)),
+    Provider.GATEWAY_API: (Step(weight=10), Step(weight=50, min_requests=500)),
 }
+
+
+class ParentRef(Base, frozen=True, kw_only=True):
+    """A Gateway that the route asks to be attached to."""
+
+    name: Annotated[ObjectName, Meta(description="Name of the Gateway.")]
+    namespace: (
+        Annotated[
+            Name,
+            Meta(
+                description=(
+                    "Its namespace; left out, the object's own. A Gateway elsewhere has to allow routes from here."
+                )
+            ),
+        ]
+        | None
+    ) = None
+    section_name: Annotated[ObjectName, Meta(description="One of its listeners; left out, all that fit.")] | None = None
+
+
+HOSTNAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+
+class Gateway(Base, frozen=True, kw_only=True):
+    """Where the route of provider GatewayAPI is attached, and for which hosts."""
+
+    parent_refs: Annotated[
+        tuple[ParentRef, ...],
+        Meta(
+            description="The Gateways. A share counts once each of them has accepted the route.",
+            min_length=1,
+            max_length=8,
+        ),
+    ]
+    hostnames: Annotated[
+        tuple[Annotated[str, Meta(pattern=HOSTNAME, max_length=253)], ...],
+        Meta(
+            description="Hosts whose requests are for this model; none: every request that reaches the Gateways is.",
+            max_length=16,
+        ),
+    ] = ()
 
 
 class Traffic(Base, frozen=True, kw_only=True):
@@ -345,7 +388,8 @@ class Traffic(Base, frozen=True, kw_only=True):
             Meta(
                 description=(
                     "Relay: the pods of the stable version pass on exactly the share asked for, request by request. "
-                    "Service: both versions' pods are selected, so the share follows the number of pods. Left out: "
+                    "Service: both versions' pods are selected, so the share follows the number of pods. "
+                    "GatewayAPI: an HTTPRoute with weights, for a gateway that you have; needs gateway. Left out: "
                     f"{DEFAULT_PROVIDER}, or Relay where a step has a shadow; an object keeps what it has until its "
                     "spec changes. A rollout ends with the provider that it began with."
                 )
@@ -353,6 +397,7 @@ class Traffic(Base, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    gateway: Gateway | None = None
     sticky: (
         Annotated[
             str,
@@ -388,6 +433,15 @@ class Traffic(Base, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    trust_client_choice: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Relay: a request's header seatrial-revision names the version that answers, whatever the weight. For "
+                "testers behind a gateway that keeps the header from everybody else."
+            )
+        ),
+    ] = False
 
 
 class Rollout(Base, frozen=True, kw_only=True):

@@ -77,6 +77,7 @@ class Reason(enum.StrEnum):
     REJECTIONS_REGRESSED = "RejectionsRegressed"
     DEGRADED_REGRESSED = "DegradedRegressed"
     SHED_REGRESSED = "ShedRegressed"
+    TRAFFIC_NOT_ROUTED = "TrafficNotRouted"
     ANSWERS_SHIFTED = "AnswersShifted"
     SHADOW_FAILED = "ShadowFailed"
     ERRORS_ABOVE_MAXIMUM = "ErrorsAboveMaximum"
@@ -87,6 +88,7 @@ class Reason(enum.StrEnum):
     COMMAND_IGNORED = "CommandIgnored"
     CHILD_REFUSED = "ChildRefused"
     NAME_TAKEN = "NameTaken"
+    GATEWAY_API_MISSING = "GatewayAPIMissing"
     INVALID_SPEC = "InvalidSpec"
     METRICS_AVAILABLE = "MetricsAvailable"
     TRIAL_PASSED = "TrialPassed"
@@ -164,13 +166,21 @@ class Previous(Known, frozen=True, kw_only=True):
 class Hold(Base, frozen=True, kw_only=True):
     """Why the candidate goes no further. It ends with a command, or with another version."""
 
-    reason: Annotated[Reason, Meta(description="Paused: by the pause command; else the regression that was found.")]
+    reason: Annotated[
+        Reason,
+        Meta(description="Paused: by the pause command; AnswersShifted; else the regression that was found."),
+    ]
     message: Annotated[Text, Meta(description="Why, in one sentence.")] = ""
     at: Annotated[datetime, Meta(description="Since when.")]
 
     @property
     def by_command(self) -> bool:
         return self.reason is Reason.PAUSED
+
+    @property
+    def harmless(self) -> bool:
+        """Nothing was found to be bad: the candidate keeps what it has, and gets no more."""
+        return self.reason in (Reason.PAUSED, Reason.ANSWERS_SHIFTED)
 
 
 class Candidate(Known, frozen=True, kw_only=True):
@@ -209,6 +219,9 @@ class Candidate(Known, frozen=True, kw_only=True):
     windows: Annotated[
         int, Meta(description="How often the evidence of the step was begun; each time has its part of the rate.", ge=0)
     ] = 1
+    shift: Annotated[
+        Text, Meta(description="That its answers to copies differ from stable's more often than they may; once proven.")
+    ] = ""
     hold: Hold | None = None
 
 
@@ -222,7 +235,9 @@ class Share(Base, frozen=True, kw_only=True):
 class Traffic(Base, frozen=True, kw_only=True):
     """What was asked of the traffic provider and what the request counters say."""
 
-    provider: Annotated[Short, Meta(description="What shares the requests out: Relay or Service.")] = "Service"
+    provider: Annotated[Short, Meta(description="What shares the requests out: Relay, Service or GatewayAPI.")] = (
+        "Service"
+    )
     desired_weight: Annotated[int, Meta(description="Candidate's share asked for, in percent.", ge=0, le=100)] = 0
     measured_share: (
         Annotated[str, Meta(description="Candidate's share of the requests in the current step.", max_length=16)] | None

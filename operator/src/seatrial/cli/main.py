@@ -12,6 +12,7 @@ import click
 COMMANDS = {
     "drift": "seatrial.cli.drift",
     "generate": "seatrial.cli.generate",
+    "pack": "seatrial.cli.pack",
     "replay": "seatrial.cli.replay",
 }
 

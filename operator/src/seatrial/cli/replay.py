@@ -43,9 +43,12 @@ def command(file: str) -> None:
     {...}}, ...]}. An arm is {"requests": 900, "errors": 3, "rejected": 0, "degraded": 0, "shed": 0,
     "slower": {"0.1": 12}, "pods": [...]}: increments within the slot; "shed" answers (optional) are not among the
     requests; "slower" counts requests above a histogram edge in seconds; "pods"
-    (optional) has the same fields pod by pod. "policy" is the analysis part of the spec; "dispersion" and "spread" may
-    be given there, else they are measured from earlier slots, and from "history" (optional, slots before the canary).
-    "own" (optional, written by the operator) is what metrics of your own had come to; it is judged with the last slot.
+    (optional) has the same fields pod by pod. With provider Relay a slot has "by_request": true, and the candidate's
+    counts are those of stable's pods: "unreachable" and "late" are among its errors, "slower" is out of "timed", which
+    its own pods have counted; "copies", "compared", "same" and "different" are about a shadow. "policy" is the analysis
+    part of the spec; "dispersion" and "spread" may be given there, else they are measured from earlier slots, and from
+    "history" (optional, slots before the canary). "own" (optional, written by the operator) is what metrics of your own
+    had come to; it is judged with the last slot.
 
     Prints one JSON line per slot: slot (from 0), outcome, reason, metrics. log_evidence is the natural logarithm of the
     evidence; the outcome is Fail from the first slot on whose log_evidence reaches log(bound), where bound = 1 / (alpha
@@ -98,9 +101,15 @@ def _check(recording: Recording) -> None:
 
 def _check_counts(path: str, counts: slots_.ArmCounts | slots_.PodCounts) -> None:
     outcomes = {"errors": counts.errors, "rejected": counts.rejected, "degraded": counts.degraded}
-    for field, events in (*outcomes.items(), *((f"slower.{edge}", count) for edge, count in counts.slower.items())):
-        if events > counts.requests:
-            raise ValueError(f"{path}.{field} must be at most {path}.requests ({counts.requests}), not {events}")
+    slower = {f"slower.{edge}": count for edge, count in counts.slower.items()}
+    timed = isinstance(counts, slots_.ArmCounts) and counts.timed is not None
+    for of, most, fields in (
+        ("requests", counts.requests, outcomes),
+        ("timed" if timed else "requests", counts.measured, slower),
+    ):
+        for field, events in fields.items():
+            if events > most:
+                raise ValueError(f"{path}.{field} must be at most {path}.{of} ({most}), not {events}")
 
 
 def _refuse(message: str) -> NoReturn:

@@ -34,6 +34,7 @@ class Cluster(Protocol):
         """Objects with these labels, of one namespace or (None) of all, read in chunks.
 
         Items carry apiVersion and kind as single objects do; managedFields are left out, they are most of the bytes.
+        There is nothing on the list where the cluster lacks an optional kind, or doesn't let us read it.
         """
         ...
 
@@ -47,6 +48,10 @@ class Cluster(Protocol):
 
     async def adopt(self, orphan: Mapping[str, Any], references: Objects) -> Object:
         """Gives this very object its owners, and changes nothing else of it; Conflict when another has its name."""
+        ...
+
+    async def annotate(self, namespace: str, pod: str, *, uid: str, name: str, text: str | None) -> Object:
+        """One annotation of this very pod becomes the text, or (None) goes; NotFound or Conflict when it is gone."""
         ...
 
     async def create(self, wanted: Object) -> Object:

@@ -32,6 +32,7 @@ KINDS: Final[dict[str, Kind]] = {
     "Deployment": Kind("apps/v1", "deployments"),
     "EndpointSlice": Kind("discovery.k8s.io/v1", "endpointslices"),
     "Event": Kind("events.k8s.io/v1", "events"),
+    "HTTPRoute": Kind("gateway.networking.k8s.io/v1", "httproutes"),
     "Job": Kind("batch/v1", "jobs"),
     "Lease": Kind("coordination.k8s.io/v1", "leases"),
     "Pod": Kind("v1", "pods"),
@@ -39,3 +40,6 @@ KINDS: Final[dict[str, Kind]] = {
     "Secret": Kind("v1", "secrets"),
     "Service": Kind("v1", "services"),
 }
+
+OPTIONAL: Final = frozenset({"HTTPRoute"})
+"""Kinds that others install. Where one isn't served, or may not be read, there are none of it, and that is all."""

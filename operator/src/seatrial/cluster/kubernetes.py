@@ -13,6 +13,7 @@ from seatrial.cluster import access, errors, kinds, rest
 
 _CHUNK = 200
 _EXPIRED = 410
+_FORBIDDEN = 403
 
 
 @contextlib.asynccontextmanager
@@ -56,7 +57,13 @@ class KubernetesCluster:
         while True:
             try:
                 answer = _object(await self._rest.call("GET", kinds.KINDS[kind].path(namespace), query=page))
+            except errors.NotFound:
+                if kind in kinds.OPTIONAL:
+                    return
+                raise
             except errors.Refused as error:
+                if error.status == _FORBIDDEN and kind in kinds.OPTIONAL:
+                    return
                 if error.status != _EXPIRED or "continue" not in page:
                     raise
                 page = query
@@ -78,6 +85,12 @@ class KubernetesCluster:
         return _object(
             await self._rest.call("PATCH", _path(orphan), query=query, body=changed, content_type=rest.MERGE)
         )
+
+    async def annotate(self, namespace: str, pod: str, *, uid: str, name: str, text: str | None) -> access.Object:
+        query = {"fieldManager": access.FIELD_MANAGER}
+        path = kinds.KINDS["Pod"].path(namespace, pod)
+        changed = {"metadata": {"uid": uid, "annotations": {name: text}}}  # the uid is a precondition
+        return _object(await self._rest.call("PATCH", path, query=query, body=changed, content_type=rest.MERGE))
 
     async def create(self, wanted: access.Object) -> access.Object:
         path = kinds.KINDS[wanted["kind"]].path(wanted["metadata"]["namespace"])

@@ -51,6 +51,9 @@ class Remembering:
     async def adopt(self, orphan: Mapping[str, Any], references: access.Objects) -> access.Object:
         return self._wrote(await self._live.adopt(orphan, references))
 
+    async def annotate(self, namespace: str, pod: str, *, uid: str, name: str, text: str | None) -> access.Object:
+        return self._wrote(await self._live.annotate(namespace, pod, uid=uid, name=name, text=text))
+
     async def create(self, wanted: access.Object) -> access.Object:
         return self._wrote(await self._live.create(wanted))
 

@@ -61,6 +61,16 @@ def _conditions(raw: Object, *more: str) -> list[dict[str, Any]]:
     return [{field: one[field] for field in fields if one.get(field)} for one in conditions]
 
 
+def _route(raw: Object) -> dict[str, Any]:
+    """What is wanted, and what each gateway says of it."""
+    parents = (raw.get("status") or {}).get("parents") or ()
+    told = [
+        {"parentRef": one["parentRef"], "conditions": _conditions({"status": one}, "observedGeneration")}
+        for one in parents
+    ]
+    return {"spec": raw.get("spec") or {}, "status": {"parents": told}}
+
+
 def _pod(raw: Object) -> dict[str, Any]:
     status = raw.get("status") or {}
     kept = {
@@ -104,6 +114,7 @@ _TRIM: Final[dict[str, Callable[[Object], dict[str, Any]]]] = {
     "ControllerRevision": _fields("data", "revision"),
     "Deployment": _deployment,
     "EndpointSlice": _fields("endpoints"),
+    "HTTPRoute": _route,
     "Job": _job,
     "Pod": _pod,
     "PodDisruptionBudget": _fields("spec"),

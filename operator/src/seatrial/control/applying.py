@@ -1,4 +1,5 @@
-"""Carries out a plan by urgency: status, traffic, stable, candidate, evidence, deletions. Events come last, elsewhere.
+"""Carries out a plan by urgency: what pods pass on, traffic, stable, candidate, evidence, deletions. Status has been
+written before, events come last, elsewhere.
 
 Traffic follows status at once, whatever else is slow. A child that the API server refuses, or that fails, stops nothing
 but what its own revision would need it for: no Deployment without its record and configuration. What went wrong is
@@ -7,15 +8,21 @@ reported when all has been tried. Everything can be done twice.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from seatrial.api.status import Reason
-from seatrial.cluster import access, errors
-from seatrial.rollout import facts, metadata, names, plans
+from seatrial.cluster import access, errors, kinds
+from seatrial.rollout import facts, metadata, names, plans, traffic
+from seatrial.rollout.traffic import gateway
 
 _LOG = logging.getLogger(__name__)
+
+AT_ONCE = 16  # pods whose annotations are written at the same time
+WHOLE = ("selector", "rules")
 
 
 async def carry_out(cluster: access.Cluster, snapshot: facts.Snapshot, plan: plans.Plan) -> tuple[errors.Refused, ...]:
@@ -25,6 +32,7 @@ async def carry_out(cluster: access.Cluster, snapshot: facts.Snapshot, plan: pla
         ClusterError: something could not be asked for; the rest was, and the next pass goes on.
     """
     work = _Work(cluster, snapshot)
+    await asyncio.gather(*(work.try_to(work.annotate(one)) for one in plan.annotations))
     for wanted in plan.apply:
         await work.try_to(work.apply(wanted))
     for orphan in (one for one in snapshot.observed if not _owned(one, snapshot.owner.uid)):
@@ -47,6 +55,7 @@ class _Work:
         self._owner = snapshot.owner
         self._known = {(one["kind"], one["metadata"]["name"]): one for one in snapshot.observed}
         self._incomplete: set[str] = set()  # revisions that lack something their next objects need
+        self._turns = asyncio.Semaphore(AT_ONCE)  # they are taken in order, so what ends something goes first
         self.refusals: list[errors.Refused] = []
         self.failure: errors.ClusterError | None = None
 
@@ -58,22 +67,40 @@ class _Work:
         except errors.ClusterError as failure:
             self.failure = self.failure or failure
 
+    async def annotate(self, wanted: traffic.Annotation) -> None:
+        """A pod that is gone passes on nothing; the next pass finds who is there instead."""
+        async with self._turns:
+            with contextlib.suppress(errors.NotFound, errors.Conflict):
+                await self._cluster.annotate(
+                    self._owner.namespace, wanted.pod, uid=wanted.uid, name=names.RELAY, text=wanted.text
+                )
+
     async def apply(self, wanted: access.Object) -> None:
         existing = self._known.get((wanted["kind"], wanted["metadata"]["name"]))
         if existing is not None:
             if not contains(existing, wanted):
-                await self._cluster.apply(wanted)
+                await self._write(wanted)
             return
         revision = wanted["metadata"]["labels"].get(names.REVISION)
         if revision in self._incomplete:
             return
         try:
             await self._refuse_a_taken_name(wanted)
-            await self._cluster.apply(wanted)
+            await self._write(wanted)
         except errors.ClusterError:
             if revision is not None:
                 self._incomplete.add(revision)
             raise
+
+    async def _write(self, wanted: access.Object) -> None:
+        """A kind that isn't installed is no fault of the API server's that time would mend."""
+        try:
+            await self._cluster.apply(wanted)
+        except errors.NotFound as missing:
+            if wanted["kind"] not in kinds.OPTIONAL:
+                raise
+            message = gateway.NOT_INSTALLED
+            raise errors.Refused(404, reason=Reason.GATEWAY_API_MISSING, message=message) from missing
 
     async def keep(self, evidence: access.Object) -> None:
         """What a verdict rests on. The verdict stands without it."""
@@ -96,11 +123,11 @@ def _owned(child: Mapping[str, Any], uid: str) -> bool:
 
 def contains(existing: Any, wanted: Any) -> bool:
     """Whether everything wanted is there already; what others added doesn't matter, except in selectors, where a label
-    more means other pods. Lists are compared in order.
+    more means other pods, and in a route's rules, where a filter more means other answers. Lists are compared in order.
     """
     if isinstance(wanted, Mapping):
         return isinstance(existing, Mapping) and all(
-            key in existing and (existing[key] == value if key == "selector" else contains(existing[key], value))
+            key in existing and (existing[key] == value if key in WHOLE else contains(existing[key], value))
             for key, value in wanted.items()
         )
     if isinstance(wanted, list | tuple):

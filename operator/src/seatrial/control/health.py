@@ -76,6 +76,7 @@ def read(raw: Object) -> facts.Pod:
         crash_looping=_loops(server) and server.get("restartCount", 0) >= CRASHES,
         fault=None if ready and not failed else trouble.fault,
         trouble=trouble.words,
+        assignment=str((meta.get("annotations") or {}).get(names.RELAY, "")),
     )
 
 

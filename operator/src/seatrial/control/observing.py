@@ -20,7 +20,7 @@ from seatrial.rollout import notes as notes_
 
 _LOG = logging.getLogger(__name__)
 
-CHILDREN = ("ControllerRevision", "ConfigMap", "Job", "Deployment", "Service", "PodDisruptionBudget")
+CHILDREN = ("ControllerRevision", "ConfigMap", "Job", "Deployment", "HTTPRoute", "Service", "PodDisruptionBudget")
 
 
 class InvalidSpec(Exception):
@@ -60,7 +60,7 @@ class Observer:
             wish, name=owner.name, default_image=self._operator.serving_image, known=records.values()
         )
         servers = tuple(reading.pod(one) for one in pods if health.server_of(one, owner.name))
-        service = next(iter(of_kind["Service"]), None)
+        backends = {one["metadata"]["name"]: reading.endpoints(one, slices, servers) for one in of_kind["Service"]}
         reports = {**_reports(of_kind["ConfigMap"]), **reading.noted_reports(notes)}
         unread = {one.revision for one in (status.candidate, status.stable) if one is not None} - reports.keys()
         return facts.Snapshot(
@@ -80,7 +80,9 @@ class Observer:
             },
             deployments={reading.revision_of(one): reading.deployment(one) for one in of_kind["Deployment"]},
             pods=servers,
-            endpoints=reading.endpoints(service, slices, servers),
+            endpoints=backends.get(owner.name),
+            backends=backends,
+            route=reading.route(next(iter(of_kind["HTTPRoute"]), None)),
             observed=tuple(observed),
             unread=unread_parts,
             operator=self._operator,
@@ -179,7 +181,7 @@ def adoptable(child: Mapping[str, Any], owner: facts.Owner) -> bool:
     meta = child["metadata"]
     labels = meta.get("labels") or {}
     of = str(labels.get(names.REVISION, ""))
-    expected = {names.of_revision(owner.name, of), names.of_trial(owner.name, of)} if of else {owner.name}
+    expected = {names.of_revision(owner.name, of), names.of_trial(owner.name, of)} if of else names.of_whole(owner.name)
     ours = labels.get(names.MANAGED_BY) == names.MANAGER and labels.get(names.DEPLOYMENT) == owner.name
     return ours and meta["name"] in expected and not meta.get("ownerReferences") and "deletionTimestamp" not in meta
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from seatrial.cluster import access, errors, events, kubernetes, lease, remembering, store
-from seatrial.control import evidence, logs, probes, queue, resync, sources, telemetry, waking, wiring, workers
+from seatrial.control import evidence, logs, probes, queue, reports, resync, sources, telemetry, waking, wiring, workers
 from seatrial.control import settings as settings_
 from seatrial.prometheus import client, pods
 from seatrial.rollout import names
@@ -45,6 +45,7 @@ class Parts:
     cluster: access.Cluster
     seen: store.Store
     looks: evidence.Evidence
+    reports: reports.PodReports
     queue: queue.Queue
     events: events.Events
     telemetry: telemetry.Telemetry
@@ -85,23 +86,31 @@ async def run(settings: settings_.Settings, build: Build) -> None:
         seen = store.Store(waking.owner_of)
         cluster = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT)
         keys = queue.Queue(now=time.monotonic, rng=random.Random())  # noqa: S311  spreads load, keeps no secret
+        direct = await stack.enter_async_context(pods.connected())
+
+        def ring(key: queue.Key) -> None:
+            keys.add(key, lane=queue.Lane.ROLLOUT)
+
         looks = evidence.Evidence(
             sources.Sources(
                 await stack.enter_async_context(client.connected()),
-                await stack.enter_async_context(pods.connected()),
+                direct,
                 policy=settings.sources,
                 secrets=lambda namespace, name: live.get("Secret", namespace, name),
             ),
-            ring=lambda key: keys.add(key, lane=queue.Lane.ROLLOUT),
+            ring=ring,
             clock=cluster.server_now,
         )
         stack.push_async_callback(looks.close)
+        said = reports.PodReports(direct.fetch, ring=ring, clock=cluster.server_now)
+        stack.push_async_callback(said.close)
         metrics = telemetry.Telemetry()
         posted = events.Events(live, instance=settings.pod_name, failed=metrics.event_failed)
         parts = Parts(
             cluster=cluster,
             seen=seen,
             looks=looks,
+            reports=said,
             queue=keys,
             events=posted,
             telemetry=metrics,

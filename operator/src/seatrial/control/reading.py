@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from seatrial.api import values
+from seatrial.api import spec, values
 from seatrial.control import health
 from seatrial.rollout import facts, names, report, revision
 from seatrial.rollout import notes as notes_
@@ -41,13 +41,11 @@ def deployment(raw: Object) -> facts.Deployment:
     )
 
 
-def endpoints(service: Object | None, slices: Iterable[Object], pods: Iterable[facts.Pod]) -> facts.Endpoints | None:
-    """Where the Service sends requests; None while there is no Service.
+def endpoints(service: Object, slices: Iterable[Object], pods: Iterable[facts.Pod]) -> facts.Endpoints:
+    """Where a Service sends requests.
 
     Slices inherit the labels of their Service, so one that somebody else made with our labels has slices like ours.
     """
-    if service is None:
-        return None
     known = tuple(pods)
     by_uid = {one.uid: one.revision for one in known if one.uid}
     by_name = {one.name: one.revision for one in known}
@@ -71,6 +69,47 @@ def _of_service(one: Object, service: Object) -> bool:
     meta = service["metadata"]
     owners = {owner.get("uid") for owner in one["metadata"].get("ownerReferences") or () if owner["kind"] == "Service"}
     return _label(one, SERVICE_NAME) == meta["name"] and (not owners or meta["uid"] in owners)
+
+
+def route(raw: Object | None) -> facts.Route | None:
+    """What an HTTPRoute of ours asks for, whoever wrote it, and what is said of it."""
+    if raw is None:
+        return None
+    asked, namespace = raw["spec"], raw["metadata"]["namespace"]
+    backends = [backend for rule in asked.get("rules") or () for backend in rule.get("backendRefs") or ()]
+    told = (raw.get("status") or {}).get("parents") or ()
+    return facts.Route(
+        generation=raw["metadata"].get("generation", 0),
+        asked=spec.Gateway(
+            parent_refs=tuple(_parent(one) for one in asked.get("parentRefs") or ()),
+            hostnames=tuple(asked.get("hostnames") or ()),
+        ),
+        weights={one["name"]: one.get("weight", 1) for one in backends},
+        parents=tuple(
+            facts.Parent(
+                key=facts.ParentKey.of(_parent(one["parentRef"]), namespace),
+                conditions={said["type"]: _said(said) for said in one.get("conditions") or ()},
+            )
+            for one in told
+        ),
+    )
+
+
+def _parent(reference: Object) -> spec.ParentRef:
+    return spec.ParentRef(
+        name=reference["name"],
+        namespace=reference.get("namespace"),
+        section_name=reference.get("sectionName"),
+    )
+
+
+def _said(condition: Object) -> facts.Said:
+    return facts.Said(
+        status=condition["status"],
+        reason=condition.get("reason", ""),
+        message=condition.get("message", ""),
+        generation=condition.get("observedGeneration", 0),
+    )
 
 
 def job(raw: Object) -> tuple[facts.JobState, str]:

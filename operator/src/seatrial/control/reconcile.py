@@ -16,7 +16,7 @@ import msgspec
 from seatrial.api.status import Reason, Status
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
-from seatrial.control import applying, evidence, observing
+from seatrial.control import applying, evidence, observing, reports
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
 from seatrial.rollout import facts, looking, narrative, planner, plans, providing, statuses
@@ -34,6 +34,7 @@ class Reconciler:
         *,
         cluster: access.Cluster,
         looks: evidence.Looks,
+        reports: reports.Reports,
         events: Events,
         telemetry: Telemetry,
         operator: facts.Operator,
@@ -41,6 +42,7 @@ class Reconciler:
         self._cluster = cluster
         self._observer = observing.Observer(cluster=cluster, operator=operator)
         self._looks = looks
+        self._reports = reports
         self._events = events
         self._telemetry = telemetry
         self._refusals: dict[Key, facts.Refusal] = {}
@@ -56,6 +58,7 @@ class Reconciler:
             self._refusals.pop(key, None)
             self._telemetry.forget(key)
             self._looks.forget(key)
+            self._reports.forget(key)
             return Result()
         try:
             snapshot, plan = await self._planned(key, raw)
@@ -71,7 +74,8 @@ class Reconciler:
 
     async def _planned(self, key: Key, raw: access.Object, *, live: bool = False) -> tuple[facts.Snapshot, plans.Plan]:
         """What is there and what to do about it: from memory, or live where it can't be undone."""
-        snapshot = providing.settled(await self._observer.snapshot(raw, live=live))
+        observed = providing.settled(await self._observer.snapshot(raw, live=live))
+        snapshot = providing.settled(self._reports.attached(key, observed))
         now = self._cluster.server_now()
         look = self._looks.newest(key, looking.question(snapshot, now))
         snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key), look=look)
@@ -101,8 +105,8 @@ class Reconciler:
     async def _refused(
         self, key: Key, raw: access.Object, snapshot: facts.Snapshot, refusal: errors.Refused, plan: plans.Plan
     ) -> Result:
-        taken = refusal.reason == Reason.NAME_TAKEN
-        reason = Reason.NAME_TAKEN if taken else Reason.CHILD_REFUSED
+        own = (Reason.NAME_TAKEN, Reason.GATEWAY_API_MISSING)
+        reason = next((one for one in own if refusal.reason == one), Reason.CHILD_REFUSED)
         known = facts.Refusal(reason=reason, message=refusal.message)
         again = Result(look_again_in=REFUSED_AGAIN, in_flight=plan.in_flight)
         if self._refusals.get(key) == known:

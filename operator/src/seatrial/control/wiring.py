@@ -5,7 +5,8 @@ operator leaves objects that can be deleted. What an event means is decided else
 
 kopf cancels every task of its event loop that was made after it started, and takes over signals of the main thread.
 So it gets a thread and a loop of its own: one for the whole cluster, or one for each namespace that is served, so that
-a namespace which refuses to be watched doesn't end the watch over the others.
+a namespace which refuses to be watched doesn't end the watch over the others. Kinds that others install and take away
+are watched beside that, for the same reason, and as long as they are served.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import contextlib
 import inspect
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import kopf
 
 from seatrial import api
-from seatrial.cluster import kinds, rest, trimming
+from seatrial.cluster import errors, kinds, rest, trimming
 from seatrial.rollout import names
 
 _LOG = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ _LOG = logging.getLogger(__name__)
 CHILD_SELECTOR: Final = f"{names.MANAGED_BY}={names.MANAGER},{names.DEPLOYMENT}"
 AGAIN_FIRST = 1.0
 AGAIN_LONGEST = 30.0  # until a namespace that could not be watched is tried again
+OFFERED = 10.0  # until it is asked again whether an optional kind is served
+ALWAYS: Final = trimming.KINDS - kinds.OPTIONAL
 
 Observe = Callable[[str, str | None, Any], None]
 """Takes a kind, the event's type (None: it was listed) and the object as sent; called in kopf's thread."""
@@ -40,7 +43,7 @@ def resource(kind: str) -> tuple[str, str, str]:
     return group, version, kinds.KINDS[kind].plural
 
 
-def registry(observe: Observe) -> kopf.OperatorRegistry:
+def registry(observe: Observe, watched: Iterable[str] = ALWAYS) -> kopf.OperatorRegistry:
     """kopf's handlers, explicit instead of by decorators, so that two tests don't share any."""
     handlers = kopf.OperatorRegistry()
 
@@ -54,7 +57,7 @@ def registry(observe: Observe) -> kopf.OperatorRegistry:
         return on_event
 
     kopf.on.login(registry=handlers, id="login", errors=kopf.ErrorsMode.PERMANENT)(login)
-    for kind in sorted(trimming.KINDS):
+    for kind in sorted(watched):
         kopf.on.event(*resource(kind), registry=handlers, id=kind.lower())(handler(kind))
     return handlers
 
@@ -112,15 +115,28 @@ async def _credentials() -> kopf.ConnectionInfo:
     )
 
 
+async def served(kind: str, namespace: str | None) -> bool:
+    """Whether objects of a kind can be listed now: its CRD is installed, and we may."""
+    client = rest.Rest(await rest.configuration())
+    try:
+        await client.call("GET", kinds.KINDS[kind].path(namespace), query={"limit": "1"})
+    except errors.ClusterError:
+        return False
+    finally:
+        await client.close()
+    return True
+
+
 class Watch:
     """kopf running in its own thread.
 
     Args:
         namespace: None is the whole cluster.
+        watched: the kinds.
     """
 
-    def __init__(self, observe: Observe, *, namespace: str | None) -> None:
-        self._registry = registry(observe)
+    def __init__(self, observe: Observe, *, namespace: str | None, watched: Iterable[str] = ALWAYS) -> None:
+        self._registry = registry(observe, watched)
         self._namespaces = [] if namespace is None else [namespace]
         self._caller = asyncio.get_running_loop()
         self._finished = asyncio.Event()
@@ -137,6 +153,11 @@ class Watch:
         await self._finished.wait()
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def over(self) -> bool:
+        """It has ended, by itself or by stop()."""
+        return self._finished.is_set()
 
     async def stop(self, *, seconds: float) -> None:
         """Ends the watch, waiting for so long."""
@@ -189,13 +210,16 @@ class Watches:
         """Watches until cancelled.
 
         Raises what ended the watch over the whole cluster. That over a namespace is tried again: the namespace may be
-        gone, or the right to it, and both may come back.
+        gone, or the right to it, and both may come back. So is that over an optional kind.
         """
-        if not self._namespaces:
-            await self._watch(None)
         async with asyncio.TaskGroup() as tasks:
+            if not self._namespaces:
+                tasks.create_task(self._watch(None), name="watch")
             for namespace in self._namespaces:
                 tasks.create_task(self._keep(namespace), name=f"watch-{namespace}")
+            for kind in sorted(kinds.OPTIONAL):
+                for place in self._namespaces or (None,):
+                    tasks.create_task(self._keep_optional(kind, place), name=f"watch-{kind}-{place}")
 
     async def stop(self, *, seconds: float) -> None:
         """Ends them, waiting for so long."""
@@ -211,9 +235,21 @@ class Watches:
             await asyncio.sleep(pause)
             pause = min(2 * pause, AGAIN_LONGEST)
 
-    async def _watch(self, namespace: str | None) -> None:
-        watch = Watch(self._observe, namespace=namespace)
+    async def _keep_optional(self, kind: str, namespace: str | None) -> None:
+        while True:
+            try:
+                if await served(kind, namespace):
+                    await self._watch(namespace, {kind})
+            except Exception as error:  # its CRD was taken away, or the right to it
+                _LOG.info("kind not watched", extra={"of_kind": kind, "namespace": namespace, "error": str(error)})
+            await asyncio.sleep(OFFERED)
+
+    async def _watch(self, namespace: str | None, watched: Iterable[str] = ALWAYS) -> None:
+        watch = Watch(self._observe, namespace=namespace, watched=watched)
         self._running.add(watch)
         watch.start()
-        await watch.wait()
-        self._running.discard(watch)
+        try:
+            await watch.wait()
+        finally:
+            if watch.over:
+                self._running.discard(watch)

@@ -56,11 +56,16 @@ def match(series: Iterable[Raw], *, asked: looking.Question) -> Matched:
                     pod=pod.name,
                     counter=counter,
                     label=label,
-                    samples=raw.samples,
+                    samples=_presence(raw.samples) if counter is counters.Counter.RELAYING else raw.samples,
                     target=target(raw.labels),
                 )
             )
     return Matched(series=tuple(found), foreign=foreign)
+
+
+def _presence(samples: Samples) -> Samples:
+    """That it was there, whatever it said."""
+    return [(at, 0.0) for at, _ in samples]
 
 
 def target(labels: Mapping[str, str]) -> str:

@@ -69,7 +69,12 @@ class Pods:
 
     async def _one(self, pod: looking.JudgedPod, now: Callable[[], float]) -> Exposition | str:
         """Counters are no older than the moment the answer ends: its time is the one that can't blame too early."""
-        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        content = await self.fetch(pod.ip)
+        return content if isinstance(content, str) else Exposition(pod=pod, at=now(), content=content)
+
+    async def fetch(self, ip: str) -> bytes | str:
+        """What the pod at this address exports; as text why it doesn't."""
+        host = f"[{ip}]" if ":" in ip else ip
         try:
             async with self._session.get(
                 f"http://{host}:{self._port}/metrics",
@@ -85,7 +90,7 @@ class Pods:
             return client.reduced(error)
         if content is None:
             return f"it answered with more than {BODY_LIMIT // 2**20} MiB"
-        return Exposition(pod=pod, at=now(), content=content)
+        return content
 
 
 def chosen(asked: looking.Question) -> tuple[looking.JudgedPod, ...]:
@@ -115,7 +120,8 @@ def parsed(exposition: Exposition, asked: looking.Question) -> dict[tuple[counte
         for sample in family.samples:
             counted = query.counted(sample.name, sample.labels, candidate=candidate)
             if counted is not None and own.items() <= sample.labels.items():
-                totals[counted] = totals.get(counted, 0.0) + sample.value
+                value = 0.0 if counted[0] is counters.Counter.RELAYING else sample.value
+                totals[counted] = totals.get(counted, 0.0) + value
     return totals
 
 

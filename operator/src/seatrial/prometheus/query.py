@@ -15,7 +15,10 @@ import msgspec
 from seatrial.analysis import samples as samples_
 
 OWN = (samples_.REQUESTS_METRIC, samples_.LATENCY_METRIC)
-ABOUT_CANDIDATE = (samples_.RELAYED_METRIC, samples_.COPIES_METRIC, samples_.ROWS_METRIC)
+ABOUT_CANDIDATE = (
+    *(samples_.RELAYED_METRIC, samples_.COPIES_METRIC, samples_.ROWS_METRIC),
+    samples_.RELAYING_METRIC,
+)
 LABELS = frozenset(
     {"__name__", "deployment", "deployment_namespace", "revision", "outcome", "transport", "le"}
     | {"candidate", "covered", "result"}
@@ -69,6 +72,8 @@ def counted(name: str, labels: Mapping[str, str], *, candidate: str = "") -> sam
         return samples_.Counter.REQUESTS, outcome
     if name == samples_.LATENCY_METRIC and (edge := _edge(labels.get("le", ""))):
         return samples_.Counter.LATENCY, edge
+    if candidate and name == samples_.RELAYING_METRIC:
+        return samples_.Counter.RELAYING, ""
     if not candidate or labels.get("candidate") != candidate:
         return None
     if name == samples_.RELAYED_METRIC and outcome in samples_.GIVEN:

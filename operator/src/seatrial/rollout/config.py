@@ -66,6 +66,8 @@ def render(
         document["cors"] = {"allowOrigins": content.cors.allow_origins}
     if content.tracing is not None:
         document["tracing"] = {"endpoint": content.tracing.endpoint, "ratio": float(content.tracing.ratio)}
+    if templates.relays(record.pod_template):
+        document["relay"] = {"file": f"{templates.RELAY}/relay"}
     if passed is not None:
         document["expected"] = {
             "servedSha256": passed.served_sha256,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -45,6 +45,22 @@ class Fault(enum.StrEnum):
     UNKNOWN = "Unknown"
 
 
+class RelayReport(Fact, frozen=True, kw_only=True):
+    """What a pod's server says of its relay.
+
+    Attributes:
+        at: when it was asked.
+        able: the server has a relay; one of an older serving image hasn't.
+        ratio: share that is passed on now, by the candidate's revision; 0 where it was passed on and isn't any more.
+        in_flight: requests passed on without an answer yet.
+    """
+
+    at: datetime
+    able: bool = True
+    ratio: Mapping[str, float] = {}
+    in_flight: int = 0
+
+
 class Pod(Fact, frozen=True, kw_only=True):
     """One pod of a revision's Deployment.
 
@@ -54,6 +70,8 @@ class Pod(Fact, frozen=True, kw_only=True):
         crash_looping: the server itself ends again and again.
         fault: whose fault the trouble is; None while there is none.
         trouble: the pod's own words on why it isn't ready, quoted.
+        assignment: what it is told to pass on, as its annotation says it.
+        relay: what its server says of that; None where it wasn't asked or doesn't answer.
     """
 
     name: str
@@ -67,6 +85,8 @@ class Pod(Fact, frozen=True, kw_only=True):
     crash_looping: bool = False
     fault: Fault | None = None
     trouble: str = ""
+    assignment: str = ""
+    relay: RelayReport | None = None
 
     @property
     def alive(self) -> bool:
@@ -115,6 +135,44 @@ class Endpoints(Fact, frozen=True, kw_only=True):
     serving: Mapping[str, int]
 
 
+class ParentKey(NamedTuple):
+    """Which gateway, and which of its listeners ("" for all), a route asks for."""
+
+    namespace: str
+    name: str
+    section: str = ""
+
+    @classmethod
+    def of(cls, one: spec_.ParentRef, namespace: str) -> ParentKey:
+        """`namespace`: the route's, which is meant where none is named."""
+        return cls(one.namespace or namespace, one.name, one.section_name or "")
+
+
+class Said(Fact, frozen=True, kw_only=True):
+    """A condition as a gateway set it. `generation`: of the route, that it was said of; 0 where it isn't told."""
+
+    status: str
+    reason: str = ""
+    message: str = ""
+    generation: int = 0
+
+
+class Parent(Fact, frozen=True, kw_only=True):
+    """What is said of a route for one of its parents, by type of condition."""
+
+    key: ParentKey
+    conditions: Mapping[str, Said]
+
+
+class Route(Fact, frozen=True, kw_only=True):
+    """The HTTPRoute as it is: what it asks for, and what the gateways say of it."""
+
+    generation: int
+    asked: spec_.Gateway
+    weights: Mapping[str, int]  # by Service
+    parents: tuple[Parent, ...] = ()
+
+
 class Sight(Fact, frozen=True, kw_only=True):
     """What the sources of metrics said, or why they said nothing."""
 
@@ -148,6 +206,7 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     owner: Owner
     spec: Spec
     provider: spec_.Provider = spec_.Provider.SERVICE  # of the rollout under way, else of the next one; see `providing`
+    instead: str = ""  # why it isn't the one that the spec asks for
     unreadable: str = ""  # why the spec on the object can't be read; `spec` is then the last one that could
     status: Status = Status()
     commands: Commands = Commands()  # the tokens on the object now
@@ -160,6 +219,8 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     deployments: Mapping[str, Deployment] = {}
     pods: tuple[Pod, ...] = ()
     endpoints: Endpoints | None = None
+    backends: Mapping[str, Endpoints] = {}  # of every Service of ours, by its name
+    route: Route | None = None
     observed: tuple[Mapping[str, Any], ...] = ()  # the children as they are, to apply only what differs
     sight: Sight | None = None
     look: Look | None = None  # the newest one, where the samples are judged beside the pass

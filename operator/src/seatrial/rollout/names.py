@@ -10,6 +10,7 @@ COMPONENT = "app.kubernetes.io/component"
 SERVER = "server"
 TRIAL = "trial"
 COMMAND_PREFIX = "seatrial.dev/"
+RELAY = "seatrial.dev/relay"  # annotation of a server's pod: what it passes on to whom
 ATTEMPT = "seatrial.dev/attempt"  # annotation of a trial Job: which try of its revision it was made for
 
 REST_PORT = 8080
@@ -20,6 +21,20 @@ METRICS_PORT = 8082
 def command(field: str) -> str:
     """The annotation of a command, from the name of its field in `status.commands`."""
     return COMMAND_PREFIX + field.replace("_", "-")
+
+
+def of_whole(name: str) -> set[str]:
+    """What belongs to no single revision."""
+    return {name, stable_service(name), candidate_service(name)}
+
+
+def stable_service(name: str) -> str:
+    """For a gateway: leads to whoever has all the requests that the candidate hasn't."""
+    return f"{name}-stable"
+
+
+def candidate_service(name: str) -> str:
+    return f"{name}-candidate"
 
 
 def of_revision(name: str, revision: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from seatrial.api import spec, status
 from seatrial.api import stage as stages
-from seatrial.api import status
 from seatrial.api.status import Reason, VerdictKind
 
-from . import facts, names
+from . import conditions, facts, names
 from .decision import Decision
 
 NOTEWORTHY = frozenset(
@@ -37,16 +37,29 @@ def events(
     *,
     asked: status.Commands,
     why_ignored: Mapping[str, str] = {},
+    instead: str = "",
     unread: Sequence[str] = (),
 ) -> tuple[Event, ...]:
     """What became different, in the order a reader wants it.
 
     Args:
         why_ignored: by field of `Commands`, what to say if that token comes to nothing.
+        instead: why another traffic provider shares the requests out than the one asked for.
         unread: parts of the stored status that could not be read.
     """
     ignored = _ignored(before, after, decision, asked, why_ignored)
-    return (*_unread(unread), *_events(before, after, decision), *ignored)
+    return (*_unread(unread), *_events(before, after, decision), *_instead(before, after, instead), *ignored)
+
+
+def _instead(before: status.Status, after: status.Status, why: str) -> Iterator[Event]:
+    """Said once a rollout: when its pods are asked for."""
+    if why and after.candidate is not None and after.candidate.provider and not _provided(before, after.candidate):
+        yield Event(reason="ProviderUnavailable", message=why, warning=True)
+
+
+def _provided(before: status.Status, now: status.Candidate) -> bool:
+    was = before.candidate
+    return was is not None and (was.revision, was.provider) == (now.revision, now.provider)
 
 
 def _unread(parts: Sequence[str]) -> Iterator[Event]:
@@ -92,6 +105,10 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
         yield Event(reason=decision.reason, message=decision.message, warning=decision.rollback is not None)
     elif decision.reason in NOTEWORTHY and _reason(before) != decision.reason:
         yield Event(reason=decision.reason, message=decision.message, warning=True)
+    if after.candidate is not None and after.candidate.shift and not (before.candidate and before.candidate.shift):
+        yield Event(reason=Reason.ANSWERS_SHIFTED, message=after.candidate.shift, warning=True)
+    if lost := _derailed(before, after):
+        yield Event(reason="NotRouted", message=lost, warning=True)
     if _overexposed(after) and not _overexposed(before):
         share = after.traffic.measured_share if after.traffic else ""
         yield Event(
@@ -129,16 +146,41 @@ def _moved(before: status.Candidate | None, after: status.Candidate) -> bool:
 def _stage(of: status.Candidate) -> tuple[object, ...]:
     stage, held = stages.of(of), of.hold is not None
     if isinstance(stage, stages.Step):
-        return type(stage), held, stage.number, stage.weight, stage.waiting_for_approval
+        return type(stage), held, stage.number, stage.weight, stage.shadow, stage.waiting_for_approval
     return type(stage), held, of.weight, of.trial_attempt
 
 
+def _derailed(before: status.Status, after: status.Status) -> str:
+    """How a route that was in force no longer is, though nothing else was asked for: lost, overwritten, or refused."""
+    was, now = _condition(before, conditions.ROUTED), _condition(after, conditions.ROUTED)
+    if was is None or now is None or now.reason != spec.Provider.GATEWAY_API or _asked(before) != _asked(after):
+        return ""
+    flipped = (was.status, now.status) == (status.ConditionStatus.TRUE, status.ConditionStatus.FALSE)
+    return now.message if flipped else ""
+
+
+def _asked(of: status.Status) -> tuple[object, ...]:
+    candidate, stable = of.candidate, of.stable
+    shared = (candidate.revision, candidate.weight) if candidate is not None else None
+    return of.observed_generation, shared, stable and stable.revision
+
+
 def _reason(of: status.Status) -> str:
-    return next((condition.reason for condition in of.conditions if condition.type == "Ready"), "")
+    ready = _condition(of, conditions.READY)
+    return ready.reason if ready is not None else ""
+
+
+def _condition(of: status.Status, kind: str) -> status.Condition | None:
+    return next((condition for condition in of.conditions if condition.type == kind), None)
 
 
 def _overexposed(of: status.Status) -> bool:
     traffic = of.traffic
-    if traffic is None or not traffic.measured_share or not traffic.desired_weight:
+    if (
+        traffic is None
+        or traffic.provider != spec.Provider.SERVICE
+        or not traffic.measured_share
+        or not traffic.desired_weight
+    ):
         return False
     return float(traffic.measured_share.rstrip("%")) > OVEREXPOSED * traffic.desired_weight

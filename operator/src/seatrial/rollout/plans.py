@@ -10,7 +10,7 @@ import msgspec
 from seatrial.api import status
 from seatrial.api.status import Status
 
-from . import children, facts, images, looks, narrative, statuses
+from . import children, facts, images, looks, narrative, providing, statuses, traffic
 from .decision import NOW, Case, Decision, Situation
 from .rules import setting_back
 
@@ -18,9 +18,10 @@ SETTLE = timedelta(milliseconds=250)  # until a scrape at the very end of a slot
 
 
 class Plan(facts.Fact, frozen=True, kw_only=True):
-    """What a pass does, in this order: status, then by urgency what serves, evidence, deletions, events."""
+    """What a pass does, in this order: status, annotations, by urgency what serves, evidence, deletions, events."""
 
     status: Status
+    annotations: tuple[traffic.Annotation, ...] = ()
     apply: tuple[dict[str, Any], ...] = ()
     evidence: dict[str, Any] | None = None
     delete: tuple[children.unwanted.Deletion, ...] = ()
@@ -45,6 +46,7 @@ def of(case: Case, decision: Decision) -> Plan:
     delete = children.unwanted.of(snapshot, after)
     return Plan(
         status=after,
+        annotations=traffic.assignments(snapshot, after, case.now),
         apply=children.wanted(snapshot, after, case.now),
         evidence=_evidence(case, decision),
         delete=delete,
@@ -54,6 +56,7 @@ def of(case: Case, decision: Decision) -> Plan:
             decision,
             asked=snapshot.commands,
             why_ignored=_why_ignored(case),
+            instead=providing.words(snapshot),
             unread=snapshot.unread,
         ),
         look_again=_look_again(case, after, decision),
@@ -70,9 +73,10 @@ def _why_ignored(case: Case) -> dict[str, str]:
 
 
 def _evidence(case: Case, decision: Decision) -> dict[str, Any] | None:
-    """Of a candidate that evidence against stable has rolled back."""
-    look, candidate = case.look, case.candidate
-    if candidate is None or look is None or look.alone or decision.rollback is None:
+    """Of a candidate that evidence against stable has rolled back, or rejected on copies."""
+    look, candidate, verdict = case.look, case.candidate, decision.verdict
+    on_copies = verdict is not None and verdict.reason is status.Reason.SHADOW_FAILED
+    if candidate is None or look is None or look.alone or not (decision.rollback or on_copies):
         return None
     if look.outcome is not looks.Outcome.FAIL:
         return None
@@ -80,13 +84,15 @@ def _evidence(case: Case, decision: Decision) -> dict[str, Any] | None:
 
 
 def _draining(after: status.Status) -> bool:
-    return after.last_rollback is not None and after.last_rollback.zero_weight_at is None
+    rollback, passed_on = after.last_rollback, after.traffic
+    not_off = rollback is not None and rollback.zero_weight_at is None
+    return not_off or (passed_on is not None and passed_on.withdrawn_at is not None)
 
 
 def _look_again(case: Case, after: status.Status, decision: Decision) -> timedelta | None:
     """The earliest of the rule's wish, the next look of a soak and its end, and the drain of a rollback."""
     interval = case.snapshot.spec.analysis.interval
-    wishes = [decision.look_again]
+    wishes = [decision.look_again, traffic.look_again(case.snapshot, after, case.now)]
     if after.stable is not None and _soaking(case, after):
         left = after.stable.since + case.snapshot.spec.rollout.soak - case.now
         wishes += [interval, left if left > NOW else None]

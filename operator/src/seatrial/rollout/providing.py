@@ -13,13 +13,28 @@ from seatrial.api import spec, status
 from seatrial.api import stage as stages
 
 from .facts import Snapshot
+from .traffic import relay
 
 BEGUN_UNNOTED = spec.Provider.SERVICE  # an older operator knew no other and noted none
 
 
 def settled(snapshot: Snapshot) -> Snapshot:
-    """The snapshot with its provider."""
-    return msgspec.structs.replace(snapshot, provider=_noted(snapshot.status.candidate) or asked_for(snapshot))
+    """The snapshot with its provider. Before the first weight it can still turn out that the pods can't relay."""
+    candidate, asked = snapshot.status.candidate, asked_for(snapshot)
+    provider = _noted(candidate) or asked
+    unable = relay.unable(snapshot) if spec.Provider.RELAY in (provider, asked) else ""
+    unweighted = candidate is None or isinstance(stages.of(candidate), stages.Trial | stages.Starting)
+    if provider is spec.Provider.RELAY and unable and unweighted:
+        provider = spec.Provider.SERVICE
+    instead = (unable or "this rollout began with it") if provider is not asked else ""
+    return msgspec.structs.replace(snapshot, provider=provider, instead=instead)
+
+
+def words(snapshot: Snapshot) -> str:
+    """That another provider than the one asked for shares the requests out, and why; nothing where it is the one."""
+    if not snapshot.instead or snapshot.status.candidate is None:
+        return ""
+    return f"provider {snapshot.provider} in place of {asked_for(snapshot)}: {snapshot.instead}"
 
 
 def asked_for(snapshot: Snapshot) -> spec.Provider:

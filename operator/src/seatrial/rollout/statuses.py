@@ -6,13 +6,14 @@ from datetime import datetime
 
 import msgspec
 
+from seatrial.api import spec, status
 from seatrial.api import stage as stages
-from seatrial.api import status
 from seatrial.api.status import Reason, Status
 from seatrial.api.values import milliseconds
 
-from . import bounds, conditions, facts, images, looks, names, rendering, traffic
+from . import bounds, conditions, facts, images, looks, names, providing, rendering, traffic
 from .decision import NOW, Case, Decision, Situation
+from .traffic import relay
 
 
 def after(case: Case, decision: Decision) -> Status:
@@ -24,7 +25,9 @@ def after(case: Case, decision: Decision) -> Status:
         missing = None if ready else stable.missing_since or case.now
         stable = msgspec.structs.replace(stable, ready_replicas=ready, missing_since=missing)
     if candidate is not None:
-        candidate = msgspec.structs.replace(candidate, ready_replicas=snapshot.ready(candidate.revision))
+        shift = candidate.shift or bounds.cut(_shift(case, candidate))
+        ready = snapshot.ready(candidate.revision)
+        candidate = msgspec.structs.replace(candidate, ready_replicas=ready, shift=shift)
     verdicts = before.verdicts
     if decision.verdict is not None:
         verdicts = (decision.verdict, *verdicts)[: status.VERDICTS_KEPT]
@@ -50,6 +53,16 @@ def after(case: Case, decision: Decision) -> Status:
             facts_after, traffic=_traffic(case, facts_after), conditions=_conditions(case, facts_after, decision)
         )
     )
+
+
+def _shift(case: Case, candidate: status.Candidate) -> str:
+    """What the look says of its answers where that is only to be said; kept, so that it is told once. Where it is to be
+    acted on, whoever does that notes it.
+    """
+    look, bound = case.look, case.snapshot.spec.analysis.disagreement
+    reported = bound is not None and bound.on_shift is spec.OnShift.REPORT
+    same = case.candidate is not None and case.candidate.revision == candidate.revision
+    return look.shift if look is not None and reported and same and not look.soak else ""
 
 
 def unreadable(before: Status, *, generation: int, message: str, now: datetime) -> Status:
@@ -125,25 +138,35 @@ def _last_rollback(case: Case, decision: Decision) -> status.Rollback | None:
     rollback = decision.rollback or case.status.last_rollback
     if rollback is None or rollback.zero_weight_at is not None or decision.rollback is not None:
         return rollback
-    if not traffic.off(case.snapshot, rollback.source):
+    if not traffic.off(case.snapshot, rollback.source, case.now):
         return rollback
     return msgspec.structs.replace(rollback, zero_weight_at=milliseconds(case.now))
 
 
 def _traffic(case: Case, now: Status) -> status.Traffic:
     candidate, look = now.candidate, case.look
-    weight = candidate.weight if candidate is not None else 0
-    provider = case.snapshot.provider
+    relayed, withdrawn_at = relay.passing_on(case.snapshot, now, case.now)
+    asked = status.Traffic(
+        provider=case.snapshot.provider,
+        desired_weight=candidate.weight if candidate is not None else 0,
+        relayed=relayed,
+        withdrawn_at=withdrawn_at,
+    )
     if candidate is None or not candidate.step or look is None or look.blind:
-        return status.Traffic(provider=provider, desired_weight=weight)
-    answered = look.stable_requests + look.candidate_requests
-    share = f"{100 * look.candidate_requests / answered:.1f}%" if answered else None
-    return status.Traffic(
-        provider=provider,
-        desired_weight=weight,
-        measured_share=share,
+        return asked
+    return msgspec.structs.replace(
+        asked,
+        measured_share=_measured_share(look, provider=case.snapshot.provider),
         requests=status.Share(stable=look.stable_requests, candidate=look.candidate_requests),
     )
+
+
+def _measured_share(look: looks.Look, *, provider: spec.Provider) -> str | None:
+    """As counted by those who pass on, where they do: a candidate counts copies as well. Else by those who answered."""
+    answered, share = look.stable_requests + look.candidate_requests, look.share
+    if share is None and answered and provider is not spec.Provider.RELAY:
+        share = look.candidate_requests / answered
+    return f"{100 * share:.1f}%" if share is not None else None
 
 
 def _conditions(case: Case, now: Status, decision: Decision) -> tuple[status.Condition, ...]:
@@ -157,7 +180,8 @@ def _conditions(case: Case, now: Status, decision: Decision) -> tuple[status.Con
     )
     rows += [*_verified(now), _analyzed(case.look)]
     if (routed := traffic.routed(snapshot, now)) is not None:
-        rows.append((conditions.ROUTED, conditions.truth(routed[0]), snapshot.provider, routed[1]))
+        words = "; ".join(one for one in (routed[1], providing.words(snapshot)) if one)
+        rows.append((conditions.ROUTED, conditions.truth(routed[0]), snapshot.provider, words))
     return conditions.merge(snapshot.status.conditions, rows, generation=snapshot.owner.generation, now=case.now)
 
 

@@ -5,6 +5,7 @@ Pod Security `restricted`: non-root, read-only root, no capabilities; one emptyD
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ Object = dict[str, Any]
 WORK = "/work"
 CONFIG = "/etc/seatrial"
 TLS = "/etc/seatrial-tls"
+RELAY = "/etc/seatrial-relay"
 USER = 65532
 CONFIG_ANNOTATION = "seatrial.dev/config"
 GRACE_SECONDS = 30
@@ -42,7 +44,7 @@ def server(name: str, content: revision.Content, *, artifact: artifacts.Artifact
             "annotations": {**scraped, **(wish.pod_annotations or {})},
         },
         "spec": {
-            **_pod(config, artifact, *_certificates(content)),
+            **_pod(config, artifact, _assignment(), *_certificates(content)),
             "terminationGracePeriodSeconds": GRACE_SECONDS,
             **placing.fields(wish, counted=names.selector(name, content.revision)),
             "initContainers": [artifact.fetching(_container("fetch", content)), _container("prepare", content)],
@@ -74,6 +76,17 @@ def trial(name: str, record: revision.Record, *, config: str) -> Object:
     }
 
 
+def relays(template: Mapping[str, Any]) -> bool:
+    """Whether pods of a template read what they shall pass on; those of an older operator don't."""
+    return any(one.get("name") == "relay" for one in template["spec"].get("volumes") or ())
+
+
+def _assignment() -> Object:
+    """The pod's own annotation as a file that the kubelet renews. A folder: a single file would never change."""
+    field = {"fieldPath": f"metadata.annotations['{names.RELAY}']"}
+    return {"name": "relay", "downwardAPI": {"items": [{"path": "relay", "fieldRef": field}]}}
+
+
 def _labels(name: str, content: revision.Content, component: str) -> dict[str, str]:
     return {**names.labels(name, content.revision), names.COMPONENT: component}
 
@@ -85,6 +98,7 @@ def _own_configuration() -> Object:
 
 def _serving(content: revision.Content) -> Object:
     container = {**_container("serve", content), "name": "server", "ports": _ports(), **_probes()}
+    container["volumeMounts"].append({"name": "relay", "mountPath": RELAY, "readOnly": True})
     if content.tls is not None:
         container["readinessProbe"]["httpGet"]["scheme"] = "HTTPS"
         container["volumeMounts"].append({"name": "tls", "mountPath": TLS, "readOnly": True})

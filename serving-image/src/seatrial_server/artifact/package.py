@@ -70,7 +70,7 @@ def as_feeds(arrays: dict[str, Any], model: schema.Schema, *, source: str) -> di
         raise errors.Rejected(
             "InvalidModel", f"{source}: must hold exactly the inputs {sorted(wanted)}, has {sorted(arrays)}"
         )
-    feeds = {spec.name: _array(arrays[spec.name], spec, source=source) for spec in model.inputs}
+    feeds = {spec.name: _array(arrays[spec.name], spec, model, source=source) for spec in model.inputs}
     if len({len(array) for array in feeds.values()}) != 1:
         raise errors.Rejected("InvalidModel", f"{source}: all inputs must have the same number of rows")
     if len({feeds[spec.name].ndim - len(spec.shape) for spec in model.inputs}) != 1:
@@ -80,7 +80,7 @@ def as_feeds(arrays: dict[str, Any], model: schema.Schema, *, source: str) -> di
     return feeds
 
 
-def _array(values: Any, spec: schema.TensorSpec, *, source: str) -> session.Array:
+def _array(values: Any, spec: schema.TensorSpec, model: schema.Schema, *, source: str) -> session.Array:
     dtype = datatypes.BY_NAME[spec.datatype].dtype
     try:
         array = np.asarray(values)
@@ -101,7 +101,26 @@ def _array(values: Any, spec: schema.TensorSpec, *, source: str) -> session.Arra
             "InvalidModel",
             f"{source}: input {spec.name!r} has shape {list(array.shape)}, the model wants {list(spec.shape)}",
         )
+    whole = array.ndim == len(spec.shape) + 1
+    if model.first_sized and not whole:
+        raise errors.Rejected(
+            "InvalidModel",
+            f"{source}: input {spec.name!r} must have one dimension more than the graph, for rows, because model.yaml "
+            "declares sizes of a first dimension",
+        )
+    for dimension in model.sizes:
+        if dimension.input == spec.name and (dimension.axis > 0 or whole):
+            _check_size(array.shape[dimension.axis + whole], dimension, source=source)
     return np.ascontiguousarray(array)
+
+
+def _check_size(size: int, dimension: schema.Dimension, *, source: str) -> None:
+    if dimension.nearest(size) != size:
+        raise errors.Rejected(
+            "InvalidModel",
+            f"{source}: input {dimension.input!r} has size {size} in dimension {dimension.axis}, model.yaml declares "
+            f"{dimension.bound}",
+        )
 
 
 def _fits(array: session.Array, spec: schema.TensorSpec) -> bool:

@@ -1,7 +1,7 @@
 """A request that the model answers, made up from its schema: for people who look for how to call it.
 
-Nobody said what the model can take, so a few values and sizes are tried until one gets an answer; declared ranges and
-categories are kept. Runs the model: not on the event loop.
+Nobody said what the model can take, so a few values and sizes are tried until one gets an answer; declared ranges,
+categories and sizes are kept. Runs the model: not on the event loop.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def find(model: session.Session, guards: Sequence[validation.Guard | None], desc
 
 def _made(model: schema.Schema, described: Described) -> Iterator[Feeds]:
     for size, base in itertools.product(_SIZES, zip(_NUMBERS, _TEXTS, strict=True)):
-        shapes = [_shape(spec, size) for spec in model.inputs]
+        shapes = [model.fitting(spec, _shape(spec, size)) for spec in model.inputs]
         if sum(map(math.prod, shapes)) > MAX_ELEMENTS:
             return
         yield {

@@ -29,8 +29,12 @@ def load(
     cpus: int,
     known: schema.Schema | None = None,
     rows: dict[str, session.Array] | None = None,
+    large: bool = False,
 ) -> session.Session:
-    """The model with one thread, or with all granted CPUs if that makes a slow model much quicker."""
+    """The model with one thread, or with all granted CPUs if that makes a slow model much quicker.
+
+    `large`: it is never loaded twice at once, which would be the peak of the process's memory.
+    """
     alone = session.load(model, known=known)
     if cpus == 1:
         return alone
@@ -39,13 +43,22 @@ def load(
         [single] = _seconds(alone, feeds=feeds)
         if single * batching.MAX_ROWS <= _LONGEST_BATCH_SECONDS:
             feeds = _feeds(alone, rows, batching.MAX_ROWS)
-        if _seconds(alone, feeds=feeds)[0] <= _THREAD_FROM_BATCH_SECONDS:
+        [slow] = _seconds(alone, feeds=feeds)
+        if slow <= _THREAD_FROM_BATCH_SECONDS:
             return alone
-        together = session.load(model, threads=cpus, known=known)
-        slow, quick = _seconds(alone, together, feeds=feeds)
-        return together if quick < _WORTH_THREADS * slow else alone
+        if not large:
+            together = session.load(model, threads=cpus, known=known)
+            slow, quick = _seconds(alone, together, feeds=feeds)
+            return together if quick < _WORTH_THREADS * slow else alone
     except Exception:  # zeros need not be a valid input; ONNX Runtime raises a dozen unrelated types
         return alone
+    del alone
+    together = session.load(model, threads=cpus, known=known)
+    [quick] = _seconds(together, feeds=feeds)
+    if quick < _WORTH_THREADS * slow:
+        return together
+    del together
+    return session.load(model, known=known)
 
 
 def plan(

@@ -24,5 +24,5 @@ def too_little(allowed: int) -> str:
     return (
         f"examining the model needs more memory than the {allowed // 1024**2} MiB that are allowed: "
         f"raise serving.resources.limits.memory above {-(-allowed // 1024**2)}Mi; "
-        "loading takes about the size of a model, quantizing six times"
+        "loading takes about the size of a model, quantizing three times"
     )

@@ -8,6 +8,7 @@ grows alone.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ def find(
     if example is None:
         return ()
     one = {name: array[:1] if model.axis.kind == "free" else array for name, array in example.items()}
-    tied = (_tied(group, run, one) for group in itertools.islice(_named(model, names), _MOST))
+    tied = (_tied(group, run, one, most=_most(model, group)) for group in itertools.islice(_named(model, names), _MOST))
     return tuple(group for group in tied if len(group) > 1)
 
 
@@ -46,12 +47,20 @@ def _named(model: schema.Schema, names: Mapping[str, Sequence[str]]) -> list[lis
     return [group for group in groups.values() if len({place.input for place in group}) > 1]
 
 
-def _tied(group: list[schema.Place], run: Callable[[Feeds], Any], example: Feeds) -> tuple[schema.Place, ...]:
+def _most(model: schema.Schema, group: list[schema.Place]) -> float:
+    """The largest size that is declared for all of the group."""
+    places = {(place.input, place.axis) for place in group}
+    return min((one.most for one in model.sizes if (one.input, one.axis) in places), default=math.inf)
+
+
+def _tied(
+    group: list[schema.Place], run: Callable[[Feeds], Any], example: Feeds, *, most: float
+) -> tuple[schema.Place, ...]:
     """Those of the group that can't have a size of their own. Tried with two at least: one may fit any other."""
     sizes = {example[place.input].shape[place.axis] for place in group}
     if len(sizes) > 1 or 0 in sizes:
         return ()
-    [size] = sizes
+    size = int(max(1, min(*sizes, most - 2)))  # so that there is room to grow
     together = _sized(example, group, size + 1)
     if not _answers(run, together):
         return ()

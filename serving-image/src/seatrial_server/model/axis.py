@@ -7,7 +7,7 @@ are some, else on made-up ones; the manifest keeps what was found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -46,7 +46,7 @@ class Model(Protocol):
 def find(loaded: Model, given: rows_.Feeds | None) -> Found:
     """Try the model on the given rows, or on made-up ones; a model that answers nothing has no axis."""
     model, run = loaded.schema, loaded.run
-    samples: Iterable[Feeds] = made.feeds(model, rows=_TRIED) if given is None else [dict(given)]
+    samples: Iterable[Feeds] = _made(model) if given is None else [dict(given)]
     for sample in samples:
         try:
             found = _tried(model, run, sample)
@@ -58,15 +58,22 @@ def find(loaded: Model, given: rows_.Feeds | None) -> Found:
     return Found(msgspec.structs.replace(model, found=schema.Axis("none")), None)
 
 
+def _made(model: schema.Schema) -> Iterator[Feeds]:
+    """Some rows; one whole feed each where the first dimension is declared to have sizes, and hence no rows."""
+    if not model.first_sized:
+        yield from made.feeds(model, rows=_TRIED)
+    for feeds in made.feeds(model) if model.first_sized else ():
+        yield {name: array[np.newaxis] for name, array in feeds.items()}
+
+
 def _tried(model: schema.Schema, run: Run, sample: Feeds) -> Found:
     """Raises whatever the model raises on a single row."""
     plain = msgspec.structs.replace(model, found=schema.Axis("none"))
     [first, *_] = rows_.parts(plain, {name: array[:_TRIED] for name, array in sample.items()}, 1)
     outputs = run(first.feeds)
     axis = _axis(model, run, sample, outputs) if not first.whole else schema.Axis("none")
-    return Found(
-        schema.Schema(inputs=model.inputs, outputs=_real(model, axis, outputs), found=axis), _example(model, sample)
-    )
+    real = msgspec.structs.replace(model, outputs=_real(model, axis, outputs), found=axis)
+    return Found(real, _example(model, sample))
 
 
 def _axis(model: schema.Schema, run: Run, sample: Feeds, outputs: list[Array]) -> schema.Axis:

@@ -1,6 +1,7 @@
 """Made-up rows for a model of which nobody has given any: several sizes of free dimensions, several values. Pure.
 
-Nobody said what the model can take, so whoever uses them takes the first that it answers.
+Nobody said what the model can take, but for sizes that are declared, so whoever uses them takes the first that it
+answers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def feeds(model: schema.Schema, *, rows: int = 1) -> Iterator[dict[str, Array]]:
     numbers: tuple[_Fill, ...] = (random.standard_normal, np.zeros, np.ones)
     sizes = _SIZES if any(schema.FREE in spec.shape[1:] for spec in model.inputs) else _SIZES[:1]
     for size, (fill, text) in itertools.product(sizes, zip(numbers, ("a", "", "1"), strict=True)):
-        shapes = [_shape(spec, size, rows=rows) for spec in model.inputs]
+        shapes = [model.fitting(spec, _shape(spec, size, rows=rows)) for spec in model.inputs]
         if max(map(math.prod, shapes), default=0) <= _MAX_ELEMENTS:
             yield {spec.name: _array(spec, shape, fill, text) for spec, shape in zip(model.inputs, shapes, strict=True)}
 

@@ -9,13 +9,11 @@ import msgspec
 import numpy as np
 
 from seatrial_server.host import config, errors
-from seatrial_server.model import bins, schema, session
+from seatrial_server.model import bins, schema, session, weights
 
 FILE = "manifest.json"
 MODEL = "model.onnx"
 ROWS = "rows.npz"
-MAPPED = "mapped.onnx"
-"""A large model with its weights in a file beside it, which needs no memory of its own to be opened. For the trial."""
 
 
 class QuantizationResult(msgspec.Struct, frozen=True, rename="camel"):
@@ -67,11 +65,10 @@ def read(folder: Path) -> Manifest:
 
 
 def opened(folder: Path) -> tuple[session.Session, Manifest]:
-    """The prepared model as it is served."""
-    made, mapped = read(folder), folder / MAPPED
-    if mapped.exists():
-        return session.load(mapped, known=made.model, packed=False), made
-    return session.load(folder / MODEL, known=made.model), made
+    """The prepared model as it is served, but for the order of a large one's weights."""
+    made, path = read(folder), folder / MODEL
+    with weights.beside(path, folder) as graph:
+        return session.load(graph, known=made.model, packed=graph == path), made
 
 
 def keep_rows(folder: Path, model: schema.Schema, rows: dict[str, session.Array]) -> None:

@@ -6,6 +6,7 @@ Pure: knows neither ONNX Runtime nor HTTP. The server validates every request ag
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -41,6 +42,39 @@ class Place(msgspec.Struct, frozen=True):
     or_one: bool = False
 
 
+Bound = Annotated[int, msgspec.Meta(ge=0)] | None
+
+
+class Dimension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sizes that a free dimension of an input may have.
+
+    `input` may be left out when the model has only one. `range` is inclusive; an open end is null.
+    """
+
+    axis: Annotated[int, msgspec.Meta(ge=0)]
+    range: tuple[Bound, Bound]
+    input: str = ""
+
+    @property
+    def least(self) -> int:
+        """The smallest size."""
+        return self.range[0] or 0
+
+    @property
+    def most(self) -> float:
+        """The largest size, maybe infinite."""
+        return math.inf if self.range[1] is None else self.range[1]
+
+    @property
+    def bound(self) -> str:
+        """What a size must be, for messages."""
+        return f"{self.least} to {self.most}" if self.most < math.inf else f"{self.least} or more"
+
+    def nearest(self, size: int) -> int:
+        """The allowed size that is nearest to this one."""
+        return int(max(self.least, min(size, self.most)))
+
+
 class Axis(msgspec.Struct, frozen=True):
     """What the first dimension of the tensors is.
 
@@ -57,6 +91,7 @@ class Schema(msgspec.Struct, frozen=True):
 
     `found`: the row axis, once it was tried (`model.axis`). `alike`: dimensions that must have one size
     (`model.alike`). `tables`: inputs that are places in a table, with the number of its entries (`prepare.tables`).
+    `sizes`: what `model.yaml` declares of free dimensions (`model.dimensions`).
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -64,6 +99,7 @@ class Schema(msgspec.Struct, frozen=True):
     found: Axis | None = None
     alike: tuple[tuple[Place, ...], ...] = ()
     tables: dict[str, int] = {}
+    sizes: tuple[Dimension, ...] = ()
 
     @property
     def axis(self) -> Axis:
@@ -85,11 +121,25 @@ class Schema(msgspec.Struct, frozen=True):
         """The part of a tensor's shape that belongs to one row."""
         return spec.shape if self.axis.kind == "none" else spec.shape[1:]
 
+    @property
+    def first_sized(self) -> bool:
+        """Whether sizes are declared for a first dimension, which doesn't count rows then."""
+        return any(dimension.axis == 0 for dimension in self.sizes)
+
+    def fitting(self, spec: TensorSpec, shape: Iterable[int]) -> tuple[int, ...]:
+        """A shape for the input, its sizes brought within those that are declared."""
+        fitted = list(shape)
+        for dimension in self.sizes:
+            if dimension.input == spec.name:
+                fitted[dimension.axis] = dimension.nearest(fitted[dimension.axis])
+        return tuple(fitted)
+
     def example(self, rows: int) -> dict[str, np.ndarray[Any, Any]]:
-        """Zero-filled inputs with `rows` rows; other free dimensions have size 1."""
+        """Zero-filled inputs with `rows` rows; other free dimensions have size 1, or the least that is declared."""
         feeds = {}
         for spec in self.inputs:
-            shape = [rows if axis == 0 and size == FREE else max(size, 1) for axis, size in enumerate(spec.shape)]
+            sizes = [rows if axis == 0 and size == FREE else max(size, 1) for axis, size in enumerate(spec.shape)]
+            shape = self.fitting(spec, sizes)
             dtype = datatypes.BY_NAME[spec.datatype].dtype
             feeds[spec.name] = np.full(shape, "", dtype) if spec.datatype == "BYTES" else np.zeros(shape, dtype)
         return feeds
@@ -146,6 +196,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
 
     task: Literal["classification", "regression"] | None = None
     features: tuple[Feature, ...] = ()
+    dimensions: tuple[Dimension, ...] = ()
     outputs: OutputNames = OutputNames()
     labels: tuple[str | int, ...] = ()
     fallback: dict[str, Any] = {}

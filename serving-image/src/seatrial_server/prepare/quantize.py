@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx.version_converter
 import onnxruntime as ort
@@ -60,17 +61,25 @@ def rows_share_scales(model: onnx.ModelProto) -> bool:
 
 
 def optimise(source: Path, target: Path) -> None:
-    """Hardware-independent graph optimisation (constant folding, fusing), as the quantizer wants it beforehand."""
-    proto = onnx.load(str(source))
+    """Hardware-independent graph optimisation (constant folding, fusing), as the quantizer wants it beforehand.
+
+    Weights that are in a file beside the source are in one beside the target, and never in memory all at once.
+    """
+    proto = onnx.load(str(source), load_external_data=False)
+    beside = any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in proto.graph.initializer)
     if _opset(proto) < _LEAST_OPSET:
         source = target.with_name("converted.onnx")
         source.write_bytes(serialize(_converted(proto)))
     del proto  # a large model once is enough
-    settings = session.options()
+    settings = session.options(packed=False)
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     settings.optimized_model_filepath = str(target)
+    if beside:
+        name = target.with_suffix(".weights").name
+        settings.add_session_config_entry("session.optimized_model_external_initializers_file_name", name)
+        settings.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
     ort.InferenceSession(str(source), settings, providers=["CPUExecutionProvider"])
-    model = onnx.load(str(target))
+    model = onnx.load(str(target), load_external_data=False)
     _flatten_biases(model)
     quant_utils.add_pre_process_metadata(model)
     target.write_bytes(serialize(model))
@@ -103,12 +112,33 @@ def _flatten_biases(model: onnx.ModelProto) -> None:
 
 def measure(optimised: Path, rows: dict[str, session.Array], *, model: schema.Schema, scratch: Path) -> dict[str, Any]:
     """Per-tensor ranges over the calibration rows, as the opaque document that `apply` takes."""
-    ranges = scratch / "ranges.json"
-    _quantize(optimised, scratch / "measured.onnx", ranges=ranges, reader=_Rows(model, rows))
-    calibration = {"onnxruntime": session.VERSION, "ranges": _compact(orjson.loads(ranges.read_bytes())["data"])}
+    with _quiet():
+        found = _calibrated(optimised, _Rows(model, rows), scratch / "calibrated.onnx")
+    ranges = {name: _range(name, data) for name, data in sorted(found.items())}
+    calibration = {"onnxruntime": session.VERSION, "ranges": ranges}
     if len(orjson.dumps(calibration)) > _MAX_CALIBRATION_BYTES:
         raise Unquantizable("the graph has too many tensors for the trial's report")
     return calibration
+
+
+def _calibrated(optimised: Path, reader: _Rows, target: Path) -> quantization.calibrate.TensorsData:
+    """The library's calibration in steps of its own: its session would copy all weights a second time."""
+    calibrater = quantization.MinMaxCalibrater(
+        optimised, list(OPERATORS), augmented_model_path=str(target), use_external_data_format=True
+    )
+    calibrater.augment_graph()
+    settings = session.options(packed=False)
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    calibrater.infer_session = ort.InferenceSession(str(target), settings, providers=["CPUExecutionProvider"])
+    calibrater.collect_data(reader)
+    return calibrater.compute_data()
+
+
+def _range(name: str, data: quantization.calibrate.TensorData) -> list[Any]:
+    low, high = (np.asarray(end).reshape(-1) for end in data.range_value)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise Unquantizable(f"tensor {name!r} is NaN or infinite over the calibration rows")
+    return [str(low.dtype), low.tolist()[0], high.tolist()[0]]
 
 
 def apply(optimised: Path, target: Path, calibration: dict[str, Any], *, scratch: Path) -> None:
@@ -121,20 +151,10 @@ def apply(optimised: Path, target: Path, calibration: dict[str, Any], *, scratch
         )
     if calibration.get("dynamic"):
         _quantize_dynamic(optimised, target)
-        target.write_bytes(serialize(onnx.load(str(target))))
         return
     ranges = scratch / "recorded.json"
     ranges.write_bytes(orjson.dumps(_expanded(calibration["ranges"])))
-    _quantize(optimised, target, ranges=ranges, reader=None)
-    target.write_bytes(serialize(onnx.load(str(target))))
-
-
-def _compact(data: dict[str, Any]) -> dict[str, list[Any]]:
-    """ONNX Runtime's cache format as {tensor: [dtype, lowest, highest]}: a sixth of the size."""
-    return {
-        name: [entry["lowest"]["dtype"], entry["lowest"]["data"][0], entry["highest"]["data"][0]]
-        for name, entry in sorted(data.items())
-    }
+    _quantize(optimised, target, ranges=ranges)
 
 
 def _expanded(ranges: dict[str, list[Any]]) -> dict[str, Any]:
@@ -162,18 +182,20 @@ def _quiet() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if errors.of_memory(error):
+            raise MemoryError(str(error)) from error
         text = str(error).splitlines()[0][:300] if str(error) else repr(error)
         raise Unquantizable(f"the quantizer failed: {text}") from error
     finally:
         logging.getLogger().setLevel(logging.INFO)
 
 
-def _quantize(source: Path, target: Path, *, ranges: Path, reader: quantization.CalibrationDataReader | None) -> None:
+def _quantize(source: Path, target: Path, *, ranges: Path) -> None:
     with _quiet():
         quantization.quantize_static(
             str(source),
             str(target),
-            reader,
+            None,
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=list(OPERATORS),
             per_channel=True,

@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import numpy as np
 import onnx
-import onnx.external_data_helper
 
 from seatrial_server.host import errors
-from seatrial_server.prepare import split
+from seatrial_server.model import weights as weights_
 
 BUILT_IN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """Operators that ONNX Runtime itself implements."""
@@ -33,10 +32,11 @@ class Graph(msgspec.Struct, frozen=True):
 def read(path: Path, *, weights: Path | None = None) -> Graph:
     """The checked model with its external data, if any, pulled in from the package's folder.
 
-    `weights`: large initializers go to this file instead of memory, and the model refers to it by its name.
+    `weights`: where the initializers of a large model go instead of memory; the model refers to the file by its name.
     """
+    split = weights is not None and path.stat().st_size > weights_.LARGE
     try:
-        model = _parsed(path, weights)
+        model = _parsed(path, weights if split else None)
     except Exception as error:  # protobuf's DecodeError, whose module ships no types
         bytearray(
             2 * path.stat().st_size
@@ -45,20 +45,23 @@ def read(path: Path, *, weights: Path | None = None) -> Graph:
     if not model.graph.output:
         raise _invalid("model.onnx holds no graph")
     check_domains(model)
-    if not check_external_data(model, path.parent, own=weights.name if weights else ""):
-        return Graph(proto=model, embedded=False, split=weights is not None)
-    if weights is not None:
-        return read(path)
-    onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
-    return Graph(proto=_embedded(model), embedded=True)
+    outside = check_external_data(model, path.parent, own=weights if split else None)
+    embedded, size = bool(outside), sum(len(_data(tensor, path.parent)) for tensor in outside)
+    if size >= onnx.checker.MAXIMUM_PROTOBUF:
+        raise _invalid("the model and its external data together exceed 2 GiB")
+    if weights is not None and outside and (split or size > weights_.LARGE):
+        split = True
+        _gather(model, folder=path.parent, weights=weights)
+        outside = check_external_data(model, path.parent, own=weights)
+    for tensor in outside:
+        _embed(tensor, path.parent)
+    return Graph(proto=model, embedded=embedded, split=split)
 
 
 def _parsed(path: Path, weights: Path | None) -> onnx.ModelProto:
     if weights is None:
         return onnx.load(str(path), load_external_data=False)
-    pages = np.memmap(path, np.uint8, "r")
-    with weights.open("wb") as file:
-        return split.graph(pages.data, file, location=weights.name)
+    return onnx.load_from_string(b"".join(weights_.split(path, weights)))
 
 
 def check_domains(model: onnx.ModelProto) -> None:
@@ -72,16 +75,20 @@ def check_domains(model: onnx.ModelProto) -> None:
             )
 
 
-def check_external_data(model: onnx.ModelProto, folder: Path, *, own: str = "") -> bool:
-    """Whether the model has external data; refuses any that is not a regular file inside the package."""
-    found = False
+def check_external_data(model: onnx.ModelProto, folder: Path, *, own: Path | None = None) -> list[onnx.TensorProto]:
+    """The tensors with external data; refuses any that is not in a regular file inside the package.
+
+    `own`: the file of weights that was written here, whose tensors are not among them.
+    """
+    found = []
     for tensor in _tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        if location == own != "":
+        location = _place(tensor).get("location", "")
+        if own is not None and location == own.name:
+            _data(tensor, own.parent)  # somebody may have called a file of his own so
             continue
-        found = True
+        found.append(tensor)
         relative = PurePosixPath(location)
         file = folder / relative
         if not location or relative.is_absolute() or ".." in relative.parts or file.is_symlink() or not file.is_file():
@@ -93,13 +100,45 @@ def check_external_data(model: onnx.ModelProto, folder: Path, *, own: str = "") 
     return found
 
 
-def _embedded(model: onnx.ModelProto) -> onnx.ModelProto:
-    if sum(len(tensor.raw_data) for tensor in _tensors(model)) >= onnx.checker.MAXIMUM_PROTOBUF:
-        raise _invalid("the model and its external data together exceed 2 GiB")
-    for tensor in _tensors(model):
-        tensor.data_location = onnx.TensorProto.DEFAULT
-        del tensor.external_data[:]
-    return model
+def _place(tensor: onnx.TensorProto) -> dict[str, str]:
+    """Where its data is; of a key that comes twice the last counts, as for ONNX Runtime."""
+    return {entry.key: entry.value for entry in tensor.external_data}
+
+
+def _data(tensor: onnx.TensorProto, folder: Path) -> memoryview:
+    """The mapped bytes of a tensor with external data, which was checked to be in a file of the package."""
+    place = _place(tensor)
+    location = place["location"]
+    size = (folder / location).stat().st_size
+    try:
+        start = int(place.get("offset", 0))
+        length = int(place.get("length", size - start))
+    except ValueError as error:
+        raise _invalid(f"tensor {tensor.name!r} has external data at no place of a file: {error}") from error
+    if not 0 <= start <= start + length <= size:
+        raise _invalid(
+            f"tensor {tensor.name!r} has {length} bytes at {start} of {location!r}, which has only {size}: "
+            "export both anew"
+        )
+    return np.memmap(folder / location, np.uint8, "r", start, length).data if length else memoryview(b"")
+
+
+def _gather(model: onnx.ModelProto, *, folder: Path, weights: Path) -> None:
+    """External data of the main graph's initializers moves to the file of weights, without being in memory."""
+    with weights.open("ab") as file:
+        for tensor in model.graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL and _place(tensor)["location"] != weights.name:
+                data = _data(tensor, folder)
+                where = {"location": weights.name, "offset": weights_.append(data, file), "length": len(data)}
+                del tensor.external_data[:]
+                for key, value in where.items():
+                    tensor.external_data.add(key=key, value=str(value))
+
+
+def _embed(tensor: onnx.TensorProto, folder: Path) -> None:
+    tensor.raw_data = bytes(_data(tensor, folder))
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
 
 
 def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:

@@ -210,7 +210,7 @@ def _input(spec: schema.TensorSpec, described: Described) -> Document:
             "required": ["binary_data_size"],
             "properties": {"binary_data_size": {"type": "integer"}},
         }
-        return _tensor(spec, {"parameters": sized})
+        return _tensor(spec, {"parameters": sized}, described.model)
     nullable = spec.name in described.nullable
     elements = [_element(spec, column, nullable=nullable) for column in columns] or [
         _element(spec, None, nullable=nullable)
@@ -221,7 +221,7 @@ def _input(spec: schema.TensorSpec, described: Described) -> Document:
         forms.append({"type": "array", "items": row, "description": "An array for each row."})
     elif len(spec.shape) > 1:
         forms.append({"type": "array", "items": {"type": "array"}, "description": "Nested as its shape says."})
-    return _tensor(spec, {"data": {"anyOf": forms}})
+    return _tensor(spec, {"data": {"anyOf": forms}}, described.model)
 
 
 def _output(spec: schema.TensorSpec) -> Document:
@@ -229,8 +229,14 @@ def _output(spec: schema.TensorSpec) -> Document:
     return {**_tensor(spec, data), "required": ["name", "shape", "datatype"]}
 
 
-def _tensor(spec: schema.TensorSpec, values: Document) -> Document:
-    sizes = [{"type": "integer", "minimum": 1} if size == schema.FREE else {"const": size} for size in spec.shape]
+def _tensor(spec: schema.TensorSpec, values: Document, model: schema.Schema | None = None) -> Document:
+    sizes: list[Document] = [
+        {"type": "integer", "minimum": 1} if size == schema.FREE else {"const": size} for size in spec.shape
+    ]
+    for declared in model.sizes if model else ():
+        if declared.input == spec.name:
+            most = {} if declared.range[1] is None else {"maximum": declared.range[1]}
+            sizes[declared.axis] = {"type": "integer", "minimum": declared.least, **most}
     shape: Document = {"type": "array", "minItems": len(sizes), "maxItems": len(sizes)}
     if sizes:
         shape["prefixItems"] = sizes

@@ -49,6 +49,7 @@ class Signature:
         self._stacked = stacked
         self._positions = {spec.name: index for index, spec in enumerate(model.inputs)}
         self._alike = [[(self._positions[place.input], place) for place in group] for group in model.alike]
+        self._sizes = [(self._positions[dimension.input], dimension) for dimension in model.sizes]
         self._output_positions = {spec.name: index for index, spec in enumerate(model.outputs)}
         self.all = {
             flag: Reply(tuple((index, flag) for index in range(len(model.outputs))), flag) for flag in (False, True)
@@ -71,6 +72,8 @@ class Signature:
         Args:
             shapes: of all inputs; their sizes are compared with one another here.
         """
+        for index, dimension in self._sizes:
+            _check_size(shapes[index][dimension.axis], dimension)
         for group in self._alike:
             self._check_alike(shapes, group)
         if not self._stacked:
@@ -111,6 +114,11 @@ class Signature:
         if len({index for index, _ in outputs}) != len(outputs):
             raise bad_request("an output is asked for twice")
         return Reply(outputs)
+
+
+def _check_size(size: int, dimension: schema.Dimension) -> None:
+    if dimension.nearest(size) != size:
+        raise bad_input(dimension.input, f"has size {size} in dimension {dimension.axis}, must be {dimension.bound}")
 
 
 def checked_shape(spec: schema.TensorSpec, given: Sequence[int]) -> tuple[int, ...]:

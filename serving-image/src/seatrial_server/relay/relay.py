@@ -116,12 +116,12 @@ class Relay:
         return assigned is not None and bool(assigned.to) and self._drawn(assigned.weight, None)
 
     def copies(self) -> bool:
-        """Whether the candidate gets a copy of a request that is answered here."""
+        """The choice whether the candidate gets a copy of a request that is answered here; see `may` too."""
         assigned = self.assigned
         return assigned is not None and bool(assigned.to and assigned.shadow) and self._drawn(assigned.shadow, None)
 
     def may(self, get: Get) -> bool:
-        """Whether a request that was drawn may go: not one that another pod of the deployment has relayed."""
+        """Whether a request that was drawn, or its copy, may go: not if a pod of the deployment has relayed it."""
         return self.assigned is not None and not headers.believed(get(headers.RELAYED), self.assigned.token)
 
     def _drawn(self, weight: float, value: bytes | None) -> bool:

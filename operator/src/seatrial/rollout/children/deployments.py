@@ -20,7 +20,7 @@ def replicas(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> d
     """Pods per revision. What status no longer names goes to 0 once nothing sends its pods requests."""
     full = snapshot.spec.replicas
     counts = {
-        name: 0 if traffic.drained(snapshot, after, name) else deployment.replicas
+        name: 0 if traffic.drained(snapshot, after, name, now) else deployment.replicas
         for name, deployment in snapshot.deployments.items()
     }
     if after.previous is not None:
@@ -29,7 +29,7 @@ def replicas(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> d
     if candidate is not None and (candidate.started_at is not None or candidate.step):
         case = Case(snapshot=msgspec.structs.replace(snapshot, status=after), now=now)
         asked, have = pods_asked_for(case, candidate), snapshot.deployments.get(candidate.revision)
-        has_traffic = candidate.weight or not traffic.drained(snapshot, after, candidate.revision)
+        has_traffic = candidate.weight or not traffic.drained(snapshot, after, candidate.revision, now)
         in_use = have.replicas if have is not None and has_traffic else 0
         counts[candidate.revision] = max(asked, min(in_use, full))
     if after.stable is not None:

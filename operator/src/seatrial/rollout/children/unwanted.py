@@ -1,4 +1,6 @@
-"""What may be deleted: stale trials, the disruption budget of a single pod, revisions beyond their standing's room."""
+"""What may be deleted: stale trials, the disruption budget of a single pod, a route of another traffic provider,
+revisions beyond their standing's room.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import Any
 
 from seatrial.api import stage as stages
 from seatrial.api import status
-from seatrial.rollout import facts, names, standing
+from seatrial.rollout import facts, names, standing, traffic
 from seatrial.rollout.rules import trial as trials
 
 from . import configmaps, records
@@ -51,6 +53,8 @@ def _stale(snapshot: facts.Snapshot, after: status.Status, keep: frozenset[str],
             return not kept or _trial_is_stale(snapshot, after, of_revision)
         case "PodDisruptionBudget":
             return snapshot.spec.replicas <= 1 or after.stable is None
+        case "HTTPRoute":
+            return _of_another_provider(snapshot, after, child)
         case "Deployment":
             return not kept and empty
         case "ConfigMap":
@@ -58,6 +62,11 @@ def _stale(snapshot: facts.Snapshot, after: status.Status, keep: frozenset[str],
         case "ControllerRevision":
             return not kept and of_revision not in snapshot.deployments
     return False
+
+
+def _of_another_provider(snapshot: facts.Snapshot, after: status.Status, child: Mapping[str, Any]) -> bool:
+    named = {(one["kind"], one["metadata"]["name"]) for one in traffic.objects(snapshot, after)}
+    return (child["kind"], child["metadata"]["name"]) not in named
 
 
 def _trial_is_stale(snapshot: facts.Snapshot, after: status.Status, of_revision: str) -> bool:

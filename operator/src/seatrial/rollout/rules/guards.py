@@ -16,7 +16,8 @@ from . import returning, sight
 
 
 def candidate_regressed(case: Case) -> Decision | None:
-    """A candidate proven worse than stable, or too bad in itself, loses its traffic before anything else happens.
+    """A candidate proven worse than stable, or too bad in itself, loses its traffic before anything else happens; one
+    that has only had copies of requests, before anybody has had an answer of it.
 
     With onRegression Pause it isn't rejected: it is held, and stays what it is until somebody decides.
     """
@@ -24,11 +25,12 @@ def candidate_regressed(case: Case) -> Decision | None:
     if candidate is None:
         return None
     pauses = case.snapshot.spec.rollout.on_regression is spec.OnRegression.PAUSE
-    if candidate.hold is not None and not candidate.hold.by_command and not pauses:
+    if candidate.hold is not None and not candidate.hold.harmless and not pauses:
         return reject(case, candidate, candidate.hold.reason, candidate.hold.message)
-    if candidate.weight == 0 or look is None or look.soak or look.outcome is not looks.Outcome.FAIL:
+    tried = candidate.weight or candidate.shadow
+    if not tried or look is None or look.soak or look.outcome is not looks.Outcome.FAIL:
         return None
-    reason = Reason(look.reason)
+    reason = Reason(look.reason) if candidate.weight else Reason.SHADOW_FAILED
     if pauses and isinstance(case.stage, stages.Step | stages.Promoting):
         return _held(case, candidate, case.stage, status.Hold(reason=reason, message=look.message, at=case.now))
     return reject(case, candidate, reason, look.message)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from seatrial.api import spec, status
 from seatrial.api import stage as stages
-from seatrial.api import status
 from seatrial.api.status import Phase, Reason
 from seatrial.rollout import bounds
 from seatrial.rollout.decision import NOW, Case, Decision, Situation, decide, move, who
@@ -48,7 +48,8 @@ def pause_requested(case: Case) -> Decision | None:
 def resume_requested(case: Case) -> Decision | None:
     """A new resume token ends a pause, a new promote token as well: it goes on from where it stands.
 
-    After a regression only promote does, and the step begins again: with `/full` as the last one.
+    After a regression only promote does, and the step begins again: with `/full` as the last one. So it is with answers
+    that differ; nothing begins again there.
     """
     candidate, asked, handled = case.candidate, case.snapshot.commands, case.status.commands
     if candidate is None or candidate.hold is None:
@@ -62,19 +63,42 @@ def resume_requested(case: Case) -> Decision | None:
     return _let_go(case, candidate, commands=used) if promoted else None
 
 
+def shifted(case: Case) -> Decision | None:
+    """A candidate whose answers are proven to differ more often than they may is held, once, unless it is only to be
+    said. It is no regression: another answer may be the better one.
+    """
+    candidate, look, bound = case.candidate, case.look, case.snapshot.spec.analysis.disagreement
+    if candidate is None or look is None or not look.shift or candidate.shift or bound is None:
+        return None
+    if bound.on_shift is spec.OnShift.REPORT or candidate.hold is not None or _decided(case):
+        return None
+    return decide(
+        case,
+        Reason.ANSWERS_SHIFTED,
+        look.shift,
+        phase=Phase.PAUSED,
+        candidate=msgspec.structs.replace(
+            candidate,
+            shift=bounds.cut(look.shift),
+            hold=status.Hold(reason=Reason.ANSWERS_SHIFTED, message=bounds.cut(look.shift), at=case.now),
+        ),
+        look_again=NOW,
+    )
+
+
 def held(case: Case) -> Decision | None:
     """Everything is there for the next weight, and it isn't given. What the rollout waits for else, others say."""
     candidate, stage = case.candidate, case.stage
     if candidate is None or candidate.hold is None or _decided(case) or pods.short(case, candidate):
         return None
-    if candidate.hold.by_command and pods.stable_has_gone(case):
+    if candidate.hold.harmless and pods.stable_has_gone(case):
         return None
     match stage:
         case stages.Starting():
             stage = msgspec.structs.replace(stage, unseen_since=stage.unseen_since or case.now)
         case stages.Step() | stages.Promoting():
             stage = sight.noted(case, stage)
-            if sight.blind(case) and candidate.hold.by_command:
+            if sight.blind(case) and candidate.hold.harmless:
                 return step.unseen(case, stage)
             if isinstance(stage, stages.Step):
                 stage = msgspec.structs.replace(stage, short_since=None)
@@ -99,7 +123,7 @@ def shown(case: Case, decision: Decision) -> Decision:
     hold = decision.candidate.hold if decision.candidate is not None else None
     if hold is None or decision.situation is not Situation.PROGRESSING:
         return decision
-    if hold.by_command and pods.stable_has_gone(case):
+    if hold.harmless and pods.stable_has_gone(case):
         return msgspec.structs.replace(decision, message=f"{decision.message}; it goes on though {hold.message}")
     reason = decision.reason if decision.reason not in OWN_WORDS else hold.reason
     message = f"{decision.message}; {hold.message}: {_ends(hold)}"
@@ -109,6 +133,8 @@ def shown(case: Case, decision: Decision) -> Decision:
 def _ends(hold: status.Hold) -> str:
     if hold.by_command:
         return "annotate seatrial.dev/resume to go on"
+    if hold.harmless:
+        return "annotate seatrial.dev/promote if the new answers are the better ones, seatrial.dev/abort to reject it"
     return (
         "stable has all traffic, its pods stay; annotate seatrial.dev/promote to go on at your own risk, "
         "seatrial.dev/abort to reject it, or change the spec"

@@ -11,8 +11,8 @@ from seatrial.api import spec, status
 from seatrial.api import stage as stages
 from seatrial.api.status import Phase, Reason
 from seatrial.api.values import Duration
-from seatrial.rollout import looks
-from seatrial.rollout.decision import NOW, Case, Decision, move, who
+from seatrial.rollout import looks, traffic
+from seatrial.rollout.decision import NOW, Case, Decision, decide, move, who
 
 from . import pods, sight
 
@@ -47,17 +47,27 @@ def current(case: Case, number: int) -> spec.Step:
     return steps[min(number, len(steps)) - 1]
 
 
+def share(of: spec.Step | stages.Step) -> str:
+    """What the candidate gets, in words."""
+    copies = f"copies of {of.shadow}%" if of.shadow else ""
+    answers = f"{of.weight}%" if of.weight or not of.shadow else ""
+    return " and ".join(one for one in (answers, copies) if one)
+
+
 def give_weight(case: Case, *, number: int, windows: int) -> Decision:
     """The step's weight, from now on; `windows` counts the windows of evidence that its rate is shared by."""
+    if case.candidate is None:
+        raise ValueError("there is no candidate to give weight to")
     step = current(case, number)
-    copies = f"copies of {step.shadow}% of the requests" if step.shadow else ""
-    answers = f"{step.weight}% of the traffic" if step.weight else ""
-    return move(
+    stage = stages.Step(number=number, weight=step.weight, shadow=step.shadow, since=case.now, windows=windows)
+    provider = case.snapshot.provider if case.candidate.provider else ""  # which an older operator didn't note
+    candidate = msgspec.structs.replace(case.candidate, provider=provider)
+    return decide(
         case,
-        stages.Step(number=number, weight=step.weight, shadow=step.shadow, since=case.now, windows=windows),
         Reason.CANARY_PROGRESSING,
-        f"{who(case)}: step {number}, {' and '.join(one for one in (answers, copies) if one)}",
+        f"{who(case)}: step {number}, {share(step)} of the traffic",
         phase=Phase.CANARY,
+        candidate=stages.entered(candidate, stage),
         look_again=case.snapshot.spec.analysis.interval,
     )
 
@@ -70,7 +80,7 @@ def unseen(case: Case, stage: stages.Step | stages.Promoting) -> Decision:
         case,
         stage,
         Reason.METRICS_UNAVAILABLE,
-        f"{who(case)}: {'' if stage.weight else gone}{sight.why(case)}",
+        f"{who(case)}: {'' if stage.weight or stage.shadow else gone}{sight.why(case)}",
         phase=Phase.CANARY if isinstance(stage, stages.Step) else Phase.PROMOTING,
         situation=sight.situation(case),
         look_again=case.snapshot.spec.analysis.interval,
@@ -92,16 +102,18 @@ def _judged(case: Case, stage: stages.Step, step: spec.Step, look: looks.Look) -
             case,
             stage,
             Reason.INSUFFICIENT_TRAFFIC if overdue else Reason.CANARY_PROGRESSING,
-            f"step {stage.number} at {stage.weight}%: {look.candidate_requests} of {step.min_requests} requests, "
+            f"step {stage.number} at {share(stage)}: {look.candidate_requests} of {step.min_requests} requests, "
             f"{Duration.of(look.observed)} of {step.min_duration} observed",
         )
     if not look.passed:
         return pods.hold(case, stage, Reason(look.reason), look.message)
     if missing := _unproven(case, look):
-        words = f"step {stage.number} at {stage.weight}%: not proven to be within the tolerance yet: {missing}"
+        words = f"step {stage.number} at {share(stage)}: not proven to be within the tolerance yet: {missing}"
         return pods.hold(case, stage, Reason.INSUFFICIENT_EVIDENCE, words)
     if pods.stable_is_short(case):
         return pods.hold(case, stage, Reason.STARTING, pods.STABLE_FIRST)
+    if words := _not_in_force(case):
+        return pods.hold(case, stage, Reason.TRAFFIC_NOT_ROUTED, f"step {stage.number} at {share(stage)}: {words}")
     if step.pause:
         return move(
             case,
@@ -112,6 +124,12 @@ def _judged(case: Case, stage: stages.Step, step: spec.Step, look: looks.Look) -
             look_again=case.snapshot.spec.analysis.interval,
         )
     return _advance(case, stage)
+
+
+def _not_in_force(case: Case) -> str:
+    """What keeps the share from being what was asked for."""
+    told = traffic.routed(case.snapshot, case.status)
+    return told[1] if told is not None and not traffic.in_force(case.snapshot, case.status) else ""
 
 
 def _unproven(case: Case, look: looks.Look) -> str:

@@ -11,6 +11,7 @@ from seatrial.rollout import images, rendering, report, standing
 from seatrial.rollout.decision import NOW, Case, Decision, Situation, decide, verdict_on, who
 
 TRIAL_FAILURES = frozenset({Reason.MODEL_REJECTED, Reason.TRIAL_FAILED, Reason.TRIAL_TIMEOUT})
+UNSERVED = TRIAL_FAILURES | {Reason.SHADOW_FAILED}  # rejected before anybody had an answer of it
 
 
 def candidate_superseded(case: Case) -> Decision | None:
@@ -96,7 +97,7 @@ def wanted_was_rejected(case: Case) -> Decision | None:
     mark = case.snapshot.standing(case.wanted)
     if mark is None or not mark.rejected:
         return None
-    refused = mark.reason in TRIAL_FAILURES
+    refused = mark.reason in UNSERVED
     serving = f"; version {case.stable.model_version} serves" if case.stable else ""
     return decide(
         case,

@@ -8,16 +8,34 @@ share is made; nobody else looks at selectors, routes or endpoints. One module a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 
 from seatrial.api import spec, status
 from seatrial.rollout import facts
 
-from . import service
+from . import gateway, relay, service
 from .provider import Object, Provider
+from .relay import Annotation, asked_pods, assignments
 
-__all__ = ["PROVIDERS", "drained", "in_force", "objects", "off", "pods_needed", "routed"]
+__all__ = [
+    "PROVIDERS",
+    "Annotation",
+    "asked_pods",
+    "assignments",
+    "drained",
+    "in_force",
+    "look_again",
+    "objects",
+    "off",
+    "pods_needed",
+    "routed",
+]
 
-PROVIDERS: Mapping[spec.Provider, Provider] = {spec.Provider.SERVICE: service}
+PROVIDERS: Mapping[spec.Provider, Provider] = {
+    spec.Provider.RELAY: relay,
+    spec.Provider.SERVICE: service,
+    spec.Provider.GATEWAY_API: gateway,
+}
 
 
 def pods_needed(weight: int, replicas: int, *, provider: spec.Provider = spec.Provider.SERVICE, shadow: int = 0) -> int:
@@ -40,11 +58,19 @@ def routed(snapshot: facts.Snapshot, after: status.Status) -> tuple[bool, str] |
     return PROVIDERS[snapshot.provider].routed(snapshot, after)
 
 
-def drained(snapshot: facts.Snapshot, after: status.Status, revision: str) -> bool:
-    """The revision's pods may go."""
-    return PROVIDERS[snapshot.provider].drained(snapshot, after, revision)
+def drained(snapshot: facts.Snapshot, after: status.Status, revision: str, now: datetime) -> bool:
+    """The revision's pods may go. Whatever the provider is by now: nobody relays to it any more either."""
+    routed_away = PROVIDERS[snapshot.provider].drained(snapshot, after, revision) and gateway.settled(after, now)
+    return routed_away and relay.let_go(snapshot, revision, now, answered=True)
 
 
-def off(snapshot: facts.Snapshot, revision: str) -> bool:
+def look_again(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> timedelta | None:
+    """When something is to be done that no event will tell of."""
+    wishes = (relay.look_again(snapshot, after, now), gateway.look_again(after, now))
+    return min((one for one in wishes if one is not None), default=None)
+
+
+def off(snapshot: facts.Snapshot, revision: str, now: datetime) -> bool:
     """New requests no longer reach the revision."""
-    return PROVIDERS[snapshot.provider].off(snapshot, revision)
+    routed_away = PROVIDERS[snapshot.provider].off(snapshot, revision)
+    return routed_away and relay.let_go(snapshot, revision, now, answered=False)

@@ -67,7 +67,7 @@ class Inference:
         elif relay.chooses(exchange.headers.get):
             self._take(exchange, relayed=not self._names_version(exchange))
         else:
-            exchange.copied = relay.copies() and self._copying.keeps(exchange)
+            exchange.copied = relay.copies() and self._may_copy(relay, exchange)
             self._take(exchange, relayed=False)
 
     def take_here(self, exchange: Exchange) -> None:
@@ -81,9 +81,13 @@ class Inference:
         self._take(exchange, relayed=may)
 
     def take_copied(self, exchange: Exchange) -> None:
-        """Answered here, and the candidate gets a copy."""
-        exchange.copied = self._copying.keeps(exchange)
+        """As `take_there`, for a copy of what is answered here."""
+        exchange.copied = self._relay is not None and self._may_copy(self._relay, exchange)
         self._take(exchange, relayed=False)
+
+    def _may_copy(self, relay: Relay, exchange: Exchange) -> bool:
+        may = relay.may(exchange.headers.get) and not self._names_version(exchange)
+        return may and self._copying.keeps(exchange)
 
     def _names_version(self, exchange: Exchange) -> bool:
         return self._pinned and b"/versions/" in exchange.target

@@ -110,7 +110,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
             elif self._relaying.chooses(call):
                 self._relaying.pass_on(call, job)
             else:
-                call.copied = relay.copies()
+                call.copied = self._relaying.copies(call)
                 self._queue.submit(job)
         except errors.RequestError as error:
             self._finish(call, error)

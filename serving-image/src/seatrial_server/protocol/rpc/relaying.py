@@ -61,13 +61,11 @@ class Relaying:
 
     def chooses(self, call: Call) -> bool:
         """See `Relay.chooses`; a repeated name counts as over REST: by all its values."""
-        if call.pinned or self._relay.assigned is None:
-            return False
-        given: dict[bytes, bytes] = {}
-        for name, value in call.metadata():
-            key, content = name.encode(), value if isinstance(value, bytes) else value.encode()
-            given[key] = b"%b, %b" % (given[key], content) if key in given else content
-        return self._relay.chooses(given.get)
+        return not call.pinned and self._relay.chooses(_headers(call).get)
+
+    def copies(self, call: Call) -> bool:
+        """Whether the candidate gets a copy of a call that is answered here."""
+        return not call.pinned and self._relay.copies() and self._relay.may(_headers(call).get)
 
     def pass_on(self, call: Call, job: jobs.Job) -> None:
         """Answer the call, some time."""
@@ -103,3 +101,11 @@ class Relaying:
             self._submit(job)
         except errors.RequestError as error:
             self._finish(call, error)
+
+
+def _headers(call: Call) -> dict[bytes, bytes]:
+    given: dict[bytes, bytes] = {}
+    for name, value in call.metadata():
+        key, content = name.encode(), value if isinstance(value, bytes) else value.encode()
+        given[key] = b"%b, %b" % (given[key], content) if key in given else content
+    return given

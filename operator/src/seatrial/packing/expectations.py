@@ -1,0 +1,121 @@
+"""`tests.yaml`: what the model showed on the holdout rows, as tests that every later version has to pass as well.
+
+Minimum functionality is the clearest cases of each class; what can't be known from data is a comment to fill in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import yaml
+
+from seatrial.packing import layouts, originals
+
+Array = np.ndarray[Any, Any]
+_CLEAR = 2
+_KNOWN = 200
+_ROOM = 0.02
+"""How much accuracy int8 may cost; the trial's own gate is for more."""
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """Holdout rows with what the graph answers, as places in `classes`; `truth` where the data has the labels."""
+
+    feeds: layouts.Feeds
+    classes: tuple[originals.Label, ...]
+    answers: originals.Answers
+    truth: Array | None
+
+
+def document(shown: Shown, *, described: Sequence[Mapping[str, Any]]) -> str:
+    """The file; `described` are the features of model.yaml."""
+    parts = [_HEADER]
+    functional = _functional(shown)
+    if functional:
+        parts.append(_yaml({"functional": functional}))
+    neighbours = {"name": "neighbours make no difference", "dataset": "reference", "maxRows": 256}
+    neighbours["perturb"] = {"rebatch": [1, 8, 32]}
+    if shown.classes:
+        neighbours["maxDelta"] = 1e-4  # of scores; numbers have the trial's own bound, which is relative
+    parts.append(_yaml({"invariance": [neighbours]}))
+    parts += _examples(described, classifies=bool(shown.classes))
+    parts.append(_yaml({"robustness": {"cases": 200, "seed": 7}}))
+    return "".join(parts)
+
+
+def accuracy(shown: Shown) -> float | None:
+    """On the holdout rows; None without labels or classes."""
+    if shown.truth is None or shown.answers.labels is None or not len(shown.truth):
+        return None
+    return float((shown.answers.labels == shown.truth).mean())
+
+
+def _functional(shown: Shown) -> list[dict[str, Any]]:
+    labels = shown.answers.labels
+    if labels is None or not len(labels):
+        return []
+    clear = _clearest(shown)
+    tests = [_test("clear cases", clear, labels, shown)] if len(clear) else []
+    if shown.truth is not None:
+        known = np.arange(len(labels))[:_KNOWN]
+        right = float((labels[known] == shown.truth[known]).mean())
+        bound = max(0.0, math.floor((right - _ROOM) * 100) / 100)
+        tests.append(_test("holdout rows", known, shown.truth, shown, minAccuracy=bound))
+    return tests
+
+
+def _test(name: str, rows: Array, labels: Array, shown: Shown, **more: float) -> dict[str, Any]:
+    expected = [shown.classes[place] for place in labels[rows].tolist()]
+    feeds = {key: array[rows].tolist() for key, array in shown.feeds.items()}
+    return {"name": name, "rows": feeds, "expect": {"labels": expected, **more}}
+
+
+def _clearest(shown: Shown) -> Array:
+    """The rows of each class with the highest score among those that are right; the first ones without scores."""
+    labels, scores = shown.answers.labels, shown.answers.scores
+    assert labels is not None  # noqa: S101  # the caller has looked
+    right = np.ones(len(labels), bool) if shown.truth is None else labels == shown.truth
+    sure = np.zeros(len(labels)) if scores is None else scores.max(axis=1)
+    chosen: list[int] = []
+    for place in range(len(shown.classes)):
+        rows = np.flatnonzero(right & (labels == place))
+        chosen += rows[np.argsort(-sure[rows], kind="stable")][:_CLEAR].tolist()
+    return np.array(sorted(chosen), np.int64)
+
+
+_HEADER = """\
+# What the model must show in its trial. Written by seatrial pack; take away a '#' where the example is true of your
+# model. docs/reference/model-package.md says what else can be asked.
+"""
+
+
+def _examples(described: Sequence[Mapping[str, Any]], *, classifies: bool) -> list[str]:
+    """Tests that only somebody who knows the subject can fill in: more of `invariance`, and directions."""
+    number = next((str(one["name"]) for one in described if "range" in one), None)
+    text = next((one for one in described if "categories" in one), None)
+    found: list[str] = []
+    if text is not None:
+        changed = {"set": {text["name"]: list(text["categories"])[:3]}}
+        found.append(_commented([_perturbed(f"{text['name']} makes no difference", changed, maxDelta=0.01)]))
+    if number is not None:
+        noise = _perturbed(f"a little {number} makes no difference", {"noise": {number: 0.01}}, maxFailRate=0.01)
+        column = {"column": 1} if classifies else {}
+        more = _perturbed(f"more {number} never lowers it", {"add": {number: 1}}, **column, direction="nonDecreasing")
+        found += [_commented([noise]), _commented({"directional": [more]})]
+    return found
+
+
+def _perturbed(name: str, perturb: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": name, "dataset": "reference", "perturb": perturb, **more}
+
+
+def _commented(content: Any) -> str:
+    return "".join(f"# {line}\n" for line in _yaml(content).splitlines())
+
+
+def _yaml(content: Any) -> str:
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)

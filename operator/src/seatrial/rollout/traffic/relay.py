@@ -1,0 +1,304 @@
+"""Provider `Relay`: the stable pods pass on exactly the share asked for, request by request.
+
+The Service stays on stable until promotion. What a stable pod passes on to whom is an annotation of the pod, its
+assignment, which it reads as a file; it ends by itself when nobody renews it. So three things are told apart here: what
+is asked of each pod, what its annotation says, and what its server reports to do.
+
+Nothing is on its way to a revision any more once no annotation names it and every pod that may have followed one says
+so. A pod that can't be asked is believed when its assignment must have ended by the slowest clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from seatrial.api import spec, status
+from seatrial.api import stage as stages
+from seatrial.rollout import facts, templates
+
+from . import service
+
+Object = dict[str, Any]
+
+LEASE = timedelta(minutes=2)
+TOLERANCE = timedelta(seconds=30)  # for which a pod follows an assignment beyond its end, by its own clock
+SKEW = timedelta(seconds=30)  # by which that clock may be behind
+GONE_AFTER = LEASE + TOLERANCE + SKEW
+UNTOLD = timedelta(seconds=10)  # until a pod that never told of an assignment can't be about to follow it
+ASKED_AGAIN = timedelta(seconds=5)  # even if no report rings: they may not answer at all
+MOST_TARGETS = 256
+
+
+class Assignment(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True
+):
+    """What a pod is told, in the form that the serving image reads. `until` as RFC 3339, `cover_after` in seconds."""
+
+    deployment: str
+    revision: str
+    to: tuple[str, ...]
+    weight: float
+    until: str = ""
+    token: str
+    shadow: float | None = None
+    sticky: str | None = None
+    tls: bool = False
+    cover: bool = True
+    cover_after: float | None = None
+    trust_client_choice: bool = False
+
+
+class Annotation(facts.Fact, frozen=True, kw_only=True):
+    """What the annotation of one pod becomes; None: it goes."""
+
+    pod: str
+    uid: str
+    text: str | None
+
+
+def capacity(weight: int, replicas: int, *, shadow: int = 0) -> int:
+    """Its part of what stable's pods can answer."""
+    hundredths = 100 * weight + shadow * (100 - weight)
+    return min(replicas, max(1, -(-replicas * hundredths // 10_000)))
+
+
+def objects(snapshot: facts.Snapshot, after: status.Status) -> Iterator[Object]:
+    """The Service, on stable until the candidate has all traffic."""
+    return service.objects(snapshot, _selected(snapshot, after))
+
+
+def in_force(snapshot: facts.Snapshot, after: status.Status) -> bool:
+    """The Service leads where it should; each stable pod that is Ready has its assignment, and none says otherwise."""
+    if not service.in_force(snapshot, _selected(snapshot, after)):
+        return False
+    candidate, asked = after.candidate, assigned(snapshot, after)
+    if candidate is None or candidate.weight == 100 or not _given(snapshot, after):
+        return True
+    return asked is not None and all(_follows(pod, asked) for pod in _stable(snapshot, after) if pod.ready)
+
+
+def routed(snapshot: facts.Snapshot, after: status.Status) -> tuple[bool, str] | None:
+    """Of the Service, and of the pods that pass on."""
+    told = service.routed(snapshot, _selected(snapshot, after))
+    if told is None or not told[0] or not _given(snapshot, after):
+        return told
+    asked = assigned(snapshot, after)
+    pods = [pod for pod in _stable(snapshot, after) if pod.ready]
+    if asked is None:
+        return False, "no pod of the candidate is Ready, so stable's pods keep every request"
+    following = sum(_follows(pod, asked) for pod in pods)
+    copies = f" and copies of {asked.shadow:g}%" if asked.shadow else ""
+    words = f"{following} of {len(pods)} stable pods pass on {asked.weight:g}%{copies} to {len(asked.to)} pods"
+    return following == len(pods), words
+
+
+def drained(snapshot: facts.Snapshot, after: status.Status, revision: str) -> bool:
+    """As far as the Service goes; see `let_go` for the rest."""
+    return service.drained(snapshot, _selected(snapshot, after), revision)
+
+
+off = service.off
+
+
+def assignments(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> tuple[Annotation, ...]:
+    """The annotations that have to change, those that end something first.
+
+    Of a pod that is leaving an assignment isn't renewed, but taken away like any other.
+    """
+    asked, stable = assigned(snapshot, after), after.stable
+    ended: list[Annotation] = []
+    given: list[Annotation] = []
+    for pod in (one for one in snapshot.pods if not one.failed):
+        theirs = asked if stable is not None and pod.revision == stable.revision else None
+        if theirs is not None and not pod.alive and names(pod, theirs.revision):
+            continue
+        if theirs is not None and pod.alive:
+            text = _renewed(pod.assignment, theirs, now)
+            if text != pod.assignment:
+                given.append(Annotation(pod=pod.name, uid=pod.uid, text=text))
+        elif pod.assignment:
+            ended.append(Annotation(pod=pod.name, uid=pod.uid, text=None))
+    return (*ended, *given)
+
+
+def look_again(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> timedelta | None:
+    """When an assignment has to be renewed, or the pods be asked again whether they have let go."""
+    if after.traffic is not None and after.traffic.withdrawn_at is not None:
+        return ASKED_AGAIN
+    asked = assigned(snapshot, after)
+    if asked is None:
+        return None
+    said = (_read(_renewed(pod.assignment, asked, now)) for pod in _stable(snapshot, after))
+    ends = [until for until in (_moment(one.until) for one in said if one is not None) if until is not None]
+    return max(min(ends, default=now + LEASE) - LEASE / 2 - now, timedelta(seconds=1))
+
+
+def assigned(snapshot: facts.Snapshot, after: status.Status) -> Assignment | None:
+    """What every stable pod is asked to do, but for the end of the lease; None where all is kept."""
+    candidate = after.candidate
+    if candidate is None or not _given(snapshot, after):
+        return None
+    ready = [pod.ip for pod in snapshot.pods if pod.revision == candidate.revision and pod.ready and pod.alive]
+    targets = tuple(sorted({ip for ip in ready if ip})[:MOST_TARGETS])
+    if not targets:
+        return None
+    wish, record = snapshot.spec.rollout.traffic, snapshot.known.get(candidate.revision)
+    return Assignment(
+        deployment=f"{snapshot.owner.namespace}/{snapshot.owner.name}",
+        revision=candidate.revision,
+        to=targets,
+        weight=float(candidate.weight),
+        token=token(snapshot.owner),
+        shadow=float(candidate.shadow) if candidate.shadow else None,
+        sticky=wish.sticky,
+        tls=record is not None and record.content.tls is not None,
+        cover=wish.cover,
+        cover_after=wish.cover_after.total_seconds() if wish.cover_after else None,
+        trust_client_choice=wish.trust_client_choice,
+    )
+
+
+def token(owner: facts.Owner) -> str:
+    """What a deployment's pods know each other by: nobody without access to the cluster's API knows the uid."""
+    digest = hashlib.sha256(f"seatrial relay {owner.uid}".encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def passing_on(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> tuple[str, datetime | None]:
+    """For `status.traffic`: the revision that is passed on to, or was and not every pod has stopped; and since when it
+    is no longer asked for.
+    """
+    if after.candidate is not None and _given(snapshot, after):
+        return after.candidate.revision, None
+    before = snapshot.status.traffic
+    if before is None or not before.relayed or let_go(snapshot, before.relayed, now, answered=True):
+        return "", None
+    return before.relayed, before.withdrawn_at or now
+
+
+def let_go(snapshot: facts.Snapshot, revision: str, now: datetime, *, answered: bool) -> bool:
+    """No pod passes a request on to the revision any more; `answered`: and none waits for an answer of it."""
+    before = snapshot.status.traffic
+    others = [pod for pod in snapshot.pods if pod.revision != revision and not pod.failed and pod.ip]
+    if before is None or before.relayed != revision:  # so it is with the status of an operator that knew no relay
+        return not any(names(pod, revision) for pod in others)
+    since = before.withdrawn_at
+    if since is None:
+        return False
+    if now - since >= GONE_AFTER:
+        return True
+    return all(_has_let_go(pod, revision, since, answered=answered) for pod in others)
+
+
+def unable(snapshot: facts.Snapshot) -> str:
+    """Why this stable version can't pass requests on to this candidate; nothing where it can."""
+    for one in (snapshot.status.stable, snapshot.status.candidate):
+        if one is None:
+            continue
+        record = snapshot.known.get(one.revision)
+        if record is not None and not templates.relays(record.pod_template):
+            return f"the pods of version {one.model_version} were made by an operator that knew no relay"
+        if any(pod.relay is not None and not pod.relay.able for pod in snapshot.pods if pod.revision == one.revision):
+            return f"the serving image of version {one.model_version} has no relay"
+    return ""
+
+
+def asked_pods(snapshot: facts.Snapshot) -> tuple[facts.Pod, ...]:
+    """Pods whose reports are worth having now: of a rollout that has begun, and until everybody has let go."""
+    before, candidate = snapshot.status.traffic, snapshot.status.candidate
+    begun = (
+        snapshot.provider is spec.Provider.RELAY
+        and candidate is not None
+        and isinstance(stages.of(candidate), stages.Starting | stages.Step | stages.Promoting)
+    )
+    if not (before is not None and before.relayed) and not begun:
+        return ()
+    return tuple(pod for pod in snapshot.pods if pod.ip and not pod.failed)
+
+
+def names(pod: facts.Pod, revision: str) -> bool:
+    """The pod's annotation tells it to pass on to the revision."""
+    said = _read(pod.assignment)
+    return said is not None and said.revision == revision
+
+
+def _given(snapshot: facts.Snapshot, after: status.Status) -> bool:
+    """A rollout under way has a share or copies, and it is this provider's."""
+    candidate = after.candidate
+    if snapshot.provider is not spec.Provider.RELAY or after.stable is None or candidate is None:
+        return False
+    if not (candidate.weight or candidate.shadow):
+        return False
+    return isinstance(stages.of(candidate), stages.Step | stages.Promoting)
+
+
+def _selected(snapshot: facts.Snapshot, after: status.Status) -> status.Status:
+    """The status as the Service's selector is to follow it: all or nothing. Where stable has no pod Ready, a candidate
+    that has a share answers: nobody passes anything on then, and nobody else is there.
+    """
+    stable, candidate = after.stable, after.candidate
+    if stable is None or candidate is None or candidate.weight in (0, 100):
+        return after
+    if not snapshot.ready(stable.revision) and snapshot.ready(candidate.revision):
+        return after
+    return msgspec.structs.replace(after, candidate=msgspec.structs.replace(candidate, weight=0))
+
+
+def _stable(snapshot: facts.Snapshot, after: status.Status) -> list[facts.Pod]:
+    stable = after.stable
+    return [pod for pod in snapshot.pods if stable is not None and pod.revision == stable.revision and pod.alive]
+
+
+def _follows(pod: facts.Pod, asked: Assignment) -> bool:
+    """Its annotation says what is asked, and its server doesn't say that it does something else."""
+    said = _read(pod.assignment)
+    if said is None or msgspec.structs.replace(said, until="") != asked:
+        return False
+    return pod.relay is None or math.isclose(pod.relay.ratio.get(asked.revision, 0.0), asked.weight / 100, abs_tol=1e-6)
+
+
+def _has_let_go(pod: facts.Pod, revision: str, since: datetime, *, answered: bool) -> bool:
+    report = pod.relay
+    if names(pod, revision):
+        return False
+    if report is None or report.at < since or (answered and report.in_flight):
+        return False
+    told = report.ratio.get(revision)
+    return told == 0 if told is not None else report.at >= since + UNTOLD
+
+
+def _renewed(text: str, asked: Assignment, now: datetime) -> str:
+    """The text as it is while it says what is asked and more than half of the lease is left; else a new one."""
+    said = _read(text)
+    if said is not None and msgspec.structs.replace(said, until="") == asked:
+        until = _moment(said.until)
+        if until is not None and LEASE / 2 < until - now <= LEASE + timedelta(seconds=1):
+            return text
+    until = now.astimezone(UTC).replace(microsecond=0) + LEASE
+    written = msgspec.structs.replace(asked, until=until.isoformat().replace("+00:00", "Z"))
+    return msgspec.json.encode(written).decode()
+
+
+@functools.lru_cache(maxsize=64)  # all pods of a rollout are told the same
+def _read(text: str) -> Assignment | None:
+    """None for what isn't ours, whoever wrote it: pods don't follow that either."""
+    try:
+        return msgspec.json.decode(text, type=Assignment)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None

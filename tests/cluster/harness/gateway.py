@@ -1,0 +1,133 @@
+"""A real gateway for tests: Traefik with the Gateway API, as a program of this machine that belongs to one test.
+
+    gateway.install(api.kubectl)                                  # the CRDs, and a GatewayClass
+    with gateway.running(api.kubeconfig) as front:                # on loopback, ended with the block
+        api.kubectl("apply", "-f", "-", input=json.dumps(front.gateway(namespace="shop")))
+        front.url
+
+In front of a node it runs in the node's network (`inside`), where pods are one hop away. The CRDs are the standard
+channel's, from the Gateway API's own Go module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.harness import binaries, progress, waiting
+
+GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.1"
+API_VERSION = "gateway.networking.k8s.io/v1"
+CLASS = "traefik"
+CRDS = ("gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants", "backendtlspolicies")
+_CONTROLLER = "traefik.io/gateway-controller"
+
+
+@dataclasses.dataclass(frozen=True)
+class Front:
+    """A running gateway's one entrance."""
+
+    address: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}:{self.port}"
+
+    def gateway(self, *, namespace: str, name: str = "front", routes_from: str = "Same") -> dict[str, Any]:
+        """A Gateway with a listener at this entrance; `routes_from`: namespaces whose routes it takes."""
+        listener = {
+            "name": "http",
+            "protocol": "HTTP",
+            "port": self.port,
+            "allowedRoutes": {"namespaces": {"from": routes_from}},
+        }
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "Gateway",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"gatewayClassName": CLASS, "listeners": [listener]},
+        }
+
+
+def crds() -> Path:
+    """The folder of the standard channel's CRDs."""
+    return binaries.module(GATEWAY_API) / "config" / "crd" / "standard"
+
+
+def install(kubectl: Callable[..., str]) -> None:
+    """The CRDs, and the class that the gateway serves. Idempotent."""
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crds()))
+    names = [f"crd/{one}.gateway.networking.k8s.io" for one in CRDS]
+    kubectl("wait", *names, "--for=condition=Established", "--timeout=30s")
+    made = {"apiVersion": API_VERSION, "kind": "GatewayClass", "metadata": {"name": CLASS}}
+    kubectl("apply", "-f", "-", input=json.dumps({**made, "spec": {"controllerName": _CONTROLLER}}))
+
+
+def uninstall(kubectl: Callable[..., str]) -> None:
+    """Takes the CRDs away, and with them every gateway and route."""
+    kubectl("delete", "-f", str(crds()), "--ignore-not-found", "--timeout=60s")
+
+
+@contextlib.contextmanager
+def running(
+    kubeconfig: Path,
+    *,
+    inside: Sequence[str] = (),
+    address: str = "127.0.0.1",
+    say: progress.Say = progress.silent,
+) -> Iterator[Front]:
+    """Starts it, and ends it with the block.
+
+    Args:
+        inside: the command that enters the network it shall run in.
+        address: where it listens there.
+    """
+    binaries.ensure(binaries.GATEWAY, say=say)
+    port, ping = _free_ports(2)
+    flags = {
+        "global.checkNewVersion": "false",
+        "global.sendAnonymousUsage": "false",
+        "log.level": "INFO",
+        "ping": "true",
+        "ping.entryPoint": "ping",
+        "entryPoints.ping.address": f"{address}:{ping}",
+        "entryPoints.web.address": f"{address}:{port}",
+        "providers.kubernetesGateway": "true",
+        "providers.kubernetesGateway.statusAddress.ip": address,
+        # What it leaves at 2 s otherwise: until a change counts that comes right after another one.
+        "providers.providersThrottleDuration": "100ms",
+    }
+    command = [*inside, str(binaries.GATEWAY.path()), *(f"--{flag}={value}" for flag, value in flags.items())]
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "KUBECONFIG": str(kubeconfig)}
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            ready = functools.partial(waiting.answers, f"http://{address}:{ping}/ping")
+            waiting.until(ready, what="the gateway", seconds=30, explain=lambda: _tail(log))
+            yield Front(address=address, port=port)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def _tail(log: Any) -> str:
+    log.seek(0)
+    return str(log.read())[-4000:]
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]

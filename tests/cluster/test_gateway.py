@@ -1,0 +1,164 @@
+"""Provider GatewayAPI with a real gateway, Traefik, in front of real pods: shares, promotion, rollback, each request.
+
+Requests run inside the node's network. Six clients send one after another; none may go without a good answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.cluster import hammer, installation, watching
+from tests.cluster.harness import errors, gateway, network, paths
+from tests.cluster.models import export
+from tests.cluster.test_rollouts import SECONDS, outcome, resource, wait_for_verdict
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
+
+ENOUGH = 1000  # requests to measure a share with
+COUNTED = 1300  # by the pods, from the moment when the share was asked for
+SHARES = (1, 10, 50)
+
+
+@pytest.fixture(scope="module")
+def front(platform: installation.Platform) -> Iterator[gateway.Front]:
+    cluster = platform.cluster
+    if not cluster.inside_argv[0].endswith("nsenter"):
+        raise errors.HarnessError("the gateway runs beside the node's programs: leave CLUSTER=kind out")
+    gateway.install(cluster.kubectl)
+    with gateway.running(cluster.kubeconfig, inside=cluster.inside_argv, address=network.NODE, say=print) as running:
+        yield running
+    gateway.uninstall(cluster.kubectl)
+
+
+def behind(subject: watching.Subject, package: str, **rollout: Any) -> dict[str, Any]:
+    traffic = {"provider": "GatewayAPI", "gateway": {"parentRefs": [{"name": "front"}]}}
+    return resource(subject.platform, package, traffic=traffic, **rollout)
+
+
+@pytest.fixture
+def installed(subject: watching.Subject, front: gateway.Front) -> watching.Subject:
+    """Version 2 serves behind the gateway."""
+    subject.platform.apply(front.gateway(namespace=subject.namespace))
+    subject.apply(behind(subject, "digits-v2"))
+    wait_for_verdict(subject, "2")
+    return subject
+
+
+class Load:
+    """The clients, and what they were answered: known when they have ended."""
+
+    def __init__(self) -> None:
+        self.answers: list[hammer.Answer] = []
+
+    def since(self, start: float, end: float = math.inf) -> list[hammer.Answer]:
+        return [one for one in self.answers if start <= one.at < end]
+
+
+@contextlib.contextmanager
+def load(subject: watching.Subject, front: gateway.Front) -> Iterator[Load]:
+    command = [sys.executable, "-m", "tests.cluster.hammer", front.url, "digits", export.INPUT]
+    inside = subject.platform.cluster.inside_argv
+    told = Load()
+    with subprocess.Popen(
+        [*inside, *command], cwd=paths.REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield told
+        finally:
+            said, _ = process.communicate(timeout=60)
+            told.answers = list(hammer.read(said))
+
+
+def annotate(subject: watching.Subject, command: str) -> float:
+    """Gives a command; the moment when it was written."""
+    token = f"seatrial.dev/{command}={time.time_ns()}"
+    subject.platform.cluster.kubectl(
+        "annotate", watching.RESOURCE, subject.name, "-n", subject.namespace, token, "--overwrite"
+    )
+    return time.time()
+
+
+def in_force(sight: watching.Sight, weight: int) -> bool:
+    """The candidate has this share, and the gateway has said so."""
+    candidate, generation = sight.status.candidate, sight.generation
+    routed = next((one for one in sight.status.conditions if one.type == "Routed"), None)
+    given = candidate is not None and candidate.weight == weight
+    return given and routed is not None and routed.status == "True" and routed.observed_generation == generation
+
+
+def answered(sight: watching.Sight) -> int:
+    """Requests that the pods have counted in this step."""
+    counted = sight.status.traffic.requests if sight.status.traffic else None
+    return counted.stable + counted.candidate if counted is not None else 0
+
+
+def test_shares_are_as_asked_and_a_promotion_loses_no_request(installed: watching.Subject, front: gateway.Front):
+    steps = [{"weight": one, "minDuration": "1s", "minRequests": 1, "pause": True} for one in SHARES]
+    with load(installed, front) as seen:
+        installed.apply(behind(installed, "digits-v2b", steps=steps))
+        spans = {}
+        for share in SHARES:
+            installed.wait(lambda sight, share=share: in_force(sight, share), what=f"{share}%", seconds=SECONDS)
+            began = time.time()
+            installed.wait(lambda sight: answered(sight) >= COUNTED, what="requests", seconds=60)
+            spans[share] = (began, time.time())
+            annotate(installed, "promote")
+        assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
+        promoted = time.time()
+        installed.wait(lambda sight: sight.settled, what="the end of the soak", seconds=60)
+    bad = [one for one in seen.answers if not one.good]
+    assert not bad, f"{len(bad)} of {len(seen.answers)} requests: {bad[:5]}"
+    for share, (start, end) in spans.items():
+        whos = [one.who for one in seen.since(start, end)]
+        asked, got, count = share / 100, whos.count("2b") / len(whos), len(whos)
+        print(f"asked {share}%, seen {100 * got:.2f}% of {count} requests")
+        assert count >= ENOUGH
+        assert abs(got - asked) <= 3 * math.sqrt(asked * (1 - asked) / count)
+    assert {one.who for one in seen.since(promoted)} == {"2b"}
+
+
+def test_a_rollback_is_quick_and_loses_no_request(installed: watching.Subject, front: gateway.Front):
+    steps = [{"weight": 50, "minDuration": "25m", "minRequests": 30}]
+    with load(installed, front) as seen:
+        installed.apply(behind(installed, "digits-v2b", steps=steps))
+        installed.wait(lambda sight: in_force(sight, 50), what="50%", seconds=SECONDS)
+        aborted = annotate(installed, "abort")
+        sight = installed.wait(lambda sight: sight.settled, what="the end of its traffic", seconds=60)
+        gone = "app.kubernetes.io/component=server,seatrial.dev/revision!=" + sight.status.stable.revision
+        installed.platform.cluster.kubectl(
+            "wait", "pods", "-n", installed.namespace, "-l", gone, "--for=delete", "--timeout=90s"
+        )
+    assert outcome(sight, "2b") == ("Rejected", "Aborted", "2")
+    bad = [one for one in seen.answers if not one.good]
+    assert not bad, f"{len(bad)} of {len(seen.answers)} requests: {bad[:5]}"
+    last = max(one.at for one in seen.answers if one.who == "2b")
+    print(f"the last request at the candidate began {last - aborted:.2f} s after the command")
+    assert last - aborted < 3
+
+
+def test_pods_that_restart_behind_the_gateway_lose_no_request(installed: watching.Subject, front: gateway.Front):
+    with load(installed, front) as seen:
+        installed.platform.cluster.kubectl(
+            "delete", "pods", "-n", installed.namespace, "-l", "app.kubernetes.io/component=server", "--wait=false",
+            "--field-selector=metadata.name=" + _a_server(installed),
+        )  # fmt: skip
+        installed.wait(lambda sight: sight.status.stable.ready_replicas == 2 and len(_servers(installed)) == 2,
+                       what="its replacement", seconds=60)  # fmt: skip
+    bad = [one for one in seen.answers if not one.good]
+    assert not bad, f"{len(bad)} of {len(seen.answers)} requests: {bad[:5]}"
+
+
+def _servers(subject: watching.Subject) -> list[str]:
+    pods = subject.platform.list("pods", subject.namespace, "app.kubernetes.io/component=server")
+    return sorted(one["metadata"]["name"] for one in pods)
+
+
+def _a_server(subject: watching.Subject) -> str:
+    return _servers(subject)[0]
