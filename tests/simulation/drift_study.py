@@ -15,7 +15,7 @@ from tests.simulation import drift_traffic
 from tests.simulation.drift_traffic import BINS, FIRST, Traffic
 
 from seatrial.api.values import Ratio
-from seatrial.drift import bound, columns, course, policy, tests
+from seatrial.drift import bound, columns, course, policy, tests, windows
 from seatrial.drift.season import Season
 
 OURS, PEERS = "seatrial", ("PSI > .2", "PSI > .1", "KS p < .05")
@@ -37,14 +37,25 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Alarms:
-    """By rule, the hour of each column's first alarm (NaN: none)."""
+    """By rule, the hour of each column's first alarm (NaN: none).
+
+    `true`: where ours was right, because the window's expected shares were beyond what is tolerated.
+    """
 
     first: Mapping[str, np.ndarray]
+    true: np.ndarray
     features: int
 
     def deployments(self, rule: str) -> float:
         """Share of deployments with an alarm of any column."""
-        return float((~np.isnan(self.first[rule])).reshape(-1, self.features).any(axis=1).mean())
+        return self._share(~np.isnan(self.first[rule]))
+
+    def false(self) -> float:
+        """Share of deployments in which we alarmed though nothing was beyond what is tolerated."""
+        return self._share(~np.isnan(self.first[OURS]) & ~self.true)
+
+    def _share(self, columns: np.ndarray) -> float:
+        return float(columns.reshape(-1, self.features).any(axis=1).mean())
 
     def early(self, rule: str) -> float:
         """Share of columns that alarmed before the change."""
@@ -69,16 +80,29 @@ def run(case: Case, per_day: float, *, deployments: int, features: int, days: in
     count = deployments * features
     enough = np.log(bound.of(0.05, TESTS))
     trace = course.begin(0, (count, drift_traffic.PLACES))
-    first = {rule: np.full(count, np.nan) for rule in (OURS, *PEERS)}
+    expected = windows.begin(0, (count, drift_traffic.PLACES))
+    first, true = {rule: np.full(count, np.nan) for rule in (OURS, *PEERS)}, np.zeros(count, np.bool_)
     counted = drift_traffic.hours(traffic, deployments=deployments, features=features, days=days, seed=seed)
-    for now, pods in enumerate(counted):
-        trace = course.after(trace, now, pods, tests=asked, seen=True)
+    for now, hour in enumerate(counted):
+        trace = course.after(trace, now, hour.pods, tests=asked, seen=True)
+        expected = windows.after(expected, now, hour.expected, seen=True)
         for look in course.looks(trace, asked, of=case.season):
-            _mark(first[OURS], look.log_evidence >= enough, now)
+            new = (look.log_evidence >= enough) & np.isnan(first[OURS])
+            if new.any():
+                true |= new & _beyond(look, expected, case.season)
+            _mark(first[OURS], new, now)
         if trace.past.ends_day:
             for rule, hit in zip(PEERS, _peers(trace.past.days[-1], column), strict=True):
                 _mark(first[rule], hit, now)
-    return Alarms(first, features)
+    return Alarms(first, true, features)
+
+
+def _beyond(look: course.Look, expected: windows.Past, season: Season) -> np.ndarray:
+    """Whether the expected shares of the same window were beyond what is tolerated."""
+    (counts,) = (one.counts for one in windows.of(expected, season) if one.hours == look.window.hours)
+    inside = counts @ look.test.pick
+    shares = (inside / inside.sum(axis=-1, keepdims=True)) @ look.test.chosen.T
+    return (shares > look.most + look.room[..., None]).any(axis=-1)
 
 
 def _mark(first: np.ndarray, hit: np.ndarray, now: int) -> None:

@@ -50,6 +50,14 @@ class Traffic:
     outside: Callable[[int], float] = nothing
 
 
+@dataclasses.dataclass(frozen=True)
+class Hour:
+    """Rows by pod, [PODS, columns, PLACES], and how many are expected: [columns, PLACES]."""
+
+    pods: np.ndarray
+    expected: np.ndarray
+
+
 def column(traffic: Traffic) -> columns.Column:
     """What the reference says, which was taken before anything changed."""
     missing = traffic.missing(0)
@@ -57,8 +65,8 @@ def column(traffic: Traffic) -> columns.Column:
     return msgspec.structs.replace(COLUMN, rows=traffic.rows, reference=(missing, 0.0, *(inner,) * BINS, 0.0))
 
 
-def hours(traffic: Traffic, *, deployments: int, features: int, days: int, seed: int) -> Iterator[np.ndarray]:
-    """Rows by pod: [PODS, deployments * features, PLACES], hour after hour."""
+def hours(traffic: Traffic, *, deployments: int, features: int, days: int, seed: int) -> Iterator[Hour]:
+    """Hour after hour, for deployments * features columns."""
     random = np.random.default_rng([7, seed])
     count = deployments * features
     hour = np.arange(days * 24)
@@ -72,7 +80,8 @@ def hours(traffic: Traffic, *, deployments: int, features: int, days: int, seed:
             wander = 0.9 * wander + traffic.wandering * np.sqrt(1 - 0.81) * random.standard_normal(deployments)
         centre = np.repeat(mean[now] + wander, features) + traffic.shift(now)
         shares = np.maximum(np.diff(special.ndtr(edges - centre[:, None]), axis=1), 0)
-        yield _pods(random, traffic, shares / shares.sum(axis=1, keepdims=True), rate=base[now], now=now)
+        places = _places(traffic, shares / shares.sum(axis=1, keepdims=True), now=now)
+        yield Hour(_pods(random, traffic, places, rate=base[now]), places * base[now])
 
 
 def _edges(random: np.random.Generator, rows: int, count: int, *, mean: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -85,13 +94,18 @@ def _edges(random: np.random.Generator, rows: int, count: int, *, mean: np.ndarr
     return np.concatenate([-infinite, np.interp(cuts, mixed, grid), infinite], axis=1)
 
 
-def _pods(random: np.random.Generator, traffic: Traffic, shares: np.ndarray, *, rate: float, now: int) -> np.ndarray:
-    """Bad values take their part of every bin; the pods get halves."""
+def _places(traffic: Traffic, shares: np.ndarray, *, now: int) -> np.ndarray:
+    """Bad values take their part of every bin."""
     missing, outside = traffic.missing(now), traffic.outside(now)
     places = np.zeros((len(shares), PLACES))
     places[:, FIRST : FIRST + BINS] = shares * (1 - missing - outside)
     places[:, MISSING], places[:, ABOVE] = missing, outside
-    rows = random.poisson(np.full(len(shares), rate))
+    return places
+
+
+def _pods(random: np.random.Generator, traffic: Traffic, places: np.ndarray, *, rate: float) -> np.ndarray:
+    """The pods get halves."""
+    rows = random.poisson(np.full(len(places), rate))
     clump = CLUMP if traffic.clumps else 1.0
     halves = (rows // 2, rows - rows // 2)
     return np.stack([_counts(random, half, places, clump) for half in halves]).astype(float)
