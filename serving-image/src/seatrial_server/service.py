@@ -1,4 +1,4 @@
-"""Put the parts together and run them: model, warm-up, three ports, signals.
+"""Put the parts together and run them: model, plan, three ports, signals.
 
 `serve_prepared` is the pod's way (after fetch and prepare), `serve_file` the laptop's.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import hashlib
 import logging
 import os
 import signal
@@ -20,9 +19,11 @@ import orjson
 import uvloop
 
 import seatrial_server
+from seatrial_server import loading
 from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
-from seatrial_server.host import budget, config, cpus, errors, logs
-from seatrial_server.model import axis, bins, datatypes, features, manifest, schema, session, weights
+from seatrial_server.host import budget, config, errors, logs
+from seatrial_server.loading import Served
+from seatrial_server.model import datatypes, features, session
 from seatrial_server.observe import drift, telemetry
 from seatrial_server.protocol import certificate, documents, openapi, revision
 from seatrial_server.protocol import front as fronts
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from seatrial_server.observe import spans
 
 log = logging.getLogger(__name__)
-_ADAPTED = (b"ZipMap", b"TreeEnsemble", b"Imputer", b"StringNormalizer", b"Gather")
-"""Operators that `prepare.adapt` looks for."""
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -47,83 +46,14 @@ class Ports(msgspec.Struct, frozen=True):
     metrics: int
 
 
-class Served(msgspec.Struct, frozen=True):
-    """Everything about the model that the ports need."""
-
-    settings: config.Config
-    precision: config.Precision
-    served_sha256: str
-    model: session.Session
-    card: schema.Card
-    profile: bins.Profile = bins.Profile()
-    batching: bool = True
-    rows: dict[str, session.Array] | None = None
-    missing: frozenset[str] = frozenset()
-
-
 def serve_prepared(settings: config.Config, work: Path, *, host: str | None, ports: Ports) -> None:
-    """Serve `work/prepared`; refuses bytes that differ from the manifest or from the trial's record."""
-    folder = work / "prepared"
-    prepared = manifest.read(folder)
-    path = folder / manifest.MODEL
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    wanted = settings.expected.served_sha256 if settings.expected else prepared.served_sha256
-    if digest != wanted:
-        raise errors.Rejected("DigestMismatch", f"prepared/model.onnx has sha256 {digest}, {wanted} was recorded")
-    rows = manifest.kept_rows(folder, prepared.model)
-    logs.info(log, "loading", bytes=path.stat().st_size)
-    with weights.beside(path, folder) as opened:
-        large, granted = opened != path, cpus.granted()
-        model = warmup.load(opened, cpus=granted, known=prepared.model, rows=rows, large=large)
-    served = Served(
-        settings=settings,
-        precision=prepared.precision,
-        served_sha256=digest,
-        model=model,
-        rows=rows,
-        card=prepared.card,
-        profile=prepared.profile,
-        batching=prepared.batching,
-        missing=frozenset(prepared.missing),
-    )
-    logs.info(log, "loaded", threads=served.model.threads)
-    uvloop.run(_run(served, host=host, ports=ports, announce=False))
+    """Serve `work/prepared`, see `loading`."""
+    uvloop.run(_run(loading.prepared(settings, work), host=host, ports=ports, announce=False))
 
 
 def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
     """Serve a bare model file, as it is, and say how to try it."""
-    model_bytes = path.read_bytes()
-    digest = hashlib.sha256(model_bytes).hexdigest()
-    settings = config.Config(model=config.ModelRef(name=name, version="1", uri=path.name, sha256=digest))
-    model, card, missing, tables = _adapted(path, model_bytes)
-    del model_bytes
-    tried = session.load(model)
-    found = axis.find(tried, None)
-    known = msgspec.structs.replace(found.model, tables=tables)
-    del tried  # once in memory is enough
-    served = Served(
-        settings=settings,
-        precision="fp16" if "FP16" in {spec.datatype for spec in found.model.outputs} else "fp32",
-        served_sha256=digest,
-        model=warmup.load(model, cpus=cpus.granted(), known=known, rows=found.example),
-        rows=found.example,
-        card=card,
-        missing=missing,
-    )
-    uvloop.run(_run(served, host=host, ports=ports, announce=True))
-
-
-def _adapted(path: Path, content: bytes) -> tuple[Path | bytes, schema.Card, frozenset[str], dict[str, int]]:
-    """As `prepare` would make it; most graphs need nothing, and not the library that opens them."""
-    if not any(marker in content for marker in _ADAPTED):
-        return path, schema.Card(), frozenset(), {}
-    from seatrial_server.prepare import adapt, quantize, verify
-
-    proto = verify.read(path).proto
-    adapted = adapt.adapt(proto)
-    model = quantize.serialize(proto) if adapted.changed else path
-    return model, adapted.described(schema.Card()), frozenset(adapted.missing), adapted.tables
+    uvloop.run(_run(loading.file(path, name=name), host=host, ports=ports, announce=True))
 
 
 async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool) -> None:
