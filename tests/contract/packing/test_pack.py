@@ -26,6 +26,8 @@ import seatrial
 from seatrial import packing
 from seatrial.cli import main
 
+pytestmark = pytest.mark.timeout(150)  # a network is fitted, converted and tried
+
 FRAME = samples.customers()
 HOLES = samples.customers(holes=True)
 
