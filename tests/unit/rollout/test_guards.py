@@ -9,11 +9,13 @@ import msgspec
 import pytest
 from tests.unit.rollout import build
 
+from seatrial.analysis import slots
 from seatrial.api.status import Breach, Commands, Phase, Reason, VerdictKind
-from seatrial.rollout import decision, facts, planner
+from seatrial.rollout import decision, facts, looks, planner
 from seatrial.rollout.rules import guards, step
 
 STARTING, CANARY, PROMOTING = build.starting(), build.in_step(), build.promoting()
+SHADOWED = build.in_step(weight=0, shadow=10)
 
 
 def rejected(answer: decision.Decision | None) -> tuple[str, str]:
@@ -55,6 +57,27 @@ def test_evidence_against_a_candidate_with_traffic_rolls_it_back(candidate):
 )
 def test_nothing_but_evidence_against_it_does(candidate, look):
     assert guards.candidate_regressed(build.case(candidate=candidate, look=look)) is None
+
+
+def lost(unreachable: int, *, errors: int = 0) -> looks.Look:
+    counted = slots.ArmCounts(requests=20, errors=unreachable + errors, unreachable=unreachable)
+    slot = slots.Slot(seconds=1, stable=slots.ArmCounts(requests=80), candidate=counted)
+    return msgspec.structs.replace(build.FAILING, slots=(slot, slot))
+
+
+@pytest.mark.parametrize("candidate", [CANARY, PROMOTING, SHADOWED], ids=["canary", "promoting", "copies"])
+def test_requests_that_nobody_answered_begin_the_step_again_before_they_count_against_a_version(candidate):
+    """An evicted pod fails as a version does that ends its server; stable answers meanwhile."""
+    again = guards.candidate_regressed(build.case(candidate=candidate, look=lost(10)))
+    assert again is not None
+    assert (again.verdict, again.candidate.weight, again.candidate.shadow) == (None, 0, 0)
+    assert again.candidate.weight_since is None
+    last = msgspec.structs.replace(candidate, windows=guards.WINDOWS)
+    assert rejected(guards.candidate_regressed(build.case(candidate=last, look=lost(10))))
+
+
+def test_a_version_that_answers_with_errors_has_been_reached():
+    assert rejected(guards.candidate_regressed(build.case(candidate=CANARY, look=lost(4, errors=4))))
 
 
 SOAK = {

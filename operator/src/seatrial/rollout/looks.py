@@ -54,6 +54,12 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         return self.outcome is Outcome.FAIL
 
     @property
+    def unreached(self) -> bool:
+        """Proven worse by requests that never got to the candidate: it, or the place it runs in."""
+        lost = sum(slot.candidate.unreachable for slot in self.slots)
+        return self.failed and 2 * lost > sum(slot.candidate.errors for slot in self.slots)
+
+    @property
     def suspicious(self) -> bool:
         """Seen, and not well: worse than too little traffic to tell."""
         return not self.passed and not self.blind and self.reason != status.Reason.INSUFFICIENT_TRAFFIC

@@ -10,9 +10,11 @@ from seatrial.api import spec, status
 from seatrial.api import stage as stages
 from seatrial.api.status import Phase, Reason
 from seatrial.rollout import bounds, facts, looks, traffic
-from seatrial.rollout.decision import NOW, Case, Decision, Situation, back_to_stable, decide, move, reject
+from seatrial.rollout.decision import NOW, Case, Decision, Situation, back_to_stable, decide, move, reject, who
 
 from . import returning, sight
+
+WINDOWS = 3  # of a step, until requests that nobody answers are held against the version
 
 
 def candidate_regressed(case: Case) -> Decision | None:
@@ -30,10 +32,27 @@ def candidate_regressed(case: Case) -> Decision | None:
     tried = candidate.weight or candidate.shadow
     if not tried or look is None or look.soak or look.outcome is not looks.Outcome.FAIL:
         return None
+    if look.unreached and isinstance(case.stage, stages.Step | stages.Promoting) and case.stage.windows < WINDOWS:
+        return _begun_again(case, case.stage)
     reason = Reason(look.reason) if candidate.weight else Reason.SHADOW_FAILED
     if pauses and isinstance(case.stage, stages.Step | stages.Promoting):
         return _held(case, candidate, case.stage, status.Hold(reason=reason, message=look.message, at=case.now))
     return reject(case, candidate, reason, look.message)
+
+
+def _begun_again(case: Case, stage: stages.Step | stages.Promoting) -> Decision:
+    """A pod that was evicted, or whose node is gone, can't be told from a version that ends its server, while nobody
+    answers. Stable has answered in its place, so another window costs nobody anything.
+    """
+    return move(
+        case,
+        sight.begun_again(stage),
+        Reason.TRAFFIC_NOT_ROUTED,
+        f"{who(case)}: requests did not reach its pods, so its share is taken back and the step begins again "
+        f"(window {stage.windows} of {WINDOWS}, the last one decides)",
+        phase=Phase.CANARY,
+        look_again=NOW,
+    )
 
 
 def _held(
