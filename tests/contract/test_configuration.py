@@ -24,7 +24,8 @@ def written(**serving: object) -> str:
         serving=spec.Serving(**serving),  # type: ignore[arg-type]
     )
     content = revision.wanted(wish, name="churn", default_image="seatrial.dev/serving:1", known=())
-    record = revision.Record(content=content, uri=model.uri, pod_template={})
+    template = {"spec": {"volumes": [{"name": "relay"}]}}
+    record = revision.Record(content=content, uri=model.uri, pod_template=template)
     return operators.render(namespace="shop", name="churn", record=record, analysis=spec.Analysis())
 
 
@@ -46,6 +47,7 @@ def test_every_written_field_is_read(tmp_path: Path) -> None:
     msgspec.json.decode(text, type=strict)
     settings = read(text, tmp_path)
     assert (settings.deployment, settings.model.version, settings.quantization.mode) == ("churn", "7", "Dynamic")
+    assert settings.relay is not None
 
 
 def test_the_cache_is_off_unless_asked_for(tmp_path: Path) -> None:

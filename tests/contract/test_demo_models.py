@@ -33,6 +33,7 @@ import onnxruntime
 import pytest
 from tests.cluster.models import catalog, digits, faults, samples
 from tests.cluster.store import store
+from tests.contract.server import trial_report
 
 Trial = Callable[..., dict[str, Any]]
 REPO = pathlib.Path(__file__).resolve().parents[2]
@@ -68,7 +69,7 @@ def trial(models: pathlib.Path, store_url: str, tmp_path: pathlib.Path) -> Trial
         environment = {**os.environ, "SEATRIAL_TERMINATION_LOG": str(tmp_path / "termination")}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        return trial_report.read(done.stdout)
 
     return run
 

@@ -20,7 +20,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from tests.contract.server import process, test_trial
+from tests.contract.server import process, test_trial, trial_report
 from tests.contract.server.process import Server
 from tests.unit.server import graphs
 
@@ -80,7 +80,7 @@ def test_a_default_export_answers_as_the_library_does(tmp_path: Path, model: Any
 def test_the_trial_says_what_is_served_in_the_place_of_a_map(bench: test_trial.Bench) -> None:
     bench.publish(exported(LogisticRegression()))
     finished = bench.run("trial")
-    assert json.loads(finished.stdout.splitlines()[-1])["outcome"] == "Passed"
+    assert trial_report.read(finished.stdout)["outcome"] == "Passed"
     assert '"output":"output_probability"' in finished.stdout
 
 

@@ -21,7 +21,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from tests.contract.server import process
+from tests.contract.server import process, trial_report
 from tests.contract.server.process import tensor
 from tests.unit.server import graphs, test_probe
 
@@ -71,11 +71,10 @@ class Bench:
     def trial(self, *options: str) -> dict[str, Any]:
         finished = self.run("trial", *options)
         assert finished.returncode == 0, finished.stderr
-        line = finished.stdout.splitlines()[-1]
+        *logged, line = finished.stdout.splitlines()
         assert self.told() == {"sha256": hashlib.sha256(line.encode()).hexdigest()}
-        assert all(json.loads(entry) for entry in finished.stdout.splitlines())
-        report: dict[str, Any] = json.loads(line)
-        return report
+        assert all(json.loads(entry) for entry in logged)
+        return trial_report.read(finished.stdout)
 
     def told(self) -> dict[str, str]:
         message: dict[str, str] = json.loads(self.termination.read_text())

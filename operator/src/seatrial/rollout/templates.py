@@ -78,7 +78,7 @@ def trial(name: str, record: revision.Record, *, config: str) -> Object:
 
 def relays(template: Mapping[str, Any]) -> bool:
     """Whether pods of a template read what they shall pass on; those of an older operator don't."""
-    return any(one.get("name") == "relay" for one in template["spec"].get("volumes") or ())
+    return any(one.get("name") == "relay" for one in template.get("spec", {}).get("volumes") or ())
 
 
 def _assignment() -> Object:
