@@ -27,6 +27,7 @@ from tests.bench import load, models, processes, rpc
 from tests.contract.server.pair import free_ports
 
 from seatrial_server.host import config
+from seatrial_server.model import manifest
 
 STABLE, CANDIDATE = "127.0.0.1", "127.0.0.2"
 ADDED_SECONDS, HALF, HUNG = 0.0003, 1.5, 1.1
@@ -48,6 +49,7 @@ class Scene:
 
         def start(name: str, core: int, address: str, given: list[int], **settings: Any) -> processes.Child:
             arguments = _configured(processes.prepare(model, folder / name), revision=name, **settings)
+            _simplify(folder / name / "prepared" / manifest.FILE)
             listening = [f"--{key}={port}" for key, port in zip(_PORTS, given, strict=True)]
             command = ("seatrial_server", "serve", *arguments, "--host", address, *listening)
             return stack.enter_context(processes.child(core, *command))
@@ -88,6 +90,18 @@ def _configured(arguments: list[str], **settings: Any) -> list[str]:
     known = msgspec.json.decode(file.read_bytes(), type=config.Config)
     file.write_bytes(msgspec.json.encode(msgspec.structs.replace(known, deployment="d", namespace="n", **settings)))
     return arguments
+
+
+def _simplify(file: Path) -> None:
+    """Leave out what says nothing of the model's card: another tree may not know it."""
+
+    def said(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: said(one) for name, one in value.items() if one or one is False or one == 0}
+
+    document = json.loads(file.read_text())
+    file.write_text(json.dumps({**document, "card": said(document["card"])}))
 
 
 @contextlib.contextmanager

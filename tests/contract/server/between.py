@@ -63,8 +63,8 @@ class Proxy:
             self._writers.add(behind)
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self._between((reader, writer), (ahead, behind))
-        except (ConnectionError, asyncio.CancelledError):
-            pass  # the pod is being replaced, or the sequence is over
+        except (ConnectionError, RuntimeError, asyncio.CancelledError):
+            pass  # the pod is being replaced, an end has closed (uvloop's word for that), or the sequence is over
         finally:
             for one in both:
                 one.transport.abort()
