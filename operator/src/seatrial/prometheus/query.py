@@ -92,7 +92,7 @@ def _edge(text: str) -> str:
         edge = float(text)
     except ValueError:
         return ""
-    return str(edge) if edge > 0 else ""
+    return ("+Inf" if math.isinf(edge) else str(edge)) if edge > 0 else ""
 
 
 def quoted(text: str) -> str:
