@@ -212,3 +212,30 @@ async def test_without_credentials_the_message_says_what_to_do(monkeypatch: pyte
     monkeypatch.setenv("KUBECONFIG", "/nonexistent/kubeconfig")
     with pytest.raises(errors.Refused, match="set KUBECONFIG"):
         await rest.configuration()
+
+
+async def test_one_annotation_of_a_pod_is_written_and_taken_away_and_nothing_else_of_it(
+    cluster: Cluster, shop: apiserver.ApiServer
+) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"namespace": "shop", "name": "told", "annotations": {"kept": "yes"}},
+        "spec": {"containers": [{"name": "server", "image": "serving:1"}], "serviceAccountName": "told"},
+    }
+    shop.kubectl("create", "serviceaccount", "told", "-n", "shop")
+    uid = (await cluster.create(pod))["metadata"]["uid"]
+
+    async def told(text: str | None, *, uid: str = uid) -> dict[str, str]:
+        answer = await cluster.annotate("shop", "told", uid=uid, name="seatrial.dev/relay", text=text)
+        annotations: dict[str, str] = answer["metadata"]["annotations"]
+        return annotations
+
+    assert await told("{}") == {"kept": "yes", "seatrial.dev/relay": "{}"}
+    assert await told(None) == {"kept": "yes"}
+    assert await told(None) == {"kept": "yes"}
+    with pytest.raises(errors.Conflict):
+        await told("{}", uid="another")
+    shop.kubectl("delete", "pod", "told", "-n", "shop", "--force", "--grace-period=0")
+    with pytest.raises(errors.NotFound):
+        await told("{}")

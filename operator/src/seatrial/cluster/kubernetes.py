@@ -89,8 +89,13 @@ class KubernetesCluster:
     async def annotate(self, namespace: str, pod: str, *, uid: str, name: str, text: str | None) -> access.Object:
         query = {"fieldManager": access.FIELD_MANAGER}
         path = kinds.KINDS["Pod"].path(namespace, pod)
-        changed = {"metadata": {"uid": uid, "annotations": {name: text}}}  # the uid is a precondition
-        return _object(await self._rest.call("PATCH", path, query=query, body=changed, content_type=rest.MERGE))
+        changed = {"metadata": {"uid": uid, "annotations": {name: text}}}
+        try:
+            return _object(await self._rest.call("PATCH", path, query=query, body=changed, content_type=rest.MERGE))
+        except errors.Refused as refused:
+            if "metadata.uid" not in refused.message:  # else it is the precondition: another pod has the name by now
+                raise
+            raise errors.Conflict(refused.message) from refused
 
     async def create(self, wanted: access.Object) -> access.Object:
         path = kinds.KINDS[wanted["kind"]].path(wanted["metadata"]["namespace"])
