@@ -26,10 +26,10 @@ from seatrial.api.status import Traffic as TrafficStatus
 from seatrial.rollout import facts, names, planner, providing, templates, traffic
 from seatrial.rollout.rules import guards, holding
 from seatrial.rollout.rules import step as steps
-from seatrial.rollout.traffic import relay
+from seatrial.rollout.traffic import assignment, relay
 
 ONE, TWO = build.name_of("1"), build.name_of("2")
-LEASE = relay.LEASE.total_seconds()
+LEASE = assignment.LEASE.total_seconds()
 
 
 def servers(version: str, *assignments: str, **changes: object) -> tuple[facts.Pod, ...]:
@@ -110,7 +110,7 @@ def test_each_stable_pod_is_told_the_share_and_the_candidates_ready_pods():
         "to": ["10.0.2.0", "10.0.2.1"],
         "weight": 10.0,
         "until": "2026-01-01T12:02:00Z",
-        "token": relay.token(build.OWNER),
+        "token": assignment.token(build.OWNER),
     }  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def test_targets_are_bounded_and_always_the_same_ones():
         facts.Pod(name=f"v2-{one}", revision=TWO, ip=f"10.1.{one % 7}.{one}", ready=True) for one in range(300)
     )
     found = told(snapshot(*servers("1", ""), *pods))["v1-0"]["to"]
-    assert len(found) == relay.MOST_TARGETS
+    assert len(found) == assignment.MOST_TARGETS
     assert found == told(snapshot(*servers("1", ""), *reversed(pods)))["v1-0"]["to"]
 
 
@@ -152,8 +152,8 @@ def test_the_longest_assignment_fits_into_what_a_server_reads():
 
 def test_the_token_is_that_of_the_deployment_and_of_no_other():
     other = msgspec.structs.replace(build.OWNER, uid="v")
-    assert relay.token(build.OWNER) == relay.token(build.OWNER) != relay.token(other)
-    assert build.OWNER.uid not in relay.token(build.OWNER)
+    assert assignment.token(build.OWNER) == assignment.token(build.OWNER) != assignment.token(other)
+    assert build.OWNER.uid not in assignment.token(build.OWNER)
 
 
 def test_with_another_provider_nobody_is_told_anything():
@@ -180,7 +180,7 @@ def test_the_next_look_is_early_enough_to_renew(seconds):
     seen = given(snapshot())
     again = relay.look_again(seen, seen.status, build.at(seconds))
     assert again is not None
-    assert timedelta(0) < again <= relay.LEASE / 2
+    assert timedelta(0) < again <= assignment.LEASE / 2
     later = seconds + again.total_seconds()
     assert told(given(seen, now=seconds), now=later)
 

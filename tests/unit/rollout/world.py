@@ -30,7 +30,7 @@ from seatrial.rollout import (
     revision,
     traffic,
 )
-from seatrial.rollout.traffic import relay, service
+from seatrial.rollout.traffic import assignment, service
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 INTERVAL = timedelta(seconds=5)
@@ -108,7 +108,7 @@ class World:
         self.pods_made = 0
         self.mute: set[str] = set()  # pods that can't be asked what they pass on
         self.deaf: set[str] = set()  # pods that don't notice a change of what they shall pass on
-        self.followed: dict[str, relay.Assignment] = {}  # by pod, as its server read it last
+        self.followed: dict[str, assignment.Assignment] = {}  # by pod, as its server read it last
         self.told: dict[str, set[str]] = {}  # by pod, revisions that it has followed an assignment to
         self.user_errors = 0  # answers that were errors to whoever asked
         self.relayed: list[tuple[int, int]] = []  # (asked of stable's pods, of these passed on) in each five seconds
@@ -243,13 +243,13 @@ class World:
         """A pod is told what to pass on: what status asks for, for as long as a lease, by pods of stable."""
         pod, candidate, stable = self.pods[one.pod], self.status.candidate, self.status.stable
         if one.text is not None:
-            said = msgspec.json.decode(one.text, type=relay.Assignment)
+            said = msgspec.json.decode(one.text, type=assignment.Assignment)
             assert candidate is not None, "requests are passed on without a candidate"
             assert stable is not None, "requests are passed on without a stable version"
             asked = (candidate.revision, candidate.weight, candidate.shadow)
             assert (said.revision, said.weight, said.shadow or 0) == asked, "a share is passed on that nobody asked for"
             assert pod.revision == stable.revision, "a pod that isn't stable's passes on"
-            assert datetime.fromisoformat(said.until) <= self.time + relay.LEASE, "an assignment without an end"
+            assert datetime.fromisoformat(said.until) <= self.time + assignment.LEASE, "an assignment without an end"
             ready = {other.ip for other in self.pods.values() if other.revision == said.revision and other.ready}
             assert set(said.to) <= ready, "requests are passed on to a pod that isn't Ready"
         self.pods[one.pod] = msgspec.structs.replace(pod, assignment=one.text or "")
@@ -359,7 +359,7 @@ class World:
                 continue
             self.followed.pop(name, None)
             try:
-                said = msgspec.json.decode(pod.assignment, type=relay.Assignment)
+                said = msgspec.json.decode(pod.assignment, type=assignment.Assignment)
             except msgspec.MsgspecError:
                 continue
             endless = datetime.fromisoformat(said.until) > self.now + timedelta(minutes=10, seconds=30)
@@ -367,12 +367,12 @@ class World:
                 self.followed[name] = said
                 self.told.setdefault(name, set()).add(said.revision)
 
-    def following(self, name: str) -> relay.Assignment | None:
+    def following(self, name: str) -> assignment.Assignment | None:
         """What a pod's server passes on at this moment: an assignment ends by itself."""
         read = self.followed.get(name)
         if read is None or name not in self.pods or self.pods[name].failed:
             return None
-        return read if datetime.fromisoformat(read.until) + relay.TOLERANCE > self.now else None
+        return read if datetime.fromisoformat(read.until) + assignment.TOLERANCE > self.now else None
 
     def _report(self, pod: facts.Pod) -> facts.RelayReport | None:
         """What a pod says of that, where it can be asked."""

@@ -10,12 +10,9 @@ so. A pod that can't be asked is believed when its assignment must have ended by
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -24,36 +21,14 @@ from seatrial.api import spec, status
 from seatrial.api import stage as stages
 from seatrial.rollout import facts, templates
 
-from . import service
+from . import assignment, service
 
 Object = dict[str, Any]
 
-LEASE = timedelta(minutes=2)
-TOLERANCE = timedelta(seconds=30)  # for which a pod follows an assignment beyond its end, by its own clock
 SKEW = timedelta(seconds=30)  # by which that clock may be behind
-GONE_AFTER = LEASE + TOLERANCE + SKEW
+GONE_AFTER = assignment.LEASE + assignment.TOLERANCE + SKEW
 UNTOLD = timedelta(seconds=10)  # until a pod that never told of an assignment can't be about to follow it
 ASKED_AGAIN = timedelta(seconds=5)  # even if no report rings: they may not answer at all
-MOST_TARGETS = 256
-
-
-class Assignment(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True
-):
-    """What a pod is told, in the form that the serving image reads. `until` as RFC 3339, `cover_after` in seconds."""
-
-    deployment: str
-    revision: str
-    to: tuple[str, ...]
-    weight: float
-    until: str = ""
-    token: str
-    shadow: float | None = None
-    sticky: str | None = None
-    tls: bool = False
-    cover: bool = True
-    cover_after: float | None = None
-    trust_client_choice: bool = False
 
 
 class Annotation(facts.Fact, frozen=True, kw_only=True):
@@ -121,7 +96,7 @@ def assignments(snapshot: facts.Snapshot, after: status.Status, now: datetime) -
         if theirs is not None and not pod.alive and names(pod, theirs.revision):
             continue
         if theirs is not None and pod.alive:
-            text = _renewed(pod.assignment, theirs, now)
+            text = assignment.renewed(pod.assignment, theirs, now)
             if text != pod.assignment:
                 given.append(Annotation(pod=pod.name, uid=pod.uid, text=text))
         elif pod.assignment:
@@ -136,27 +111,27 @@ def look_again(snapshot: facts.Snapshot, after: status.Status, now: datetime) ->
     asked = assigned(snapshot, after)
     if asked is None:
         return None
-    said = (_read(_renewed(pod.assignment, asked, now)) for pod in _stable(snapshot, after))
-    ends = [until for until in (_moment(one.until) for one in said if one is not None) if until is not None]
-    return max(min(ends, default=now + LEASE) - LEASE / 2 - now, timedelta(seconds=1))
+    said = (assignment.read(assignment.renewed(pod.assignment, asked, now)) for pod in _stable(snapshot, after))
+    ends = [until for until in (assignment.moment(one.until) for one in said if one is not None) if until is not None]
+    return max(min(ends, default=now + assignment.LEASE) - assignment.LEASE / 2 - now, timedelta(seconds=1))
 
 
-def assigned(snapshot: facts.Snapshot, after: status.Status) -> Assignment | None:
+def assigned(snapshot: facts.Snapshot, after: status.Status) -> assignment.Assignment | None:
     """What every stable pod is asked to do, but for the end of the lease; None where all is kept."""
     candidate = after.candidate
     if candidate is None or not _given(snapshot, after):
         return None
     ready = [pod.ip for pod in snapshot.pods if pod.revision == candidate.revision and pod.ready and pod.alive]
-    targets = tuple(sorted({ip for ip in ready if ip})[:MOST_TARGETS])
+    targets = tuple(sorted({ip for ip in ready if ip})[: assignment.MOST_TARGETS])
     if not targets:
         return None
     wish, record = snapshot.spec.rollout.traffic, snapshot.known.get(candidate.revision)
-    return Assignment(
+    return assignment.Assignment(
         deployment=f"{snapshot.owner.namespace}/{snapshot.owner.name}",
         revision=candidate.revision,
         to=targets,
         weight=float(candidate.weight),
-        token=token(snapshot.owner),
+        token=assignment.token(snapshot.owner),
         shadow=float(candidate.shadow) if candidate.shadow else None,
         sticky=wish.sticky,
         tls=record is not None and record.content.tls is not None,
@@ -164,12 +139,6 @@ def assigned(snapshot: facts.Snapshot, after: status.Status) -> Assignment | Non
         cover_after=wish.cover_after.total_seconds() if wish.cover_after else None,
         trust_client_choice=wish.trust_client_choice,
     )
-
-
-def token(owner: facts.Owner) -> str:
-    """What a deployment's pods know each other by: nobody without access to the cluster's API knows the uid."""
-    digest = hashlib.sha256(f"seatrial relay {owner.uid}".encode()).digest()
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def passing_on(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> tuple[str, datetime | None]:
@@ -226,7 +195,7 @@ def asked_pods(snapshot: facts.Snapshot) -> tuple[facts.Pod, ...]:
 
 def names(pod: facts.Pod, revision: str) -> bool:
     """The pod's annotation tells it to pass on to the revision."""
-    said = _read(pod.assignment)
+    said = assignment.read(pod.assignment)
     return said is not None and said.revision == revision
 
 
@@ -257,9 +226,9 @@ def _stable(snapshot: facts.Snapshot, after: status.Status) -> list[facts.Pod]:
     return [pod for pod in snapshot.pods if stable is not None and pod.revision == stable.revision and pod.alive]
 
 
-def _follows(pod: facts.Pod, asked: Assignment) -> bool:
+def _follows(pod: facts.Pod, asked: assignment.Assignment) -> bool:
     """Its annotation says what is asked, and its server doesn't say that it does something else."""
-    said = _read(pod.assignment)
+    said = assignment.read(pod.assignment)
     if said is None or msgspec.structs.replace(said, until="") != asked:
         return False
     return pod.relay is None or math.isclose(pod.relay.ratio.get(asked.revision, 0.0), asked.weight / 100, abs_tol=1e-6)
@@ -273,32 +242,3 @@ def _has_let_go(pod: facts.Pod, revision: str, since: datetime, *, answered: boo
         return False
     told = report.ratio.get(revision)
     return told == 0 if told is not None else report.at >= since + UNTOLD
-
-
-def _renewed(text: str, asked: Assignment, now: datetime) -> str:
-    """The text as it is while it says what is asked and more than half of the lease is left; else a new one."""
-    said = _read(text)
-    if said is not None and msgspec.structs.replace(said, until="") == asked:
-        until = _moment(said.until)
-        if until is not None and LEASE / 2 < until - now <= LEASE + timedelta(seconds=1):
-            return text
-    until = now.astimezone(UTC).replace(microsecond=0) + LEASE
-    written = msgspec.structs.replace(asked, until=until.isoformat().replace("+00:00", "Z"))
-    return msgspec.json.encode(written).decode()
-
-
-@functools.lru_cache(maxsize=64)  # all pods of a rollout are told the same
-def _read(text: str) -> Assignment | None:
-    """None for what isn't ours, whoever wrote it: pods don't follow that either."""
-    try:
-        return msgspec.json.decode(text, type=Assignment)
-    except msgspec.MsgspecError:
-        return None
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else None
