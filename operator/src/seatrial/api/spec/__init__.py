@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from seatrial.api.base import Base, SecretReference
-from seatrial.api.values import Duration
+from seatrial.api.values import Duration, Quantity, Ratio, Size
 
 from .analysis import Analysis, Disagreement, Errors, Latency, Metric, OnNoData, OnShift, PrometheusSource, Rejections
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
@@ -70,9 +70,11 @@ __all__ = [
     "PrometheusSource",
     "Promotion",
     "Provider",
+    "Quantity",
     "Quantization",
     "QuantizationFailure",
     "QuantizationMode",
+    "Ratio",
     "Rejections",
     "ResourceList",
     "Resources",
@@ -80,6 +82,7 @@ __all__ = [
     "SecretReference",
     "Serving",
     "Sha256",
+    "Size",
     "Spec",
     "Step",
     "Tls",
