@@ -111,7 +111,7 @@ def test_brackets_in_a_message_are_no_markup() -> None:
 @pytest.mark.parametrize("situation", recorded.SITUATIONS)
 def test_there_is_advice_in_every_situation(situation: str) -> None:
     seen = recorded.seen(recorded.world(situation))
-    advice = explain._advice(seen)
+    advice = explain.advice(seen)
     told_to = [word for word in ("retry", "resume", "promote") if f"seatrial {word}" in advice]
     expected = {
         "rolled back": ["retry"],

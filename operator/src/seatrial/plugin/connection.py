@@ -197,7 +197,8 @@ class Connection:
             )
             answer = self._client.call_api(*request, _request_timeout=(TIMEOUT, seconds)).response
         except kube.ApiException as error:  # what the library makes of a certificate that it doesn't trust
-            raise errors.Unreachable(f"the API server at {self._server} can't be trusted: {error.reason}") from error
+            cause = _cause(error.__context__ or error)
+            raise errors.Unreachable(f"the API server at {self._server} can't be trusted: {cause}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise errors.Unreachable(f"no API server answers at {self._server}: {_cause(error)}") from error
         except kube_config.ConfigException as error:
@@ -237,7 +238,7 @@ def _cause(error: BaseException) -> str:
     """The innermost reason, without the objects that libraries print around it."""
     while isinstance(reason := getattr(error, "reason", None) or error.__cause__, BaseException):
         error = reason
-    text = str(error)
+    text = " ".join(str(error).split())
     return text.rpartition(">: ")[2] or type(error).__name__
 
 

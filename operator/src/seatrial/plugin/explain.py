@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import gzip
-
 import click
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from seatrial.analysis import recording, verdict
 from seatrial.api import status
-from seatrial.plugin import asking, chart, options, view, words
+from seatrial.plugin import asking, chart, kept, options, view, words
 from seatrial.plugin.connection import Connection
 
-FILE = "replay.json.gz"
 WIDTH = 100
 FAILED = "Fail"
 
@@ -45,7 +38,7 @@ def command(*, name: str, plot: bool, output: str | None, connected: Connection)
         _trial(console, trial)
     if plot:
         _picture(console, seen, connected)
-    console.print(Text(f"\n{_advice(seen)}"))
+    console.print(Text(f"\n{advice(seen)}"))
 
 
 def _data(seen: view.View) -> dict[str, object]:
@@ -60,7 +53,7 @@ def _data(seen: view.View) -> dict[str, object]:
         "analysis": told.analysis,
         "trial": told.trial,
         "lastRollback": told.last_rollback,
-        "advice": _advice(seen),
+        "advice": advice(seen),
     }
 
 
@@ -111,9 +104,8 @@ def _trial(console: Console, trial: status.TrialStatus) -> None:
 
 
 def _picture(console: Console, seen: view.View, connected: Connection) -> None:
-    found = _recorded(seen, connected)
-    if found is not None:
-        course = tuple(verdict.judge_each(found.slots, found.allowed, history=found.history))
+    course = kept.course(seen, connected)
+    if course:
         width = min(console.width, WIDTH)
         picture = chart.draw(chart.lines(course), width=width, colour=console.is_terminal)
         console.print(Text.from_ansi(picture) if console.is_terminal else Text(picture))
@@ -131,20 +123,7 @@ def _picture(console: Console, seen: view.View, connected: Connection) -> None:
         console.print(line)
 
 
-def _recorded(seen: view.View, connected: Connection) -> recording.Recording | None:
-    """What the operator has kept of the rollback; None where there is nothing that can be read."""
-    found = seen.verdict
-    if found is None:
-        return None
-    kept = connected.optional("v1", "configmaps", f"{seen.name}-{found.revision}-evidence")
-    packed = ((kept or {}).get("binaryData") or {}).get(FILE, "")
-    try:
-        return recording.read(gzip.decompress(base64.b64decode(packed))) if packed else None
-    except (OSError, EOFError, binascii.Error, ValueError, msgspec.DecodeError):
-        return None
-
-
-def _advice(seen: view.View) -> str:
+def advice(seen: view.View) -> str:
     """What to do next, in a sentence."""
     candidate, name = seen.status.candidate, seen.name
     if not seen.seen:

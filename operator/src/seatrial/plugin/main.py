@@ -12,6 +12,7 @@ import click
 COMMANDS = {
     "abort": "seatrial.plugin.acting:abort",
     "completion": "seatrial.plugin.completion:command",
+    "dashboard": "seatrial.plugin.dashboard.command:command",
     "drift": "seatrial.cli.drift:command",
     "explain": "seatrial.plugin.explain:command",
     "get": "seatrial.plugin.get:command",

@@ -100,6 +100,9 @@ def _checked(schema: bounds.Schema, value: Any, path: tuple[str | int, ...]) -> 
         for name, member in schema.get("properties", {}).items():
             if value.get(name) is not None:
                 yield from _checked(member, value[name], (*path, name))
+        if isinstance(each := schema.get("additionalProperties"), dict):
+            for name, own in value.items():
+                yield from _checked(each, own, (*path[:-1], f"{path[-1]}[{name}]"))
     if isinstance(value, list) and "items" in schema:
         for place, item in enumerate(value):
             yield from _checked(schema["items"], item, (*path, place))

@@ -51,5 +51,5 @@ def check(document: dict[str, Any], *, rate: float | None) -> list[Finding]:
         broken += cel.findings(whole)
     if broken:
         return [Finding(Level.ERROR, one.path, one.message.removeprefix(f"{one.path} ")) for one in broken]
-    wish = msgspec.convert(document["spec"], Spec, dec_hook=values.decode_hook)
+    wish = msgspec.convert(whole["spec"], Spec, dec_hook=values.decode_hook)
     return [Finding(Level.ADVICE, path, message) for path, message in advice.about(wish, rate=rate)]
