@@ -9,7 +9,8 @@ import pytest
 from tests.unit.plugin import recorded
 from tests.unit.rollout import world as worlds
 
-from seatrial.plugin import asking, view
+from seatrial.api import status
+from seatrial.plugin import asking, main, view
 
 COMMANDS = ("promote", "abort", "pause", "resume", "retry")
 STEPS = 40
@@ -42,6 +43,33 @@ def test_a_refresh_is_refused_where_the_spec_names_the_image() -> None:
     raw = recorded.raw(recorded.world("stable"))
     raw["spec"]["serving"]["image"] = "mine:1"
     assert "names mine:1" in asking.why_not("refresh-image", view.of(raw))
+
+
+def drifting(*columns: str) -> view.View:
+    """Stable, and watched for drift, with alarms on these columns."""
+    raw = recorded.raw(recorded.world("stable"))
+    moment = "2026-01-02T12:00:00Z"
+    alarm = {"kind": "Feature", "test": "Shape", "outcome": "Drifted"}
+    raw["status"]["drift"] = {
+        "revision": raw["status"]["stable"]["revision"],
+        "outcome": "Drifted" if columns else "Clean",
+        "since": moment,
+        "at": moment,
+        "columns": [{"name": name, **alarm} for name in columns],
+    }
+    return view.of(raw)
+
+
+def test_drift_is_accepted_only_where_there_is_some() -> None:
+    assert "nothing is said of drift" in asking.why_not("accept-drift", recorded.seen(recorded.world("stable")))
+    assert "no drift is found" in asking.why_not("accept-drift", drifting())
+    assert asking.why_not("accept-drift", drifting("income")) == ""
+
+
+def test_every_command_of_the_resource_can_be_given() -> None:
+    given = {name.replace("rollback", "rollback-to") for name in main.COMMANDS}
+    fields = {field.replace("_", "-") for field in status.Commands.__struct_fields__}
+    assert fields <= given
 
 
 def test_every_refusal_is_one_sentence_that_names_a_version() -> None:

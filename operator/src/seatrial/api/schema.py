@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -154,11 +155,18 @@ def _member(field: msgspec.inspect.Field, *, path: str, defaults: bool) -> Schem
         default = sparse(field.default)
         if defaults:
             schema["default"] = default
-        if path.startswith("spec.") and default not in ({}, []) and "efault" not in schema["description"]:
-            text = json.dumps(default) if isinstance(default, bool | int) else default
-            schema["description"] += f" Default: {text}." if not isinstance(default, dict) else ""
+        if path.startswith("spec.") and not isinstance(default, dict):
+            schema["description"] = _told(schema["description"], default)
     first = ("description", "type", "format", "default")  # for readers: before an object's many members
     return {name: schema[name] for name in (*first, *schema) if name in schema}
+
+
+def _told(description: str, default: Any) -> str:
+    """With the default, where the description doesn't tell it in words of its own."""
+    if re.search("[Dd]efault|[Ll]eft out", description):
+        return description
+    text = "none" if default == [] else json.dumps(default) if isinstance(default, bool | int) else default
+    return f"{description} Default: {text}."
 
 
 def sparse(value: Any) -> Any:

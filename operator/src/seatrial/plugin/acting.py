@@ -91,6 +91,11 @@ retry = _command(
     "Forget the rejection of the version that the spec asks for.",
     "It goes through a canary again.",
 )
+accept_drift = _command(
+    "accept-drift",
+    "Take the traffic as it is now for what is usual: the alarm of drift ends.",
+    "The model stays; a change from here on is an alarm again.",
+)
 refresh_image = _command(
     "refresh-image",
     "Take the operator's present serving image, as a rollout.",

@@ -76,6 +76,15 @@ def _refresh_image(view: View) -> str:
     return f"spec.serving.image names {image}, which is to be changed there" if image else ""
 
 
+def _accept_drift(view: View) -> str:
+    drift = view.status.drift
+    if drift is None:
+        return f"nothing is said of drift: {_serves(view)}"
+    if not drift.columns:
+        return f"no drift is found: the traffic is as {_serves(view).removesuffix(' serves')} knows it"
+    return ""
+
+
 _CHECKS: Mapping[str, Callable[[View], str]] = {
     "promote": _promote,
     "abort": _abort,
@@ -83,6 +92,7 @@ _CHECKS: Mapping[str, Callable[[View], str]] = {
     "resume": _resume,
     "retry": _retry,
     "refresh-image": _refresh_image,
+    "accept-drift": _accept_drift,
 }
 
 

@@ -11,6 +11,7 @@ import click
 
 COMMANDS = {
     "abort": "seatrial.plugin.acting:abort",
+    "accept-drift": "seatrial.plugin.acting:accept_drift",
     "completion": "seatrial.plugin.completion:command",
     "dashboard": "seatrial.plugin.dashboard.command:command",
     "drift": "seatrial.cli.drift:command",

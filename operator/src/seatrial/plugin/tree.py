@@ -32,6 +32,11 @@ def render(view: View, pods: Pods, *, now: datetime) -> Tree:
             _named("warm", previous.model_version, previous.revision, f"until {_time(previous.warm_until)}")
         )
         _pods(branch, _of(pods, previous.revision), now=now)
+    if told.drift is not None:
+        outcome, *columns = words.drift(told.drift)
+        branch = root.add(Text.assemble(("drift ", "bold"), outcome))
+        for one in columns:
+            branch.add(Text(one))
     _verdicts(root, told.verdicts[:LAST_VERDICTS], now=now)
     return root
 

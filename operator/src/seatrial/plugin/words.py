@@ -72,6 +72,15 @@ def limits(metric: status.MetricStatus) -> str:
     return f"{metric.ratio} ({low} to {high})" if metric.low or metric.high else metric.ratio
 
 
+def drift(told: status.DriftStatus) -> list[str]:
+    """What is said of drift: the outcome, then a line for each test that alarms or is suspected."""
+    said = [f"{told.outcome} since {told.since:%Y-%m-%d %H:%M}Z"]
+    for one in told.columns:
+        line = f"{one.name} ({one.test}, {one.outcome}): {one.where} {one.share} of the rows, reference {one.reference}"
+        said.append(f"{line}; evidence {one.evidence} of {one.bound}")
+    return said
+
+
 def pod_state(pod: dict[str, Any]) -> tuple[str, bool]:
     """What a pod does, in a word or the API's own words, and whether it could take requests."""
     told = pod.get("status") or {}

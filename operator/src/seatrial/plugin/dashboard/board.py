@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -72,7 +71,7 @@ class Board(msgspec.Struct, frozen=True):
     requests: tuple[int, int] | None
     metrics: tuple[Metric, ...]
     verdicts: tuple[Verdict, ...]
-    drift: str
+    drift: tuple[str, ...]
     points: tuple[Point, ...]
     recorded: dict[str, list[tuple[float, float]]]
 
@@ -99,7 +98,7 @@ def of(view: View, *, points: Sequence[Point], recorded: Iterable[chart.Line] = 
         requests=(traffic.requests.candidate, traffic.requests.stable) if traffic and traffic.requests else None,
         metrics=tuple(_metric(one) for one in told.analysis.metrics) if told.analysis is not None else (),
         verdicts=tuple(_verdict(one) for one in told.verdicts[:VERDICTS]),
-        drift=_drift(view.raw.get("status") or {}),
+        drift=tuple(words.drift(told.drift)) if told.drift is not None else (),
         points=tuple(points),
         recorded={one.name: list(zip(one.seconds, one.parts, strict=True)) for one in recorded},
     )
@@ -191,12 +190,3 @@ def _verdict(one: status.Verdict) -> Verdict:
         message=one.message,
         at=one.at.timestamp(),
     )
-
-
-def _drift(told: dict[str, Any]) -> str:
-    """What is said of drift, where the operator watches for it."""
-    drift = told.get("drift")
-    if not isinstance(drift, dict):
-        return ""
-    outcome, message = str(drift.get("outcome", "")), str(drift.get("message", ""))
-    return f"{outcome}: {message}" if outcome and message else outcome or message

@@ -106,7 +106,7 @@ function draw(board) {
     make("p", board.message, { class: "message" }), steps(board), who(board), metrics(board));
   if (known) known.article.replaceWith(article); else main.append(article);
   const made = charts(article, board);
-  if (board.drift) article.append(make("p", `drift: ${board.drift}`, { class: "drift" }));
+  board.drift.forEach((line, place) => article.append(make("p", place ? line : `drift: ${line}`, { class: "drift" })));
   article.append(make("p", board.advice, { class: "advice" }), verdicts(board));
   drawn.set(key, { text, article, charts: made });
   return article;
