@@ -12,17 +12,18 @@ import click
 from seatrial.plugin import asking, errors, options, view
 from seatrial.plugin.connection import Connection
 
+_NOTHING = "Ends with 1, and says why, where it would do nothing."
 
-def _command(name: str, summary: str, help_: str) -> click.Command:
+
+def _command(annotation: str, summary: str, rest: str) -> click.Command:
     """A command of the same name as its annotation."""
 
-    @click.command(name=name, help=f"{summary}\n\n{help_}\n\nEnds with 1, and says why, where it would do nothing.")
+    @click.command(name=annotation, help=f"{summary}\n\n{rest}\n\n{_NOTHING}")
     @options.name
     @options.cluster
     def command(*, name: str, connected: Connection) -> None:
-        _ask(connected, name, command=asking_for)
+        _ask(connected, name, command=annotation)
 
-    asking_for = name
     return command
 
 

@@ -17,7 +17,7 @@ WATCHED = 300.0  # seconds of one request; then another one goes on
 
 
 @click.command()
-@click.argument("name", required=False, shell_complete=options._names)
+@click.argument("name", required=False, shell_complete=options.names)
 @options.everywhere
 @click.option("-w", "--watch", is_flag=True, help="Go on showing it as it changes, until interrupted.")
 @options.output

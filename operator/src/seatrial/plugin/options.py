@@ -39,7 +39,7 @@ def cluster(function: F) -> F:
 
 def name(function: F) -> F:
     """The argument NAME, completed with what there is in the namespace."""
-    return click.argument("name", shell_complete=_names)(function)
+    return click.argument("name", shell_complete=names)(function)
 
 
 def output(function: F) -> F:
@@ -53,15 +53,15 @@ def everywhere(function: F) -> F:
     return click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="In every namespace.")(function)
 
 
-def _names(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> Sequence[CompletionItem]:
-    """Nothing where the cluster can't be asked: a completion says no errors."""
+def names(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> Sequence[CompletionItem]:
+    """What there is. Nothing where the cluster can't be asked: a completion says no errors."""
     chosen = {key: ctx.params.get(key) for key in ("namespace", "context", "kubeconfig")}
     try:
         found = connection.connect(**chosen).list()
     except errors.PluginError:
         return []
-    names = (str(one["metadata"]["name"]) for one in found)
-    return [CompletionItem(one) for one in sorted(names) if one.startswith(incomplete)]
+    there = sorted(str(one["metadata"]["name"]) for one in found)
+    return [CompletionItem(one) for one in there if one.startswith(incomplete)]
 
 
 class Duration(click.ParamType[values.Duration]):
