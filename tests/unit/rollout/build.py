@@ -32,6 +32,19 @@ from seatrial.api.status import (
     Verdict,
     VerdictKind,
 )
+from seatrial.api.trained import (
+    CAUSES_KEPT,
+    RUNS_KEPT,
+    STARTS_KEPT,
+    Retraining,
+    RetrainingState,
+    Run,
+    RunOutcome,
+    Trained,
+    TrainedBase,
+    TrainedModel,
+    Trigger,
+)
 from seatrial.rollout import bounds, children, conditions, decision, facts, looks, names, revision
 
 START = worlds.START
@@ -178,6 +191,31 @@ def endpoints(selected: str | None, **ready: int) -> facts.Endpoints:
 HOSTILE = "\u0000\x1b[31m𝔄\ud800" * 3000  # escapes, letters of four bytes, half a character
 
 
+def _trained_model() -> TrainedModel:
+    return TrainedModel(uri="u" * 1024, sha256="f" * 64, version="v" * 63, run=10**6, at=at(0), approved=True)
+
+
+def _run() -> Run:
+    short = bounds.cut(HOSTILE, bounds.SHORT)
+    return Run(
+        number=10**6,
+        trigger=Trigger.QUALITY,
+        cause=(short,) * CAUSES_KEPT,
+        base="b" * 16,
+        job="j" * 63,
+        started_at=at(0),
+        finished_at=at(0),
+        promoted_at=at(0),
+        outcome=RunOutcome.SUPERSEDED,
+        reason=Reason.RETRAINING_STOPPED,
+        version="v" * 63,
+        sha256="f" * 64,
+        data="f" * 64,
+        code=short,
+        message=short,
+    )
+
+
 def longest_status() -> Status:
     """Every field at its longest: more than a status may have."""
     long = bounds.cut(HOSTILE)
@@ -188,10 +226,20 @@ def longest_status() -> Status:
     )
     test = TestStatus(name=long[:50], outcome="Pass", observed="0.123", bound="0.123", rows=10**12)
     metric = MetricStatus(**dict.fromkeys(MetricStatus.__struct_fields__, "0.123456/123456789"))
-    row = (conditions.READY, ConditionStatus.TRUE, Reason.REGRESSED_AFTER_PROMOTION, HOSTILE)
+    kinds = (
+        conditions.READY,
+        conditions.AVAILABLE,
+        conditions.RECONCILING,
+        conditions.STALLED,
+        conditions.VERIFIED,
+        conditions.ANALYZED,
+        conditions.ROUTED,
+        conditions.RETRAINING,
+    )
+    rows = [(kind, ConditionStatus.TRUE, Reason.REGRESSED_AFTER_PROMOTION, HOSTILE) for kind in kinds]
     return Status(
         observed_generation=1,
-        conditions=conditions.merge((), [row] * 7, generation=1, now=at(0)),
+        conditions=conditions.merge((), rows, generation=1, now=at(0)),
         stable=Stable(**arm, since=at(0)),
         previous=Previous(**arm, since=at(0), warm_until=at(0)),
         candidate=Candidate(
@@ -210,6 +258,23 @@ def longest_status() -> Status:
         verdicts=(verdict,) * VERDICTS_KEPT,
         last_rollback=Rollback(source="b" * 10, target="b" * 10, reason=Reason.ABORTED, message=long, breach_at=at(0)),
         set_back=SetBack(revision="b" * 10, instead_of="b" * 10, at=at(0)),
+        trained=Trained(
+            base=TrainedBase(uri="u" * 2048, sha256="f" * 64, version="v" * 63, name="n" * 63, secret="s" * 253),
+            current=_trained_model(),
+            next=_trained_model(),
+            offered=_trained_model(),
+        ),
+        retraining=Retraining(
+            state=RetrainingState.STOPPED,
+            reason=Reason.RETRAINING_STOPPED,
+            message=long,
+            next_allowed_at=at(0),
+            attempts=10,
+            aborted=True,
+            template_sha256="f" * 64,
+            starts=(at(0),) * STARTS_KEPT,
+            runs=(_run(),) * RUNS_KEPT,
+        ),
         commands=Commands(**dict.fromkeys(Commands.__struct_fields__, bounds.cut("𝔄" * 256, bounds.TOKEN))),
         endpoint="e" * 300,
         selector="s" * 300,

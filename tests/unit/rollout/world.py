@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 from tests.unit.analysis import exported
+from tests.unit.rollout import trainer
 
 from seatrial.analysis import counters, samples
 from seatrial.api.spec import Analysis, Duration, Model, Provider, Rollout, Spec, Step, Traffic
@@ -112,6 +113,7 @@ class World:
         self.told: dict[str, set[str]] = {}  # by pod, revisions that it has followed an assignment to
         self.user_errors = 0  # answers that were errors to whoever asked
         self.relayed: list[tuple[int, int]] = []  # (asked of stable's pods, of these passed on) in each five seconds
+        self.trainer = trainer.Trainer()
         self._measured = self.status
         self._pods_known: dict[str, facts.Pod] = {}  # as they were when the operator last decided
 
@@ -161,6 +163,7 @@ class World:
             pods=tuple(msgspec.structs.replace(pod, relay=self._report(pod)) for pod in self.pods.values()),
             endpoints=self._endpoints(),
             observed=tuple(self._observed()),
+            training=self.trainer.seen(),
             operator=OPERATOR,
         )
 
@@ -222,6 +225,7 @@ class World:
         if plan.status != self.status:
             self._wrote()
             self.check_weight(self.status, plan.status)
+            self.trainer.check(self.status, plan.status, self._children())
             self.status = plan.status
             self.written.append(plan.status)
         self._pods_known = dict(self.pods)
@@ -234,6 +238,9 @@ class World:
             self._wrote()
             self.put(wanted)
             self.check_promises()
+        if plan.training is not None:
+            self._wrote()
+            self.trainer.put(plan.training, self.now)
         for gone in plan.delete:
             self._wrote()
             self.delete(gone.kind, gone.name.removeprefix("churn-"))
@@ -256,6 +263,9 @@ class World:
 
     def delete(self, kind: str, of: str) -> None:
         """A child goes, whoever deletes it."""
+        if kind == "Job" and of.startswith("train-"):
+            self.trainer.delete(int(of.removeprefix("train-")))
+            return
         kinds = {
             "ControllerRevision": (self.records, self.notes, self.noted),
             "ConfigMap": (self.reports, self.configs),
@@ -310,6 +320,7 @@ class World:
         self._traffic()
         self.now += INTERVAL
         self._trials()
+        self.trainer.step(self.now)
         self._pods()
 
     def _trials(self) -> None:

@@ -231,6 +231,46 @@ RULES = (
     _percentage("spec.analysis.errors.max", at_most=100),
     _duration("spec.analysis.latency.threshold", "1ms", "10m"),
     _percentage("spec.analysis.latency.max", at_most=100),
+    Rule(
+        "spec.retraining.triggers",
+        "self.all(a, self.exists_one(b, b == a))",
+        "spec.retraining.triggers must have each of Drift, Quality and Age once",
+    ),
+    Rule(
+        "spec.retraining",
+        "(has(self.triggers) && 'Age' in self.triggers) == has(self.maxAge)",
+        "spec.retraining.maxAge must be given with trigger Age, and with no other",
+    ),
+    Rule(
+        "spec.retraining",
+        "(has(self.adopt) && self.adopt == 'External') || has(self.uriPrefix)",
+        "spec.retraining.uriPrefix must be given unless spec.retraining.adopt is External",
+    ),
+    Rule(
+        "spec",
+        "!(has(self.retraining) && has(self.retraining.triggers) && 'Drift' in self.retraining.triggers) || "
+        "!(has(self.monitoring) && has(self.monitoring.drift) && has(self.monitoring.drift.mode)) || "
+        "self.monitoring.drift.mode == 'Watch'",
+        "spec.monitoring.drift.mode must be Watch where spec.retraining.triggers has Drift",
+    ),
+    _duration("spec.retraining.maxAge", "24h", "8760h"),
+    _duration("spec.retraining.minInterval", "1h", "720h"),
+    Rule(
+        "spec.retraining",
+        "!(has(self.maxAge) && has(self.minInterval)) || duration(self.minInterval) <= duration(self.maxAge)",
+        "spec.retraining.minInterval must be at most spec.retraining.maxAge",
+    ),
+    _duration("spec.retraining.timeout", "1m", "168h"),
+    Rule(
+        "spec.retraining.uriPrefix",
+        "!self.startsWith('oci://') || self.matches('^oci://[^/@]+/[^@:]+$')",
+        "spec.retraining.uriPrefix must name a repository, such as oci://registry.example.com/churn",
+    ),
+    Rule(
+        "spec.retraining.uriPrefix",
+        "!self.contains('/../') && !self.contains('/./') && !self.endsWith('/..')",
+        "spec.retraining.uriPrefix must have no . and no .. as names in it",
+    ),
     _between("spec.monitoring.drift.tolerance", "1", "50"),
     _between("spec.monitoring.drift.invalid", "0.1", "50"),
     _percentage("spec.monitoring.drift.gross", above=0, at_most=95),

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from .trained import Retraining, Trained
+
 Text = Annotated[str, Meta(max_length=2048)]
 Short = Annotated[str, Meta(max_length=256)]
 Count = Annotated[int, Meta(ge=0)]
@@ -90,6 +92,16 @@ class Reason(enum.StrEnum):
     NAME_TAKEN = "NameTaken"
     GATEWAY_API_MISSING = "GatewayAPIMissing"
     INVALID_SPEC = "InvalidSpec"
+    BASELINE_UNAVAILABLE = "BaselineUnavailable"
+    RETRAINING_IDLE = "RetrainingIdle"
+    RETRAINING_STARTED = "RetrainingStarted"
+    RETRAINING_FAILED = "RetrainingFailed"
+    RETRAINING_STOPPED = "RetrainingStopped"
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
+    COOLING_DOWN = "CoolingDown"
+    NO_NEW_MODEL = "NoNewModel"
+    DATA_SUSPECT = "DataSuspect"
+    MODEL_TRAINED = "ModelTrained"
     METRICS_AVAILABLE = "MetricsAvailable"
     TRIAL_PASSED = "TrialPassed"
     NOTHING_ROLLING = "NothingRolling"
@@ -114,7 +126,8 @@ class Condition(Base, frozen=True, kw_only=True, omit_defaults=False):
     """A standard Kubernetes condition; lastTransitionTime moves only when status flips."""
 
     type: Annotated[
-        Short, Meta(description="Ready, Available, Reconciling, Stalled, Verified, Analyzed, Routed or Drifted.")
+        Short,
+        Meta(description="Ready, Available, Reconciling, Stalled, Verified, Analyzed, Routed, Drifted or Retraining."),
     ]
     status: Annotated[ConditionStatus, Meta(description="True, False or Unknown.")]
     reason: Annotated[
@@ -447,6 +460,9 @@ class Commands(Base, frozen=True, kw_only=True):
     accept_drift: Annotated[
         Short, Meta(description="Last handled value of the annotation seatrial.dev/accept-drift.")
     ] = ""
+    retrain: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/retrain.")] = ""
+    adopt: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/adopt.")] = ""
+    unfollow: Annotated[Short, Meta(description="Last handled value of the annotation seatrial.dev/unfollow.")] = ""
 
 
 class Status(Base, frozen=True, kw_only=True):
@@ -477,6 +493,8 @@ class Status(Base, frozen=True, kw_only=True):
     last_rollback: Rollback | None = None
     set_back: SetBack | None = None
     drift: DriftStatus | None = None
+    trained: Trained | None = None
+    retraining: Retraining | None = None
     commands: Commands = Commands()
     endpoint: Annotated[Text, Meta(description="URL of the V2 model endpoint inside the cluster.")] = ""
     replicas: Annotated[Count, Meta(description="Pods that the selector finds, for the scale subresource.")] = 0

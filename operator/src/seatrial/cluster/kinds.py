@@ -29,6 +29,7 @@ KINDS: Final[dict[str, Kind]] = {
     api.KIND: Kind(api.API_VERSION, api.PLURAL),
     "ConfigMap": Kind("v1", "configmaps"),
     "ControllerRevision": Kind("apps/v1", "controllerrevisions"),
+    "CronJob": Kind("batch/v1", "cronjobs"),
     "Deployment": Kind("apps/v1", "deployments"),
     "EndpointSlice": Kind("discovery.k8s.io/v1", "endpointslices"),
     "Event": Kind("events.k8s.io/v1", "events"),

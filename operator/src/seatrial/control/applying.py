@@ -47,6 +47,26 @@ async def carry_out(cluster: access.Cluster, snapshot: facts.Snapshot, plan: pla
     return tuple(work.refusals)
 
 
+async def train(cluster: access.Cluster, job: access.Object) -> str:
+    """Makes a run's Job. What keeps it from being made is no trouble of the object's: it is returned, in words.
+
+    The name is the run's number, so a Job that is there already, and ours, is this very run's.
+
+    Raises:
+        ClusterError: the API server is away; the next pass goes on.
+    """
+    meta = job["metadata"]
+    try:
+        await cluster.create(job)
+    except errors.Conflict:
+        taken = await cluster.live.get("Job", meta["namespace"], meta["name"])
+        if taken is not None and not _owned(taken, meta["ownerReferences"][0]["uid"]):
+            return f"a Job named {meta['name']} exists and belongs to somebody else"
+    except errors.Refused as refused:
+        return refused.message
+    return ""
+
+
 class _Work:
     """What has gone wrong so far."""
 

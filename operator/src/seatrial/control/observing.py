@@ -14,9 +14,10 @@ from seatrial.api import stored, values
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, Status
 from seatrial.cluster import access, errors
-from seatrial.control import health, queue, reading
+from seatrial.control import health, queue, reading, training
 from seatrial.rollout import allowed, bounds, children, facts, names, report, revision
 from seatrial.rollout import notes as notes_
+from seatrial.rollout.retraining import alarms, seen
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class Observer:
             ClusterError: a read failed; nothing was decided.
         """
         owner, (status, unread_parts) = owner_of(raw), stored.read(raw.get("status", {}))
-        observed, pods, slices = await self._world(owner, self._cluster.live if live else self._cluster)
+        ours, pods, slices = await self._world(owner, self._cluster.live if live else self._cluster)
+        observed = [one for one in ours if one["kind"] != "Job" or not training.is_job(one)]
         of_kind = {kind: [one for one in observed if one["kind"] == kind] for kind in CHILDREN}
         of_kind["ConfigMap"] = [one for one in of_kind["ConfigMap"] if reading.revision_of(one)]
         notes = {reading.revision_of(one): reading.notes(one) for one in of_kind["ControllerRevision"]}
@@ -85,6 +87,11 @@ class Observer:
             backends=backends,
             route=reading.route(next(iter(of_kind["HTTPRoute"]), None)),
             observed=tuple(observed),
+            training=seen.Seen(
+                alarm=alarms.of(status),
+                template=await self._template(owner, wish, status),
+                jobs=training.jobs([one for one in ours if one["kind"] == "Job" and training.is_job(one)], pods),
+            ),
             unread=unread_parts,
             operator=self._operator,
         )
@@ -100,6 +107,21 @@ class Observer:
         *lists, pods, slices = (task.result() for task in tasks)
         ours = [one for some in lists for one in some if controlled_by(one, owner.uid) or adoptable(one, owner)]
         return ours, pods, slices
+
+    async def _template(self, owner: facts.Owner, wish: Spec, status: Status) -> seen.Template | None:
+        """The CronJob that runs are made from, as it is now; nobody watches it. A rollout under way has no use for it,
+        and must not wait for it.
+        """
+        if wish.retraining is None or status.candidate is not None:
+            return None
+        name = wish.retraining.cron_job
+        try:
+            return training.template(await self._cluster.live.get("CronJob", owner.namespace, name), name)
+        except errors.Refused as refused:
+            return seen.Template(trouble=f"CronJob {name} can't be read: {refused}")
+        except errors.ClusterError as away:
+            _LOG.warning("template not read", extra={"cronjob": name, "error": str(away)})
+            return None
 
     async def _trial(self, job: Mapping[str, Any], pods: list[access.Object], *, unread: bool) -> facts.Trial:
         """A trial as its Job and pod tell it. `unread`: its report is needed and not on file yet.

@@ -46,6 +46,7 @@ class Reconciler:
         self._events = events
         self._telemetry = telemetry
         self._refusals: dict[Key, facts.Refusal] = {}
+        self._untrained: dict[Key, str] = {}  # why the present run's Job could not be made
 
     async def reconcile(self, key: Key) -> Result:
         """Brings one object a step on.
@@ -56,6 +57,7 @@ class Reconciler:
         raw = await self._observer.read(key)
         if raw is None:
             self._refusals.pop(key, None)
+            self._untrained.pop(key, None)
             self._telemetry.forget(key)
             self._looks.forget(key)
             self._reports.forget(key)
@@ -78,7 +80,8 @@ class Reconciler:
         snapshot = providing.settled(self._reports.attached(key, observed))
         now = self._cluster.server_now()
         look = self._looks.newest(key, looking.question(snapshot, now))
-        snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key), look=look)
+        trained = msgspec.structs.replace(snapshot.training, refused=self._untrained.get(key, ""))
+        snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key), look=look, training=trained)
         return snapshot, planner.plan(snapshot, now)
 
     async def _carry_out(self, key: Key, raw: access.Object, snapshot: facts.Snapshot, plan: plans.Plan) -> Result:
@@ -88,12 +91,23 @@ class Reconciler:
             refusals = await applying.carry_out(self._cluster, snapshot, plan)
         finally:
             await self._tell(raw, plan.events)
+        untrained = await self._train(key, plan)
         if refusals:
             return await self._refused(key, raw, snapshot, refusals[0], plan)
         again = plan.look_again.total_seconds() if plan.look_again is not None else None
         if self._refusals.pop(key, None) is not None:
             again = 0.0  # the status still says that it was refused
+        if untrained:
+            again = 0.0  # the status still says that it runs
         return Result(look_again_in=again, in_flight=plan.in_flight)
+
+    async def _train(self, key: Key, plan: plans.Plan) -> bool:
+        """Makes the Job of the run that status has been written for; whether that was refused."""
+        self._untrained.pop(key, None)
+        refused = await applying.train(self._cluster, plan.training) if plan.training is not None else ""
+        if refused:
+            self._untrained[key] = refused
+        return bool(refused)
 
     async def _write(self, key: Key, raw: access.Object, before: Status, after: Status) -> access.Object:
         """The status, when it differs; somebody else's write in between ends the pass with Conflict."""

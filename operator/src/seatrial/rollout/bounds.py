@@ -6,16 +6,23 @@ enters, and the whole is kept under a limit by giving up the least useful words 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from seatrial.api.status import Status, TrialStatus
+from seatrial.api.trained import Run
 
 LIMIT = 32 * 1024  # bytes of JSON
 MESSAGE = 1000
 SHORT = 200
-TOKEN = 256  # of a command; there are seven
+TOKEN = 256  # of a command
 OLD_MESSAGE = 100
 FEW_TESTS = 10
+FEW_RUNS = 4
+FEW_VERDICTS = 5  # what still follows from older ones is on the revisions' own records
+TIGHT = 200
 
 
 def cut(text: str, limit: int = MESSAGE) -> str:
@@ -39,17 +46,59 @@ def _bytes(text: str) -> int:
 
 def fitting(status: Status) -> Status:
     """The same status, if it isn't too long; else with less to read about the past."""
-    for shorter in (_short_old_verdicts, _few_tests):
+    for shorter in (_short_old_runs, _short_old_verdicts, _few_tests, _short_messages, _few_runs, _few_verdicts):
         if len(msgspec.json.encode(status)) <= LIMIT:
             break
         status = shorter(status)
     return status
 
 
+def _short_old_runs(status: Status) -> Status:
+    """What is asked of an old run is which bytes it made, of which data."""
+    return _with_runs(status, lambda runs: (*runs[:1], *(_short_run(one) for one in runs[1:])))
+
+
+def _few_runs(status: Status) -> Status:
+    return _with_runs(status, lambda runs: runs[:FEW_RUNS])
+
+
+def _with_runs(status: Status, change: Callable[[tuple[Run, ...]], tuple[Run, ...]]) -> Status:
+    if status.retraining is None:
+        return status
+    fewer = msgspec.structs.replace(status.retraining, runs=change(status.retraining.runs))
+    return msgspec.structs.replace(status, retraining=fewer)
+
+
+def _short_run(run: Run) -> Run:
+    return msgspec.structs.replace(run, cause=(), job="", code="", message=cut(run.message, OLD_MESSAGE))
+
+
+def _short_messages(status: Status) -> Status:
+    """Of everything but the newest verdict and what Ready says."""
+    conditions = (
+        one if one.type == "Ready" else msgspec.structs.replace(one, message=cut(one.message, TIGHT))
+        for one in status.conditions
+    )
+    parts: dict[str, Any] = {
+        name: msgspec.structs.replace(part, message=cut(part.message, TIGHT))
+        for name in ("analysis", "trial", "last_rollback", "retraining")
+        if (part := getattr(status, name)) is not None
+    }
+    trial = parts.get("trial")
+    if trial is not None and trial.quantization is not None:
+        short = msgspec.structs.replace(trial.quantization, reason=cut(trial.quantization.reason, TIGHT))
+        parts["trial"] = msgspec.structs.replace(trial, quantization=short)
+    return msgspec.structs.replace(status, conditions=tuple(conditions), **parts)
+
+
 def _short_old_verdicts(status: Status) -> Status:
     newest, old = status.verdicts[:1], status.verdicts[1:]
     short = (msgspec.structs.replace(one, message=cut(one.message, OLD_MESSAGE)) for one in old)
     return msgspec.structs.replace(status, verdicts=(*newest, *short))
+
+
+def _few_verdicts(status: Status) -> Status:
+    return msgspec.structs.replace(status, verdicts=status.verdicts[:FEW_VERDICTS])
 
 
 def _few_tests(status: Status) -> Status:

@@ -17,6 +17,7 @@ from .decision import Situation
 READY, AVAILABLE, RECONCILING, STALLED = "Ready", "Available", "Reconciling", "Stalled"
 VERIFIED, ANALYZED, ROUTED = "Verified", "Analyzed", "Routed"
 DRIFTED = "Drifted"
+RETRAINING = "Retraining"
 
 Row = tuple[str, ConditionStatus, str, str]
 

@@ -21,6 +21,7 @@ from . import standing
 from .looks import Look
 from .notes import Notes
 from .report import Report
+from .retraining import seen
 from .revision import Record
 
 
@@ -200,6 +201,13 @@ class Operator(Fact, frozen=True, kw_only=True):
     scrape_interval: timedelta = timedelta(seconds=15)
 
 
+class Replaced(Fact, frozen=True, kw_only=True):
+    """What the object's own spec.model asks for, while a trained version is wanted in its place."""
+
+    model: spec_.Model
+    revision: str
+
+
 class Snapshot(Fact, frozen=True, kw_only=True):
     """One ModelDeployment and its world at one moment."""
 
@@ -225,8 +233,17 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     sight: Sight | None = None
     look: Look | None = None  # the newest one, where the samples are judged beside the pass
     refused: Refusal | None = None
+    replaced: Replaced | None = None  # `spec` and `wanted` are then the trained version's
+    training: seen.Seen = seen.Seen()
     unread: tuple[str, ...] = ()  # parts of the stored status that this release can't read
     operator: Operator
+
+    @property
+    def own_spec(self) -> Spec:
+        """The spec as the object has it, whatever is wanted in place of its model."""
+        if self.replaced is None:
+            return self.spec
+        return msgspec.structs.replace(self.spec, model=self.replaced.model)
 
     @property
     def drift(self) -> DriftStatus | None:

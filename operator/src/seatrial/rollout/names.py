@@ -13,6 +13,12 @@ COMMAND_PREFIX = "seatrial.dev/"
 RELAY = "seatrial.dev/relay"  # annotation of a server's pod: what it passes on to whom
 ATTEMPT = "seatrial.dev/attempt"  # annotation of a trial Job: which try of its revision it was made for
 
+TRAINING = "seatrial.dev/training"  # label of a training Job and its pods: the number of its run
+BASE = "seatrial.dev/base"  # annotations of a training Job: digest of the spec.model that it was made for,
+TRIGGER = "seatrial.dev/trigger"  # what started its run,
+CONTAINER = "seatrial.dev/container"  # and which of its containers gives the result
+TRAINER = "training"  # the component, as a label
+
 REST_PORT = 8080
 GRPC_PORT = 8081
 METRICS_PORT = 8082
@@ -44,6 +50,11 @@ def of_revision(name: str, revision: str) -> str:
 
 def of_trial(name: str, revision: str) -> str:
     return f"{name}-{revision}-trial"
+
+
+def of_run(name: str, number: int) -> str:
+    """The training Job of a run."""
+    return f"{name}-train-{number}"
 
 
 def of_evidence(name: str, revision: str) -> str:

@@ -15,6 +15,7 @@ come before everything that can fail, so a deadline is kept even while the API s
 | candidate_never_became_ready | not Ready by startTimeout, its own fault         | Rejected                           |
 | candidate_without_pods       | it has all traffic and no pod, stable has some   | weight 0, Starting                 |
 | candidate_unseen             | blind for blindTimeout                           | weight 0, the step begins again    |
+| baseline_missing             | trained, unapproved, not tested against stable   | Rejected                           |
 | trial_overdue                | no trial result by its time-out, its own fault   | Rejected                           |
 | spec_unreadable              | the spec on the object can't be read             | Stalled, nothing begins            |
 | candidate_superseded         | another revision is wanted                       | weight 0, Superseded               |
@@ -61,6 +62,7 @@ RULES: Sequence[Rule] = (
     guards.candidate_never_became_ready,
     guards.candidate_without_pods,
     guards.candidate_unseen,
+    trial.baseline_missing,
     guards.trial_overdue,
     guards.spec_unreadable,
     wishes.candidate_superseded,

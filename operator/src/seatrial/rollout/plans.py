@@ -12,6 +12,8 @@ from seatrial.api.status import Status
 
 from . import children, facts, images, looks, narrative, providing, statuses, traffic
 from .decision import NOW, Case, Decision, Situation
+from .retraining import course as courses
+from .retraining import jobs, telling
 from .rules import setting_back
 
 SETTLE = timedelta(milliseconds=250)  # until a scrape at the very end of a slot can be read
@@ -24,6 +26,7 @@ class Plan(facts.Fact, frozen=True, kw_only=True):
     annotations: tuple[traffic.Annotation, ...] = ()
     apply: tuple[dict[str, Any], ...] = ()
     evidence: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None  # the Job of a run; refused or not, nothing else waits for it
     delete: tuple[children.unwanted.Deletion, ...] = ()
     events: tuple[narrative.Event, ...] = ()
     look_again: timedelta | None = None
@@ -33,7 +36,8 @@ class Plan(facts.Fact, frozen=True, kw_only=True):
 
 def of(case: Case, decision: Decision) -> Plan:
     """The plan of a decision. A child refused in the last pass shows in the conditions; the facts go on."""
-    snapshot = case.snapshot
+    snapshot, course = case.snapshot, courses.after(case, decision)
+    decision = msgspec.structs.replace(decision, commands=course.commands, situation=courses.situation(case, decision))
     if snapshot.refused is not None:
         decision = msgspec.structs.replace(
             decision,
@@ -42,25 +46,29 @@ def of(case: Case, decision: Decision) -> Plan:
             reason=snapshot.refused.reason,
             message=snapshot.refused.message,
         )
-    after = statuses.after(case, decision)
-    delete = children.unwanted.of(snapshot, after)
+    after = statuses.after(case, decision, course)
+    delete = (*children.unwanted.of(snapshot, after), *courses.deletions(course))
     return Plan(
         status=after,
         annotations=traffic.assignments(snapshot, after, case.now),
         apply=children.wanted(snapshot, after, case.now),
         evidence=_evidence(case, decision),
+        training=jobs.needed(snapshot, after.retraining),
         delete=delete,
-        events=narrative.events(
-            case.status,
-            after,
-            decision,
-            asked=snapshot.commands,
-            why_ignored=_why_ignored(case),
-            instead=providing.words(snapshot),
-            unread=snapshot.unread,
+        events=(
+            *narrative.events(
+                case.status,
+                after,
+                decision,
+                asked=snapshot.commands,
+                why_ignored=_why_ignored(case),
+                instead=providing.words(snapshot),
+                unread=snapshot.unread,
+            ),
+            *telling.events(case.status, after),
         ),
-        look_again=_look_again(case, after, decision),
-        irreversible=decision.verdict is not None or decision.stable != case.stable or bool(delete),
+        look_again=_look_again(case, after, decision, course),
+        irreversible=decision.verdict is not None or decision.stable != case.stable or bool(delete) or course.begins,
         in_flight=after.candidate is not None or _soaking(case, after) or _draining(after),
     )
 
@@ -68,6 +76,7 @@ def of(case: Case, decision: Decision) -> Plan:
 def _why_ignored(case: Case) -> dict[str, str]:
     return {
         "rollback_to": setting_back.why_not(case),
+        **courses.ignored(case),
         "refresh_image": images.why_not_refreshed(case.snapshot, case.snapshot.wanted.content),
     }
 
@@ -89,10 +98,12 @@ def _draining(after: status.Status) -> bool:
     return not_off or (passed_on is not None and passed_on.withdrawn_at is not None)
 
 
-def _look_again(case: Case, after: status.Status, decision: Decision) -> timedelta | None:
-    """The earliest of the rule's wish, the next look of a soak and its end, and the drain of a rollback."""
+def _look_again(case: Case, after: status.Status, decision: Decision, course: courses.Course) -> timedelta | None:
+    """The earliest of the rule's wish, the next look of a soak and its end, the drain of a rollback, and what a run
+    waits for.
+    """
     interval = case.snapshot.spec.analysis.interval
-    wishes = [decision.look_again, traffic.look_again(case.snapshot, after, case.now)]
+    wishes = [decision.look_again, course.look_again, traffic.look_again(case.snapshot, after, case.now)]
     if after.stable is not None and _soaking(case, after):
         left = after.stable.since + case.snapshot.spec.rollout.soak - case.now
         wishes += [interval, left if left > NOW else None]

@@ -53,7 +53,10 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ModelTest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One model test: a share observed against a bound."""
+    """One model test: a share observed against a bound.
+
+    `against`: `Stable` where the stable version's figure on the same rows was the measure.
+    """
 
     name: Text
     outcome: Text
@@ -61,6 +64,7 @@ class ModelTest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     bound: float | None = None
     rows: Rows = 0
     message: Text = ""
+    against: Word = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -13,10 +13,12 @@ from seatrial.api.values import milliseconds
 
 from . import bounds, conditions, facts, images, looks, names, providing, rendering, traffic
 from .decision import NOW, Case, Decision, Situation
+from .retraining import course as courses
+from .retraining import telling
 from .traffic import relay
 
 
-def after(case: Case, decision: Decision) -> Status:
+def after(case: Case, decision: Decision, course: courses.Course) -> Status:
     """The facts of the decision, and everything that follows from them."""
     snapshot, before = case.snapshot, case.status
     stable, candidate = decision.stable, decision.candidate
@@ -41,6 +43,8 @@ def after(case: Case, decision: Decision) -> Status:
         trial=decision.trial,
         verdicts=verdicts,
         set_back=decision.set_back,
+        trained=course.known,
+        retraining=course.retraining,
         commands=_commands(case, decision),
         analysis=_analysis(case),
         last_rollback=_last_rollback(case, decision),
@@ -103,7 +107,8 @@ def _commands(case: Case, decision: Decision) -> status.Commands:
     """Tokens that can't mean anything later are handled now. Promote waits for a step to use it on; the others, as
     long as the next pass comes at once, for what it finds.
     """
-    asked, handled, candidate = case.snapshot.commands, decision.commands, decision.candidate
+    snapshot, handled, candidate = case.snapshot, decision.commands, decision.candidate
+    asked = snapshot.commands
     settled = decision.look_again != NOW
     done = {
         "promote": candidate is None,
@@ -111,7 +116,10 @@ def _commands(case: Case, decision: Decision) -> status.Commands:
         "retry": True,
         "pause": settled and candidate is None,
         "rollback_to": settled,
-        "refresh_image": settled and (case.wanted in _begun(decision) or not images.refreshing(case.snapshot)),
+        "refresh_image": settled and (case.wanted in _begun(decision) or not images.refreshing(snapshot)),
+        "retrain": snapshot.spec.retraining is None,
+        "adopt": True,
+        "unfollow": True,
         "resume": settled and (candidate is None or candidate.hold is None or not candidate.hold.by_command),
     }
     tokens = {field: getattr(asked, field) for field, now in done.items() if now and getattr(asked, field)}
@@ -182,6 +190,7 @@ def _conditions(case: Case, now: Status, decision: Decision) -> tuple[status.Con
     if (routed := traffic.routed(snapshot, now)) is not None:
         words = "; ".join(one for one in (routed[1], providing.words(snapshot)) if one)
         rows.append((conditions.ROUTED, conditions.truth(routed[0]), snapshot.provider, words))
+    rows += telling.row(now.retraining if snapshot.spec.retraining is not None else None)
     known = snapshot.status.conditions
     others = (one for one in known if one.type == conditions.DRIFTED)  # said by whoever watches it, beside the rollout
     return (*conditions.merge(known, rows, generation=snapshot.owner.generation, now=case.now), *others)

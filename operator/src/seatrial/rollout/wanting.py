@@ -1,4 +1,5 @@
-"""Which revision is wanted: what the spec asks for, unless a command has set it aside or asked for another image.
+"""Which revision is wanted: what the spec asks for, or a version trained in its place, unless a command has set it
+aside or asked for another image.
 
 `.spec` belongs to the user and is never written. What a command changed is a fact of status, and holds as long as it is
 about what the spec asks for: another wish is a rollout like any other.
@@ -10,11 +11,12 @@ import msgspec
 
 from . import children, images
 from .facts import Snapshot
+from .retraining import overlay
 
 
 def settled(snapshot: Snapshot) -> Snapshot:
     """The snapshot with the revision that is wanted, and without a set-back that is no longer about anything."""
-    snapshot = _asked(snapshot)
+    snapshot = _asked(overlay.settled(snapshot))
     back = snapshot.status.set_back
     if back is None:
         return snapshot

@@ -16,6 +16,7 @@ from seatrial.api.values import Duration, Quantity, Ratio, Size
 from .analysis import Analysis, Disagreement, Errors, Latency, Metric, OnNoData, OnShift, PrometheusSource, Rejections
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
 from .monitoring import Drift, DriftMode, Monitoring, Season
+from .retraining import Adopt, Retraining, Trigger
 from .rollout import (
     DEFAULT_PROVIDER,
     DEFAULT_STEPS,
@@ -49,6 +50,7 @@ __all__ = [
     "DEFAULT_PROVIDER",
     "DEFAULT_STEPS",
     "MIN_DURATION",
+    "Adopt",
     "Analysis",
     "Cache",
     "Command",
@@ -82,6 +84,7 @@ __all__ = [
     "Rejections",
     "ResourceList",
     "Resources",
+    "Retraining",
     "Rollout",
     "Season",
     "SecretReference",
@@ -94,6 +97,7 @@ __all__ = [
     "Tracing",
     "Traffic",
     "Trial",
+    "Trigger",
     "VersionPinning",
 ]
 
@@ -109,7 +113,20 @@ class Spec(Base, frozen=True, kw_only=True):
     rollout: Rollout = Rollout()
     analysis: Analysis = Analysis()
     monitoring: Monitoring = Monitoring()
+    retraining: Retraining | None = None
     revision_history_limit: Annotated[int, Meta(description="Old revisions kept for a return.", ge=1, le=50)] = 10
 
 
-Command = Literal["promote", "abort", "retry", "pause", "resume", "rollback-to", "refresh-image", "accept-drift"]
+Command = Literal[
+    "promote",
+    "abort",
+    "retry",
+    "pause",
+    "resume",
+    "rollback-to",
+    "refresh-image",
+    "accept-drift",
+    "retrain",
+    "adopt",
+    "unfollow",
+]

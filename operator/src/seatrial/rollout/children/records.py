@@ -86,7 +86,7 @@ def _notes(snapshot: facts.Snapshot, after: status.Status, of: str, data: Mappin
     wanted = snapshot.wanted
     moved = wanted.address != (data["uri"], data.get("secret"))
     address = notes.Address(uri=wanted.uri, secret=wanted.secret, pod_template=wanted.pod_template) if moved else None
-    last = notes.last_spec(snapshot.spec, generation=snapshot.owner.generation)
+    last = notes.last_spec(snapshot.own_spec, generation=snapshot.owner.generation)
     return msgspec.structs.replace(now, spec=last, address=address)
 
 

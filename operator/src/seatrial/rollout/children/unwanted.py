@@ -35,6 +35,8 @@ def kept_revisions(snapshot: facts.Snapshot, after: status.Status) -> frozenset[
     """Those in use, and of each standing as many as the history's limit says."""
     roles = (after.stable, after.previous, after.candidate)
     in_use = {one.revision for one in roles if one is not None} | {snapshot.wanted.revision}
+    if snapshot.replaced is not None:
+        in_use.add(snapshot.replaced.revision)
     if after.set_back is not None:
         in_use |= {after.set_back.revision, after.set_back.instead_of}
     return standing.kept(

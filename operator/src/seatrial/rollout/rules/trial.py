@@ -14,6 +14,7 @@ from seatrial.rollout.decision import NOW, Case, Decision, Situation, decide, mo
 from . import wishes
 
 _FIRST_PAUSE = timedelta(seconds=30)
+STABLE = "Stable"
 _LONGEST_PAUSE = timedelta(minutes=10)
 
 
@@ -58,6 +59,25 @@ def on_trial(case: Case) -> Decision | None:
         phase=Phase.TRIAL,
         look_again=max(deadline - case.now, NOW),
     )
+
+
+def baseline_missing(case: Case) -> Decision | None:
+    """A version that was trained and that nobody has approved must have been compared with stable in its trial: on rows
+    that reviewers have chosen, by a declared test that it passed. Else a training loop would be its own judge.
+    """
+    candidate, known = case.candidate, case.status.trained
+    next_ = known.next if known is not None else None
+    if candidate is None or next_ is None or next_.approved or candidate.sha256 != next_.sha256:
+        return None
+    trial = case.snapshot.trials.get(candidate.revision)
+    seen = case.snapshot.reports.get(candidate.revision) or (trial.report if trial is not None else None)
+    if seen is None or seen.outcome is not report.Outcome.PASSED:
+        return None
+    if any(one.against == STABLE and one.outcome == "Pass" for one in seen.tests):
+        return None
+    words = "it was trained and adopted by itself, and its trial passed no declared test with against: Stable"
+    summary = rendering.trial_status(candidate.revision, seen)
+    return reject(case, candidate, Reason.BASELINE_UNAVAILABLE, words, trial=summary)
 
 
 def _this_try(trial: facts.Trial | None, stage: stages.Trial) -> facts.Trial | None:
