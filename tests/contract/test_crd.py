@@ -21,6 +21,8 @@ pytestmark = pytest.mark.apiserver
 
 MODEL = {"uri": "https://models.example.com/churn/7/model.onnx", "sha256": "9f86d081" * 8}
 
+TRAINED = {"cronJob": "churn-train", "uriPrefix": "oci://registry.example.com/churn"}
+
 ACCEPTED = (
     "s3://models/churn/7.onnx",
     "gs://models/churn/7.onnx",
@@ -80,6 +82,21 @@ REFUSED = {
     "prometheus.url must have no": {"analysis": {"prometheus": {"url": "http://prometheus:9090/?match[]=up"}}},
     "metrics must have a name": {"analysis": {"metrics": [{"name": "a", "query": "up", "max": 1}] * 2}},
     "metrics[] must have a max": {"analysis": {"metrics": [{"name": "a", "query": "up"}]}},
+    "triggers must have each of": {"retraining": {**TRAINED, "triggers": ["Drift", "Drift"]}},
+    "maxAge must be given with trigger Age": {"retraining": {**TRAINED, "triggers": ["Age"]}},
+    "uriPrefix must be given unless": {"retraining": {"cronJob": "train"}},
+    "maxAge must be a duration": {"retraining": {**TRAINED, "triggers": ["Age"], "maxAge": "1h"}},
+    "minInterval must be a duration": {"retraining": {**TRAINED, "minInterval": "1m"}},
+    "minInterval must be at most": {
+        "retraining": {**TRAINED, "triggers": ["Age"], "maxAge": "24h", "minInterval": "48h"}
+    },
+    "retraining.timeout must be": {"retraining": {**TRAINED, "timeout": "1s"}},
+    "uriPrefix must name a repository": {"retraining": {**TRAINED, "uriPrefix": "oci://registry.example.com"}},
+    "uriPrefix must have no .": {"retraining": {**TRAINED, "uriPrefix": "s3://models/churn/../other"}},
+    "drift.mode must be Watch": {
+        "retraining": {**TRAINED, "triggers": ["Drift"]},
+        "monitoring": {"drift": {"mode": "Off"}},
+    },
     "falseRollbackRate must be": {"analysis": {"falseRollbackRate": "0%"}},
     "errors.max must be": {"analysis": {"errors": {"max": "101%"}}},
     "latency.threshold must be": {"analysis": {"latency": {"threshold": "0ms"}}},

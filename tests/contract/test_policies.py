@@ -23,6 +23,7 @@ WISHES = {
     "secret": {"model": {**MODEL, "secretRef": {"name": "closed"}}},
     "persistentvolumeclaim": {"model": {**MODEL, "uri": "pvc://closed/churn/7.onnx"}},
     "serviceaccount": {"model": MODEL, "serving": {"serviceAccountName": "closed"}},
+    "cronjob": {"model": MODEL, "retraining": {"cronJob": "closed", "adopt": "External"}},
 }
 CONTAINER = {"name": "fetch", "image": "serving:1"}
 PODS = {
@@ -35,7 +36,8 @@ PODS = {
     },
     "serviceaccount": {"serviceAccountName": "closed"},
 }
-KINDS = list(WISHES)
+KINDS = list(PODS)
+NAMED = list(WISHES)
 CERTIFICATE = {"model": MODEL, "serving": {"tls": {"secretRef": {"name": "closed"}}}}
 MOUNTED = {"volumes": [{"name": "work", "emptyDir": {}}, {"name": "tls", "secret": {"secretName": "closed"}}]}
 
@@ -49,7 +51,7 @@ def api() -> Iterator[apiserver.ApiServer]:
         server.kubectl("create", "rolebinding", "author", "--clusterrole=author", "--user=author", "-n", "default")
         for one in ("closed", "opened"):
             server.kubectl("apply", "-f", "-", input="\n---\n".join(json.dumps(each) for each in named(one)))
-        for kind in KINDS:
+        for kind in NAMED:
             server.kubectl("label", kind, "opened", f"{LABEL}=true")
         waiting.until(
             lambda: server.kubectl("get", "serviceaccount", "--field-selector=metadata.name=default", "-o", "name"),
@@ -57,7 +59,7 @@ def api() -> Iterator[apiserver.ApiServer]:
             seconds=60,
         )
         waiting.until(
-            lambda: all(refused(server, deployment("probe", WISHES[kind]), AUTHOR) for kind in KINDS),
+            lambda: all(refused(server, deployment("probe", WISHES[kind]), AUTHOR) for kind in NAMED),
             what="policies in force",
             seconds=60,
         )
@@ -65,11 +67,15 @@ def api() -> Iterator[apiserver.ApiServer]:
 
 
 def named(name: str) -> list[dict[str, Any]]:
-    """A Secret, a claim and a service account of this name."""
+    """A Secret, a claim, a service account and a CronJob of this name."""
+    job = {"template": {"spec": {"restartPolicy": "Never", "containers": [CONTAINER]}}}
+    runs = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": job}}
     claim = {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}}
     return [
         {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "default"}, **content}
         for kind, content in (("Secret", {}), ("PersistentVolumeClaim", {"spec": claim}), ("ServiceAccount", {}))
+    ] + [
+        {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name, "namespace": "default"}, "spec": runs}
     ]
 
 
@@ -120,13 +126,13 @@ def test_a_certificate_is_a_secret_like_any_other(api: apiserver.ApiServer) -> N
         assert not refused(api, workload(kind, opened(MOUNTED)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NAMED)
 def test_what_is_not_labelled_can_not_be_named(api: apiserver.ApiServer, kind: str) -> None:
     said = refused(api, deployment("churn", WISHES[kind]), AUTHOR)
     assert "closed is not for models: label it seatrial.dev/for-models=true" in said
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NAMED)
 def test_what_is_labelled_can_be_named(api: apiserver.ApiServer, kind: str) -> None:
     assert refused(api, deployment("churn", opened(WISHES[kind])), AUTHOR) == ""
 
@@ -284,3 +290,10 @@ def test_others_are_not_concerned(api: apiserver.ApiServer, serving: str) -> Non
     waiting.until(
         lambda: patched(api, serving, ELSE["a label"], as_="--as=other") == "", what="another may patch", seconds=20
     )
+
+
+def test_what_a_training_job_may_use_is_for_the_author_of_its_cron_job(api: apiserver.ApiServer) -> None:
+    """Who names a CronJob needs its consent, by the label; what is in it was somebody else's to allow."""
+    job = workload("Job", PODS["secret"])
+    job["metadata"]["labels"]["seatrial.dev/training"] = "1"
+    assert refused(api, job) == ""
