@@ -90,7 +90,7 @@ def _line(row: rows.Row, runs: Sequence[rows.Run]) -> tuple[str, ...]:
         str(len(runs)),
         ", ".join(f"{count} {end}" for end, count in ends.items()),
         f"{statistics.median(errors):g}, at most {max(errors)}",
-        f"{statistics.median(run.covered for run in runs):g}" if row.exact else _NONE,
+        f"{statistics.median(run.covered for run in runs):g}" if row.covered else _NONE,
         f"{asked} % / {statistics.median(seen):.0f} % ({min(seen):.0f} to {max(seen):.0f})" if seen else _NONE,
         str(sum(run.lost for run in runs)),
         "MISSED" if rows.missed(row, runs) else "kept",

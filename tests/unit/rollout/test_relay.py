@@ -374,24 +374,39 @@ def test_the_candidate_has_its_part_of_stables_capacity(weight, shadow, replicas
 @pytest.mark.parametrize(
     ("wish", "before", "expected"),
     [
-        pytest.param({"traffic": Traffic(provider=Provider.RELAY)}, "Service", Provider.RELAY, id="said"),
-        pytest.param({}, None, Provider.SERVICE, id="nothing said, a new object"),
-        pytest.param({}, "Relay", Provider.RELAY, id="nothing said, the spec is as it was"),
+        pytest.param({"traffic": Traffic(provider=Provider.SERVICE)}, "Relay", Provider.SERVICE, id="said"),
+        pytest.param({}, None, Provider.RELAY, id="nothing said, a new object"),
+        pytest.param({}, "Service", Provider.SERVICE, id="nothing said, the spec is as it was"),
         pytest.param({"steps": (Step(weight=0, shadow=5), Step(weight=10))}, "Service", Provider.RELAY, id="copies"),
     ],
 )
 def test_the_spec_says_the_provider_or_the_object_keeps_what_it_has(wish, before, expected):
+    assert providing.settled(kept(before, generation=1, **wish)).provider is expected
+
+
+def kept(before: str | None, *, generation: int, **wish: object) -> facts.Snapshot:
+    """Of an object that had this provider at generation 1."""
     told_ = TrafficStatus(provider=before) if before else None
     status = Status(observed_generation=1, stable=build.STABLE, traffic=told_)
-    assert providing.settled(build.snapshot(build.spec(**wish), status=status)).provider is expected
+    asked = build.spec(**wish)
+    asked = asked if "traffic" in wish else worlds.provided(asked, None)
+    owner = msgspec.structs.replace(build.OWNER, generation=generation)
+    return build.snapshot(asked, status=status, owner=owner)
 
 
-def test_another_releases_default_counts_once_the_spec_changes(monkeypatch):
-    monkeypatch.setattr("seatrial.api.spec.DEFAULT_PROVIDER", Provider.RELAY)
-    status = Status(observed_generation=1, stable=build.STABLE, traffic=TrafficStatus(provider="Service"))
-    same, changed = (msgspec.structs.replace(build.OWNER, generation=one) for one in (1, 2))
-    assert providing.settled(build.snapshot(status=status, owner=same)).provider is Provider.SERVICE
-    assert providing.settled(build.snapshot(status=status, owner=changed)).provider is Provider.RELAY
+def test_this_releases_default_counts_once_the_spec_changes():
+    assert providing.settled(kept("Service", generation=1)).provider is Provider.SERVICE
+    assert providing.settled(kept("Service", generation=2)).provider is Provider.RELAY
+
+
+def test_a_change_in_the_middle_of_a_rollout_counts_for_the_next_one():
+    """That one ends as it began, and what it had is not what the object keeps."""
+    seen = kept("Service", generation=2)
+    status = msgspec.structs.replace(seen.status, candidate=build.in_step(provider="Service"))
+    status = planner.plan(providing.settled(msgspec.structs.replace(seen, status=status)), build.at(10)).status
+    assert (status.traffic.provider, status.traffic.asked, status.observed_generation) == ("Service", "Relay", 2)
+    over = msgspec.structs.replace(status, candidate=None)
+    assert providing.settled(msgspec.structs.replace(seen, status=over)).provider is Provider.RELAY
 
 
 def test_default_steps_are_those_of_the_provider():

@@ -45,7 +45,7 @@ def asked_for(snapshot: Snapshot) -> spec.Provider:
     if any(step.shadow for step in rollout.steps or ()):
         return spec.Provider.RELAY
     unchanged = snapshot.status.observed_generation == snapshot.owner.generation
-    had = _known(before.provider) if before is not None and unchanged else None
+    had = _known(before.asked or before.provider) if before is not None and unchanged else None
     return had or spec.DEFAULT_PROVIDER
 
 
