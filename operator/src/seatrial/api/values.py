@@ -149,3 +149,11 @@ def quantity(text: str) -> int:
     if parts is None:
         raise ValueError(f"must be {Size.FORM}, not {text!r}")
     return int(float(parts[1]) * _SUFFIX[parts[2] or ""])
+
+
+def seconds(text: str) -> Duration:
+    return Duration.parse(text)
+
+
+def percent(text: str) -> Ratio:
+    return Ratio.parse(text)

@@ -1,0 +1,109 @@
+"""`ModelDeployment.spec`: what a user wants, with every default. The CRD's schema is generated from these types.
+
+A field exists only once it works. Docstrings become the descriptions in the CRD; bounds are in the annotations.
+What the schema can't say as bounds are CEL rules, see `rules`. A module for each part of the spec; all names are here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from seatrial.api.base import Base, SecretReference
+from seatrial.api.values import Duration, Quantity, Ratio, Size
+
+from .analysis import Analysis, Disagreement, Errors, Latency, Metric, OnNoData, OnShift, PrometheusSource, Rejections
+from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
+from .rollout import (
+    DEFAULT_PROVIDER,
+    DEFAULT_STEPS,
+    MIN_DURATION,
+    Gateway,
+    InsufficientTraffic,
+    OnRegression,
+    ParentRef,
+    Promotion,
+    Provider,
+    Rollout,
+    Step,
+    Traffic,
+    Trial,
+)
+from .serving import (
+    Cache,
+    Cors,
+    Fallback,
+    FallbackMode,
+    Limits,
+    ResourceList,
+    Resources,
+    Serving,
+    Tls,
+    Tracing,
+    VersionPinning,
+)
+
+__all__ = [
+    "DEFAULT_PROVIDER",
+    "DEFAULT_STEPS",
+    "MIN_DURATION",
+    "Analysis",
+    "Cache",
+    "Command",
+    "Cors",
+    "Disagreement",
+    "Duration",
+    "Errors",
+    "Fallback",
+    "FallbackMode",
+    "Gateway",
+    "InsufficientTraffic",
+    "Latency",
+    "Limits",
+    "Metric",
+    "Model",
+    "OnNoData",
+    "OnRegression",
+    "OnShift",
+    "ParentRef",
+    "PrometheusSource",
+    "Promotion",
+    "Provider",
+    "Quantity",
+    "Quantization",
+    "QuantizationFailure",
+    "QuantizationMode",
+    "Ratio",
+    "Rejections",
+    "ResourceList",
+    "Resources",
+    "Rollout",
+    "SecretReference",
+    "Serving",
+    "Sha256",
+    "Size",
+    "Spec",
+    "Step",
+    "Tls",
+    "Tracing",
+    "Traffic",
+    "Trial",
+    "VersionPinning",
+]
+
+
+class Spec(Base, frozen=True, kw_only=True):
+    """What a user wants of one model deployment."""
+
+    model: Model
+    replicas: Annotated[int, Meta(description="Pods of the stable version.", ge=1, le=500)] = 2
+    quantization: Quantization = Quantization()
+    serving: Serving = Serving()
+    trial: Trial = Trial()
+    rollout: Rollout = Rollout()
+    analysis: Analysis = Analysis()
+    revision_history_limit: Annotated[int, Meta(description="Old revisions kept for a return.", ge=1, le=50)] = 10
+
+
+Command = Literal["promote", "abort", "retry", "pause", "resume", "rollback-to", "refresh-image"]
