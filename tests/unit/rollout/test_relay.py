@@ -207,6 +207,41 @@ def test_what_somebody_has_edited_is_put_right(edit):
     assert found["v1-0"]["weight"] == 10.0
 
 
+# telling again
+
+
+@pytest.mark.parametrize(
+    ("report", "writes"),
+    [
+        pytest.param({"ratio": {}, "at": 1}, False, id="there was no time to follow"),
+        pytest.param({"ratio": {}, "at": 2}, True, id="never heard of it"),
+        pytest.param({"ratio": {TWO: 0.05}, "at": 2}, True, id="has another share"),
+        pytest.param({"ratio": {TWO: 0.1}, "at": 2}, False, id="follows"),
+    ],
+)
+def test_a_pod_that_does_not_follow_is_told_again_with_another_lease(report, writes):
+    seen = reporting(given(snapshot()), **report)
+    assert bool(told(seen, now=3)) is writes
+
+
+@pytest.mark.parametrize(("seconds", "blanks"), [(0.5, 0), (1, 1), (2, 2), (3, 2), (4, 3), (8, 4), (100, 7)])
+def test_a_pod_that_goes_on_after_it_was_told_to_stop_is_told_again_in_blanks_ever_more_rarely(seconds, blanks):
+    """The annotation is gone by then, and only another change makes a kubelet look."""
+    seen = reporting(snapshot(status=TAKEN_BACK), ratio={TWO: 0.1}, at=seconds)
+    found = {one.pod: one.text for one in relay.assignments(seen, TAKEN_BACK, build.at(seconds))}
+    assert found == ({"v1-0": " " * blanks, "v1-1": " " * blanks, "v2-0": " " * blanks} if blanks else {})
+    again = relay.look_again(seen, TAKEN_BACK, build.at(seconds))
+    assert timedelta(0) < again <= relay.ASKED_AGAIN
+
+
+def test_blanks_are_written_once_and_go_when_everybody_has_stopped():
+    seen = snapshot(*servers("1", "  ", "  "), *servers("2", ""), status=TAKEN_BACK)
+    going_on = reporting(seen, ratio={TWO: 0.1}, at=2)
+    assert relay.assignments(going_on, TAKEN_BACK, build.at(2)) == relay.assignments(going_on, TAKEN_BACK, build.at(3))
+    assert told(reporting(seen, ratio={TWO: 0.0}, at=2), now=2, after=TAKEN_BACK) == {"v1-0": None, "v1-1": None}
+    assert told(seen, after=Status(stable=build.STABLE)) == {"v1-0": None, "v1-1": None}
+
+
 # taking back
 
 

@@ -250,7 +250,7 @@ class World:
     def annotate(self, one: traffic.Annotation) -> None:
         """A pod is told what to pass on: what status asks for, for as long as a lease, by pods of stable."""
         pod, candidate, stable = self.pods[one.pod], self.status.candidate, self.status.stable
-        if one.text is not None:
+        if one.text is not None and one.text.strip():
             said = msgspec.json.decode(one.text, type=assignment.Assignment)
             assert candidate is not None, "requests are passed on without a candidate"
             assert stable is not None, "requests are passed on without a stable version"
