@@ -118,7 +118,8 @@ class History(surroundings.Surroundings):
         self.unanswered = self.unanswered + 1 if able and not selected else 0
         could = [self.version(pod.revision) for pod in able]
         assert self.unanswered < 2, f"nobody is selected, {could} could answer"  # the operator had a look in between
-        refused = bool(able and selected) and all(pod.revision in self.rejected for pod in selected)
+        followed = "churn" not in self.late
+        refused = followed and bool(able and selected) and all(pod.revision in self.rejected for pod in selected)
         self.refused_alone = self.refused_alone + 1 if refused and not self._returning() else 0
         assert self.refused_alone < 2, "only a rejected revision has traffic"
 

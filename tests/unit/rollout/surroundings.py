@@ -289,7 +289,11 @@ class Surroundings(gateway_world.Road):
             self.delete(kind, of)
 
     def downgraded_for_a_while(self) -> None:
-        """An operator that knows fewer fields has written the status, and one that knows more before it."""
+        """An operator that knows fewer fields has written the status, and one that knows more before it. Not in the
+        second in which pods are told to stop: who are meant is in no other place.
+        """
+        if self.status.traffic is not None and self.status.traffic.withdrawn_at is not None:
+            return
         told = msgspec.to_builtins(self.status)
         for field in ("trialAttempt", "windows", "provider", "shadow", "shift"):
             (told.get("candidate") or {}).pop(field, None)

@@ -142,8 +142,7 @@ class World:
     @property
     def provider(self) -> Provider:
         """Of the rollout under way, as a snapshot has it."""
-        candidate = self.status.candidate
-        return Provider(candidate.provider) if candidate is not None and candidate.provider else Provider.SERVICE
+        return _provider(self.status)
 
     def snapshot(self) -> facts.Snapshot:
         return self._with_sight(providing.settled(self._children()))
@@ -511,7 +510,7 @@ class World:
         if new is None or new.weight <= (old.weight if old is not None else 0):
             return
         ready = sum(pod.ready for pod in self.pods.values() if pod.revision == new.revision)
-        provider = Provider(new.provider or Provider.SERVICE)
+        provider = _provider(after)
         needed = traffic.pods_needed(new.weight, self.spec.replicas, provider=provider, shadow=new.shadow)
         assert ready >= needed, "more weight than ready pods"
         if before.stable is not None and new.weight < 100:
@@ -551,3 +550,10 @@ class World:
         if candidate is None or self.provider is Provider.SERVICE or candidate.weight == 100:
             return self.status
         return msgspec.structs.replace(self.status, candidate=msgspec.structs.replace(candidate, weight=0))
+
+
+def _provider(of: Status) -> Provider:
+    """An older operator notes none on the candidate."""
+    noted = of.candidate.provider if of.candidate is not None else ""
+    told = of.traffic.provider if of.candidate is not None and of.traffic is not None else ""
+    return Provider(noted or told or Provider.SERVICE)

@@ -178,9 +178,19 @@ def passing_on(snapshot: facts.Snapshot, after: status.Status, now: datetime) ->
     if after.candidate is not None and _given(snapshot, after):
         return after.candidate.revision, None
     before = snapshot.status.traffic
-    if before is None or not before.relayed or let_go(snapshot, before.relayed, now, answered=True):
-        return "", None
-    return before.relayed, before.withdrawn_at or now
+    if before is not None and before.relayed and not let_go(snapshot, before.relayed, now, answered=True):
+        return before.relayed, before.withdrawn_at or now
+    unnoted = _unnoted(snapshot)
+    return unnoted, now if unnoted else None
+
+
+def _unnoted(snapshot: facts.Snapshot) -> str:
+    """A revision that an annotation names although no status says so: an older operator has written the status since,
+    or somebody the annotation.
+    """
+    said = ((pod, assignment.read(pod.assignment)) for pod in snapshot.pods if not pod.failed)
+    named = (one.revision for pod, one in said if one is not None and one.revision != pod.revision)
+    return next((revision for revision in named if snapshot.has_pods(revision)), "")
 
 
 def let_go(snapshot: facts.Snapshot, revision: str, now: datetime, *, answered: bool) -> bool:
