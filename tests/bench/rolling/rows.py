@@ -6,6 +6,7 @@ import enum
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -58,7 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     candidate: str
     runs: int
     ends: frozenset[End]
-    provider: str = "Service"
+    provider: str = "Relay"
     weights: tuple[int, int] = (20, 50)
     rate: int = 50
     max_errors: str = "5%"
@@ -100,7 +101,7 @@ FEWEST = 1000  # requests that a share is judged on
 _BACK, _STAYS = frozenset({End.ROLLED_BACK}), frozenset({End.PROMOTED, End.HELD})
 _LIKE_STABLE = {"stable": "erring-v0.5", "candidate": "erring-v0.5b"}
 
-_SERVICE = (
+_DEFAULT = (
     Row(
         name="dead",
         title="every request fails",
@@ -133,20 +134,28 @@ _SERVICE = (
     Row(name="quiet", title="healthy, 0.5 % errors", **_LIKE_STABLE, runs=10, ends=_STAYS, rate=5),
 )
 
-_EXACT = {"weights": (10, 50), "runs": 5}
-_RELAY = {"dead": {"worst": 3.0}, "worse": {"median": 45.0}, "healthy": {}}
-_GATEWAY = {"dead": {"worst": None}, "worse": {"median": 45.0}, "healthy": {}}
 
-
-def _with(provider: str, musts: dict[str, dict[str, float | None]], *, suffix: str) -> tuple[Row, ...]:
+def _also(suffix: str, musts: dict[str, dict[str, float | None]], **how: Any) -> tuple[Row, ...]:
+    """Some of them in another way."""
     return tuple(
-        msgspec.structs.replace(row, provider=provider, **_EXACT, **musts[row.name], name=f"{row.name}-{suffix}")
-        for row in _SERVICE
+        msgspec.structs.replace(row, runs=5, **how, **musts[row.name], name=f"{row.name}-{suffix}")
+        for row in _DEFAULT
         if row.name in musts
     )
 
 
-ROWS = (*_SERVICE, *_with("Relay", _RELAY, suffix="relay"), *_with("GatewayAPI", _GATEWAY, suffix="gateway"))
+_TENTH = (10, 50)
+ROWS = (
+    *_DEFAULT,
+    *_also("tenth", {"dead": {"worst": 3.0}, "worse": {"median": 45.0}}, weights=_TENTH),
+    *_also("service", {"dead": {}, "worse": {}, "healthy": {}}, provider="Service"),
+    *_also(
+        "gateway",
+        {"dead": {"worst": None}, "worse": {"median": 45.0}, "healthy": {}},
+        provider="GatewayAPI",
+        weights=_TENTH,
+    ),
+)
 
 
 def seconds(row: Row, runs: Sequence[Run]) -> list[float]:
