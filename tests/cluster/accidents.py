@@ -18,7 +18,7 @@ from tests.cluster.harness import cluster, shell
 
 SERVER = b"seatrial_server"
 _PYTHON = "/opt/seatrial/bin/python"
-_DEVOUR = "kept = [bytearray(b\"x\" * 2**20) for _ in range(10**5)]"
+_DEVOUR = 'kept = [bytearray(b"x" * 2**20) for _ in range(10**5)]'
 _FIRST = "1000"  # of all in the container, by the kernel's choice when memory runs out
 
 
