@@ -146,6 +146,10 @@ class Road(worlds.World):
             ready[facts.STRANGER] = strangers
         return facts.Endpoints(selector=self.selectors[name], ready=ready, serving=ready)
 
+    @property
+    def _followed(self) -> dict[str, str] | None:
+        return self.behind.get("churn")
+
     def met(self, service: str) -> list[facts.Pod]:
         """Pods that endpoints of a Service hold."""
         return self._led_to(self.behind.get(service))

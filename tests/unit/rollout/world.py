@@ -395,6 +395,11 @@ class World:
         """Pods that endpoints hold."""
         return self._led_to(self.routed)
 
+    @property
+    def _followed(self) -> dict[str, str] | None:
+        """The Service's selector as its endpoints have it."""
+        return self.routed
+
     def _led_to(self, selector: dict[str, str] | None) -> list[facts.Pod]:
         if selector is None:
             return []
@@ -536,7 +541,7 @@ class World:
             pod.ready and pod.alive and pod.revision == stable.revision for pod in self.pods.values()
         )
         # Nobody moves traffic for pods of which the operator has not decided yet: it may be away, or have died.
-        if stable_ready and self.pods == self._pods_known and self.routed == asked:  # else that write is under way
+        if stable_ready and self.pods == self._pods_known and self._followed == asked:  # else that write is under way
             assert selected, "the Service selects nobody although stable has ready pods"
         if self.status is not self._measured:
             size, self._measured = len(msgspec.json.encode(self.status)), self.status

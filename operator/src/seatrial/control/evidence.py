@@ -135,6 +135,7 @@ class _Watch:
         self._own: dict[str, collections.deque[own_metrics.Answer]] = {}
         self._rung_at = 0.0
         self._cost = 0.0
+        self._listened = False
         self._task = asyncio.create_task(self._run(), name=f"evidence of {question.owner.name}")
 
     def cancel(self) -> None:
@@ -286,9 +287,13 @@ class _Watch:
             )
 
     async def _listen(self) -> None:
-        """The pods themselves, once: every second while a candidate has traffic."""
+        """The pods themselves, once: every second while a candidate has traffic, and the first time at once, for what
+        comes is counted from there.
+        """
         every = max(self._every, self._cost / SHARE_OF_CPU)
-        await asyncio.sleep(self._until_reading(every))
+        if self._listened or not self._hurried:
+            await asyncio.sleep(self._until_reading(every))
+        self._listened = True
         asked, began = self.question, self._now
         round_ = await self._sources.read(asked, now=lambda: self._now)
         self._said.pods = round_.trouble
