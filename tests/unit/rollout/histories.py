@@ -115,10 +115,10 @@ class History(surroundings.Surroundings):
         """Traffic has had time to follow: whoever is trusted and Ready is found."""
         selected = self._selected()
         able = [pod for pod in self.pods.values() if pod.ready and pod.alive and self._trusted(pod.revision)]
-        self.unanswered = self.unanswered + 1 if able and not selected else 0
+        followed = "churn" not in self.late
+        self.unanswered = self.unanswered + 1 if able and not selected and followed else 0
         could = [self.version(pod.revision) for pod in able]
         assert self.unanswered < 2, f"nobody is selected, {could} could answer"  # the operator had a look in between
-        followed = "churn" not in self.late
         refused = followed and bool(able and selected) and all(pod.revision in self.rejected for pod in selected)
         self.refused_alone = self.refused_alone + 1 if refused and not self._returning() else 0
         assert self.refused_alone < 2, "only a rejected revision has traffic"
@@ -147,7 +147,7 @@ class History(surroundings.Surroundings):
         """What fails beside a good version, or after it, in plain sight, is found: within ten steps of its window, and
         two more for each step before in which counts spoke for it. Evidence adds up over a window.
         """
-        judged = looking.window(self._children(), self.time)
+        judged = looking.window(self._facts(), self.time)
         if judged != self._judged:
             self._judged, self.plain, self.blurred = judged, 0, 0
         if judged is None:
