@@ -451,6 +451,20 @@ def test_default_steps_are_those_of_the_provider():
     assert (first.weight, first.shadow, first.min_requests) == (0, 10, 200)
 
 
+def test_whom_pods_pass_on_to_is_known_from_their_annotations_when_no_status_says_so():
+    """An operator that knew no relay has written the status since."""
+    text = given(snapshot()).pods[0].assignment
+    status = Status(stable=build.STABLE, traffic=TrafficStatus(provider="Relay"))
+    seen = snapshot(*servers("1", text), *servers("2", ""), status=status)
+    assert relay.passing_on(seen, status, build.at(5)) == (TWO, build.at(5))
+    assert relay.passing_on(snapshot(*servers("1", text), status=status), status, build.at(5)) == ("", None)
+
+
+def test_a_rollout_whose_note_was_lost_goes_on_with_who_shares_the_requests_out():
+    status = Status(stable=build.STABLE, candidate=build.in_step(), traffic=TrafficStatus(provider="GatewayAPI"))
+    assert providing.settled(build.snapshot(status=status)).provider is Provider.GATEWAY_API
+
+
 def test_a_rollout_ends_with_the_provider_that_it_began_with():
     wish = build.spec(traffic=Traffic(provider=Provider.RELAY))
     began = Status(stable=build.STABLE, candidate=build.in_step(provider="Service"))
