@@ -132,7 +132,7 @@ def test_what_people_write_as_a_number_needs_no_quotes() -> None:
         if path.startswith("spec") and "enum" not in node and re.fullmatch(node.get("pattern", "(?!)"), "7")
     ]
     # In a pod template or a route a number is refused there as well.
-    names = ("name", "Name", "namespace", "hostnames[]", "image", "key", "Key", "value")
+    names = ("name", "Name", "namespace", "hostnames[]", "image", "key", "Key", "value", "values[]", "namespaces[]")
     assert [path for path in numbers if not path.endswith(names)] == WORDS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from seatrial.api.base import Base, SecretReference
 from seatrial.api.placement import Placement
@@ -13,13 +13,25 @@ from seatrial.api.values import Duration, Quantity, Ratio, Size, percent, second
 
 
 class ResourceList(Base, frozen=True, kw_only=True):
-    """CPU and memory as Kubernetes quantities."""
+    """CPU, memory and disk as Kubernetes quantities."""
 
     cpu: (
         Annotated[Quantity, Meta(description="Cores, such as 500m or 2; a fraction needs quotes or milli-cores.")]
         | None
     ) = None
     memory: Annotated[Quantity, Meta(description="Bytes, such as 512Mi or 2Gi.")] | None = None
+    ephemeral_storage: (
+        Annotated[
+            Quantity,
+            Meta(
+                description=(
+                    "Bytes of the node's disk, such as 4Gi: the model's files, twice when quantized, and logs. As a "
+                    "limit it bounds the volume that they are in, too."
+                )
+            ),
+        ]
+        | None
+    ) = field(name="ephemeral-storage", default=None)
 
 
 class Resources(Base, frozen=True, kw_only=True):
