@@ -109,10 +109,31 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.METRICS_AVAILABLE: Meaning("Requests can be counted."),
     Reason.TRIAL_PASSED: Meaning("The version passed its trial."),
     Reason.NOTHING_ROLLING: Meaning("There is no rollout to watch."),
+    Reason.FEATURE_DRIFT: Meaning(
+        "The values that come in are no longer those that the model was made for.",
+        "status.drift names the columns. Find out whether the world or a pipeline changed; make a new version of newer "
+        "rows, or annotate seatrial.dev/accept-drift.",
+    ),
+    Reason.PREDICTION_DRIFT: Meaning(
+        "The answers are spread otherwise than the reference's.", "Look at the features first, then at outcomes."
+    ),
+    Reason.ATTRIBUTION_DRIFT: Meaning(
+        "Other features than before decide the answers.", "Look at status.drift; make a new version of newer rows."
+    ),
+    Reason.INVALID_DATA: Meaning(
+        "More values are missing, outside or unseen than the reference has.",
+        "A pipeline in front of the model broke: status.drift names the columns. A new version is no cure.",
+    ),
+    Reason.NO_DRIFT: Meaning("Traffic looks like the reference."),
+    Reason.DRIFT_SUSPECTED: Meaning("A column moves; it is not proven yet."),
+    Reason.DRIFT_ACCEPTED: Meaning("The accept-drift command: this is how traffic is now."),
+    Reason.NO_REFERENCE: Meaning(
+        "The package has no reference rows to compare with.", "Pack the next version with `seatrial pack --data`."
+    ),
     Reason.UNKNOWN: Meaning("Another release of the operator wrote it."),
 }
 
 
 def meaning(reason: Reason) -> Meaning:
-    """The catalogue's line."""
-    return MEANINGS[reason]
+    """The catalogue's line; one that lacks is a failing test, and no reason to generate nothing."""
+    return MEANINGS.get(reason, Meaning("The message beside it says what."))
