@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from seatrial.api import placement, schema
+from seatrial.api import placement, values
 
 Schema = dict[str, Any]
 
@@ -43,34 +43,50 @@ As a part of another chart: `dependencies: [{{name: {name}, version: {version}, 
 
 
 def values_schema(text: str) -> str:
-    """The chart's values.schema.json with what a resource may say of pods in its place."""
+    """The chart's values.schema.json with what a resource may say of pods among its definitions."""
     document = json.loads(text)
-    document["definitions"]["placement"] = _strict(
-        schema.structure(placement.Placement, path="serving.pods", defaults=False)
+    _, components = msgspec.json.schema_components(
+        [placement.Placement], schema_hook=_own_type, ref_template="#/definitions/{name}"
     )
+    document["definitions"] = {
+        **{name: node for name, node in document["definitions"].items() if name[0].islower()},
+        **{name: _strict(components[name]) for name in sorted(components)},
+    }
     return json.dumps(document, indent=2) + "\n"
 
 
-def _strict(node: Schema) -> Schema:
-    """A structural schema as JSON schema: nothing unknown, and without what only Kubernetes reads."""
-    kept = {key: value for key, value in node.items() if not key.startswith("x-kubernetes") and key != "format"}
-    if "properties" in kept:
-        kept["properties"] = {name: _strict(one) for name, one in kept["properties"].items()}
+def _own_type(kind: type) -> Schema:
+    """A duration is the only type of our own in a placement."""
+    if kind is not values.Duration:
+        raise NotImplementedError(kind)
+    return {"type": "string", "pattern": values.DURATION_PATTERN}
+
+
+def _strict(node: Any) -> Any:
+    """Nothing unknown in objects, no null beside a value, and nothing that is said for people of the resource."""
+    if isinstance(node, list):
+        return [_strict(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    some = [one for one in node.get("anyOf", ()) if one != {"type": "null"}]
+    if len(some) == 1:
+        return _strict({**{key: value for key, value in node.items() if key != "anyOf"}, **some[0]})
+    kept = {key: _strict(value) for key, value in node.items() if key not in ("title", "default", "description")}
+    if "properties" in node:
+        kept["properties"] = {name: _strict(one) for name, one in node["properties"].items()}
         kept["additionalProperties"] = False
-    elif isinstance(kept.get("additionalProperties"), dict):
-        kept["additionalProperties"] = _strict(kept["additionalProperties"])
-    if "items" in kept:
-        kept["items"] = _strict(kept["items"])
-    return kept
+    return {key: value for key, value in kept.items() if not key.startswith("x-")}
 
 
-def readme(*, chart: str, values: str) -> str:
+def readme(*, chart: str, given: str) -> str:
     """The chart's README: how to install it, and a row for each value."""
-    meta, given = yaml.safe_load(chart), yaml.safe_load(values)
+    meta = yaml.safe_load(chart)
     head = _README.format(
         name=meta["name"], description=meta["description"], version=meta["version"], kube=meta["kubeVersion"]
     )
-    return head + "".join(f"| `{path}` | {_shown(value)} | {text} |\n" for path, value, text in _rows(values, given))
+    return head + "".join(
+        f"| `{path}` | {_shown(value)} | {text} |\n" for path, value, text in _rows(given, yaml.safe_load(given))
+    )
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -80,11 +96,11 @@ class _Line(msgspec.Struct, frozen=True):
     comment: str
 
 
-def _rows(text: str, values: Any) -> Iterator[tuple[str, Any, str]]:
+def _rows(text: str, given: Any) -> Iterator[tuple[str, Any, str]]:
     """A row for each value that is no map of others; the comment on a map is the first row's below it."""
     above = ""
     for line in _lines(text):
-        value = values
+        value = given
         for part in line.path:
             value = value[part]
         if isinstance(value, dict) and value and not _is_value(line.path):

@@ -38,7 +38,7 @@ def of_chart(root: Path) -> dict[str, str]:
     values, rules = (folder / "values.yaml").read_text(), (folder / "files" / "rules.yaml").read_text()
     return {
         f"{CHART}/values.schema.json": chart.values_schema((folder / "values.schema.json").read_text()),
-        f"{CHART}/README.md": chart.readme(chart=(folder / "Chart.yaml").read_text(), values=values),
+        f"{CHART}/README.md": chart.readme(chart=(folder / "Chart.yaml").read_text(), given=values),
         "docs/how-to/alerts.md": runbooks.alerts(rules),
         "docs/reference/reasons.md": runbooks.reasons(),
     }
