@@ -17,7 +17,10 @@ Weight = Annotated[int, Meta(description="How much it counts among the preferred
 TopologyKey = Annotated[
     LabelKey, Meta(description="Label of nodes that says what one place is, such as kubernetes.io/hostname.")
 ]
-Values = Annotated[tuple[LabelValue, ...], Meta(description="What In, NotIn, Gt and Lt compare with.", max_length=16)]
+Values = Annotated[
+    tuple[LabelValue, ...],
+    Meta(description="What In, NotIn, Gt and Lt compare with; left out with the others.", max_length=16),
+]
 
 
 class NodeOperator(enum.StrEnum):
@@ -72,7 +75,8 @@ class NodeAffinity(Base, frozen=True, kw_only=True, omit_defaults=True):
 
     required_during_scheduling_ignored_during_execution: NodeTerms | None = None
     preferred_during_scheduling_ignored_during_execution: (
-        Annotated[tuple[PreferredNodes, ...], Meta(description="Wishes, by weight.", max_length=4)] | None
+        Annotated[tuple[PreferredNodes, ...], Meta(description="Wishes, by weight; left out: none.", max_length=4)]
+        | None
     ) = None
 
 
@@ -87,9 +91,10 @@ class PodExpression(Base, frozen=True, kw_only=True, omit_defaults=True):
 class PodSelector(Base, frozen=True, kw_only=True, omit_defaults=True):
     """Pods, by their labels; seatrial.dev/modeldeployment names the deployment that serving pods belong to."""
 
-    match_labels: Annotated[Labels, Meta(description="Labels that they have.")] | None = None
+    match_labels: Annotated[Labels, Meta(description="Labels that they have; left out: any.")] | None = None
     match_expressions: (
-        Annotated[tuple[PodExpression, ...], Meta(description="All of them must hold.", max_length=4)] | None
+        Annotated[tuple[PodExpression, ...], Meta(description="All of them must hold; left out: none.", max_length=4)]
+        | None
     ) = None
 
 
@@ -114,10 +119,11 @@ class PodAffinity(Base, frozen=True, kw_only=True, omit_defaults=True):
     """Near to pods, or away from them."""
 
     required_during_scheduling_ignored_during_execution: (
-        Annotated[tuple[PodTerm, ...], Meta(description="All of them must fit.", max_length=4)] | None
+        Annotated[tuple[PodTerm, ...], Meta(description="All of them must fit; left out: none.", max_length=4)] | None
     ) = None
     preferred_during_scheduling_ignored_during_execution: (
-        Annotated[tuple[WeightedPodTerm, ...], Meta(description="Wishes, by weight.", max_length=4)] | None
+        Annotated[tuple[WeightedPodTerm, ...], Meta(description="Wishes, by weight; left out: none.", max_length=4)]
+        | None
     ) = None
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from .affinity import Affinity
-from .base import Base, LabelKey, Labels, LabelValue, ObjectName, SecretReference
+from .base import Base, LabelKey, Labels, LabelValue, ObjectName, SecretReference, form
 from .values import Duration
 
 Annotations = Annotated[dict[str, Annotated[str, Meta(max_length=4096)]], Meta(max_length=32)]
@@ -39,11 +39,16 @@ class Toleration(Base, frozen=True, kw_only=True, omit_defaults=True):
     operator: Annotated[TolerationOperator, Meta(description="Equal compares value; Exists takes any.")] = (
         TolerationOperator.EQUAL
     )
-    value: Annotated[LabelValue, Meta(description="Value of the taint.")] | None = None
+    value: Annotated[LabelValue, Meta(description="Value of the taint; left out with Exists.")] | None = None
     effect: Annotated[TaintEffect, Meta(description="Effect of the taint; left out: every effect.")] | None = None
     toleration_seconds: (
         Annotated[
-            int, Meta(description="With NoExecute: how long a pod stays after the taint came.", ge=0, le=31_536_000)
+            int,
+            Meta(
+                description="With NoExecute: seconds that a pod stays after the taint came; left out: for ever.",
+                ge=0,
+                le=31_536_000,
+            ),
         ]
         | None
     ) = None
@@ -80,6 +85,7 @@ class Variable(Base, frozen=True, kw_only=True):
             description="Letters, digits, underscores; not one that the linker, the interpreter or the server reads.",
             pattern="^[A-Za-z_][A-Za-z0-9_]*$",
             max_length=128,
+            extra_json_schema=form("a variable's name: letters, digits and underscores, such as OMP_NUM_THREADS"),
         ),
     ]
     value: Annotated[
@@ -90,7 +96,10 @@ class Variable(Base, frozen=True, kw_only=True):
 class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
     """What pod templates get as it is. All of it is left out by default, and then no part of a revision's name."""
 
-    node_selector: Annotated[Labels, Meta(description="Labels that a node must have.")] | None = None
+    node_selector: (
+        Annotated[Labels, Meta(description="Labels that a node must have, such as disk: ssd. Left out: any node.")]
+        | None
+    ) = None
     tolerations: (
         Annotated[tuple[Toleration, ...], Meta(description="Taints that the pods put up with.", max_length=16)] | None
     ) = None
@@ -113,7 +122,8 @@ class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
             ObjectName,
             Meta(
                 description=(
-                    "Service account of the pods, for clouds that know a pod by it; no token is mounted. Where the "
+                    "Service account of the pods, for clouds that know a pod by it; left out: default. No token is "
+                    "mounted. Where the "
                     'policies are installed it needs the label seatrial.dev/for-models: "true".'
                 )
             ),
@@ -126,25 +136,31 @@ class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
         ]
         | None
     ) = None
-    priority_class_name: Annotated[ObjectName, Meta(description="PriorityClass of the pods.")] | None = None
+    priority_class_name: (
+        Annotated[ObjectName, Meta(description="PriorityClass of the pods; left out: that of the cluster.")] | None
+    ) = None
     env: (
         Annotated[
             tuple[Variable, ...],
             Meta(
                 description=(
-                    "Variables of the server and of the trial. The fetching container has those of model.secretRef "
-                    "instead."
+                    "Variables of the server and of the trial; left out: none. The fetching container has those of "
+                    "model.secretRef instead."
                 ),
                 max_length=32,
             ),
         ]
         | None
     ) = None
-    pod_labels: Annotated[Labels, Meta(description="Further labels of the pods.")] | None = None
+    pod_labels: (
+        Annotated[Labels, Meta(description="Further labels of the pods, such as team: risk. Left out: none.")] | None
+    ) = None
     pod_annotations: (
         Annotated[
             Annotations,
-            Meta(description='Further annotations of the pods; prometheus.io/scrape: "false" ends discovery by it.'),
+            Meta(
+                description='Further annotations of the pods; left out: none. prometheus.io/scrape: "false" hides them.'
+            ),
         ]
         | None
     ) = None
