@@ -118,6 +118,11 @@ CASES = [
         quiet=[condition("Analyzed", "False", "1x20"), condition("Reconciling", "True", "0x20")],
     ),
     Case(
+        "SeatrialDrifted", after="10m", labels={"severity": "warning", **LABELS},
+        fires=[condition("Drifted", "True", "1x20")],
+        quiet=[condition("Drifted", "True", "0x20"), condition("Drifted", "Unknown", "1x20")],
+    ),
+    Case(
         "SeatrialUnavailable", after="20m", labels={"severity": "critical", **LABELS},
         fires=[condition("Available", "False", "1x30")],
         quiet=[condition("Available", "False", "0x30"), condition("Available", "True", "1x30")],

@@ -14,6 +14,8 @@ from tests.unit.cli import stubs
 
 from seatrial.cli import image
 
+pytestmark = pytest.mark.long  # a process for every call of a program
+
 ENGINES = ("docker", "podman", "buildah")
 DIGEST = "sha256:" + "9f86d081" * 8
 
@@ -150,3 +152,23 @@ def test_variables_that_can_not_be_meant_are_named(
     assert image.main(variables, root=paths.REPO) == 1
     assert said in capsys.readouterr().err
     assert [call for call in stubs.calls(programs) if "build" in call] == []
+
+
+@pytest.mark.parametrize("place", ["kind", "minikube"])
+def test_the_documented_commands_load_what_was_built_and_install_it(programs: Path, place: str) -> None:
+    text = (paths.REPO / "docs" / "how-to" / "images.md").read_text()
+    block = text[text.index(f"\n## {place}\n") :].partition("```sh\n")[2].partition("```")[0]
+    for name in ("docker", place, "helm"):
+        stubs.program(programs, name)
+    make_ = f'make() {{ /usr/bin/make "$@" PYTHON={sys.executable} SHELL=/bin/bash; }}\n'
+    done = subprocess.run(
+        ["/bin/bash", "-euo", "pipefail", "-c", make_ + block], cwd=paths.REPO,
+        env={**os.environ, "PATH": f"{programs}:/nowhere"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    calls = stubs.calls(programs)
+    built = [call[call.index("-t") + 1] for call in calls if call[1] == "build"]
+    loaded = [part for call in calls if call[0] == place for part in call if part.startswith("seatrial.dev/")]
+    assert loaded == built
+    (install,) = (call for call in calls if call[0] == "helm")
+    assert "images.registry=seatrial.dev" in install

@@ -10,6 +10,8 @@ from tests.cluster import harness, installation
 from tests.cluster.harness import generated, images, paths, progress
 from tests.unit.cli import stubs
 
+pytestmark = pytest.mark.long  # a process for every call of a program
+
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

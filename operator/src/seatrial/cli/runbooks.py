@@ -55,6 +55,10 @@ _STEPS: Mapping[str, str] = {
         "The message of condition Analyzed names what is missing. [Prometheus](prometheus.md) has what a "
         "scrape job must keep for each setup."
     ),
+    "SeatrialDrifted": (
+        "`status.drift` names the columns, how far they have moved, and since when; the reason says whether values "
+        "changed or came broken. Ask first what changed: a season, a customer, a pipeline."
+    ),
     "SeatrialUnavailable": (
         "`kubectl get pods -l seatrial.dev/modeldeployment=NAME` and `kubectl describe` one that isn't Ready."
         " Requests fail now."
@@ -97,6 +101,12 @@ _REASONS: Mapping[str, tuple[Reason, ...]] = {
         Reason.METRICS_UNAVAILABLE,
     ),
     "SeatrialBlind": (Reason.METRICS_UNAVAILABLE,),
+    "SeatrialDrifted": (
+        Reason.FEATURE_DRIFT,
+        Reason.PREDICTION_DRIFT,
+        Reason.ATTRIBUTION_DRIFT,
+        Reason.INVALID_DATA,
+    ),
     "SeatrialUnavailable": (
         Reason.CRASH_LOOP,
         Reason.START_TIMEOUT,
