@@ -91,11 +91,19 @@ class Batcher:
             self._loop.call_soon(self._turn)
 
     def run(self, job: jobs.Job) -> None:
-        """Run a bundle and all that waits, now. Raises as `submit` does, and `Mixed` unless the model is inline."""
+        """Run a bundle now, behind all that waits. Raises as `submit` does, and `Mixed` unless the model is inline."""
+        if self._queue:
+            self._run_queue()
         if self._thread is not None:
             raise jobs.mixed()
-        self._admit(job)
-        self._run_queue()
+        if job.rows > self._max_queue_rows:
+            raise self._overload(job.rows)
+        job.deadline = job.started + self._timeout
+        started = time.perf_counter()
+        if started > job.deadline:
+            job.finish(_too_late())
+        else:
+            self._execute([job], started)
 
     def _admit(self, job: jobs.Job) -> None:
         rows, queued, timeout = job.rows, self._rows, self._timeout
@@ -105,8 +113,7 @@ class Batcher:
             timeout = job.timeout
         if queued * self._row_seconds > timeout:
             raise self._overload(rows)  # it would be dropped unanswered when its turn came
-        if not job.bundle:
-            self._charge(job)
+        self._charge(job)
         job.deadline = job.started + timeout
         self._queue.append(job)
         self._rows = self._counters.queue_rows = queued + rows
@@ -150,14 +157,16 @@ class Batcher:
         while self._queue and self._thread is None:
             batch = self._take()
             if batch:
-                computed = time.thread_time() if self._watched else 0.0
-                started = time.perf_counter()
-                results = self._engine.execute(batch)
-                if time.perf_counter() - started > _BLOCKING_SECONDS or self._watched:
-                    self._suspect(computed)
-                self._finish(batch, results, started)
+                self._execute(batch, time.perf_counter())
         if self._thread is not None and not self._running:
             self._start()
+
+    def _execute(self, batch: Sequence[jobs.Job], started: float) -> None:
+        computed = time.thread_time() if self._watched else 0.0
+        results = self._engine.execute(batch)
+        if self._watched or time.perf_counter() - started > _BLOCKING_SECONDS:
+            self._suspect(computed)
+        self._finish(batch, results, started)
 
     def _suspect(self, computed: float) -> None:
         """A call was slow, or one was lately. A neighbour may have done that: what counts is the CPU's own time."""
@@ -208,7 +217,7 @@ class Batcher:
         self._counters.queue_rows = self._rows
         return batch
 
-    def _finish(self, batch: list[jobs.Job], results: list[inference.Result], started: float) -> None:
+    def _finish(self, batch: Sequence[jobs.Job], results: list[inference.Result], started: float) -> None:
         now = time.perf_counter()
         self._counters.last_call = now
         self._counters.model_durations.observe(now - started)

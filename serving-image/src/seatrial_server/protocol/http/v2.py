@@ -78,6 +78,7 @@ class V2:
                 batcher=bundles,
                 counters=counters,
                 ids=self._inference.ids,
+                handle=self.handle,
                 general=self._inference.take_here,
                 relay=relay,
                 relayed=self._inference.take_there,
