@@ -21,7 +21,7 @@ import uvloop
 import seatrial_server
 from seatrial_server import loading
 from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
-from seatrial_server.host import budget, config, errors, logs
+from seatrial_server.host import budget, config, errors, live, logs
 from seatrial_server.loading import Served
 from seatrial_server.model import datatypes, features, session
 from seatrial_server.observe import drift, telemetry
@@ -110,6 +110,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)
     tls = certificate.Certificate(served.settings.tls) if served.settings.tls else None
     renewals = loop.create_task(tls.watch()) if tls else None
+    following_settings = _live(served.settings, observer)
     try:
         metrics_port = await metrics.open(host=host, port=ports.metrics)
         rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc, tls=tls)
@@ -134,11 +135,22 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     if relay is not None:
         await relay.close()
     await metrics.close()
-    if renewals is not None:
-        renewals.cancel()
+    for task in (renewals, following_settings):
+        if task is not None:
+            task.cancel()
     batcher.close()
     if counters.spans is not None:
         await asyncio.to_thread(counters.spans.close)
+
+
+def _live(settings: config.Config, observer: drift.Drift | None) -> asyncio.Task[None] | None:
+    """What follows the settings that change while this process runs."""
+    if settings.monitoring is None:
+        return None
+    changing = live.Live()
+    if observer is not None:
+        changing.on("drift", drift.Settings, observer.follow)
+    return asyncio.get_running_loop().create_task(changing.watch(Path(settings.monitoring.file)))
 
 
 def _relay(settings: config.Config, counters: telemetry.Telemetry, account: budget.Budget) -> relays.Relay | None:

@@ -11,6 +11,29 @@ from __future__ import annotations
 import msgspec
 
 from .spec import MIN_DURATION
+from .values import DURATION_PATTERN
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What a text must look like: a CEL expression on `self`, and how the sentence "must be ..." goes on."""
+
+    holds: str
+    words: str
+
+    @classmethod
+    def of(cls, pattern: str, words: str, *, value: str = "self") -> Form:
+        """`value`: the text that the pattern is about."""
+        return cls(f"{value}.matches({_quoted(pattern)})", words)
+
+
+def _quoted(pattern: str) -> str:
+    """As a CEL string, which reads escapes in it."""
+    return "'" + pattern.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _span(value: str) -> str:
+    """A duration as CEL's; no time at all for a text that is none, which is refused where it stands."""
+    return f"duration({value}.matches({_quoted(DURATION_PATTERN)}) ? {value} : '0s')"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -41,6 +64,15 @@ def _percentage(field: str, *, above: int | None = None, at_most: int) -> Rule:
     )
 
 
+def _between(field: str, low: str, high: str) -> Rule:
+    value = "double(self.replace('%', ''))"
+    return Rule(
+        field,
+        f"{value} >= {float(low)} && {value} <= {float(high)}",
+        f"{field} must be between {low}% and {high}%",
+    )
+
+
 def _size(field: str, low: str, high: str) -> Rule:
     """`string(self)`: a quantity may be a number."""
     value = "quantity(string(self))"
@@ -66,9 +98,10 @@ def _requests_fit(resource: str) -> Rule:
     """Else the API server refuses the pods, far from the place where the mistake was made."""
     parts = ("self.requests", "self.limits", f"self.requests.{resource}", f"self.limits.{resource}")
     request, limit = (f"quantity(string({part}))" for part in parts[2:])
+    there = [f"has({part})" for part in parts] + [f"isQuantity(string({part}))" for part in parts[2:]]
     return Rule(
         "spec.serving.resources",
-        f"!({' && '.join(f'has({part})' for part in parts)}) || {request}.compareTo({limit}) <= 0",
+        f"!({' && '.join(there)}) || {request}.compareTo({limit}) <= 0",
         f"spec.serving.resources.requests.{resource} must be at most limits.{resource}",
     )
 
@@ -120,7 +153,7 @@ RULES = (
     ),
     Rule(
         "spec.rollout.steps",
-        "self[size(self) - 1].weight > 0",
+        "size(self) == 0 || self[size(self) - 1].weight > 0",
         "spec.rollout.steps must end with a weight above 0: nobody has had an answer of the version before that",
     ),
     Rule(
@@ -133,7 +166,7 @@ RULES = (
     Rule(
         "spec.rollout",
         "!(has(self.stepTimeout) && has(self.steps)) || self.steps.all(s, "
-        f"duration(has(s.minDuration) ? s.minDuration : '{MIN_DURATION}') <= duration(self.stepTimeout))",
+        f"(has(s.minDuration) ? {_span('s.minDuration')} : duration('{MIN_DURATION}')) <= {_span('self.stepTimeout')})",
         "spec.rollout.stepTimeout must be at least the minDuration of every step",
     ),
     Rule(
@@ -191,11 +224,26 @@ RULES = (
     _duration("spec.analysis.blindTimeout", "1s", "24h"),
     Rule(
         "spec.analysis",
-        "!(has(self.interval) && has(self.blindTimeout)) || duration(self.interval) <= duration(self.blindTimeout)",
+        f"!(has(self.interval) && has(self.blindTimeout)) || {_span('self.interval')} <= {_span('self.blindTimeout')}",
         "spec.analysis.blindTimeout must be at least spec.analysis.interval",
     ),
     _percentage("spec.analysis.falseRollbackRate", above=0, at_most=20),
     _percentage("spec.analysis.errors.max", at_most=100),
     _duration("spec.analysis.latency.threshold", "1ms", "10m"),
     _percentage("spec.analysis.latency.max", at_most=100),
+    _between("spec.monitoring.drift.tolerance", "1", "50"),
+    _between("spec.monitoring.drift.invalid", "0.1", "50"),
+    _percentage("spec.monitoring.drift.gross", above=0, at_most=95),
+    _percentage("spec.monitoring.drift.falseAlarmRate", above=0, at_most=50),
+    Rule(
+        "spec.monitoring.drift",
+        "!(has(self.gross) && has(self.tolerance)) || "
+        "double(self.gross.replace('%', '')) > double(self.tolerance.replace('%', ''))",
+        "spec.monitoring.drift.gross must be greater than spec.monitoring.drift.tolerance",
+    ),
+    Rule(
+        "spec.monitoring.drift.ignore",
+        "self.all(a, self.exists_one(b, b == a))",
+        "spec.monitoring.drift.ignore must have each column once",
+    ),
 )

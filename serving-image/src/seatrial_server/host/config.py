@@ -95,6 +95,12 @@ class Relay(msgspec.Struct, frozen=True):
     file: Annotated[str, msgspec.Meta(min_length=1)]
 
 
+class Monitoring(msgspec.Struct, frozen=True):
+    """Where the live settings are mounted, see `host.live`."""
+
+    file: Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class Config(msgspec.Struct, frozen=True, rename="camel"):
     """The whole document."""
 
@@ -114,6 +120,7 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1)] = 2 * 1024**3
     expected: Expected | None = None
     relay: Relay | None = None
+    monitoring: Monitoring | None = None
 
 
 def tracing(configured: Tracing | None, environment: Mapping[str, str]) -> Tracing | None:
