@@ -511,3 +511,18 @@ async def test_more_behind_a_bundle_that_the_queue_has_no_room_for_loses_no_answ
     await turns()
     assert {len(wire.answers()) for _, wire in clients} == {2}
     assert port.counters.in_flight == 0
+
+
+async def test_a_number_beyond_the_type_is_refused_without_a_warning_and_hurts_no_neighbour() -> None:
+    port = await Port(LINEAR).learn(row(1, 1, 1, 1))
+    answers = await port.send(row(1, 0, 0, 0), numbers("1e39,1,1.0,1.00"), row(3, 0, 0, 0))
+    assert [first(answer) for answer in answers] == [1, "NotFinite", 3]
+
+
+async def test_a_mark_that_is_guessed_wrong_moves_no_row() -> None:
+    """The first row lacks a number and the second begins with one that could be taken for the end of the first."""
+    texts = ["1.0,2.0,3.0", "9007199254740993,4.0,5.0,6.0,7.0"]
+    valid = ["1,2,3,4".ljust(len(text)) for text in texts]
+    port = await Port(LINEAR).learn(*map(numbers, valid))
+    answers = await port.send(*map(numbers, texts))
+    assert [first(answer) for answer in answers] == ["InvalidInput"] * 2
