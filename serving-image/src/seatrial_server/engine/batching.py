@@ -11,13 +11,12 @@ import asyncio
 import collections
 import concurrent.futures
 import logging
-import math
 import time
 from collections.abc import Sequence
 
 import msgspec
 
-from seatrial_server.engine import inference, jobs
+from seatrial_server.engine import inference, jobs, refusals
 from seatrial_server.host import budget, config, errors, logs
 from seatrial_server.observe import telemetry
 
@@ -101,7 +100,7 @@ class Batcher:
         job.deadline = job.started + self._timeout
         started = time.perf_counter()
         if started > job.deadline:
-            job.finish(_too_late())
+            job.finish(refusals.too_late())
         else:
             self._execute([job], started)
 
@@ -123,7 +122,7 @@ class Batcher:
         size = jobs.size(job.values)
         if size > budget.SMALL:
             if not self._budget.take(size):
-                raise _no_room()
+                raise refusals.no_room()
             job.charged = size
 
     def _release(self, job: jobs.Job) -> None:
@@ -132,19 +131,7 @@ class Batcher:
             job.charged = 0
 
     def _overload(self, rows: int) -> errors.RequestError:
-        bound = self._max_queue_rows
-        if rows > bound:
-            return errors.RequestError(
-                413, f"{rows} rows in one request, at most {bound} are accepted: split it", code="TooManyRows"
-            )
-        wait = max(1, math.ceil(self._rows * self._row_seconds))
-        return errors.RequestError(
-            429,
-            f"{self._rows} rows are waiting, which is as much as can be answered in time: try again later",
-            code="Overloaded",
-            outcome="shed",
-            headers=b"Retry-After: %d\r\n" % wait,
-        )
+        return refusals.overload(rows, bound=self._max_queue_rows, waiting=self._rows, row_seconds=self._row_seconds)
 
     def _turn(self) -> None:
         self._scheduled = False
@@ -210,7 +197,7 @@ class Batcher:
             self._rows -= job.rows
             if now > job.deadline:
                 self._release(job)
-                job.finish(_too_late())
+                job.finish(refusals.too_late())
             else:
                 batch.append(job)
                 rows += job.rows
@@ -229,7 +216,7 @@ class Batcher:
                 self._release(job)
             if not job.finished:  # `Job.finish`, without a call for every request
                 job.finished = True
-                job.done(job, result if now <= job.deadline else _too_slow())
+                job.done(job, result if now <= job.deadline else refusals.too_slow())
 
     def _expire(self) -> None:
         """Answer in time even while the model does not return."""
@@ -237,7 +224,7 @@ class Batcher:
         now = time.perf_counter()
         for job in self._running:
             if now >= job.deadline:
-                job.finish(_too_slow())
+                job.finish(refusals.too_slow())
         late = [job for job in self._queue if now >= job.deadline]
         if late:
             self._queue = collections.deque(job for job in self._queue if now < job.deadline)
@@ -245,7 +232,7 @@ class Batcher:
             self._counters.queue_rows = self._rows
             for job in late:
                 self._release(job)
-                job.finish(_too_late())
+                job.finish(refusals.too_late())
         waiting = [job.deadline for job in (*self._running, *self._queue) if not job.finished]
         if waiting:
             self._watch_from_now(max(0.001, min(waiting) - now))
@@ -259,29 +246,3 @@ class Batcher:
         """Let the worker thread go."""
         if self._thread is not None:
             self._thread.shutdown(wait=False)
-
-
-def _no_room() -> errors.RequestError:
-    return errors.RequestError(
-        503,
-        "the rows that wait take as much memory as they may: try again later",
-        code="Overloaded",
-        outcome="shed",
-        headers=b"Retry-After: 1\r\n",
-    )
-
-
-def _too_late() -> errors.RequestError:
-    return errors.RequestError(
-        503,
-        "dropped after waiting until its deadline: the server is overloaded",
-        code="Overloaded",
-        outcome="shed",
-        headers=b"Retry-After: 1\r\n",
-    )
-
-
-def _too_slow() -> errors.RequestError:
-    return errors.RequestError(
-        504, "the model took longer than the request's deadline", code="DeadlineExceeded", outcome="error"
-    )

@@ -8,12 +8,11 @@ at all is going on (`quiet`), a request with a known head takes a way around bot
 from __future__ import annotations
 
 import asyncio
-import select
 import time
 from typing import Protocol, cast
 
 from seatrial_server.host import errors
-from seatrial_server.protocol.http import heads, reading, writing
+from seatrial_server.protocol.http import heads, intake, reading, writing
 from seatrial_server.protocol.http.exchange import Application, Exchange, Head, ShortWay
 
 _MAX_PIPELINED = 64
@@ -48,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._quiet = True  # no part of a request has come, and no answer is due
         self._riding = False  # the one request of the connection is with the short way
         self._ending = False  # the next answer, with nothing behind it, is the last
-        self._feeding = self._read_paused = self._client_ended = False
+        self._feeding = self._client_ended = False
         self._head = heads.NONE  # of the last request on the short way: most have one like it
         self._idle_until = 0.0
         self._swept = 0  # answers at the last sweep
@@ -58,7 +57,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         host = self._host
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self._write = self._transport.write
+        self._write, self._intake = self._transport.write, intake.Intake(self._transport)
         self._writer = writing.Writer(self._transport, timeouts=host.timeouts, account=host.budget)
         self._retire_at = host.opened(self)
         self._ending = host.retiring
@@ -119,7 +118,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._quiet = False
         self._writer.pause(self._host.now)
-        self._pause_reading()
+        self._intake.pause()
 
     def resume_writing(self) -> None:
         self._writer.resume(self._host.now)
@@ -131,7 +130,7 @@ class Connection(asyncio.Protocol):
         pending = self._writer.pending
         pending.append(exchange)
         if len(pending) >= _MAX_PIPELINED:
-            self._pause_reading()
+            self._intake.pause()
         self._host.application.handle(exchange)
 
     # The application's side: `exchange.Sink`
@@ -182,12 +181,12 @@ class Connection(asyncio.Protocol):
                 self.close_if_idle()
         elif self._writer.overdue(now):
             self._transport.abort()
-        elif not self._read_paused and self.reader.overdue(now):
+        elif not self._intake.paused and self.reader.overdue(now):
             self.give_up()
 
     def stalls(self, seconds: float) -> bool:
         """Whether the client has sent nothing of its body for so long."""
-        return bool(self.reader.held) and not self._read_paused and self._host.now - self.reader.last > seconds
+        return bool(self.reader.held) and not self._intake.paused and self._host.now - self.reader.last > seconds
 
     def retire(self) -> None:
         """The port drains: announce the end with the next answer."""
@@ -201,7 +200,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close, unless a request has begun to arrive: also one that the kernel holds and we have not read."""
-        if self._quiet and not _readable(self._transport):
+        if self._quiet and not self._intake.readable():
             self._quiet = False
             self.reader.ended = True
             self._transport.close()
@@ -249,10 +248,14 @@ class Connection(asyncio.Protocol):
         reader, writer = self.reader, self._writer
         if writer.paused:
             return
-        if self._read_paused and len(writer.pending) < _MAX_PIPELINED:
-            self._resume_reading()
+        if len(writer.pending) < _MAX_PIPELINED:
+            self._take_in()
         if not writer.pending and reader.stage is reading.Stage.NOTHING and not reader.ended:
             self._quiet = True
+
+    def _take_in(self) -> None:
+        if self._intake.resume():
+            self.reader.resume()
 
     def _hang_up(self) -> None:
         self.reader.abandon()
@@ -262,22 +265,4 @@ class Connection(asyncio.Protocol):
             return
         self._writer.end(self._host.now)
         if not self._writer.paused:
-            self._resume_reading()
-
-    def _pause_reading(self) -> None:
-        if not self._read_paused and not self._transport.is_closing():
-            self._read_paused = True
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._read_paused and not self._transport.is_closing():
-            self._read_paused = False
-            self.reader.resume()
-            self._transport.resume_reading()
-
-
-def _readable(transport: asyncio.Transport) -> bool:
-    """Whether the kernel holds bytes (or the end) that the event loop has not delivered yet."""
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+            self._take_in()

@@ -20,7 +20,7 @@ from seatrial_server.host import errors
 from seatrial_server.model import datatypes, schema
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import binary, tracing
-from seatrial_server.protocol.http import compression, forms, plain_answers
+from seatrial_server.protocol.http import bundles, compression, plain_answers
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import Exchange, Ride
@@ -97,7 +97,7 @@ class Express:
         """Answer everything that waits."""
         rides, self._waiting = self._waiting, []
         while rides:
-            kind, taken, parts, rides = self._alike(rides)
+            kind, taken, parts, rides = bundles.split(rides, self._forms, self._layouts)
             if kind is None:
                 self._hand_on(taken, self._handle)
                 continue
@@ -105,19 +105,6 @@ class Express:
                 taken, parts = self._chosen(self._relay, taken, parts)
             if taken:
                 self._run(kind, taken, parts)
-
-    def _alike(self, rides: list[Ride]) -> tuple[Kind | None, list[Ride], list[bytes], list[Ride]]:
-        """What the first request is, those that are the same but for their values, these, and the other requests."""
-        _, head, data, begin, _ = rides[0]
-        if head.json_part:
-            layout = self._layouts.find(data[begin : begin + head.json_part], len(data) - begin - head.json_part)
-            if layout is not None and layout.kind is not None:
-                return layout.kind, *_with_layout(layout, rides)
-        else:
-            form = self._forms.find(data, begin)
-            if form is not None and form.plain.kind is not None:
-                return form.plain.kind, *_with_form(form, rides)
-        return None, rides[:1], [], rides[1:]
 
     def _chosen(self, relay: Relay, rides: list[Ride], parts: list[bytes]) -> tuple[list[Ride], list[bytes]]:
         """Those that are answered here, without a copy to another revision; the others are handed on."""
@@ -199,37 +186,6 @@ class Express:
         for rider, head, data, begin, given in rides:
             exchange = rider.exchange(head, data, begin, self._started)
             self._fail(exchange, _same(error, request_id=self._ids.choose(given)))
-
-
-def _with_form(form: forms.Form, rides: list[Ride]) -> tuple[list[Ride], list[bytes], list[Ride]]:
-    """The requests of this form, the text of their numbers, and the others."""
-    start, rest = form.start, form.rest
-    cut, end = len(start), -len(rest)
-    taken, parts, others = [], [], []
-    for ride in rides:
-        _, head, data, begin, _ = ride
-        if data.startswith(start, begin) and data.endswith(rest) and head.json_part == 0:
-            taken.append(ride)
-            parts.append(data[begin + cut : end])
-        else:
-            others.append(ride)
-    return taken, parts, others
-
-
-def _with_layout(layout: forms.Layout, rides: list[Ride]) -> tuple[list[Ride], list[bytes], list[Ride]]:
-    """The requests of this layout, the bytes of their tensor, and the others."""
-    start, size = layout.head, layout.total
-    cut = len(start)
-    taken, parts, others = [], [], []
-    for ride in rides:
-        _, head, data, begin, _ = ride
-        values = begin + cut
-        if data.startswith(start, begin) and head.json_part == cut and len(data) - values == size:
-            taken.append(ride)
-            parts.append(data[values:])
-        else:
-            others.append(ride)
-    return taken, parts, others
 
 
 def _same(error: errors.RequestError, *, request_id: str) -> errors.RequestError:
