@@ -66,6 +66,17 @@ def test_drift_is_accepted_only_where_there_is_some() -> None:
     assert asking.why_not("accept-drift", drifting("income")) == ""
 
 
+def test_a_trained_version_is_adopted_or_left_only_where_there_is_one() -> None:
+    raw = recorded.raw(recorded.world("stable"))
+    assert "spec.retraining is left out" in asking.why_not("retrain", view.of(raw))
+    assert "no trained version waits" in asking.why_not("adopt", view.of(raw))
+    assert "no trained version is followed" in asking.why_not("unfollow", view.of(raw))
+    raw["spec"]["retraining"] = {"cronJob": "churn-train", "adopt": "External"}
+    made = {"uri": "oci://registry/churn:8", "sha256": "8" * 64, "version": "8", "run": 1, "at": "2026-01-02T12:00:00Z"}
+    raw["status"]["trained"] = {"base": {"uri": "http://store/1.onnx", "sha256": "1" * 64}, "offered": made}
+    assert [asking.why_not(one, view.of(raw)) for one in ("retrain", "adopt", "unfollow")] == ["", "", ""]
+
+
 def test_every_command_of_the_resource_can_be_given() -> None:
     given = {name.replace("rollback", "rollback-to") for name in main.COMMANDS}
     fields = {field.replace("_", "-") for field in status.Commands.__struct_fields__}

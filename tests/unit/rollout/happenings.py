@@ -9,12 +9,22 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
-from tests.unit.rollout import gateway_world, surroundings
+from tests.unit.rollout import gateway_world, surroundings, trainer
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.surroundings import Metrics
 
-from seatrial.api.spec import Duration, InsufficientTraffic, OnRegression, Promotion, Provider, SecretReference
+from seatrial.api.spec import (
+    Duration,
+    InsufficientTraffic,
+    OnRegression,
+    Promotion,
+    Provider,
+    Retraining,
+    SecretReference,
+    Trigger,
+)
 from seatrial.rollout.looks import Outcome
+from seatrial.rollout.retraining import seen
 
 TOO_MANY = 10**6
 World = surroundings.Surroundings
@@ -250,10 +260,58 @@ def _stranger(world: World, pick: int, _: str) -> None:
     world.strangers[f"stranger-{len(world.strangers)}"] = one.revision if one is not None else "elsewhere"
 
 
+def _trains(world: World, pick: int, token: str) -> None:
+    """Retraining is in the spec from now on, and somebody asks for a run, now or when one may start."""
+    if world.spec.retraining is None:
+        world.change(retraining=RETRAINING)
+    world.tokens = msgspec.structs.replace(world.tokens, retrain=token + ("/now" if pick % 4 else ""))
+
+
+def _adopts(world: World, pick: int, token: str) -> None:
+    """Whatever waits, or another version that doesn't."""
+    known = world.status.trained
+    waiting = known.offered.version if known is not None and known.offered is not None and pick % 5 else "z"
+    world.tokens = msgspec.structs.replace(world.tokens, adopt=f"{waiting}/{token}")
+
+
+def _no_retraining(world: World, pick: int, _: str) -> None:
+    world.change(retraining=None)
+
+
+def _alarm(world: World, pick: int, _: str) -> None:
+    """Columns alarm, hold bad data, or are as they should be."""
+    columns = ("income", "age")[: pick % 3]
+    world.trainer.alarm = seen.Alarm(
+        columns=columns, since=dict.fromkeys(columns, world.now), invalid=("region",) if pick % 4 == 3 else ()
+    )
+
+
+def _training(world: World, pick: int, _: str) -> None:
+    """What runs say at their end from now on."""
+    answers = (trainer.eight_and_on, lambda number: None, lambda number: "done!", lambda number: trainer.message("1"))
+    world.trainer.result = answers[pick % len(answers)]
+
+
+def _job_deleted(world: World, pick: int, _: str) -> None:
+    for number in world.trainer.running():
+        world.trainer.delete(number)
+
+
+def _trained_bad(world: World, pick: int, _: str) -> None:
+    for version in "abcdef":
+        world.error_share[version] = 0.3
+
+
 def _status_of_another_release(world: World, pick: int, _: str) -> None:
     world.downgraded_for_a_while()
 
 
+RETRAINING = Retraining(
+    cron_job="churn-train",
+    uri_prefix=trainer.PREFIX,
+    triggers=(Trigger.DRIFT,),
+    min_interval=Duration.parse("1h"),
+)
 SECONDS = tuple(timedelta(seconds=seconds) for seconds in (0, 20, -20))
 HAPPENINGS: dict[str, Happening] = {
     "wants": _wants,
@@ -306,6 +364,14 @@ HAPPENINGS: dict[str, Happening] = {
     "deaf": _some_pods("deaf"),
     "mute": _some_pods("mute"),
     "hand edit": _hand_edit,
+    "trains": _trains,
+    "adopts": _adopts,
+    "unfollow": _token("unfollow"),
+    "no retraining": _no_retraining,
+    "alarm": _alarm,
+    "training": _training,
+    "job deleted": _job_deleted,
+    "trained are bad": _trained_bad,
     "gateway": _set("answer", None, ("False", "NotAllowedByListeners", "no"), gateway_world.ACCEPTED),
     "late": _late,
     "route": _route,

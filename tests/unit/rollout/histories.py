@@ -18,6 +18,7 @@ from tests.unit.rollout.surroundings import Metrics
 from seatrial.api.spec import Promotion, Provider
 from seatrial.api.status import Candidate, Phase, Reason, Status, Verdict, VerdictKind
 from seatrial.rollout import facts, looking, plans
+from seatrial.rollout.retraining import overlay
 from seatrial.rollout.rules import wishes
 
 PROVIDERS = (Provider.SERVICE, None, Provider.GATEWAY_API, None, Provider.RELAY, None)  # half of them say none
@@ -304,7 +305,11 @@ def play(events: Sequence[Event], *, seed: int, thorough: bool = False) -> Histo
 
 def _at_rest(history: History) -> bool:
     """Nothing more will happen by itself, and what would have to is said."""
-    status = history.status
+    status, known = history.status, history.status.trained
+    if known is not None and status.set_back is None:
+        begins = known.offered is not None and known.offered.approved and history.condition("Ready")[0] == "True"
+        if begins or known.next is not None:
+            return False
     if status.candidate is not None:
         said, hold = history.condition("Ready")[1], status.candidate.hold
         if hold is not None:
@@ -334,7 +339,8 @@ def _waits_for_a_bad_one(history: worlds.World) -> bool:
     stable, previous = history.status.stable, history.status.previous
     if stable is None or previous is None or stable.breach is None:
         return False
-    wanted = history.spec.model.version in (stable.model_version, previous.model_version)
+    asked = overlay.settled(history.snapshot()).wanted.content.model_version
+    wanted = asked in (stable.model_version, previous.model_version)
     return wanted and previous.model_version in history.stuck | history.crashing
 
 
@@ -348,8 +354,8 @@ def _nobody_is_good(history: worlds.World) -> bool:
 
 def check_end(history: History) -> None:
     """Nothing disturbs any more: a good version that nobody has rejected serves, and everything else says why not."""
-    wanted, status = history.spec.model.version, history.status
-    revision = history.snapshot().wanted.revision
+    status, asked = history.status, overlay.settled(history.snapshot()).wanted
+    wanted, revision = asked.content.model_version, asked.revision
     if status.candidate is not None:
         return
     if status.stable is not None and status.stable.revision == revision:

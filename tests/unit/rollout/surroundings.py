@@ -147,6 +147,7 @@ class Surroundings(gateway_world.Road):
             (dict(self.selectors), dict(self.behind), reading.route(self.route)),
             tuple((name, self._said(pod)) for name, pod in self.pods.items()),
             (frozenset(self.configs), frozenset(self.records), dict(self.refusals), dict(self.strangers)),
+            self.trainer.seen(),
         )
 
     def _said(self, pod: facts.Pod) -> object:

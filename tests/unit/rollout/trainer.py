@@ -54,6 +54,7 @@ class Trainer:
         self.refused = ""  # what it said in the last pass
         self.takes = 2  # steps
         self.result: Callable[[int], str | None] = eight_and_on  # None: the Job fails
+        self.noted: set[int] = set()  # runs whose Job status has named
         self._steps: dict[int, int] = {}
 
     def seen(self) -> seen.Seen:
@@ -65,7 +66,7 @@ class Trainer:
         if number in self.jobs:
             return
         assert not self.running(), "two runs at once"
-        assert number not in {int(one["metadata"]["labels"][names.TRAINING]) for one in self.made}, "one run, two Jobs"
+        assert number not in self.noted, "one run, two Jobs"
         if self.refusal:
             self.refused = self.refusal
             return
@@ -114,6 +115,7 @@ class Trainer:
         if after.retraining is not None:
             open_ = [one for one in after.retraining.runs if one.outcome == "Running"]
             assert len(open_) <= 1, "two runs at once"
+            self.noted |= {one.number for one in after.retraining.runs if one.job}
         if after.trained is not None:
             model = snapshot.spec.model
             assert (after.trained.base.uri, after.trained.base.sha256) == (model.uri, model.sha256), (

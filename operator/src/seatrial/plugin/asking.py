@@ -15,6 +15,7 @@ from seatrial.plugin.view import View
 
 PREFIX = "seatrial.dev/"
 FULL = "/full"
+AT_ONCE = "/now"
 
 
 def why_not(command: str, view: View) -> str:
@@ -85,6 +86,21 @@ def _accept_drift(view: View) -> str:
     return ""
 
 
+def _retrain(view: View) -> str:
+    wish = view.raw.get("spec", {}).get("retraining")
+    return "" if wish else f"spec.retraining is left out: {_serves(view)}"
+
+
+def _adopt(view: View) -> str:
+    known = view.status.trained
+    waits = known is not None and known.offered is not None
+    return "" if waits else f"no trained version waits: {_serves(view)}"
+
+
+def _unfollow(view: View) -> str:
+    return "" if view.status.trained is not None else f"no trained version is followed: {_serves(view)}"
+
+
 _CHECKS: Mapping[str, Callable[[View], str]] = {
     "promote": _promote,
     "abort": _abort,
@@ -93,6 +109,9 @@ _CHECKS: Mapping[str, Callable[[View], str]] = {
     "retry": _retry,
     "refresh-image": _refresh_image,
     "accept-drift": _accept_drift,
+    "retrain": _retrain,
+    "adopt": _adopt,
+    "unfollow": _unfollow,
 }
 
 

@@ -11,6 +11,7 @@ import click
 
 COMMANDS = {
     "abort": "seatrial.plugin.acting:abort",
+    "adopt": "seatrial.plugin.acting:adopt",
     "accept-drift": "seatrial.plugin.acting:accept_drift",
     "completion": "seatrial.plugin.completion:command",
     "dashboard": "seatrial.plugin.dashboard.command:command",
@@ -26,9 +27,11 @@ COMMANDS = {
     "refresh-image": "seatrial.plugin.acting:refresh_image",
     "replay": "seatrial.cli.replay:command",
     "resume": "seatrial.plugin.acting:resume",
+    "retrain": "seatrial.plugin.acting:retrain",
     "retry": "seatrial.plugin.acting:retry",
     "rollback": "seatrial.plugin.acting:rollback",
     "status": "seatrial.plugin.status:command",
+    "unfollow": "seatrial.plugin.acting:unfollow",
 }
 
 

@@ -57,7 +57,11 @@ class Retraining(Base, frozen=True, kw_only=True):
         ),
     ] = ()
     max_age: (
-        Annotated[Duration, Meta(description="With trigger Age: how old the version that serves may become.")] | None
+        Annotated[
+            Duration,
+            Meta(description="With trigger Age: how old the version that serves may become. Left out without it."),
+        ]
+        | None
     ) = None
     min_interval: Annotated[
         Duration,
@@ -97,7 +101,7 @@ class Retraining(Base, frozen=True, kw_only=True):
             Meta(
                 description=(
                     "What the uri of a trained version must begin with, up to the end of a name in it, such as "
-                    "oci://registry.example.com/churn. Required unless adopt is External."
+                    "oci://registry.example.com/churn. Left out, which adopt: External alone allows: any."
                 ),
                 pattern=r"^(https?|s3|gs|az|oci|pvc)://[^ /?#@%\\]+(/[^ ?#@%\\]*)?$",
                 max_length=512,
