@@ -199,7 +199,7 @@ def _run() -> Run:
     short = bounds.cut(HOSTILE, bounds.SHORT)
     return Run(
         number=10**6,
-        trigger=Trigger.QUALITY,
+        trigger=Trigger.COMMAND,
         cause=(short,) * CAUSES_KEPT,
         base="b" * 16,
         job="j" * 63,

@@ -58,13 +58,6 @@ def test_drift_that_is_not_among_the_triggers_starts_nothing():
     assert waits(drifted(serving(**AGE), "income")) == "nothing asks for a run"
 
 
-def test_quality_starts_a_run():
-    world = serving(triggers=(Trigger.QUALITY,))
-    world.trainer.alarm = seen.Alarm(quality=True, since={seen.QUALITY: world.now}, words="12% of answers are wrong")
-    world.run(started)
-    assert (runs(world)[0].trigger, runs(world)[0].cause) == ("Quality", ("quality",))
-
-
 def test_age_starts_a_run_when_the_version_is_old_and_not_before():
     world = serving(**AGE)
     assert waits(world, 23 * HOUR) == "nothing asks for a run"

@@ -280,7 +280,7 @@ RULES = (
     Rule(
         "spec.retraining.triggers",
         "self.all(a, self.exists_one(b, b == a))",
-        "spec.retraining.triggers must have each of Drift, Quality and Age once",
+        "spec.retraining.triggers must have each of Drift and Age once",
     ),
     Rule(
         "spec.retraining",

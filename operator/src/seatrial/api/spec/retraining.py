@@ -15,7 +15,6 @@ class Trigger(enum.StrEnum):
     """What starts a run without anybody asking for it."""
 
     DRIFT = "Drift"
-    QUALITY = "Quality"
     AGE = "Age"
 
 
@@ -49,11 +48,11 @@ class Retraining(Base, frozen=True, kw_only=True):
         tuple[Trigger, ...],
         Meta(
             description=(
-                "What starts a run by itself. Drift: a column has moved beyond its tolerance. Quality: more answers "
-                "are wrong than may be. Age: the version that serves was promoted maxAge ago. The retrain command "
-                "always works. Missing, outside or unseen values start none: bad data is nothing to learn from."
+                "What starts a run by itself. Drift: a column has moved beyond its tolerance. Age: the version that "
+                "serves was promoted maxAge ago. The retrain command always works. Missing, outside or unseen values "
+                "start none: bad data is nothing to learn from."
             ),
-            max_length=3,
+            max_length=2,
         ),
     ] = ()
     max_age: (

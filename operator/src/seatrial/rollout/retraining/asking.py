@@ -1,4 +1,4 @@
-"""What asks for a run: the retrain command, then quality, drift and age, as far as the spec names them."""
+"""What asks for a run: the retrain command, then drift and age, as far as the spec names them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,6 @@ def of(case: Case, wish: spec.Retraining) -> Asked | None:
     token, alarm = new_token(case), case.snapshot.training.alarm
     if token:
         return Asked(trigger=Trigger.COMMAND, why=f"the retrain command ({token})", at_once=token.endswith(AT_ONCE))
-    if alarm.quality and spec.Trigger.QUALITY in wish.triggers:
-        return Asked(trigger=Trigger.QUALITY, cause=(seen.QUALITY,), why=alarm.words or "quality has dropped")
     if alarm.columns and spec.Trigger.DRIFT in wish.triggers:
         named = tuple(bounds.cut(one, bounds.SHORT) for one in alarm.columns[:CAUSES_KEPT])
         return Asked(trigger=Trigger.DRIFT, cause=named, why=alarm.words or f"drifted: {', '.join(named)}")
@@ -76,5 +74,4 @@ def same(asked: Asked, cause: tuple[str, ...]) -> bool:
 
 def fresh(alarm: seen.Alarm, cause: tuple[str, ...], since: datetime) -> bool:
     """One of the causes alarms again: the alarm is newer than that moment."""
-    alarming = {*alarm.columns, *((seen.QUALITY,) if alarm.quality else ())}
-    return any(alarm.since.get(one, since) > since for one in alarming.intersection(cause))
+    return any(alarm.since.get(one, since) > since for one in set(alarm.columns).intersection(cause))

@@ -175,8 +175,7 @@ def _nothing_new(state: State, run: trained.Run, result: results.Result) -> str:
     if stable is not None and stable.model_version == str(result.version):
         return f"it is called version {result.version}, as the one that serves"
     last = next((one for one in earlier if one.data), None)
-    by_alarm = run.trigger in (Trigger.DRIFT, Trigger.QUALITY)
-    if by_alarm and last is not None and last.data == result.data.sha256:
+    if run.trigger is Trigger.DRIFT and last is not None and last.data == result.data.sha256:
         return f"it was trained on the same data as in run {last.number}"
     return ""
 

@@ -61,8 +61,7 @@ class Alarm(Fact, frozen=True, kw_only=True):
     Attributes:
         columns: that have drifted, strongest first.
         invalid: columns with missing, outside or unseen rows; bad data, nothing to learn from.
-        since: since when, by column; the word `quality` stands for the share of wrong answers.
-        quality: more answers are wrong than may be.
+        since: since when, by column.
         blind: why it can't be seen now; "" where it can.
         words: the alarm as people are told it.
         start, end: of the rows that it is about.
@@ -72,15 +71,11 @@ class Alarm(Fact, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     invalid: tuple[str, ...] = ()
     since: Mapping[str, datetime] = {}
-    quality: bool = False
     blind: str = ""
     words: str = ""
     start: datetime | None = None
     end: datetime | None = None
     report: str = "{}"
-
-
-QUALITY = "quality"
 
 
 class Seen(Fact, frozen=True, kw_only=True):
