@@ -305,7 +305,7 @@ class Cluster:
                 ],
             )
             for pod in self.of("Pod")
-            if pod["metadata"]["labels"][names.REVISION] in arms
+            if pod["metadata"]["labels"].get(names.REVISION) in arms
             and pod["metadata"]["labels"][names.COMPONENT] == names.SERVER
             for label in ("ok", "error")
         )

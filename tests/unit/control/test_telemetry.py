@@ -95,6 +95,24 @@ def test_gauges_that_nobody_sets_are_read_at_the_scrape(metrics: telemetry.Telem
     assert "seatrial_leader 1.0" in metrics.text().decode()
 
 
+def test_a_run_is_counted_by_what_becomes_of_it(metrics: telemetry.Telemetry) -> None:
+    metrics.run_became("Drift", "Trained")
+    labels = {"trigger": "Drift", "outcome": "Trained"}
+    assert metrics.registry.get_sample_value("seatrial_retraining_runs_total", labels) == 1
+
+
+def test_what_serves_in_place_of_git_has_a_series_as_long_as_it_does(metrics: telemetry.Telemetry) -> None:
+    key = Key("shop", "churn")
+    labels = {"deployment_namespace": "shop", "deployment": "churn"}
+    metrics.follows(key, trained=True)
+    assert metrics.registry.get_sample_value("seatrial_serves_other_than_git", labels) == 1
+    metrics.follows(key, trained=False)
+    assert metrics.registry.get_sample_value("seatrial_serves_other_than_git", labels) is None
+    metrics.follows(key, trained=True)
+    metrics.forget(key)
+    assert metrics.registry.get_sample_value("seatrial_serves_other_than_git", labels) is None
+
+
 def states(metrics: telemetry.Telemetry, key: Key, type_: str) -> dict[str, float]:
     found = {}
     for family in metrics.registry.collect():

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from seatrial.api.status import Reason, Status
+from seatrial.api.trained import RunOutcome
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
 from seatrial.control import applying, evidence, observing, reports
@@ -87,6 +88,7 @@ class Reconciler:
     async def _carry_out(self, key: Key, raw: access.Object, snapshot: facts.Snapshot, plan: plans.Plan) -> Result:
         raw = await self._write(key, raw, snapshot.status, plan.status)
         self._count(snapshot.status, plan)
+        self._count_runs(key, snapshot.status, plan.status)
         try:
             refusals = await applying.carry_out(self._cluster, snapshot, plan)
         finally:
@@ -144,6 +146,14 @@ class Reconciler:
             kind: Any = "Warning" if event.warning else "Normal"
             _LOG.info("decided", extra={"object": raw["metadata"]["name"], "reason": event.reason})
             await self._events.post(raw, type=kind, reason=event.reason, message=event.message)
+
+    def _count_runs(self, key: Key, before: Status, after: Status) -> None:
+        known = {one.number: one.outcome for one in before.retraining.runs} if before.retraining is not None else {}
+        for run in after.retraining.runs if after.retraining is not None else ():
+            if run.outcome is not RunOutcome.RUNNING and known.get(run.number, run.outcome) is not run.outcome:
+                self._telemetry.run_became(run.trigger, run.outcome)
+        trained = after.trained
+        self._telemetry.follows(key, trained is not None and (trained.current or trained.next) is not None)
 
     def _count(self, before: Status, plan: plans.Plan) -> None:
         if narrative.promoted(before, plan.status):

@@ -59,6 +59,19 @@ class Telemetry:
         for reason in ROLLBACK_REASONS:
             self._rollbacks.labels(reason.value)  # from the start, so that increase() sees the first one
         self._promotions = Counter("seatrial_promotions_total", "Candidates that became stable.", registry=own)
+        self._runs = Counter(
+            "seatrial_retraining_runs_total",
+            "Training runs, by what started them and what has become of them so far.",
+            ["trigger", "outcome"],
+            registry=own,
+        )
+        self._other = Gauge(
+            "seatrial_serves_other_than_git",
+            "1 while a trained version is wanted in place of spec.model.",
+            ["deployment_namespace", "deployment"],
+            registry=own,
+        )
+        self._others: set[queue.Key] = set()
         self._rollback_duration = Histogram(
             "seatrial_rollback_duration_seconds",
             "From the first sample past the bound until the candidate had no traffic.",
@@ -99,6 +112,19 @@ class Telemetry:
     def promoted(self) -> None:
         self._promotions.inc()
 
+    def run_became(self, trigger: str, outcome: str) -> None:
+        """A training run has ended, or its version has."""
+        self._runs.labels(trigger, outcome).inc()
+
+    def follows(self, key: queue.Key, trained: bool) -> None:
+        """Whether a trained version is wanted in place of the object's own; only those have a series."""
+        if trained:
+            self._others.add(key)
+            self._other.labels(key.namespace, key.name).set(1)
+        elif key in self._others:
+            self._others.discard(key)
+            self._other.remove(key.namespace, key.name)
+
     def rolled_back(self, reason: str) -> None:
         self._rollbacks.labels(reason).inc()
 
@@ -123,6 +149,7 @@ class Telemetry:
 
     def forget(self, key: queue.Key) -> None:
         """The object is gone."""
+        self.follows(key, trained=False)
         self._remove(key, self._metered.pop(key, frozenset()))
         self._beyond.discard(key)
         self._unmetered.set(len(self._beyond))
