@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from tests.unit.rollout import world as worlds
 
+from seatrial.api import placement, stored
 from seatrial.api import stage as stages
-from seatrial.api import stored
 from seatrial.api.spec import Duration
 from seatrial.api.status import Candidate, Commands, Phase, Status, VerdictKind
 from seatrial.control import reading
@@ -181,3 +181,20 @@ def test_notes_are_only_ever_an_annotation_so_that_the_release_before_reads_the_
         child = world.applied["ControllerRevision", of]
         bare = {**child, "metadata": {**child["metadata"], "annotations": {}}}
         assert reading.record(bare).content == world.records[of].content
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_pod_that_is_there_becomes_another_whatever_the_new_operators_image_and_defaults(stage, monkeypatch):
+    """A Deployment whose template changes replaces its pods: an upgrade would restart what serves."""
+    platform = placement.Placement(node_selector={"pool": "models"}, pod_labels={"team": "ml"})
+    newer = msgspec.structs.replace(worlds.OPERATOR, serving_image="seatrial.dev/serving:2", pods=platform)
+    monkeypatch.setattr(worlds, "OPERATOR", newer)
+    left = {one["metadata"]["labels"][names.REVISION]: one["data"] for one in document(stage)["controllerRevisions"]}
+    world, applied = upgraded(stage), set()
+    for _ in range(40):
+        world.step()
+        for (kind, of), child in world.applied.items():
+            if kind == "Deployment" and of in left:
+                assert child["spec"]["template"] == left[of]["podTemplate"]
+                applied.add(of)
+    assert applied >= {of for of in document(stage)["deployments"] if world.deployments.get(of)}

@@ -10,7 +10,31 @@ from __future__ import annotations
 
 import msgspec
 
+from .placement import OWN_KEYS, RESERVED_ENV
 from .spec import MIN_DURATION
+from .values import DURATION_PATTERN
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What a text must look like: a CEL expression on `self`, and how the sentence "must be ..." goes on."""
+
+    holds: str
+    words: str
+
+    @classmethod
+    def of(cls, pattern: str, words: str, *, value: str = "self") -> Form:
+        """`value`: the text that the pattern is about."""
+        return cls(f"{value}.matches({_quoted(pattern)})", words)
+
+
+def _quoted(pattern: str) -> str:
+    """As a CEL string, which reads escapes in it."""
+    return "'" + pattern.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _span(value: str) -> str:
+    """A duration as CEL's; no time at all for a text that is none, which is refused where it stands."""
+    return f"duration({value}.matches({_quoted(DURATION_PATTERN)}) ? {value} : '0s')"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -62,23 +86,56 @@ def _size(field: str, low: str, high: str) -> Rule:
 
 def _not_ours(field: str) -> Rule:
     """Services and counters find the pods by these keys."""
-    ours = ("seatrial.dev/", "app.kubernetes.io/managed-by", "app.kubernetes.io/component")
-    each = " && ".join(f"!key.startsWith('{one}')" for one in ours)
+    each = " && ".join(f"!key.startsWith('{one}')" for one in OWN_KEYS)
     return Rule(
         field,
         f"self.all(key, {each})",
-        f"{field} must not have the operator's own keys: {', '.join(ours)}",
+        f"{field} must not have the operator's own keys: {', '.join(OWN_KEYS)}",
     )
 
 
 def _requests_fit(resource: str) -> Rule:
     """Else the API server refuses the pods, far from the place where the mistake was made."""
-    parts = ("self.requests", "self.limits", f"self.requests.{resource}", f"self.limits.{resource}")
+    member = resource.replace("-", "__dash__")  # how CEL spells it
+    parts = ("self.requests", "self.limits", f"self.requests.{member}", f"self.limits.{member}")
     request, limit = (f"quantity(string({part}))" for part in parts[2:])
+    there = [f"has({part})" for part in parts] + [f"isQuantity(string({part}))" for part in parts[2:]]
     return Rule(
         "spec.serving.resources",
-        f"!({' && '.join(f'has({part})' for part in parts)}) || {request}.compareTo({limit}) <= 0",
+        f"!({' && '.join(there)}) || {request}.compareTo({limit}) <= 0",
         f"spec.serving.resources.requests.{resource} must be at most limits.{resource}",
+    )
+
+
+_AFFINITY = "spec.serving.affinity"
+_REQUIRED, _PREFERRED = (
+    "requiredDuringSchedulingIgnoredDuringExecution",
+    "preferredDuringSchedulingIgnoredDuringExecution",
+)
+_EXPRESSIONS = (
+    f"nodeAffinity.{_REQUIRED}.nodeSelectorTerms[].matchExpressions[]",
+    f"nodeAffinity.{_PREFERRED}[].preference.matchExpressions[]",
+    *(
+        f"{kind}.{terms}.labelSelector.matchExpressions[]"
+        for kind in ("podAffinity", "podAntiAffinity")
+        for terms in (f"{_REQUIRED}[]", f"{_PREFERRED}[].podAffinityTerm")
+    ),
+)
+
+
+def _values_fit(path: str) -> Rule:
+    """Else the API server refuses the pods, far from the place where the mistake was made."""
+    some = "has(self.values) && size(self.values) > 0"
+    numbers = (
+        "(self.operator in ['Gt', 'Lt'] ? has(self.values) && size(self.values) == 1 && "
+        "self.values[0].matches('^-?[0-9]+$') : true)"
+    )
+    return Rule(
+        f"{_AFFINITY}.{path}",
+        f"(self.operator in ['Exists', 'DoesNotExist']) != ({some})"
+        + (f" && {numbers}" if path.startswith("nodeAffinity") else ""),
+        f"{_AFFINITY}.{path} must have values with In and NotIn, none with Exists and DoesNotExist"
+        + (", one whole number with Gt and Lt" if path.startswith("nodeAffinity") else ""),
     )
 
 
@@ -108,10 +165,23 @@ RULES = (
     _percentage("spec.quantization.maxDisagreement", at_most=100),
     _requests_fit("cpu"),
     _requests_fit("memory"),
+    _requests_fit("ephemeral-storage"),
     _duration("spec.serving.limits.timeout", "10ms", "10m"),
     _size("spec.serving.limits.maxBodyBytes", "1Ki", "1Gi"),
     _size("spec.serving.cache.maxBytes", "64Ki", "16Gi"),
     _duration("spec.serving.cache.ttl", "1s", "24h"),
+    *(_values_fit(path) for path in _EXPRESSIONS),
+    Rule(
+        "spec.serving.env",
+        "self.all(a, self.exists_one(b, b.name == a.name))",
+        "spec.serving.env must have each name once",
+    ),
+    Rule(
+        "spec.serving.env[]",
+        f"!self.name.matches('{RESERVED_ENV}')",
+        "spec.serving.env[].name must not be a variable that the linker, the interpreter or the server reads (PATH, "
+        "HOME, TMPDIR, LD_*, PYTHON*, OPENSSL_*, ORT_*, SEATRIAL_* and the like)",
+    ),
     _not_ours("spec.serving.podLabels"),
     _not_ours("spec.serving.podAnnotations"),
     Rule(
@@ -129,7 +199,7 @@ RULES = (
     ),
     Rule(
         "spec.rollout.steps",
-        "self[size(self) - 1].weight > 0",
+        "size(self) == 0 || self[size(self) - 1].weight > 0",
         "spec.rollout.steps must end with a weight above 0: nobody has had an answer of the version before that",
     ),
     Rule(
@@ -142,7 +212,7 @@ RULES = (
     Rule(
         "spec.rollout",
         "!(has(self.stepTimeout) && has(self.steps)) || self.steps.all(s, "
-        f"duration(has(s.minDuration) ? s.minDuration : '{MIN_DURATION}') <= duration(self.stepTimeout))",
+        f"(has(s.minDuration) ? {_span('s.minDuration')} : duration('{MIN_DURATION}')) <= {_span('self.stepTimeout')})",
         "spec.rollout.stepTimeout must be at least the minDuration of every step",
     ),
     Rule(
@@ -200,7 +270,7 @@ RULES = (
     _duration("spec.analysis.blindTimeout", "1s", "24h"),
     Rule(
         "spec.analysis",
-        "!(has(self.interval) && has(self.blindTimeout)) || duration(self.interval) <= duration(self.blindTimeout)",
+        f"!(has(self.interval) && has(self.blindTimeout)) || {_span('self.interval')} <= {_span('self.blindTimeout')}",
         "spec.analysis.blindTimeout must be at least spec.analysis.interval",
     ),
     _percentage("spec.analysis.falseRollbackRate", above=0, at_most=20),

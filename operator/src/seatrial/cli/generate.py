@@ -1,4 +1,4 @@
-"""`seatrial generate`: writes the files that are made from the resource's types, or says which of them are stale.
+"""`seatrial generate`: writes the files that are made from types and commands, or says which of them are stale.
 
 Runs in a clone of the repository, for its developers. What the files say is in `documents` and `reference`.
 """
@@ -13,21 +13,35 @@ import click
 
 from seatrial.api import crd
 
-from . import documents, reference
+from . import chart, documents, help_pages, reference, runbooks
 
 CHART = "helm/seatrial"
 NAMESPACE = "seatrial-system"
+REGISTRY = "seatrial.dev"  # of the kustomize base, whose users name theirs in an overlay
 OWN_ROLE = f"{NAMESPACE}-seatrial"  # the operator's own rights: cluster-wide, but no part of what all operators share
 
 
 def files() -> dict[str, str]:
-    """Path in the repository -> content, of everything that is made from the types alone."""
+    """Path in the repository -> content, of everything that is made from the types and the commands alone."""
     document = crd.document()
     return {
         f"crds/{crd.NAME}.yaml": documents.crd_file(document),
         f"{CHART}/templates/crd.yaml": documents.crd_template(document),
         "manifests/cluster/crd.yaml": documents.crd_file(document),
         "docs/reference/modeldeployment.md": reference.page(document),
+        "docs/reference/kubectl-seatrial.md": help_pages.page(),
+    }
+
+
+def of_chart(root: Path) -> dict[str, str]:
+    """Path -> content, of what is made from the chart's own files."""
+    folder = root / CHART
+    values, rules = (folder / "values.yaml").read_text(), (folder / "files" / "rules.yaml").read_text()
+    return {
+        f"{CHART}/values.schema.json": chart.values_schema((folder / "values.schema.json").read_text()),
+        f"{CHART}/README.md": chart.readme(chart=(folder / "Chart.yaml").read_text(), given=values),
+        "docs/how-to/alerts.md": runbooks.alerts(rules),
+        "docs/reference/reasons.md": runbooks.reasons(),
     }
 
 
@@ -37,7 +51,8 @@ def base(root: Path, *, helm: str) -> dict[str, str]:
     Raises:
         click.ClickException: Helm is missing or refuses the chart.
     """
-    arguments = ["template", "seatrial", str(root / CHART), "--namespace", NAMESPACE, "--set", "crds.install=false"]
+    arguments = ["template", "seatrial", str(root / CHART), "--namespace", NAMESPACE, "--set"]
+    arguments.append(f"crds.install=false,images.registry={REGISTRY}")
     try:
         rendered = subprocess.run(  # noqa: S603  # a developer's own command
             [*shlex.split(helm), *arguments], check=True, capture_output=True, text=True
@@ -65,10 +80,10 @@ def stale(root: Path, contents: dict[str, str]) -> list[str]:
     help="The repository's folder.",
 )
 def command(*, check: bool, helm: str | None, root: Path) -> None:
-    """Write the files made from the resource's types: CRD, its copies, reference page."""
+    """Write the files made from the resource's types and the commands: CRD, its copies, reference pages."""
     if not (root / CHART / "Chart.yaml").is_file():
         raise click.ClickException(f"{root} is not a clone of the repository: run it there, or give --root")
-    contents = files()
+    contents = {**files(), **of_chart(root)}
     found = stale(root, contents)
     if not check:
         _write(root, contents, found)
