@@ -132,6 +132,24 @@ def test_a_rollout_of_the_release_before_ends_as_it_began_and_versions_relay_as_
     assert world.events.count("ProviderUnavailable") == 1
 
 
+@pytest.mark.parametrize("stage", CANARIES)
+def test_an_object_that_names_no_provider_keeps_what_it_has_until_its_spec_changes(stage):
+    """The release before knew Service only; Relay is what is asked for from the next change on."""
+    world = upgraded(stage)
+    world.spec = worlds.provided(world.spec, None)
+    providers: list[tuple[str, str]] = []
+    for version in ("2", "3", "4"):
+        if version != "2":
+            world.spec, world.generation = worlds.provided(worlds.spec(version), None), world.generation + 1
+        while not (world.status.phase is Phase.STABLE and world.serving == version):
+            world.step()
+            candidate = world.status.candidate
+            if candidate is not None and candidate.weight:
+                providers.append((candidate.model_version, candidate.provider or "Service"))
+        assert world.status.traffic.provider == ("Service" if version == "2" else "Relay")
+    assert set(providers) == {("2", "Service"), ("3", "Service"), ("4", "Relay")}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_traffic_stays_where_the_release_before_left_it(stage):
     """Reading is no reason to move: the first pass changes neither weight nor selector but as the rules say."""
