@@ -21,6 +21,8 @@ import uvloop
 import seatrial_server
 from seatrial_server import loading
 from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
+from seatrial_server.feedback import codes
+from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.host import budget, config, errors, logs
 from seatrial_server.loading import Served
 from seatrial_server.model import datatypes, features, session
@@ -91,6 +93,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         return orjson.dumps(openapi.document(about.identity, known, example))
 
     relay = _relay(served.settings, counters, account)
+    collecting = _collecting(served)
     front = fronts.Front(
         about,
         served.model.schema,
@@ -105,9 +108,10 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         pages=cors.Cors(served.settings.cors) if served.settings.cors else None,
         relay=relay,
         card=served.card,
+        collecting=collecting,
     )
     mark = revision.line(served.settings.revision)
-    metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)
+    metrics = Listener(monitoring.Monitoring(counters, observer, collecting), account=account, lines=mark)
     tls = certificate.Certificate(served.settings.tls) if served.settings.tls else None
     renewals = loop.create_task(tls.watch()) if tls else None
     try:
@@ -147,6 +151,17 @@ def _relay(settings: config.Config, counters: telemetry.Telemetry, account: budg
         return None
     own = following.Own(deployment=f"{settings.namespace}/{settings.deployment}", revision=settings.revision)
     return relays.Relay(own, counters.relayed, limits=settings.limits, account=account)
+
+
+def _collecting(served: Served) -> Collecting:
+    """What gives tokens, and counts what comes back for them."""
+    settings = served.settings
+    return Collecting(
+        codes.Coder(served.card, served.model.schema),
+        deployment=f"{settings.namespace}/{settings.deployment}",
+        revision=settings.revision,
+        nonce=int.from_bytes(os.urandom(4)),
+    )
 
 
 def _observer(served: Served, counters: telemetry.Telemetry) -> drift.Drift | None:

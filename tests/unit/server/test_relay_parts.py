@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.unit.server import test_telemetry
 
-from seatrial_server.host import budget
+from seatrial_server.host import budget, watching
 from seatrial_server.observe.relayed import Relayed
-from seatrial_server.relay import headers, outcomes, targets, watching, wire
+from seatrial_server.relay import headers, outcomes, targets, wire
 from seatrial_server.relay.outcomes import Ended, Failure
 
 

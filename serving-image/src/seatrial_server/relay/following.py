@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from seatrial_server.host import logs
+from seatrial_server.host import logs, watching
 from seatrial_server.observe import relayed
-from seatrial_server.relay import assignment, watching
+from seatrial_server.relay import assignment
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1

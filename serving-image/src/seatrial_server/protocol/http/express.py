@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence, Set
 import msgspec
 
 from seatrial_server.engine import batching, jobs
+from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.host import errors
-from seatrial_server.model import datatypes, schema
+from seatrial_server.model import datatypes, schema, session
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import binary, tracing
 from seatrial_server.protocol.http import compression
@@ -46,6 +47,7 @@ class _Request(msgspec.Struct, eq=False):
     given: bytes
     """The client's request id, which JSON takes as it is, or empty."""
     started: float
+    token: bool
 
 
 class Express:
@@ -69,6 +71,7 @@ class Express:
         copied: Callable[[Exchange], None],
         fail: Callable[[Exchange, errors.RequestError], None],
         special: Set[bytes] = frozenset(),
+        collecting: Collecting | None = None,
     ) -> None:
         self._special = {b"content-encoding", *special}
         self._targets, self._forms, self._layouts = targets, decoder.forms, decoder.layouts
@@ -76,6 +79,7 @@ class Express:
         self._encoder, self._batcher, self._counters = encoder, batcher, counters
         self._ids, self._general, self._fail = ids, general, fail
         self._relay, self._relayed, self._copied = relay, relayed, copied
+        self._collecting = collecting
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Kind, list[_Request]] = {}
 
@@ -125,7 +129,9 @@ class Express:
             if not self._waiting:
                 self._loop.call_soon(self.flush)
             waiting = self._waiting[kind] = []
-        waiting.append(_Request(rider, head, data, begin, part, request_id, started))
+        collecting = self._collecting
+        token = collecting is not None and collecting.on and not head.copy and collecting.wants(kind.token)
+        waiting.append(_Request(rider, head, data, begin, part, request_id, started, token))
         if len(waiting) == batching.MAX_ROWS:
             self._run(kind, self._waiting.pop(kind))
         return True
@@ -179,6 +185,7 @@ class Express:
             answers = self._encoder.rows(arrays, as_binary=kind.reply_binary)
             if any(len(array) != len(requests) for array in arrays):
                 raise ValueError("the model does not give one output row for each input row")
+            marks = self._marks(arrays, requests)
         except Exception:  # for each request alone the general way has an answer, or says what is wrong
             self._take_apart(requests, jobs.mixed())
             return
@@ -186,13 +193,23 @@ class Express:
         now = time.perf_counter()
         self._counters.finished_together([now - request.started for request in requests])
         start, new = self._encoder.start, self._ids.new_json
-        for request, (rest, part) in zip(requests, answers, strict=True):
+        for place, (request, (rest, part)) in enumerate(zip(requests, answers, strict=True)):
+            if marks is not None:
+                rest = marks[place] + rest
             given = request.given
             body = b'%b"%b"%b' % (start, given, rest) if given else start + new() + rest
             if kind.reply_binary:
                 request.rider.reply(OK_BINARY % (len(body) + len(part), len(body)), body + part)
             else:
                 request.rider.reply(OK % len(body), body)
+
+    def _marks(self, arrays: list[session.Array], requests: list[_Request]) -> list[bytes] | None:
+        """What stands before the outputs of each answer, if one of them gets a token."""
+        collecting = self._collecting
+        if collecting is None or not collecting.on:
+            return None
+        wanted = [request.token for request in requests]
+        return collecting.marks(arrays, wanted) if any(wanted) else None
 
     def _take_apart(self, requests: list[_Request], error: errors.RequestError) -> None:
         """Lateness is everybody's; anything else may be the doing of one."""

@@ -38,6 +38,7 @@ class Kind(msgspec.Struct, frozen=True):
     as_text: bool
     """The values are JSON numbers, not a binary tensor."""
     reply_binary: bool
+    token: bool
 
     @staticmethod
     def of(decoded: Decoded, *, as_text: bool) -> Kind | None:
@@ -45,7 +46,7 @@ class Kind(msgspec.Struct, frozen=True):
         if len(decoded.shapes) != 1 or decoded.timeout or decoded.reply.uniform is None:
             return None
         [shape] = decoded.shapes
-        return Kind(shape[1:], as_text, decoded.reply.uniform) if shape[:1] == (1,) else None
+        return Kind(shape[1:], as_text, decoded.reply.uniform, decoded.reply.token) if shape[:1] == (1,) else None
 
 
 class Plain(msgspec.Struct, frozen=True):
