@@ -9,8 +9,10 @@ import pytest
 
 from seatrial.api import base, spec, values
 from seatrial.rollout import config as operators
-from seatrial.rollout import revision, templates
+from seatrial.rollout import monitoring, revision, templates
 from seatrial_server.host import config as servers
+from seatrial_server.host import live
+from seatrial_server.observe import drift
 
 TLS = spec.Tls(secret_ref=base.SecretReference(name="churn-tls"))
 
@@ -24,7 +26,7 @@ def written(**serving: object) -> str:
         serving=spec.Serving(**serving),  # type: ignore[arg-type]
     )
     content = revision.wanted(wish, name="churn", default_image="seatrial.dev/serving:1", known=())
-    template = {"spec": {"volumes": [{"name": "relay"}]}}
+    template = {"spec": {"volumes": [{"name": "relay"}, {"name": "monitoring"}]}}
     record = revision.Record(content=content, uri=model.uri, pod_template=template)
     return operators.render(namespace="shop", name="churn", record=record, analysis=spec.Analysis())
 
@@ -48,6 +50,7 @@ def test_every_written_field_is_read(tmp_path: Path) -> None:
     settings = read(text, tmp_path)
     assert (settings.deployment, settings.model.version, settings.quantization.mode) == ("churn", "7", "Dynamic")
     assert settings.relay is not None
+    assert settings.monitoring is not None
 
 
 def test_the_cache_is_off_unless_asked_for(tmp_path: Path) -> None:
@@ -81,3 +84,12 @@ def test_encryption_pages_and_traces_are_off_unless_asked_for(tmp_path: Path) ->
 @pytest.mark.parametrize("mode", list(spec.QuantizationMode))
 def test_the_server_knows_every_mode_of_quantization(mode: spec.QuantizationMode) -> None:
     assert msgspec.convert({"mode": mode.value}, servers.Quantization).mode == mode.value
+
+
+@pytest.mark.parametrize("mode", spec.DriftMode)
+def test_live_settings_are_understood(mode: spec.DriftMode) -> None:
+    told: list[str] = []
+    settings = live.Live()
+    settings.on("drift", drift.Settings, lambda one: told.append(one.mode))
+    settings.take(monitoring.render(spec.Monitoring(drift=spec.Drift(mode=mode))).encode())
+    assert told == [mode]

@@ -84,6 +84,12 @@ REFUSED = {
     "errors.max must be": {"analysis": {"errors": {"max": "101%"}}},
     "latency.threshold must be": {"analysis": {"latency": {"threshold": "0ms"}}},
     "latency.max must be": {"analysis": {"latency": {"max": "101%"}}},
+    "drift.tolerance must be": {"monitoring": {"drift": {"tolerance": "0.5%"}}},
+    "drift.invalid must be": {"monitoring": {"drift": {"invalid": "0.05%"}}},
+    "drift.gross must be greater than 0%": {"monitoring": {"drift": {"gross": "96%"}}},
+    "drift.gross must be greater than spec": {"monitoring": {"drift": {"gross": "20%", "tolerance": "20%"}}},
+    "drift.falseAlarmRate must be": {"monitoring": {"drift": {"falseAlarmRate": "0%"}}},
+    "drift.ignore must have": {"monitoring": {"drift": {"ignore": ["hash", "hash"]}}},
 }
 
 BOUNDS = {
@@ -105,6 +111,8 @@ BOUNDS = {
         }
     },
     "spec.rollout": {"rollout": {"stepTimeout": "1m", "steps": [{"weight": 50}]}},
+    "spec.monitoring.drift.season": {"monitoring": {"drift": {"season": "48h"}}},
+    "spec.monitoring.drift.mode": {"monitoring": {"drift": {"mode": "On"}}},
     "spec.model.version": {"model": {**MODEL, "version": 1.5}},
     "spec.serving.resources.limits.cpu": {"serving": {"resources": {"limits": {"cpu": 0.5}}}},
     "spec.serving.resources.limits.memory": {"serving": {"resources": {"limits": {"memory": "1 GiB"}}}},

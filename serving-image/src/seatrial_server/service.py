@@ -21,9 +21,10 @@ import uvloop
 import seatrial_server
 from seatrial_server import loading
 from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
-from seatrial_server.feedback import codes
+from seatrial_server.feedback import codes, keys
 from seatrial_server.feedback.collecting import Collecting
-from seatrial_server.host import budget, config, errors, logs
+from seatrial_server.feedback.collecting import Settings as FeedbackSettings
+from seatrial_server.host import budget, config, errors, live, logs
 from seatrial_server.loading import Served
 from seatrial_server.model import datatypes, features, session
 from seatrial_server.observe import drift, telemetry
@@ -114,6 +115,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     metrics = Listener(monitoring.Monitoring(counters, observer, collecting), account=account, lines=mark)
     tls = certificate.Certificate(served.settings.tls) if served.settings.tls else None
     renewals = loop.create_task(tls.watch()) if tls else None
+    following_settings = _live(served.settings, observer, collecting)
+    following_keys = _keys(served.settings, collecting)
     try:
         metrics_port = await metrics.open(host=host, port=ports.metrics)
         rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc, tls=tls)
@@ -138,11 +141,30 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     if relay is not None:
         await relay.close()
     await metrics.close()
-    if renewals is not None:
-        renewals.cancel()
+    for task in (renewals, following_settings, following_keys):
+        if task is not None:
+            task.cancel()
     batcher.close()
     if counters.spans is not None:
         await asyncio.to_thread(counters.spans.close)
+
+
+def _live(settings: config.Config, observer: drift.Drift | None, collecting: Collecting) -> asyncio.Task[None] | None:
+    """What follows the settings that change while this process runs."""
+    if settings.monitoring is None:
+        return None
+    changing = live.Live()
+    changing.on("feedback", FeedbackSettings, collecting.follow)
+    if observer is not None:
+        changing.on("drift", drift.Settings, observer.follow)
+    return asyncio.get_running_loop().create_task(changing.watch(Path(settings.monitoring.file)))
+
+
+def _keys(settings: config.Config, collecting: Collecting) -> asyncio.Task[None] | None:
+    """What follows the keys that tokens are signed with."""
+    if settings.feedback is None:
+        return None
+    return asyncio.get_running_loop().create_task(keys.Keys(Path(settings.feedback.keys), collecting.use).watch())
 
 
 def _relay(settings: config.Config, counters: telemetry.Telemetry, account: budget.Budget) -> relays.Relay | None:

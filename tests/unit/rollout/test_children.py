@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from tests.unit.rollout import build
 
+from seatrial.api import spec
 from seatrial.api.status import Status
-from seatrial.rollout import children, facts, names, report, revision
+from seatrial.rollout import children, config, facts, names, report, revision
 
 PASSED = report.Report(outcome=report.Outcome.PASSED, served_sha256="5e", precision="fp32")
 V1, V2, V3 = (build.name_of(version) for version in "123")
@@ -319,3 +320,43 @@ def test_a_disruption_budget_that_would_block_drains_goes(after, replicas, goes)
 
 def test_a_service_is_never_deleted():
     assert deleted(Status(), observed=(existing("Service", name="churn"),)) == []
+
+
+def with_drift(**changes: object) -> Any:
+    return msgspec.structs.replace(build.spec("1"), monitoring=spec.Monitoring(drift=spec.Drift(**changes)))  # type: ignore[arg-type]
+
+
+def settings(wish: Any, *observed: dict[str, Any]) -> list[dict[str, Any]]:
+    found = rendered(Status(stable=build.STABLE), spec=wish, observed=observed)
+    return [one for (_, name), one in found.items() if name == "churn-monitoring"]
+
+
+def test_live_settings_are_there_once_one_is_not_the_default_and_stay():
+    assert settings(with_drift()) == []
+    [off] = settings(with_drift(mode=spec.DriftMode.OFF))
+    assert off["data"] == {"monitoring.json": '{"drift":{"mode":"Off"}}'}
+    [default] = settings(with_drift(), {**off, "metadata": {**off["metadata"], "uid": "c"}})
+    assert default["data"] == {"monitoring.json": "{}"}
+
+
+def test_live_settings_go_with_no_revision():
+    [off] = settings(with_drift(mode=spec.DriftMode.OFF))
+    seen = build.snapshot(
+        status=Status(stable=build.STABLE), observed=({**off, "metadata": {**off["metadata"], "uid": "c"}},)
+    )
+    assert children.unwanted.of(seen, seen.status) == ()
+
+
+def test_live_settings_are_no_part_of_the_revision():
+    known = [
+        revision.wanted(wish, name="churn", default_image="i", known=()).revision
+        for wish in (with_drift(), with_drift(mode=spec.DriftMode.OFF))
+    ]
+    assert known[0] == known[1]
+
+
+def test_pods_of_an_older_release_are_not_told_of_live_settings():
+    record = build.record("1")
+    assert "monitoring" in config.render(namespace="n", name="churn", record=record, analysis=spec.Analysis())
+    older = msgspec.structs.replace(record, pod_template={"spec": {"volumes": []}})
+    assert "monitoring" not in config.render(namespace="n", name="churn", record=older, analysis=spec.Analysis())

@@ -171,6 +171,23 @@ def asked(values: Any, *, rows: int = 1, bundle: bool = False) -> jobs.Job:
     )
 
 
+def test_nothing_is_counted_or_shown_while_it_is_off_and_totals_go_on_from_there() -> None:
+    observer, engine = observed()
+
+    def serve() -> None:
+        engine.execute([asked([1, 2, 3, 4])])
+
+    serve()
+    before = series(observer, "seatrial_feature_rows_total")
+    observer.follow(drift.Settings(mode="Off"))
+    serve()
+    assert observer.exposition() == ""
+    observer.follow(drift.Settings())
+    assert series(observer, "seatrial_feature_rows_total") == before
+    serve()
+    assert set(series(observer, "seatrial_feature_rows_total").values()) == {2.0}
+
+
 COLUMNS = (
     schema.Feature("age", range=(0, 120)),
     schema.Feature("region", categories=(1, 2, 3)),

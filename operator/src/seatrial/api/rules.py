@@ -41,6 +41,15 @@ def _percentage(field: str, *, above: int | None = None, at_most: int) -> Rule:
     )
 
 
+def _between(field: str, low: str, high: str) -> Rule:
+    value = "double(self.replace('%', ''))"
+    return Rule(
+        field,
+        f"{value} >= {float(low)} && {value} <= {float(high)}",
+        f"{field} must be between {low}% and {high}%",
+    )
+
+
 def _size(field: str, low: str, high: str) -> Rule:
     """`string(self)`: a quantity may be a number."""
     value = "quantity(string(self))"
@@ -198,4 +207,19 @@ RULES = (
     _percentage("spec.analysis.errors.max", at_most=100),
     _duration("spec.analysis.latency.threshold", "1ms", "10m"),
     _percentage("spec.analysis.latency.max", at_most=100),
+    _between("spec.monitoring.drift.tolerance", "1", "50"),
+    _between("spec.monitoring.drift.invalid", "0.1", "50"),
+    _percentage("spec.monitoring.drift.gross", above=0, at_most=95),
+    _percentage("spec.monitoring.drift.falseAlarmRate", above=0, at_most=50),
+    Rule(
+        "spec.monitoring.drift",
+        "!(has(self.gross) && has(self.tolerance)) || "
+        "double(self.gross.replace('%', '')) > double(self.tolerance.replace('%', ''))",
+        "spec.monitoring.drift.gross must be greater than spec.monitoring.drift.tolerance",
+    ),
+    Rule(
+        "spec.monitoring.drift.ignore",
+        "self.all(a, self.exists_one(b, b == a))",
+        "spec.monitoring.drift.ignore must have each column once",
+    ),
 )

@@ -93,6 +93,14 @@ class Reason(enum.StrEnum):
     METRICS_AVAILABLE = "MetricsAvailable"
     TRIAL_PASSED = "TrialPassed"
     NOTHING_ROLLING = "NothingRolling"
+    FEATURE_DRIFT = "FeatureDrift"
+    PREDICTION_DRIFT = "PredictionDrift"
+    ATTRIBUTION_DRIFT = "AttributionDrift"
+    INVALID_DATA = "InvalidData"
+    NO_DRIFT = "NoDrift"
+    DRIFT_SUSPECTED = "DriftSuspected"
+    DRIFT_ACCEPTED = "DriftAccepted"
+    NO_REFERENCE = "NoReference"
     UNKNOWN = "Unknown"  # of another release
 
 
@@ -105,7 +113,9 @@ class ConditionStatus(enum.StrEnum):
 class Condition(Base, frozen=True, kw_only=True, omit_defaults=False):
     """A standard Kubernetes condition; lastTransitionTime moves only when status flips."""
 
-    type: Annotated[Short, Meta(description="Ready, Available, Reconciling, Stalled, Verified, Analyzed or Routed.")]
+    type: Annotated[
+        Short, Meta(description="Ready, Available, Reconciling, Stalled, Verified, Analyzed, Routed or Drifted.")
+    ]
     status: Annotated[ConditionStatus, Meta(description="True, False or Unknown.")]
     reason: Annotated[
         Short, Meta(description="One CamelCase word for machines; the same in events, verdicts and metrics.")
@@ -357,6 +367,61 @@ class Rollback(Base, frozen=True, kw_only=True):
         return (self.zero_weight_at - self.breach_at).total_seconds() if self.zero_weight_at else None
 
 
+class DriftOutcome(enum.StrEnum):
+    CLEAN = "Clean"
+    SUSPECTED = "Suspected"
+    DRIFTED = "Drifted"
+    UNKNOWN = "Unknown"
+
+
+class DriftedColumn(Base, frozen=True, kw_only=True):
+    """A test of a column that alarms or is suspected. Shares are percentages; evidence is an e-value."""
+
+    name: Annotated[Short, Meta(description="The feature or prediction.")]
+    kind: Annotated[Short, Meta(description="Feature, Prediction or Attribution.")]
+    test: Annotated[
+        Short, Meta(description="Shape, or of bad data: Missing, Outside (of the reference's range or categories).")
+    ]
+    outcome: Annotated[DriftOutcome, Meta(description="Drifted or Suspected.")]
+    where: Annotated[Short, Meta(description="The rows that moved, in words of values.")] = ""
+    share: Annotated[Short, Meta(description="Share of the rows that lay there.")] = ""
+    reference: Annotated[Short, Meta(description="Share of the reference rows that lies there.")] = ""
+    tolerated: Annotated[Short, Meta(description="Share up to which nothing counts as moved.")] = ""
+    rows: Annotated[Count, Meta(description="Rows looked at.")] = 0
+    window: Annotated[Short, Meta(description="Over which time.")] = ""
+    evidence: Annotated[Short, Meta(description="E-value against the share being within what is tolerated.")] = ""
+    bound: Annotated[Short, Meta(description="The e-value that is an alarm.")] = ""
+    since: Annotated[datetime, Meta(description="Since when it alarms.")] | None = None
+
+    @property
+    def bad_data(self) -> bool:
+        """Whether rows are missing or unlike anything known: nothing to learn from."""
+        return self.test in ("Missing", "Outside")
+
+
+class DriftStatus(Base, frozen=True, kw_only=True):
+    """Whether traffic has moved away from what stable was made for. Written when that changes, and once a day."""
+
+    revision: Revision
+    outcome: Annotated[DriftOutcome, Meta(description="Clean, Suspected, Drifted or Unknown.")]
+    since: Annotated[datetime, Meta(description="Since when the outcome is this.")]
+    at: Annotated[datetime, Meta(description="End of the hours that it was last written about.")]
+    accepted_at: Annotated[datetime, Meta(description="When the accept-drift command was last followed.")] | None = None
+    columns: Annotated[
+        tuple[DriftedColumn, ...], Meta(description="Tests that alarm or are suspected, strongest first.", max_length=5)
+    ] = ()
+
+    @property
+    def alarms(self) -> tuple[DriftedColumn, ...]:
+        """Those of the columns that alarm."""
+        return tuple(one for one in self.columns if one.outcome is DriftOutcome.DRIFTED)
+
+    @property
+    def bad_data(self) -> bool:
+        """Whether one of the alarms is of bad data."""
+        return any(one.bad_data for one in self.alarms)
+
+
 class SetBack(Base, frozen=True, kw_only=True):
     """By the rollback-to command: which revision serves in place of the one that the spec asks for."""
 
@@ -378,6 +443,9 @@ class Commands(Base, frozen=True, kw_only=True):
     ] = ""
     refresh_image: Annotated[
         Short, Meta(description="Last handled value of the annotation seatrial.dev/refresh-image.")
+    ] = ""
+    accept_drift: Annotated[
+        Short, Meta(description="Last handled value of the annotation seatrial.dev/accept-drift.")
     ] = ""
 
 
@@ -408,6 +476,7 @@ class Status(Base, frozen=True, kw_only=True):
     verdicts: Annotated[tuple[Verdict, ...], Meta(description="Newest first.", max_length=VERDICTS_KEPT)] = ()
     last_rollback: Rollback | None = None
     set_back: SetBack | None = None
+    drift: DriftStatus | None = None
     commands: Commands = Commands()
     endpoint: Annotated[Text, Meta(description="URL of the V2 model endpoint inside the cluster.")] = ""
     replicas: Annotated[Count, Meta(description="Pods that the selector finds, for the scale subresource.")] = 0

@@ -53,6 +53,7 @@ class Observer:
         owner, (status, unread_parts) = owner_of(raw), stored.read(raw.get("status", {}))
         observed, pods, slices = await self._world(owner, self._cluster.live if live else self._cluster)
         of_kind = {kind: [one for one in observed if one["kind"] == kind] for kind in CHILDREN}
+        of_kind["ConfigMap"] = [one for one in of_kind["ConfigMap"] if reading.revision_of(one)]
         notes = {reading.revision_of(one): reading.notes(one) for one in of_kind["ControllerRevision"]}
         wish, unreadable = _spec(raw, notes.values(), self._operator)
         records = {one.revision: one for one in map(reading.record, of_kind["ControllerRevision"])}

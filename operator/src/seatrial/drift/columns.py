@@ -25,6 +25,8 @@ BELOW, ABOVE = "below", "above"
 UNSEEN = "unseen"
 REFUSED = 2
 """Further places of a row of counts, behind its bins: rows refused for a missing value, and for one not allowed."""
+OUTPUT = " (output)"
+"""Ends the name of a prediction that a feature has as well."""
 _MISSING_CODE = "Missing"
 
 
@@ -57,6 +59,11 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def inner(self) -> int:
         """How many of a number's bins lie within the reference."""
         return len(self.bins) - 3
+
+
+def labelled(column: Column) -> str:
+    """The column's name in labels of metrics."""
+    return column.name.removesuffix(OUTPUT) if column.kind is Kind.PREDICTION else column.name
 
 
 def places(column: Column) -> int:

@@ -6,10 +6,9 @@ with the room that single days needed in a week that had ended before the window
 
 from __future__ import annotations
 
-import enum
-
 import numpy as np
 
+from seatrial.api.spec import Season as Season
 from seatrial.drift import margin
 from seatrial.drift.columns import Array, Floats
 
@@ -19,14 +18,6 @@ FIRST_WEEK = 0.25
 NOTHING = 0.02
 STEP = 0.05
 BY_CHANCE = 1.5
-
-
-class Season(enum.StrEnum):
-    """After which time traffic looks the same again: found out, a day, or a week."""
-
-    AUTO = "Auto"
-    DAY = "24h"
-    WEEK = "168h"
 
 
 def stray(days: Floats, dispersion: Array) -> Floats:

@@ -1,18 +1,22 @@
 """From what Prometheus answers to hours: counters' totals, pod by pod, to the rows of each hour.
 
 Totals are subtracted here, since Prometheus' own `increase` extrapolates and loses a new series' first value. A fall is
-a restart: such a counter has begun at zero again. A pod that wasn't there at the beginning has begun at zero too; one
-that comes back after hours of silence is left out until its next hour, as nobody knows when its rows came.
+a restart: all counters of that pod have begun at zero again. A pod that wasn't there at the beginning has begun at zero
+too; one that comes back after hours of silence is left out until its next hour, as nobody knows when its rows came.
+
+A pod that is scraped twice (two scrape jobs, two replicas of a Prometheus) has two series of each counter, each true in
+itself: one of the targets counts, never both, and never one at the beginning of an hour and the other at its end.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from seatrial.drift.columns import Column, Kind
+from seatrial.drift.columns import Column, Kind, labelled
 from seatrial.drift.watch import Hour, Pod
 
 SECONDS = 3600
@@ -22,6 +26,11 @@ _ROWS = {
 }
 _REFUSED = "seatrial_refused_rows_total"
 _PODS = ("pod", "instance")
+_EXPORTED = frozenset(
+    {"__name__", "deployment", "deployment_namespace", "revision", "feature", "output", "bin", "code"}
+)  # said by the pod itself; all other labels say where and by whom it was scraped
+Whose = Callable[[Mapping[str, str]], str | None]
+"""The name of the pod that a series is of; None: of nobody that is to be believed."""
 Place = tuple[str, str]
 """Of a count in a pod's hour: name of the column, and bin (or code, for refused rows)."""
 
@@ -48,81 +57,133 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class _Totals:
-    """Of one pod: by moment, the totals of its counters."""
+    """Of one target of a pod: by moment, the totals of its counters."""
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[Place, int]] = {}
         self.refused: dict[int, dict[Place, int]] = {}
 
 
-def hours(answer: Answer, columns: Sequence[Column]) -> tuple[Hour, ...]:
+def by_labels(metric: Mapping[str, str]) -> str:
+    """The pod as the labels name it, whoever wrote them."""
+    return next((metric[label] for label in _PODS if label in metric), "")
+
+
+def hours(
+    answer: Answer,
+    columns: Sequence[Column],
+    *,
+    seconds: int = SECONDS,
+    whose: Whose = by_labels,
+    started: Mapping[str, float] | None = None,
+) -> tuple[Hour, ...]:
     """The hours between the moments of an answer; moments that are missing leave gaps.
+
+    Args:
+        seconds: the length of an hour, and the answer's step.
+        started: when pods began, as far as that is known: one that isn't new has not begun at zero.
 
     Raises:
         ValueError: no range, another step, or counters of several revisions.
     """
     if answer.data.result_type != "matrix":
         raise ValueError(f"must be the answer to a range query, not a {answer.data.result_type}")
-    pods = _by_pod(answer.data.result, {(column.kind, column.name) for column in columns})
-    moments = sorted({moment for totals in pods.values() for moment in totals.rows})
-    if any((after - before) % SECONDS for before, after in itertools.pairwise(moments)):
+    known = {(column.kind, labelled(column)): column.name for column in columns}
+    pods = _by_pod(answer.data.result, known, whose)
+    moments = sorted({moment for targets in pods.values() for one in targets.values() for moment in one.rows})
+    if any((after - before) % seconds for before, after in itertools.pairwise(moments)):
         raise ValueError("must have a step of one hour")
     return tuple(
-        _hour(pods, columns, before=before, now=now, first=moments[0])
+        _hour(pods, columns, before=before, now=now, first=moments[0], seconds=seconds, started=started or {})
         for before, now in itertools.pairwise(moments)
-        if now - before == SECONDS
+        if now - before == seconds
     )
 
 
-def _by_pod(result: Sequence[Series], known: set[tuple[Kind, str]]) -> dict[str, _Totals]:
-    pods: dict[str, _Totals] = {}
+def _by_pod(
+    result: Sequence[Series], known: Mapping[tuple[Kind, str], str], whose: Whose
+) -> dict[str, dict[str, _Totals]]:
+    """By pod, then by target."""
+    pods: dict[str, dict[str, _Totals]] = {}
     revisions = set()
     for series in result:
         name = series.metric.get("__name__", "")
         kind, label = _ROWS.get(name, (Kind.FEATURE, "feature"))
-        column = series.metric.get(label, "")
-        if (name not in _ROWS and name != _REFUSED) or (kind, column) not in known:
+        column = known.get((kind, series.metric.get(label, "")))
+        if (name not in _ROWS and name != _REFUSED) or column is None:
             continue
         revisions.add(series.metric.get("revision", ""))
-        pod = next((series.metric[label] for label in _PODS if label in series.metric), "")
-        totals = pods.setdefault(pod, _Totals())
+        pod = whose(series.metric)
+        if pod is None:
+            continue
+        totals = pods.setdefault(pod, {}).setdefault(_target(series.metric), _Totals())
         counted = totals.refused if name == _REFUSED else totals.rows
         place = (column, series.metric.get("code" if name == _REFUSED else "bin", ""))
         for moment, value in series.values:
-            counted.setdefault(int(moment), {})[place] = int(float(value))
+            if (total := _whole(value)) is not None:
+                counted.setdefault(int(moment), {})[place] = total
     if len(revisions) > 1:
         raise ValueError(f"has counters of {len(revisions)} revisions, whose bins differ: choose one by its label")
     return pods
 
 
-def _hour(pods: Mapping[str, _Totals], columns: Sequence[Column], *, before: int, now: int, first: int) -> Hour:
-    present = {name: totals for name, totals in pods.items() if now in totals.rows}
-    found = tuple(_pods(present, columns, before=before, now=now, first=first))
-    return Hour(at=now // SECONDS - 1, pods=found, ready=len(present))
+def _target(metric: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in sorted(metric.items()) if name not in _EXPORTED)
 
 
-def _pods(
-    present: Mapping[str, _Totals], columns: Sequence[Column], *, before: int, now: int, first: int
-) -> Iterator[Pod]:
-    for name, totals in present.items():
-        born = min(totals.rows) == now > first
-        if not born and before not in totals.rows:
-            continue
-        rows = _increments(totals.rows, before=before, now=now)
-        refused = _increments(totals.refused, before=before, now=now)
-        yield Pod(
-            name=name,
-            rows={one.name: tuple(rows.get((one.name, bin_), 0) for bin_ in one.bins) for one in columns},
-            refused={one.name: codes for one in columns if (codes := _codes(refused, one.name))},
-        )
+def _whole(text: str) -> int | None:
+    """A total; None where somebody exports what can't be one."""
+    value = float(text)
+    return int(value) if math.isfinite(value) and 0 <= value < 2**53 else None
 
 
-def _increments(totals: Mapping[int, Mapping[Place, int]], *, before: int, now: int) -> dict[Place, int]:
-    known = totals.get(before, {})
-    return {
-        place: total - known.get(place, 0) if total >= known.get(place, 0) else total
-        for place, total in totals.get(now, {}).items()
-    }
+def _hour(
+    pods: Mapping[str, Mapping[str, _Totals]],
+    columns: Sequence[Column],
+    *,
+    before: int,
+    now: int,
+    first: int,
+    seconds: int,
+    started: Mapping[str, float],
+) -> Hour:
+    present = {name: [one for one in targets.values() if now in one.rows] for name, targets in pods.items()}
+    found, seen = list[Pod](), 0
+    for name, targets in present.items():
+        seen += bool(targets)
+        new = all(min(one.rows) == now for one in targets) and now > first and started.get(name, before) >= before
+        usable = [one for one in targets if new or before in one.rows]
+        if usable:
+            found.append(_pod(name, _fullest(usable, now), columns, before=before, now=now))
+    return Hour(at=now // seconds - 1, pods=tuple(found), ready=seen)
+
+
+def _fullest(targets: Sequence[_Totals], now: int) -> _Totals:
+    """Whoever was scraped last, or has missed least."""
+    return max(targets, key=lambda one: sum(one.rows[now].values()))
+
+
+def _pod(name: str, totals: _Totals, columns: Sequence[Column], *, before: int, now: int) -> Pod:
+    restarted = _fell(totals.rows, before=before, now=now) or _fell(totals.refused, before=before, now=now)
+    rows = _increments(totals.rows, before=before, now=now, restarted=restarted)
+    refused = _increments(totals.refused, before=before, now=now, restarted=restarted)
+    return Pod(
+        name=name,
+        rows={one.name: tuple(rows.get((one.name, bin_), 0) for bin_ in one.bins) for one in columns},
+        refused={one.name: codes for one in columns if (codes := _codes(refused, one.name))},
+    )
+
+
+def _fell(totals: Mapping[int, Mapping[Place, int]], *, before: int, now: int) -> bool:
+    known, found = totals.get(before, {}), totals.get(now, {})
+    return any(found.get(place, total) < total for place, total in known.items())
+
+
+def _increments(
+    totals: Mapping[int, Mapping[Place, int]], *, before: int, now: int, restarted: bool
+) -> dict[Place, int]:
+    known = {} if restarted else totals.get(before, {})
+    return {place: total - known.get(place, 0) for place, total in totals.get(now, {}).items()}
 
 
 def _codes(refused: Mapping[Place, int], column: str) -> dict[str, int]:

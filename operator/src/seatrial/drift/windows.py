@@ -12,6 +12,7 @@ import enum
 import numpy as np
 import numpy.typing as npt
 
+from seatrial.drift import season as season_
 from seatrial.drift.columns import Array, Floats
 from seatrial.drift.season import Season
 
@@ -94,6 +95,13 @@ def of(past: Past, season: Season) -> list[Window]:
         result += [_whole(past, days, Length.DAYS) for days in DAYS if season is not Season.WEEK and _full(past, days)]
         result += [_whole(past, days, Length.WEEKS) for days in WEEKS if _full(past, days)]
     return result
+
+
+def filled(past: Past, season: Season) -> bool:
+    """Whether a whole season was seen up to now, without which nothing can be said of shapes: a day, or a week."""
+    if season is Season.WEEK:
+        return _full(past, season_.WEEK)
+    return _seen(int(past.hours_seen.sum()), DAY)
 
 
 def last(past: Past, days: int) -> Floats | None:

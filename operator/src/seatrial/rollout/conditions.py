@@ -16,6 +16,7 @@ from .decision import Situation
 
 READY, AVAILABLE, RECONCILING, STALLED = "Ready", "Available", "Reconciling", "Stalled"
 VERIFIED, ANALYZED, ROUTED = "Verified", "Analyzed", "Routed"
+DRIFTED = "Drifted"
 
 Row = tuple[str, ConditionStatus, str, str]
 

@@ -8,7 +8,7 @@ import msgspec
 
 from seatrial.api import spec, values
 
-from . import report, revision, templates
+from . import monitoring, report, revision, templates
 
 MAX_ARTIFACT_BYTES = 2 * 1024**3
 
@@ -68,6 +68,8 @@ def render(
         document["tracing"] = {"endpoint": content.tracing.endpoint, "ratio": float(content.tracing.ratio)}
     if templates.relays(record.pod_template):
         document["relay"] = {"file": f"{templates.RELAY}/relay"}
+    if templates.monitors(record.pod_template):
+        document["monitoring"] = {"file": f"{templates.MONITORING}/{monitoring.FILE}"}
     if passed is not None:
         document["expected"] = {
             "servedSha256": passed.served_sha256,

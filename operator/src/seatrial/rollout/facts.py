@@ -15,7 +15,7 @@ import msgspec
 from seatrial.analysis import counters
 from seatrial.api import spec as spec_
 from seatrial.api.spec import Spec
-from seatrial.api.status import Commands, Reason, Status
+from seatrial.api.status import Commands, DriftStatus, Reason, Status
 
 from . import standing
 from .looks import Look
@@ -227,6 +227,12 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     refused: Refusal | None = None
     unread: tuple[str, ...] = ()  # parts of the stored status that this release can't read
     operator: Operator
+
+    @property
+    def drift(self) -> DriftStatus | None:
+        """What was last found of the traffic of the stable version; of another one it says nothing."""
+        drift, stable = self.status.drift, self.status.stable
+        return drift if drift is not None and stable is not None and drift.revision == stable.revision else None
 
     @property
     def steps(self) -> tuple[spec_.Step, ...]:

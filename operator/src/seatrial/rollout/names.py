@@ -25,7 +25,7 @@ def command(field: str) -> str:
 
 def of_whole(name: str) -> set[str]:
     """What belongs to no single revision."""
-    return {name, stable_service(name), candidate_service(name)}
+    return {name, stable_service(name), candidate_service(name), of_monitoring(name)}
 
 
 def stable_service(name: str) -> str:
@@ -48,6 +48,16 @@ def of_trial(name: str, revision: str) -> str:
 
 def of_evidence(name: str, revision: str) -> str:
     return f"{name}-{revision}-evidence"
+
+
+def of_monitoring(name: str) -> str:
+    """The ConfigMap with the live settings of all pods."""
+    return f"{name}-monitoring"
+
+
+def of_drift(name: str, revision: str) -> str:
+    """The ConfigMap with what is remembered of a revision's traffic."""
+    return f"{name}-{revision}-drift"
 
 
 def selector(name: str, revision: str) -> dict[str, str]:

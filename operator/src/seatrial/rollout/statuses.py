@@ -182,7 +182,9 @@ def _conditions(case: Case, now: Status, decision: Decision) -> tuple[status.Con
     if (routed := traffic.routed(snapshot, now)) is not None:
         words = "; ".join(one for one in (routed[1], providing.words(snapshot)) if one)
         rows.append((conditions.ROUTED, conditions.truth(routed[0]), snapshot.provider, words))
-    return conditions.merge(snapshot.status.conditions, rows, generation=snapshot.owner.generation, now=case.now)
+    known = snapshot.status.conditions
+    others = (one for one in known if one.type == conditions.DRIFTED)  # said by whoever watches it, beside the rollout
+    return (*conditions.merge(known, rows, generation=snapshot.owner.generation, now=case.now), *others)
 
 
 def _verified(now: Status) -> list[conditions.Row]:

@@ -20,6 +20,7 @@ WORK = "/work"
 CONFIG = "/etc/seatrial"
 TLS = "/etc/seatrial-tls"
 RELAY = "/etc/seatrial-relay"
+MONITORING = "/etc/seatrial-monitoring"
 USER = 65532
 CONFIG_ANNOTATION = "seatrial.dev/config"
 GRACE_SECONDS = 30
@@ -44,7 +45,7 @@ def server(name: str, content: revision.Content, *, artifact: artifacts.Artifact
             "annotations": {**scraped, **(wish.pod_annotations or {})},
         },
         "spec": {
-            **_pod(config, artifact, _assignment(), *_certificates(content)),
+            **_pod(config, artifact, _assignment(), _live_settings(name), *_certificates(content)),
             "terminationGracePeriodSeconds": GRACE_SECONDS,
             **placing.fields(wish, counted=names.selector(name, content.revision)),
             "initContainers": [artifact.fetching(_container("fetch", content)), _container("prepare", content)],
@@ -78,13 +79,27 @@ def trial(name: str, record: revision.Record, *, config: str) -> Object:
 
 def relays(template: Mapping[str, Any]) -> bool:
     """Whether pods of a template read what they shall pass on; those of an older operator don't."""
-    return any(one.get("name") == "relay" for one in template.get("spec", {}).get("volumes") or ())
+    return _has_volume(template, "relay")
+
+
+def monitors(template: Mapping[str, Any]) -> bool:
+    """Whether pods of a template read the live settings; those of an older operator don't."""
+    return _has_volume(template, "monitoring")
+
+
+def _has_volume(template: Mapping[str, Any], name: str) -> bool:
+    return any(one.get("name") == name for one in template.get("spec", {}).get("volumes") or ())
 
 
 def _assignment() -> Object:
     """The pod's own annotation as a file that the kubelet renews. A folder: a single file would never change."""
     field = {"fieldPath": f"metadata.annotations['{names.RELAY}']"}
     return {"name": "relay", "downwardAPI": {"items": [{"path": "relay", "fieldRef": field}]}}
+
+
+def _live_settings(name: str) -> Object:
+    """Settings that the kubelet renews while the pod serves. There are none, as long as all are as by default."""
+    return {"name": "monitoring", "configMap": {"name": names.of_monitoring(name), "optional": True}}
 
 
 def _labels(name: str, content: revision.Content, component: str) -> dict[str, str]:
@@ -99,6 +114,7 @@ def _own_configuration() -> Object:
 def _serving(content: revision.Content) -> Object:
     container = {**_container("serve", content), "name": "server", "ports": _ports(), **_probes()}
     container["volumeMounts"].append({"name": "relay", "mountPath": RELAY, "readOnly": True})
+    container["volumeMounts"].append({"name": "monitoring", "mountPath": MONITORING, "readOnly": True})
     if content.tls is not None:
         container["readinessProbe"]["httpGet"]["scheme"] = "HTTPS"
         container["volumeMounts"].append({"name": "tls", "mountPath": TLS, "readOnly": True})

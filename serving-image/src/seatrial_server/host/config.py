@@ -101,6 +101,12 @@ class Feedback(msgspec.Struct, frozen=True):
     keys: Annotated[str, msgspec.Meta(min_length=1)]
 
 
+class Monitoring(msgspec.Struct, frozen=True):
+    """Where the live settings are mounted, see `host.live`."""
+
+    file: Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class Config(msgspec.Struct, frozen=True, rename="camel"):
     """The whole document."""
 
@@ -121,6 +127,7 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     expected: Expected | None = None
     relay: Relay | None = None
     feedback: Feedback | None = None
+    monitoring: Monitoring | None = None
 
 
 def tracing(configured: Tracing | None, environment: Mapping[str, str]) -> Tracing | None:

@@ -10,11 +10,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
+import msgspec
 import numpy as np
 
 from seatrial_server.model import bins as bins_
 from seatrial_server.model import schema, session
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Live ones. Off: nothing is counted, and nothing is shown, so that nobody stores series that nobody judges."""
+
+    mode: Literal["Watch", "Off"] = "Watch"
+
 
 _PENDING_ROWS = 256
 _PENDING_BYTES = 4 * 1024 * 1024
@@ -107,6 +116,7 @@ class Drift:
     ) -> None:
         self._features, self._predictions = Counts(reference.features, inputs), Counts(reference.outputs, outputs)
         self._lock = threading.Lock()
+        self._on = True
         self._pending: list[tuple[Arrays, Arrays]] = []
         self._rows = self._bytes = 0
         pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
@@ -142,8 +152,14 @@ class Drift:
             for kind, rows in (("feature", reference.feature_rows), ("prediction", reference.output_rows))
         )
 
+    def follow(self, settings: Settings) -> None:
+        """What holds from now on. Totals go on from where they stood."""
+        self._on = settings.mode == "Watch"
+
     def refuse(self, tensor: int, refusals: Refusals) -> None:
         """Count rows that the model did not see because of a value in this input."""
+        if not self._on:
+            return
         with self._lock:
             for column, code, rows in refusals:
                 key = (self._names.get((tensor, column), ""), code)
@@ -152,6 +168,8 @@ class Drift:
 
     def observe(self, inputs: Arrays, outputs: Arrays) -> None:
         """Remember the rows of one model call, as they were given."""
+        if not self._on:
+            return
         with self._lock:
             self._pending.append((inputs, outputs))
             self._rows += len(inputs[0])
@@ -161,6 +179,8 @@ class Drift:
 
     def exposition(self) -> str:
         """The series in Prometheus' text format."""
+        if not self._on:
+            return ""
         with self._lock:
             self._settle()
             numbers = [self._features.counts.tolist(), self._predictions.counts.tolist()]

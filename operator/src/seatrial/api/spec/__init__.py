@@ -15,6 +15,7 @@ from seatrial.api.values import Duration, Quantity, Ratio, Size
 
 from .analysis import Analysis, Disagreement, Errors, Latency, Metric, OnNoData, OnShift, PrometheusSource, Rejections
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
+from .monitoring import Drift, DriftMode, Monitoring, Season
 from .rollout import (
     DEFAULT_PROVIDER,
     DEFAULT_STEPS,
@@ -53,6 +54,8 @@ __all__ = [
     "Command",
     "Cors",
     "Disagreement",
+    "Drift",
+    "DriftMode",
     "Duration",
     "Errors",
     "Fallback",
@@ -63,6 +66,7 @@ __all__ = [
     "Limits",
     "Metric",
     "Model",
+    "Monitoring",
     "OnNoData",
     "OnRegression",
     "OnShift",
@@ -79,6 +83,7 @@ __all__ = [
     "ResourceList",
     "Resources",
     "Rollout",
+    "Season",
     "SecretReference",
     "Serving",
     "Sha256",
@@ -103,7 +108,8 @@ class Spec(Base, frozen=True, kw_only=True):
     trial: Trial = Trial()
     rollout: Rollout = Rollout()
     analysis: Analysis = Analysis()
+    monitoring: Monitoring = Monitoring()
     revision_history_limit: Annotated[int, Meta(description="Old revisions kept for a return.", ge=1, le=50)] = 10
 
 
-Command = Literal["promote", "abort", "retry", "pause", "resume", "rollback-to", "refresh-image"]
+Command = Literal["promote", "abort", "retry", "pause", "resume", "rollback-to", "refresh-image", "accept-drift"]

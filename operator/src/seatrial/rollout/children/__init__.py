@@ -14,7 +14,7 @@ from typing import Any
 from seatrial.api import status
 from seatrial.rollout import facts, traffic
 
-from . import budgets, configmaps, deployments, evidence, jobs, records, unwanted
+from . import budgets, configmaps, deployments, evidence, jobs, monitoring, records, unwanted
 
 Object = dict[str, Any]
 
@@ -35,6 +35,7 @@ def _objects(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> I
         yield from records.noted(snapshot, after, revision)
         yield from configmaps.needed(snapshot, revision)
         yield from deployments.of(snapshot, revision, replicas[revision])
+    yield from monitoring.of(snapshot)
     yield from budgets.of(snapshot, after)
     yield from records.others(snapshot, after, set(replicas))
     yield from jobs.trial(snapshot, after)

@@ -58,7 +58,7 @@ def _stale(snapshot: facts.Snapshot, after: status.Status, keep: frozenset[str],
         case "Deployment":
             return not kept and empty
         case "ConfigMap":
-            return (not kept and empty) or configmaps.stale(snapshot, of_revision)
+            return bool(of_revision) and ((not kept and empty) or configmaps.stale(snapshot, of_revision))
         case "ControllerRevision":
             return not kept and of_revision not in snapshot.deployments
     return False
