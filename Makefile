@@ -20,15 +20,16 @@ demo: $(STAMP) ## the main job on a real cluster: one promotion, five refusals a
 	@$(PY) -m tests.cluster.demo
 
 test: check $(KSERVE_STAMP) $(LAPTOP_STAMP) ## every test: fast gate, contract, simulation, end-to-end on the cluster
+	@$(PY) -m pytest -q -n auto -m long tests/unit
 	@$(PY) -m pytest tests/contract tests/simulation tests/cluster
 
-check: $(STAMP) ## the fast gate: format, lint, types, import contracts, generated files, unit tests
+check: $(STAMP) ## the fast gate: format, lint, types, import contracts, generated files, the quick unit tests
 	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
 	@$(VENV)/bin/mypy --no-error-summary
 	@$(VENV)/bin/lint-imports --no-logo > .check.log || { cat .check.log; rm -f .check.log; exit 1; }; rm -f .check.log
 	@$(VENV)/bin/vulture
 	@$(PY) -m seatrial.cli.main generate --check
-	@$(PY) -m pytest -q -n auto tests/unit
+	@$(PY) -m pytest -q -n auto -m "not long" tests/unit
 
 fmt: $(STAMP) ## format and fix what can be fixed
 	@$(VENV)/bin/ruff check -q --fix . ; $(VENV)/bin/ruff format -q .

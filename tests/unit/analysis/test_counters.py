@@ -210,6 +210,7 @@ lives = st.builds(
 worlds = st.lists(lives, max_size=4, unique_by=lambda life: (life.arm, life.pod))
 
 
+@pytest.mark.long
 @given(worlds)
 def test_no_increment_is_negative_or_counted_twice(world):
     reading = read(*[one for life in world for one in life.samples()])
@@ -233,6 +234,7 @@ def test_without_unseen_restarts_the_total_is_the_truth_between_first_and_last_s
     assert total == sum(1 for t, _ in quiet.events if begin < t <= end)
 
 
+@pytest.mark.long
 @given(worlds, st.randoms(use_true_random=False))
 def test_the_order_of_series_is_irrelevant(world, random):
     samples = [one for life in world for one in life.samples()]
@@ -241,6 +243,7 @@ def test_the_order_of_series_is_irrelevant(world, random):
     assert read(*shuffled) == read(*samples)
 
 
+@pytest.mark.long
 @given(worlds, st.integers(1, 7).map(lambda slots: 15.0 * slots))
 def test_later_samples_do_not_change_complete_slots(world, seconds):
     samples = [one for life in world for one in life.samples()]
@@ -253,6 +256,7 @@ def regular(life):
     return dataclasses.replace(life, scrapes=[begin + SCRAPE * k for k in range(int((119 - begin) / SCRAPE) + 1)])
 
 
+@pytest.mark.long
 @given(worlds)
 def test_windows_that_touch_count_each_request_once(world):
     samples = [one for life in world for one in regular(life).samples()]

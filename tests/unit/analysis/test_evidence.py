@@ -89,6 +89,7 @@ def test_limits_of_a_long_window_are_those_of_its_slots(monkeypatch):
     assert pooled == pytest.approx(limits(rows), rel=0.06)  # a step of the grid
 
 
+@pytest.mark.long
 def test_limits_hold_at_all_times_at_once_in_99_percent_of_runs():
     rng = np.random.default_rng(2)
     events = rng.poisson(4, size=(40, 200))

@@ -153,6 +153,7 @@ def with_samples(one, samples):
     return Series(arm=one.arm, pod=one.pod, counter=one.counter, label=one.label, samples=samples, target=one.target)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("every", [1.0, 5.0, 15.0, 20.0, 30.0, 60.0, 120.0], ids=lambda every: f"{every:g} s")
 @pytest.mark.parametrize("hint", [5.0, 15.0], ids=lambda hint: f"set to {hint:g} s")
 def test_the_scrape_interval_is_measured_whatever_the_setting_says(every, hint):
@@ -209,6 +210,7 @@ garbage = st.builds(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None)
 @given(st.lists(garbage, max_size=6))
 def test_nothing_that_is_exported_raises(foreign):

@@ -75,6 +75,7 @@ def test_nothing_that_is_stored_raises(raw):
     assert isinstance(stored.read(raw)[0], Status)
 
 
+@pytest.mark.long
 def test_no_single_fault_in_a_status_raises_or_takes_the_stable_version_with_it():
     rng = random.Random(5)
     for _ in range(200):

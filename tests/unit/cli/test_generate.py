@@ -26,6 +26,7 @@ def run(clone: Path, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.long
 def test_after_generating_nothing_is_stale(clone: Path) -> None:
     assert run(clone)[0] == 0
     assert run(clone, "--check") == (0, "")

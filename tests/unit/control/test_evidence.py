@@ -144,6 +144,7 @@ def on_loopback(**changes: Any) -> looking.Question:
     return build.question(**{"since": now(), "interval": "15s", "pods": both, **changes})
 
 
+@pytest.mark.long
 async def test_pods_alone_guard_a_rollout_second_by_second() -> None:
     async with two_pods() as (_, candidate, port), scene(pod_port=port) as there:
         asked = on_loopback()

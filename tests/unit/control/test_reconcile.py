@@ -213,6 +213,7 @@ async def end_of_a_rollout(
     return cluster
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wish", [spec, relayed])
 async def test_a_crash_before_any_single_write_leads_to_the_same_end(wish):
     start = await Cluster("1", wish=wish).until_serving("1")

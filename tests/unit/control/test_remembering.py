@@ -88,6 +88,7 @@ def _unversioned(raw: Any) -> str:
     return json.dumps({**raw, "metadata": {**raw["metadata"], "resourceVersion": ""}})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("late", [0, 1, 2], ids=["at once", "5 s late", "10 s late"])
 async def test_a_rollout_ends_as_over_live_reads_however_late_the_watch_is(late):
     live = await Cluster("1").until_serving("1")

@@ -178,6 +178,7 @@ async def test_a_namespace_with_much_to_compute_leaves_a_thread_to_others() -> N
         assert await asyncio.gather(*greedy) == [True] * 64
 
 
+@pytest.mark.long
 async def test_answers_without_end_cost_a_namespace_no_more_than_its_turns_hold() -> None:
     async with scene() as (origin, prometheus, _):
         prometheus.size = 16 * client.BODY_LIMIT

@@ -87,6 +87,7 @@ def test_an_ignored_column_is_not_judged():
     assert {one.outcome for one in judgements} == {Outcome.UNKNOWN}
 
 
+@pytest.mark.long
 def test_an_alarm_stands_until_a_calm_season_and_does_not_come_back_by_what_was_before():
     column = build.numbers()
     memory, _ = watched(HIGHER, column=column, count=2)
@@ -167,11 +168,13 @@ def weeks(memory, days, *, begin=0, shift=None):
     return memory, found
 
 
+@pytest.mark.long
 def test_weekends_need_no_setting():
     _, found = weeks(watch.EMPTY, 28)
     assert {one.outcome for one in found} == {Outcome.CLEAN}
 
 
+@pytest.mark.long
 def test_where_days_differ_an_alarm_ends_with_a_calm_week():
     memory, _ = weeks(watch.EMPTY, 21)
     memory, moved = weeks(memory, 7, begin=21, shift=build.spread([10] * 8 + [460] * 2))

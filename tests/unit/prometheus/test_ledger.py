@@ -71,6 +71,7 @@ def test_pods_that_are_read_every_second_give_seconds() -> None:
     assert counted.blind == ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shift", [-20.0, 0.0, 20.0], ids=["behind", "right", "ahead"])
 def test_clocks_apart_never_make_a_pod_count_twice(shift: float) -> None:
     asked, book = build.question(), ledger.Ledger(build.question())
@@ -84,6 +85,7 @@ def test_clocks_apart_never_make_a_pod_count_twice(shift: float) -> None:
     assert 500 <= candidate <= 600
 
 
+@pytest.mark.long
 def test_when_direct_reading_ends_prometheus_goes_on_and_nothing_counts_twice() -> None:
     asked, book = build.question(), ledger.Ledger(build.question())
     for second in range(200):
@@ -127,6 +129,7 @@ def test_what_stable_gives_is_read_every_second_whether_or_not_the_candidate_can
     assert "latency can't be judged: candidate: 0 of 1 ready pods" in counted.unseen["latency"]
 
 
+@pytest.mark.long
 def test_pods_and_prometheus_tell_of_a_request_that_was_given_once() -> None:
     asked, book = build.question(relayed=True), ledger.Ledger(build.question(relayed=True))
     for second in range(60):
@@ -158,6 +161,7 @@ def test_what_is_not_the_text_format_is_not_counted() -> None:
     assert not book.live(BASE + 1)
 
 
+@pytest.mark.long
 def test_memory_follows_the_pods_and_not_the_window() -> None:
     asked, book = build.question(), ledger.Ledger(build.question())
     for minute in range(1, 300):

@@ -151,6 +151,7 @@ def test_a_paused_version_refused_on_trial_is_rejected():
     assert world.condition("Ready") == ("False", "ModelRejected")
 
 
+@pytest.mark.long
 def test_a_paused_version_takes_over_when_stable_has_gone():
     world = told(in_canary(installed()), pause="wait-1").run(paused)
     world.stuck.add("1")
@@ -185,6 +186,7 @@ def dying(world: worlds.World, crashes: list[int]) -> worlds.World:
 CRASHES = st.lists(st.integers(0, 6), min_size=1, max_size=20)
 
 
+@pytest.mark.long
 @settings(max_examples=6, deadline=None)
 @given(crashes=CRASHES)
 def test_an_operator_that_dies_during_a_pause_keeps_it(crashes):
@@ -271,6 +273,7 @@ def test_a_held_version_is_rejected_when_the_spec_no_longer_pauses():
     assert verdicts(world)[0] == ("2", "Rejected", "ErrorsRegressed")
 
 
+@pytest.mark.long
 def test_a_version_held_for_a_regression_does_not_take_over_when_stable_has_gone():
     world = regressed()
     world.stuck.add("1")
@@ -416,6 +419,7 @@ def test_where_the_named_version_can_not_come_back_the_other_serves_on_and_says_
     world.run(lambda one: one.serving == "3")
 
 
+@pytest.mark.long
 @settings(max_examples=6, deadline=None)
 @given(crashes=CRASHES, soak=st.sampled_from(["30s", "10m"]))
 def test_an_operator_that_dies_while_it_rolls_back_by_command_comes_to_the_same_end(crashes, soak):
@@ -511,6 +515,7 @@ def test_where_the_image_can_not_be_refreshed_the_command_is_ignored_with_words(
     assert (world.status.commands.refresh_image, len(world.records)) == ("now-1", 1)
 
 
+@pytest.mark.long
 @settings(max_examples=6, deadline=None)
 @given(crashes=CRASHES)
 def test_an_operator_that_dies_while_it_refreshes_the_image_comes_to_the_same_end(crashes):

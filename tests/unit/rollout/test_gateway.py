@@ -124,6 +124,7 @@ def asked_for(road: Road) -> set[str]:
     return {road.version(name) for name, count in road.deployments.items() if count}
 
 
+@pytest.mark.long
 def test_a_route_that_the_gateway_refuses_is_said_in_its_words_and_the_step_does_not_go_on():
     road = in_step(installed())
     road.answer = ("False", "NotAllowedByListeners", "no listener takes routes from shop")
@@ -208,6 +209,7 @@ def test_a_rollout_ends_with_the_gateway_that_it_began_with_and_then_its_route_g
     assert road.route is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(150))
 def test_nobody_is_sent_where_nobody_answers_however_late_each_follower_is(seed):
     """Versions good and bad, one after another, also in the middle of a rollout; each follower in its own time."""

@@ -18,6 +18,7 @@ from seatrial.rollout import looks, planner
 from seatrial.rollout.rules import guards, wishes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(4))
 def test_whatever_happens_every_promise_is_kept(block):
     for seed in range(40 * block, 40 * block + 40):
@@ -103,6 +104,7 @@ def lose(world: worlds.World, version: str) -> None:
         world.pods[name] = msgspec.structs.replace(pod, ready=pod.ready and world.version(pod.revision) != version)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bad", [False, True], ids=["healthy", "failing"])
 @settings(max_examples=15, deadline=None)
 @given(crashes=st.lists(st.integers(0, 6), min_size=1, max_size=30))

@@ -618,6 +618,7 @@ def test_without_an_operator_the_share_goes_back_to_stable():
     assert world.relayed[-1][1] > 0, "and comes again with one"
 
 
+@pytest.mark.long
 def test_a_share_is_renewed_for_as_long_as_its_step_lasts_without_a_write_to_the_status():
     world = rolling()
     long = msgspec.structs.replace(worlds.RELAYED[1], min_duration=Duration.parse("10m"))

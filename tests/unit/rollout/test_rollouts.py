@@ -11,6 +11,7 @@ import json
 from datetime import timedelta
 
 import msgspec
+import pytest
 from click.testing import CliRunner
 from tests.unit.rollout import world as worlds
 
@@ -204,6 +205,7 @@ def test_without_prometheus_the_weight_is_held_then_zero_without_a_verdict_and_r
     world.run(lambda one: one.serving == "2")
 
 
+@pytest.mark.long
 def test_without_traffic_to_judge_from_nothing_is_promoted():
     world = installed()
     steps = tuple(msgspec.structs.replace(step, min_requests=10**6) for step in worlds.STEPS)
@@ -363,6 +365,7 @@ def test_a_wrong_address_can_be_corrected_and_tried_again():
         assert "http://right/2.onnx" in str(world.applied[kind, world.status.stable.revision])
 
 
+@pytest.mark.long
 def test_pods_that_vanish_in_the_canary_end_it_at_the_start_timeout():
     world = in_canary(installed())
     world.stuck.add("2")
@@ -409,6 +412,7 @@ def test_an_operator_that_was_away_sees_that_stable_is_back():
     assert not world.status.candidate.promoting
 
 
+@pytest.mark.long
 def test_a_candidate_keeps_its_share_while_stable_has_no_pod_to_take_it():
     world = in_canary(installed())
     lose_pods(world, "1")
@@ -430,6 +434,7 @@ def test_stable_pods_that_come_back_in_time_are_compared_with():
     world.run(lambda one: one.status.candidate is not None and one.status.candidate.step == 2)
 
 
+@pytest.mark.long
 def test_a_candidate_whose_pods_fail_under_all_traffic_gives_it_back():
     world = installed()
     world.spec = worlds.spec("2")

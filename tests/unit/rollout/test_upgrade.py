@@ -74,6 +74,7 @@ def candidates() -> list[Candidate]:
     return [one.candidate for one in statuses if one.candidate is not None]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in VERDICT_REACHED])
 def test_a_good_version_goes_on_from_every_stage_to_the_end(stage):
     world = upgraded(stage)
@@ -114,6 +115,7 @@ def test_a_regression_in_a_soak_that_the_release_before_began_goes_back():
     world.run(lambda one: one.serving == "1")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", CANARIES)
 def test_a_rollout_of_the_release_before_ends_as_it_began_and_versions_relay_as_soon_as_both_can(stage):
     """The pods of versions that the release before made can't relay; nothing restarts for that."""

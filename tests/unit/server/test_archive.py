@@ -184,6 +184,7 @@ def test_a_file_may_not_replace_the_folder(tmp_path: Path) -> None:
         unpack(tar(tmp_path / "a", (entry("."), b"x")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_zip_bomb_ends_at_the_bound(tmp_path: Path, compression: int) -> None:
     source = zipped(tmp_path / "a", ("model.onnx", bytes(50_000_000)), compression=compression)
@@ -199,6 +200,7 @@ def test_many_small_bombs_share_one_bound(tmp_path: Path) -> None:
         unpack(zipped(tmp_path / "a", *members))
 
 
+@pytest.mark.long
 def test_a_zip_with_very_many_entries_is_refused(tmp_path: Path) -> None:
     members = [(f"f{number}", b"") for number in range(20_000)]
     with pytest.raises(errors.Rejected, match="more than 1000 entries"):

@@ -215,6 +215,7 @@ TEXTS = st.lists(
 ).map("".join)
 
 
+@pytest.mark.long
 @hypothesis.given(texts=st.lists(TEXTS | st.just("1,2,3,4"), min_size=1, max_size=5))
 @hypothesis.settings(max_examples=300, deadline=None, derandomize=True)
 def test_whatever_stands_in_the_place_of_the_numbers_is_answered_as_the_general_way_would(texts: list[str]) -> None:
@@ -263,6 +264,7 @@ VALUES = st.one_of(
 LINES = st.lists(st.tuples(NAMES, VALUES, VALUES), max_size=8)
 
 
+@pytest.mark.long
 @hypothesis.given(lines=LINES, columns=st.sampled_from([4, 80]))
 @hypothesis.settings(max_examples=300, deadline=None, derandomize=True)
 def test_any_head_behind_a_like_one_is_answered_as_if_it_were_the_first(

@@ -56,6 +56,7 @@ TEXTS = st.lists(
 ).map("".join)
 
 
+@pytest.mark.long
 @hypothesis.given(text=TEXTS)
 @hypothesis.settings(max_examples=400, deadline=None, derandomize=True)
 def test_any_text_in_the_place_of_the_numbers_ends_as_it_would_have_otherwise(text: str) -> None:
@@ -64,6 +65,7 @@ def test_any_text_in_the_place_of_the_numbers_ends_as_it_would_have_otherwise(te
     assert outcome(trained(), body) == [expected]
 
 
+@pytest.mark.long
 @hypothesis.given(texts=st.lists(TEXTS, min_size=2, max_size=4))
 @hypothesis.settings(max_examples=400, deadline=None, derandomize=True)
 def test_joined_texts_never_lend_each_other_sense(texts: list[str]) -> None:

@@ -94,6 +94,7 @@ def test_every_body_ends_as_a_small_one_would(body: bytes) -> None:
 TOKENS = st.sampled_from([*"[]", *"[]", ",", ",", "1", "2.5", " ", "null", "true", '"a"', "{", "}", "-", "e5", "NaN"])
 
 
+@pytest.mark.long
 @hypothesis.given(
     shape=st.lists(st.integers(1, 3), min_size=1, max_size=1),
     place=st.integers(0, 60),

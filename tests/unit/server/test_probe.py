@@ -91,6 +91,7 @@ def test_a_model_that_fails_on_all_rows_of_its_package_is_refused(tmp_path: Path
         probe.run(**folders(tmp_path, root(), np.zeros((2, 1), np.float32)))
 
 
+@pytest.mark.long
 def test_a_model_that_never_ends_is_refused_in_time(tmp_path: Path) -> None:
     limits = sandbox.Limits(seconds=4, doing="a call with one row")
     with pytest.raises(errors.Rejected, match="a call with one row took longer than 4 s"):

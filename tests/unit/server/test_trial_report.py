@@ -91,6 +91,7 @@ def test_what_is_kept_of_a_log_reads_as_the_log_does():
     assert operator.decode(kept, operator.digest_of(kept)) == operator.read(kept, report.digest(encoded))
 
 
+@pytest.mark.long
 def test_a_report_that_is_too_long_loses_its_profile_before_its_verdict() -> None:
     column = columns.Column(name=text(20, 1), kind="Feature", bins=("missing",), reference=(1.0,), rows=7)
     whole = msgspec.structs.replace(made(tests=3), profile=(column,) * 3)
