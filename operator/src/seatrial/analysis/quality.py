@@ -1,9 +1,9 @@
 """Are the candidate's answers worse than stable's, by what came back for them? Looked at as labels come in.
 
-A stratum is a cohort of requests: of its wrong rows so far, each is the candidate's with odds of its rows to stable's,
-whatever share of the labels has come yet, as long as labels of both versions take the same time. So both arms are always
-compared at the same age, and looking at any time is valid. By the time at which labels *arrive* that is not so: where
-complaints are fast and confirmations slow, a version that was just started looks worse whatever it answers.
+A stratum is a cohort of requests: of its wrong rows so far, each is the candidate's with the odds of its rows to
+stable's, whatever share of the labels has come yet, as long as labels of both versions take the same time. So both arms
+are always compared at the same age, and looking at any time is valid. By the time at which labels *arrive* that is not
+so: where complaints are fast and confirmations slow, a version that was just started looks worse whatever it answers.
 
 That both get labels alike is looked at, too, and where it is not so (`uneven`) quality is not judged. Right ones are
 counted for that beside all of them: where complaints come first, a worse version has more labels for a good reason.
@@ -109,10 +109,8 @@ def compare(name: str, table: Arms, *, tolerance: float, bound: float, more: boo
 def uneven(seen: Sequence[cohorts.Cohort], *, alpha: float) -> str:
     """Why labels of the two versions can't be compared, in words; nothing while nothing speaks against it."""
     bound = math.log(1 / (alpha * SHARE))
-    all_, right = (
-        arms([(pick(one.candidate), pick(one.stable), one.candidate.rows, one.stable.rows) for one in seen])
-        for pick in (lambda one: one.labelled, lambda one: one.right)
-    )
+    all_ = arms([(one.candidate.labelled, one.stable.labelled, one.candidate.rows, one.stable.rows) for one in seen])
+    right = arms([(one.candidate.right, one.stable.right, one.candidate.rows, one.stable.rows) for one in seen])
     for less in (False, True):
         found = [_reached(table.swapped if less else table, bound) for table in (all_, right)]
         if all(found):
