@@ -11,7 +11,7 @@ LAPTOP_STAMP := $(LAPTOP_VENV)/.installed
 PYTHON ?= python3
 RPC := serving-image/src/seatrial_server/protocol/rpc
 
-.PHONY: help demo test check fmt bench bench-rollouts generate lock image cluster-up cluster-down clean
+.PHONY: help demo test check fmt bench bench-rollouts generate lock image plugin cluster-up cluster-down clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,13 @@ lock: $(STAMP) ## resolve the dependencies anew into requirements/
 
 image: $(STAMP) ## build both images from their Containerfiles into OCI archives
 	@$(PY) -m tests.cluster.harness images
+
+plugin: $(STAMP) ## build dist/kubectl-seatrial, the kubectl plugin as one file for machines like this one
+	@rm -rf dist/site && mkdir -p dist
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes --target dist/site -r requirements/plugin.txt
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --target dist/site .
+	@$(VENV)/bin/shiv --compressed --reproducible --site-packages dist/site -e seatrial.plugin.main:main -o dist/kubectl-seatrial
+	@rm -rf dist/site
 
 cluster-up: $(STAMP) ## start the test cluster (CLUSTER=kind: with Docker and kind)
 	@$(PY) -m tests.cluster.harness up

@@ -5,7 +5,19 @@ import importlib
 import click
 
 BENCHES = ("detection", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
-LONG = ("drift", "histories", "memory", "peers", "relay", "relay-sequences", "rollouts", "scale", "trials", "weights")
+LONG = (
+    "drift",
+    "histories",
+    "memory",
+    "peers",
+    "relay",
+    "relay-sequences",
+    "rollouts",
+    "scale",
+    "thanos",
+    "trials",
+    "weights",
+)
 """Ten minutes and more: only by name."""
 
 

@@ -307,7 +307,7 @@ def test_the_columns_tell_state_and_versions(api: apiserver.ApiServer) -> None:
     create(api, manifest("shown"))
     narrow = api.kubectl("get", "mdeploy", "shown").splitlines()
     wide = api.kubectl("get", "seatrial", "-o", "wide").splitlines()
-    assert narrow[0].split() == ["NAME", "READY", "STATUS", "STABLE", "CANDIDATE", "WEIGHT", "AGE"]
+    assert narrow[0].split() == ["NAME", "READY", "STATUS", "STABLE", "CANDIDATE", "WEIGHT", "MEASURED", "AGE"]
     assert narrow[1].split()[:3] == ["shown", "Unknown", "Pending"]
     assert wide[0].split()[-4:] == ["MODEL", "PRECISION", "ENDPOINT", "MESSAGE"]
     assert any(line.endswith("Waiting for the operator.") for line in wide)

@@ -37,7 +37,7 @@ FIELDS = {path: node for path, node in NODES.items() if path.startswith(("spec",
 
 def bounded(node: dict[str, Any]) -> bool:
     if node.get("x-kubernetes-int-or-string"):
-        return "type" not in node and node.keys() >= {"maxLength", "pattern", "minimum", "maximum"}
+        return "type" not in node and node.keys() >= {"maxLength", "minimum", "maximum"}
     match node["type"]:
         case "string":
             return "enum" in node or node.get("format") == "date-time" or "maxLength" in node
@@ -121,15 +121,30 @@ def test_a_list_as_git_has_it_is_stored_as_it_is() -> None:
     assert fill(NODES["spec.rollout"], {"steps": steps})["steps"] == steps
 
 
+FORM = re.compile(r"(?:string\(self\)|self)\.matches\('(.*)'\)")
+
+
+def takes(node: dict[str, Any], text: str) -> bool:
+    """A text has the form that the field asks for; fields without a form ask for none."""
+    found = (FORM.fullmatch(rule["rule"]) for rule in node.get("x-kubernetes-validations", ()))
+    patterns = [one[1].replace("\\\\", "\\") for one in found if one is not None]
+    return bool(patterns) and all(re.fullmatch(pattern, text) for pattern in patterns)
+
+
+def test_no_pattern_is_left_to_the_api_servers_words() -> None:
+    """It would quote the pattern. A pattern has a sentence beside it, which `base.form` takes."""
+    assert [path for path, node in FIELDS.items() if "pattern" in node or "x-form" in node] == []
+    said = {rule["message"] for node in FIELDS.values() for rule in node.get("x-kubernetes-validations", ())}
+    assert [one for one in said if " must be of the form " in one] == []
+
+
 WORDS = [path for path in FIELDS if FIELDS[path].get("x-kubernetes-int-or-string")]
 
 
 def test_what_people_write_as_a_number_needs_no_quotes() -> None:
     """Every field whose text can be a bare number: YAML gives it as one unless it is quoted."""
     numbers = [
-        path
-        for path, node in FIELDS.items()
-        if path.startswith("spec") and "enum" not in node and re.fullmatch(node.get("pattern", "(?!)"), "7")
+        path for path, node in FIELDS.items() if path.startswith("spec") and "enum" not in node and takes(node, "7")
     ]
     # In a pod template or a route a number is refused there as well.
     names = ("name", "Name", "namespace", "hostnames[]", "image", "key", "Key", "value")
@@ -153,7 +168,8 @@ def test_a_new_object_is_unknown_and_in_progress() -> None:
 
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.message)
 def test_a_rule_hangs_on_a_field_and_says_what_must_be(rule: rules.Rule) -> None:
-    assert {"rule": rule.expression, "message": rule.message} in NODES[rule.field]["x-kubernetes-validations"]
+    expressions = {one["message"]: one["rule"] for one in NODES[rule.field]["x-kubernetes-validations"]}
+    assert rule.expression in expressions[rule.message]
     assert " must " in rule.message
     assert rule.message.startswith(rule.field)
 
@@ -167,3 +183,24 @@ class Vague(msgspec.Struct):
 def test_a_type_without_a_place_in_the_resource_is_refused_with_its_path() -> None:
     with pytest.raises(TypeError, match=r"^vague\.share: FloatType"):
         schema.structure(Vague, path="vague", defaults=True)
+
+
+# what people are told
+
+
+def leaves(member: schema.Schema, path: str = "spec", *, required: bool = True) -> Iterator[tuple[str, bool, str]]:
+    """Path, whether it has to be there, and description of everything that has a value of its own."""
+    inside = member.get("items", member)
+    if "properties" not in inside:
+        yield path, required, member["description"]
+    for name, inner in inside.get("properties", {}).items():
+        yield from leaves(inner, f"{path}.{name}", required=name in inside.get("required", ()))
+
+
+LEAVES = {path: (required, told) for path, required, told in leaves(NODES["spec"])}
+
+
+@pytest.mark.parametrize("path", LEAVES)
+def test_a_description_tells_what_happens_when_the_field_is_left_out(path: str) -> None:
+    required, told = LEAVES[path]
+    assert required or re.search("[Dd]efault|[Ll]eft out", told), told

@@ -7,8 +7,30 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-Name = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-ObjectName = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+FORM = "x-form"  # key of a Meta's extra schema, never of the CRD's
+
+
+def form(words: str) -> dict[str, str]:
+    """For `Meta(pattern=..., extra_json_schema=form(...))`: how the sentence "must be ..." goes on for people."""
+    return {FORM: words}
+
+
+Name = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        max_length=63,
+        extra_json_schema=form("lower-case letters, digits and hyphens, such as churn-v7"),
+    ),
+]
+ObjectName = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=253,
+        extra_json_schema=form("the name of an object: lower-case letters, digits, hyphens and dots"),
+    ),
+]
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -55,6 +55,7 @@ def _version() -> dict[str, Any]:
             _column("Stable", ".status.stable.modelVersion"),
             _column("Candidate", ".status.candidate.modelVersion"),
             _column("Weight", ".status.candidate.weight", kind="integer"),
+            _column("Measured", ".status.traffic.measuredShare"),
             _column("Age", ".metadata.creationTimestamp", kind="date"),
             _column("Model", ".spec.model.uri", wide=True),
             _column("Precision", ".status.stable.precision", wide=True),

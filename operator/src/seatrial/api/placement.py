@@ -12,13 +12,25 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from .base import Base, ObjectName, SecretReference
+from .base import Base, ObjectName, SecretReference, form
 from .values import Duration
 
 LabelKey = Annotated[
-    str, Meta(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=317)
+    str,
+    Meta(
+        pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+        max_length=317,
+        extra_json_schema=form("the key of a label, such as topology.kubernetes.io/zone"),
+    ),
 ]
-LabelValue = Annotated[str, Meta(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
+LabelValue = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        max_length=63,
+        extra_json_schema=form("the value of a label: letters, digits, hyphens, dots and underscores"),
+    ),
+]
 Labels = Annotated[dict[str, LabelValue], Meta(max_length=32)]
 Annotations = Annotated[dict[str, Annotated[str, Meta(max_length=4096)]], Meta(max_length=32)]
 
@@ -41,11 +53,16 @@ class Toleration(Base, frozen=True, kw_only=True, omit_defaults=True):
     operator: Annotated[TolerationOperator, Meta(description="Equal compares value; Exists takes any.")] = (
         TolerationOperator.EQUAL
     )
-    value: Annotated[LabelValue, Meta(description="Value of the taint.")] | None = None
+    value: Annotated[LabelValue, Meta(description="Value of the taint; left out with Exists.")] | None = None
     effect: Annotated[TaintEffect, Meta(description="Effect of the taint; left out: every effect.")] | None = None
     toleration_seconds: (
         Annotated[
-            int, Meta(description="With NoExecute: how long a pod stays after the taint came.", ge=0, le=31_536_000)
+            int,
+            Meta(
+                description="With NoExecute: seconds that a pod stays after the taint came; left out: for ever.",
+                ge=0,
+                le=31_536_000,
+            ),
         ]
         | None
     ) = None
@@ -69,7 +86,10 @@ class Spread(Base, frozen=True, kw_only=True, omit_defaults=True):
 class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
     """What pod templates get as it is. All of it is left out by default, and then no part of a revision's name."""
 
-    node_selector: Annotated[Labels, Meta(description="Labels that a node must have.")] | None = None
+    node_selector: (
+        Annotated[Labels, Meta(description="Labels that a node must have, such as disk: ssd. Left out: any node.")]
+        | None
+    ) = None
     tolerations: (
         Annotated[tuple[Toleration, ...], Meta(description="Taints that the pods put up with.", max_length=16)] | None
     ) = None
@@ -85,7 +105,8 @@ class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
             ObjectName,
             Meta(
                 description=(
-                    "Service account of the pods, for clouds that know a pod by it; no token is mounted. Where the "
+                    "Service account of the pods, for clouds that know a pod by it; left out: default. No token is "
+                    "mounted. Where the "
                     'policies are installed it needs the label seatrial.dev/for-models: "true".'
                 )
             ),
@@ -98,12 +119,18 @@ class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
         ]
         | None
     ) = None
-    priority_class_name: Annotated[ObjectName, Meta(description="PriorityClass of the pods.")] | None = None
-    pod_labels: Annotated[Labels, Meta(description="Further labels of the pods.")] | None = None
+    priority_class_name: (
+        Annotated[ObjectName, Meta(description="PriorityClass of the pods; left out: that of the cluster.")] | None
+    ) = None
+    pod_labels: (
+        Annotated[Labels, Meta(description="Further labels of the pods, such as team: risk. Left out: none.")] | None
+    ) = None
     pod_annotations: (
         Annotated[
             Annotations,
-            Meta(description='Further annotations of the pods; prometheus.io/scrape: "false" ends discovery by it.'),
+            Meta(
+                description='Further annotations of the pods; left out: none. prometheus.io/scrape: "false" hides them.'
+            ),
         ]
         | None
     ) = None

@@ -11,6 +11,29 @@ from __future__ import annotations
 import msgspec
 
 from .spec import MIN_DURATION
+from .values import DURATION_PATTERN
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What a text must look like: a CEL expression on `self`, and how the sentence "must be ..." goes on."""
+
+    holds: str
+    words: str
+
+    @classmethod
+    def of(cls, pattern: str, words: str, *, value: str = "self") -> Form:
+        """`value`: the text that the pattern is about."""
+        return cls(f"{value}.matches({_quoted(pattern)})", words)
+
+
+def _quoted(pattern: str) -> str:
+    """As a CEL string, which reads escapes in it."""
+    return "'" + pattern.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _span(value: str) -> str:
+    """A duration as CEL's; no time at all for a text that is none, which is refused where it stands."""
+    return f"duration({value}.matches({_quoted(DURATION_PATTERN)}) ? {value} : '0s')"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -75,9 +98,10 @@ def _requests_fit(resource: str) -> Rule:
     """Else the API server refuses the pods, far from the place where the mistake was made."""
     parts = ("self.requests", "self.limits", f"self.requests.{resource}", f"self.limits.{resource}")
     request, limit = (f"quantity(string({part}))" for part in parts[2:])
+    there = [f"has({part})" for part in parts] + [f"isQuantity(string({part}))" for part in parts[2:]]
     return Rule(
         "spec.serving.resources",
-        f"!({' && '.join(f'has({part})' for part in parts)}) || {request}.compareTo({limit}) <= 0",
+        f"!({' && '.join(there)}) || {request}.compareTo({limit}) <= 0",
         f"spec.serving.resources.requests.{resource} must be at most limits.{resource}",
     )
 
@@ -129,7 +153,7 @@ RULES = (
     ),
     Rule(
         "spec.rollout.steps",
-        "self[size(self) - 1].weight > 0",
+        "size(self) == 0 || self[size(self) - 1].weight > 0",
         "spec.rollout.steps must end with a weight above 0: nobody has had an answer of the version before that",
     ),
     Rule(
@@ -142,7 +166,7 @@ RULES = (
     Rule(
         "spec.rollout",
         "!(has(self.stepTimeout) && has(self.steps)) || self.steps.all(s, "
-        f"duration(has(s.minDuration) ? s.minDuration : '{MIN_DURATION}') <= duration(self.stepTimeout))",
+        f"(has(s.minDuration) ? {_span('s.minDuration')} : duration('{MIN_DURATION}')) <= {_span('self.stepTimeout')})",
         "spec.rollout.stepTimeout must be at least the minDuration of every step",
     ),
     Rule(
@@ -200,7 +224,7 @@ RULES = (
     _duration("spec.analysis.blindTimeout", "1s", "24h"),
     Rule(
         "spec.analysis",
-        "!(has(self.interval) && has(self.blindTimeout)) || duration(self.interval) <= duration(self.blindTimeout)",
+        f"!(has(self.interval) && has(self.blindTimeout)) || {_span('self.interval')} <= {_span('self.blindTimeout')}",
         "spec.analysis.blindTimeout must be at least spec.analysis.interval",
     ),
     _percentage("spec.analysis.falseRollbackRate", above=0, at_most=20),

@@ -4,6 +4,9 @@ Descriptions come from `Meta` and class docstrings, bounds and defaults from the
 API server and the operator can't disagree; `rules` adds what bounds can't say. Only the schema is made here, `crd` puts
 the CRD around it.
 
+A type's pattern becomes a rule with a sentence, the one beside it (`base.form`): the API server would quote the pattern
+itself. Rules of the same field are not tried on a text that has not its form, so that there is one complaint at a time.
+
 The API server fills defaults from the outside in, so an object whose members all have defaults gets `default: {}`.
 Two places have none. Members of a list's items: a three-way merge (kubectl, Argo CD, Flux) compares lists whole, so an
 item that the API server had completed would differ from Git for ever; the operator fills them when it decodes, and
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,9 +25,10 @@ import msgspec
 import msgspec.inspect
 
 from . import API_VERSION, KIND, rules
+from .base import FORM
 from .spec import Spec
 from .status import Status
-from .values import DURATION_PATTERN, RATIO_PATTERN, Duration, Ratio, Word, encode_hook
+from .values import Duration, Ratio, Word, encode_hook
 
 Schema = dict[str, Any]
 
@@ -50,8 +55,12 @@ STATUS_DEFAULT: Schema = {
 }
 
 _TEXTS: Mapping[type, Schema] = {
-    Duration: {"type": "string", "pattern": DURATION_PATTERN, "maxLength": 28},
-    Ratio: {"type": "string", "pattern": RATIO_PATTERN, "maxLength": 12},
+    Duration: {"type": "string", "maxLength": 28},
+    Ratio: {"type": "string", "maxLength": 12},
+}
+_FORMS: Mapping[type, rules.Form] = {
+    Duration: rules.Form.of(Duration.PATTERN, Duration.FORM),
+    Ratio: rules.Form.of(Ratio.PATTERN, Ratio.FORM),
 }
 
 
@@ -86,7 +95,13 @@ def structure(kind: type[msgspec.Struct], *, path: str, defaults: bool) -> Schem
 
 
 def _schema(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
-    return _with_rules(_plain(kind, path=path, defaults=defaults), path=path)
+    plain = _plain(kind, path=path, defaults=defaults)
+    words = plain.pop(FORM, "")
+    form = _form(kind, words) if path.startswith("spec") else None
+    if form is not None and not words and "such as" not in plain.get("description", "such as"):
+        # The form of a type of its own, for kubectl explain; where a pattern stands alone, its description tells.
+        plain["description"] += f" {form.words[0].upper()}{form.words[1:]}."
+    return _with_rules(plain, path=path, form=form)
 
 
 def _plain(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
@@ -106,8 +121,7 @@ def _plain(kind: msgspec.inspect.Type, *, path: str, defaults: bool) -> Schema:
             texts = _schema(kind.value_type, path=f"{path}{{}}", defaults=False)
             return {"type": "object", "maxProperties": kind.max_length, "additionalProperties": texts}
         case msgspec.inspect.StrType():
-            bounds = _bounds(minLength=kind.min_length, maxLength=kind.max_length, pattern=kind.pattern)
-            return {"type": "string", **bounds}
+            return {"type": "string", **_bounds(minLength=kind.min_length, maxLength=kind.max_length)}
         case msgspec.inspect.IntType():
             top = MAX_INTEGER if kind.le is None else kind.le
             return {"type": "integer", "format": "int64", **_bounds(minimum=kind.ge, maximum=top)}
@@ -141,11 +155,18 @@ def _member(field: msgspec.inspect.Field, *, path: str, defaults: bool) -> Schem
         default = sparse(field.default)
         if defaults:
             schema["default"] = default
-        elif path.startswith("spec.") and default != {}:
-            text = default if isinstance(default, str) else json.dumps(default)
-            schema["description"] = f"{schema['description']} Default: {text}."
+        if path.startswith("spec.") and not isinstance(default, dict):
+            schema["description"] = _told(schema["description"], default)
     first = ("description", "type", "format", "default")  # for readers: before an object's many members
     return {name: schema[name] for name in (*first, *schema) if name in schema}
+
+
+def _told(description: str, default: Any) -> str:
+    """With the default, where the description doesn't tell it in words of its own."""
+    if re.search("[Dd]efault|[Ll]eft out", description):
+        return description
+    text = "none" if default == [] else json.dumps(default) if isinstance(default, bool | int) else default
+    return f"{description} Default: {text}."
 
 
 def sparse(value: Any) -> Any:
@@ -159,9 +180,31 @@ def sparse(value: Any) -> Any:
     return msgspec.to_builtins(value, enc_hook=encode_hook)
 
 
-def _with_rules(schema: Schema, *, path: str) -> Schema:
-    own = [{"rule": rule.expression, "message": rule.message} for rule in rules.RULES if rule.field == path]
+def _with_rules(schema: Schema, *, path: str, form: rules.Form | None = None) -> Schema:
+    own = [{"rule": _guarded(rule, form), "message": rule.message} for rule in rules.RULES if rule.field == path]
+    if form is not None:
+        own.insert(0, {"rule": form.holds, "message": f"{path} must be {form.words}"})
     return {**schema, "x-kubernetes-validations": own} if own else schema
+
+
+def _guarded(rule: rules.Rule, form: rules.Form | None) -> str:
+    return rule.expression if form is None else f"!({form.holds}) || ({rule.expression})"
+
+
+def _form(kind: msgspec.inspect.Type, words: str) -> rules.Form | None:
+    """What a text has to look like, where its type says so."""
+    match kind:
+        case msgspec.inspect.Metadata():
+            return _form(kind.type, words)
+        case msgspec.inspect.UnionType():
+            return next((form for form in (_form(one, words) for one in kind.types) if form is not None), None)
+        case msgspec.inspect.StrType() if kind.pattern is not None:
+            return rules.Form.of(kind.pattern, words or f"of the form {kind.pattern}")
+        case msgspec.inspect.CustomType() if kind.cls in _TEXTS:
+            return _FORMS[kind.cls]
+        case msgspec.inspect.CustomType() if issubclass(kind.cls, Word):
+            return rules.Form.of(kind.cls.PATTERN, kind.cls.FORM, value="string(self)")
+    return None
 
 
 def _word(kind: type[Word]) -> Schema:
@@ -169,7 +212,6 @@ def _word(kind: type[Word]) -> Schema:
     return {
         "anyOf": [{"type": "integer"}, {"type": "string"}],
         "x-kubernetes-int-or-string": True,
-        "pattern": kind.PATTERN,
         "maxLength": kind.MAX_LENGTH,
         "minimum": 0,
         "maximum": kind.MAX_NUMBER,

@@ -21,11 +21,14 @@ _MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 class Duration(timedelta):
     """A span of time in GEP-2257 form: whole hours, minutes, seconds, milliseconds, at most four parts (`1h30m`)."""
 
+    PATTERN: ClassVar[str] = DURATION_PATTERN
+    FORM: ClassVar[str] = "a duration like 30s, 5m or 1h30m"
+
     @classmethod
     def parse(cls, text: str) -> Duration:
         """Raises ValueError for anything but GEP-2257."""
         if not re.fullmatch(DURATION_PATTERN, text):  # match would let a final line break pass
-            raise ValueError(f"must be a duration like 30s, 5m or 1h30m, not {text!r}")
+            raise ValueError(f"must be {cls.FORM}, not {text!r}")
         return cls(milliseconds=sum(int(count) * _MILLISECONDS[unit] for count, unit in _PART.findall(text)))
 
     @classmethod
@@ -45,11 +48,14 @@ class Duration(timedelta):
 class Ratio(float):
     """A part of a whole, written as a percentage: `0.5%` is 0.005."""
 
+    PATTERN: ClassVar[str] = RATIO_PATTERN
+    FORM: ClassVar[str] = "a percentage like 2% or 0.5%"
+
     @classmethod
     def parse(cls, text: str) -> Ratio:
         """Raises ValueError for anything but a percentage."""
         if not re.fullmatch(RATIO_PATTERN, text):
-            raise ValueError(f"must be a percentage like 2% or 0.5%, not {text!r}")
+            raise ValueError(f"must be {cls.FORM}, not {text!r}")
         return cls(float(text[:-1]) / 100)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""`seatrial generate`: writes the files that are made from the resource's types, or says which of them are stale.
+"""`seatrial generate`: writes the files that are made from types and commands, or says which of them are stale.
 
 Runs in a clone of the repository, for its developers. What the files say is in `documents` and `reference`.
 """
@@ -13,7 +13,7 @@ import click
 
 from seatrial.api import crd
 
-from . import documents, reference
+from . import documents, help_pages, reference
 
 CHART = "helm/seatrial"
 NAMESPACE = "seatrial-system"
@@ -21,13 +21,14 @@ OWN_ROLE = f"{NAMESPACE}-seatrial"  # the operator's own rights: cluster-wide, b
 
 
 def files() -> dict[str, str]:
-    """Path in the repository -> content, of everything that is made from the types alone."""
+    """Path in the repository -> content, of everything that is made from the types and the commands alone."""
     document = crd.document()
     return {
         f"crds/{crd.NAME}.yaml": documents.crd_file(document),
         f"{CHART}/templates/crd.yaml": documents.crd_template(document),
         "manifests/cluster/crd.yaml": documents.crd_file(document),
         "docs/reference/modeldeployment.md": reference.page(document),
+        "docs/reference/kubectl-seatrial.md": help_pages.page(),
     }
 
 
@@ -65,7 +66,7 @@ def stale(root: Path, contents: dict[str, str]) -> list[str]:
     help="The repository's folder.",
 )
 def command(*, check: bool, helm: str | None, root: Path) -> None:
-    """Write the files made from the resource's types: CRD, its copies, reference page."""
+    """Write the files made from the resource's types and the commands: CRD, its copies, reference pages."""
     if not (root / CHART / "Chart.yaml").is_file():
         raise click.ClickException(f"{root} is not a clone of the repository: run it there, or give --root")
     contents = files()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seatrial.api import API_VERSION, KIND
-from seatrial.api.values import DURATION_PATTERN, RATIO_PATTERN
+from seatrial.api.values import Duration, Quantity, Ratio, Size
 
 Schema = dict[str, Any]
 
@@ -24,6 +24,8 @@ _INTRODUCTION = f"""\
 A *duration* is text like `30s`, `5m`, `1h30m` (units h, m, s, ms). A *percentage* is text like `2%` or `0.5%`. A
 *quantity* is a Kubernetes quantity such as `500m`, `64Mi`.
 """
+
+_FORMS = {Duration.FORM: "duration", Ratio.FORM: "percentage", Quantity.FORM: "quantity", Size.FORM: "quantity"}
 
 _COLUMNS_INTRODUCTION = """\
 
@@ -62,13 +64,22 @@ def _sections(path: str, schema: Schema) -> Iterator[str]:
 def _row(path: str, name: str, member: Schema, *, required: bool) -> str:
     # A default of status only stands until the operator first looks: not one a reader would miss.
     default = "required" if required and path.startswith("spec") else _default(member)
-    own = (
-        [] if member.get("type") == "object" else member.get("x-kubernetes-validations", [])
-    )  # an object has its section
-    rules = " ".join(f"{rule['message']}." for rule in own)
+    # An object has its section, and the forms that have a name of their own are explained above.
+    own = [] if member.get("type") == "object" else member.get("x-kubernetes-validations", [])
+    rules = " ".join(f"{rule['message']}." for rule in own if not rule["message"].endswith(tuple(_FORMS)))
     target, inner = _inner(f"{path}.{name}", member)
     kind = f"[{_type(member)}](#{_anchor(target)})" if inner else _type(member)
-    return f"| `{name}` | {kind} | {default} | {_escaped(member['description'])} {_escaped(rules)}".rstrip() + " |"
+    return f"| `{name}` | {kind} | {default} | {_escaped(_short(member))} {_escaped(rules)}".rstrip() + " |"
+
+
+def _short(member: Schema) -> str:
+    """The description without what has columns of its own here: the form, and the default."""
+    text = str(member["description"])
+    if "default" in member:
+        text = text.partition(" Default: ")[0]
+    for form in _FORMS:
+        text = text.replace(f" {form[0].upper()}{form[1:]}.", "")
+    return text
 
 
 def _default(member: Schema) -> str:
@@ -94,13 +105,9 @@ def _type(member: Schema) -> str:
 
 
 def _text(member: Schema) -> str:
-    pattern = member.get("pattern", "")
-    if pattern == DURATION_PATTERN:
-        return "duration"
-    if pattern == RATIO_PATTERN:
-        return "percentage"
-    if "Ki" in pattern:
-        return "quantity"
+    for form, kind in _FORMS.items():
+        if any(rule["message"].endswith(f" must be {form}") for rule in member.get("x-kubernetes-validations", ())):
+            return kind
     if member.get("x-kubernetes-int-or-string"):
         return f"text or a whole number, at most {member['maxLength']}"
     return "time" if member.get("format") == "date-time" else f"text, at most {member['maxLength']}"

@@ -13,29 +13,13 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from seatrial.analysis import cohorts, judgement, outcomes, own_metrics, policy, quality, verdict
-from seatrial.analysis import slots as slots_
-from seatrial.api import spec, values
+from seatrial.analysis import judgement, outcomes, own_metrics, quality, verdict
+from seatrial.analysis import recording as recordings
+from seatrial.api import spec
 from seatrial.rollout import looking
 
 BAD_FILE = 2
 NOTHING_RETURNED = looking.Returned()
-
-
-class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """A replay file.
-
-    `history`: stable's slots before the canary, for dispersion; `minRequests`: needed for Pass; `own`: what the user's
-    own metrics had come to at the end; `cohorts`: what had come back for answers, which is judged with `rolloutRate`.
-    """
-
-    slots: tuple[slots_.Slot, ...]
-    policy: policy.Tolerances = policy.Tolerances()
-    history: tuple[slots_.Slot, ...] = ()
-    min_requests: slots_.Count = 0
-    own: tuple[own_metrics.Result, ...] = ()
-    cohorts: tuple[cohorts.Cohort, ...] = ()
-    rollout_rate: values.Ratio | None = None
 
 
 @click.command()
@@ -62,9 +46,8 @@ def command(file: str) -> None:
     """
     source = "standard input" if file == "-" else file
     try:
-        recording = msgspec.json.decode(_read(file), type=Recording, dec_hook=values.decode_hook)
-        _check(recording)
-        allowed = _policy(recording.policy)
+        recording = recordings.read(_read(file))
+        allowed = recording.allowed
     except OSError as error:
         _refuse(f"{source}: {error.strerror}")
     except msgspec.ValidationError as error:
@@ -80,7 +63,7 @@ def command(file: str) -> None:
         click.echo(line)
 
 
-def _returned(recording: Recording) -> looking.Returned:
+def _returned(recording: recordings.Recording) -> looking.Returned:
     """What the file says of it; counters of the user's services aren't kept."""
     policy_, seen = recording.policy, recording.cohorts
     alpha = float(recording.rollout_rate or policy_.false_rollback_rate)
@@ -93,40 +76,6 @@ def _returned(recording: Recording) -> looking.Returned:
 
 def _read(file: str) -> bytes:
     return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-
-
-def _policy(text: policy.Tolerances) -> policy.Policy:
-    try:
-        return policy.of(text)
-    except ValueError as error:
-        raise ValueError(f"policy.{error}") from error
-
-
-def _check(recording: Recording) -> None:
-    """What the types can't say: no more events than requests.
-
-    Raises:
-        ValueError: names the slot, the arm and the field.
-    """
-    for part, recorded in (("slots", recording.slots), ("history", recording.history)):
-        for place, slot in enumerate(recorded):
-            for name, arm in (("stable", slot.stable), ("candidate", slot.candidate)):
-                _check_counts(f"{part}[{place}].{name}", arm)
-                for number, pod in enumerate(arm.pods):
-                    _check_counts(f"{part}[{place}].{name}.pods[{number}]", pod)
-
-
-def _check_counts(path: str, counts: slots_.ArmCounts | slots_.PodCounts) -> None:
-    outcomes = {"errors": counts.errors, "rejected": counts.rejected, "degraded": counts.degraded}
-    slower = {f"slower.{edge}": count for edge, count in counts.slower.items()}
-    timed = isinstance(counts, slots_.ArmCounts) and counts.timed is not None
-    for of, most, fields in (
-        ("requests", counts.requests, outcomes),
-        ("timed" if timed else "requests", counts.measured, slower),
-    ):
-        for field, events in fields.items():
-            if events > most:
-                raise ValueError(f"{path}.{field} must be at most {path}.{of} ({most}), not {events}")
 
 
 def _refuse(message: str) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seatrial.api.base import Base, SecretReference
+from seatrial.api.base import Base, SecretReference, form
 from seatrial.api.values import Duration, Number, Ratio, percent, seconds
 
 from .feedback import BusinessOutcome, Quality
@@ -26,6 +26,7 @@ class PrometheusSource(Base, frozen=True, kw_only=True):
                     "operator's."
                 ),
                 pattern="^https?://[^ ]+$",
+                extra_json_schema=form("a URL like http://prometheus.monitoring.svc:9090"),
                 max_length=2048,
             ),
         ]
@@ -126,7 +127,12 @@ class Metric(Base, frozen=True, kw_only=True):
     name: Annotated[
         str,
         Meta(
-            description="What messages and status call it.", pattern="^[a-z][a-zA-Z0-9_]*$", min_length=1, max_length=63
+            description="What messages and status call it.",
+            pattern="^[a-z][a-zA-Z0-9_]*$",
+            max_length=63,
+            extra_json_schema=form(
+                "letters, digits and underscores, with a lower-case letter first, such as fraudScore"
+            ),
         ),
     ]
     query: Annotated[
@@ -140,8 +146,12 @@ class Metric(Base, frozen=True, kw_only=True):
             max_length=4096,
         ),
     ]
-    max: Annotated[Number, Meta(description="Rolled back when twice in a row above.")] | None = None
-    min: Annotated[Number, Meta(description="Rolled back when twice in a row below.")] | None = None
+    max: (
+        Annotated[Number, Meta(description="Rolled back when twice in a row above; left out: no upper bound.")] | None
+    ) = None
+    min: (
+        Annotated[Number, Meta(description="Rolled back when twice in a row below; left out: no lower bound.")] | None
+    ) = None
     on_no_data: Annotated[
         OnNoData,
         Meta(

@@ -7,10 +7,19 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from seatrial.api import base
 from seatrial.api.base import Base
 from seatrial.api.values import Duration, Number, Ratio, percent, seconds
 
-EventName = Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9_-]*$", min_length=1, max_length=40)]
+EventName = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z][A-Za-z0-9_-]*$",
+        min_length=1,
+        max_length=40,
+        extra_json_schema=base.form("letters, digits, hyphens and underscores, such as converted"),
+    ),
+]
 
 
 class Feedback(Base, frozen=True, kw_only=True):
@@ -33,12 +42,20 @@ class Feedback(Base, frozen=True, kw_only=True):
         tuple[EventName, ...], Meta(description="What may happen after an answer, such as converted.", max_length=4)
     ] = ()
     value_cap: (
-        Annotated[Number, Meta(description="What an answer brought may be sent as a value, each counted up to this.")]
+        Annotated[
+            Number,
+            Meta(
+                description="What an answer brought may be sent as a value, each counted up to this. Left out: no values are taken."
+            ),
+        ]
         | None
     ) = None
     within: (
         Annotated[
-            Number, Meta(description="An answer that is a number is right when it is as near to its label as this.")
+            Number,
+            Meta(
+                description="An answer that is a number is right when it is as near to its label as this. Left out: no labels are taken for numbers."
+            ),
         ]
         | None
     ) = None
@@ -68,7 +85,10 @@ class BusinessOutcome(Base, frozen=True, kw_only=True):
     name: Annotated[
         str,
         Meta(
-            description="What messages and status call it.", pattern="^[a-z][a-zA-Z0-9_]*$", min_length=1, max_length=40
+            description="What messages and status call it.",
+            pattern="^[a-z][a-zA-Z0-9_]*$",
+            max_length=40,
+            extra_json_schema=base.form("letters, digits and underscores, with a lower-case letter first"),
         ),
     ]
     better: Annotated[Better, Meta(description="More, as for conversions, or Less, as for complaints.")] = Better.MORE
@@ -79,14 +99,28 @@ class BusinessOutcome(Base, frozen=True, kw_only=True):
         OutcomeSource,
         Meta(description="Feedback: an event that clients send back. Prometheus: a counter of your own service."),
     ] = OutcomeSource.FEEDBACK
-    event: Annotated[EventName | None, Meta(description="One of spec.monitoring.feedback.events.")] = None
+    event: Annotated[
+        EventName | None, Meta(description="One of spec.monitoring.feedback.events; left out with source Prometheus.")
+    ] = None
     selector: Annotated[
         Annotated[str, Meta(min_length=1, max_length=1024)] | None,
-        Meta(description='A counter in PromQL, without a range or function: shop_orders_total{shop="eu"}.'),
+        Meta(
+            description='A counter in PromQL, without a range or function: shop_orders_total{shop="eu"}. Left out with source Feedback.'
+        ),
     ] = None
     label: Annotated[
-        Annotated[str, Meta(pattern="^[a-zA-Z_][a-zA-Z0-9_]*$", min_length=1, max_length=63)] | None,
-        Meta(description="The counter's label whose value is the revision that answered."),
+        Annotated[
+            str,
+            Meta(
+                pattern="^[a-zA-Z_][a-zA-Z0-9_]*$",
+                max_length=63,
+                extra_json_schema=base.form("the name of a label, such as model_revision"),
+            ),
+        ]
+        | None,
+        Meta(
+            description="The counter's label whose value is the revision that answered. Left out with source Feedback."
+        ),
     ] = None
     delay: Annotated[
         Duration,

@@ -7,10 +7,17 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seatrial.api.base import Base, Name, SecretReference
+from seatrial.api.base import Base, Name, SecretReference, form
 from seatrial.api.values import Label, Ratio, percent
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
+Sha256 = Annotated[
+    str,
+    Meta(
+        pattern="^[0-9a-f]{64}$",
+        max_length=64,
+        extra_json_schema=form("64 lower-case hex digits, as sha256sum prints them; quote it where all are digits"),
+    ),
+]
 
 
 class Model(Base, frozen=True, kw_only=True):
@@ -25,10 +32,15 @@ class Model(Base, frozen=True, kw_only=True):
                 "pvc://claim/path."
             ),
             pattern="^(https?|s3|gs|az|oci|pvc)://[^ ]+$",
+            extra_json_schema=form(
+                "an address that begins with http://, https://, s3://, gs://, az://, oci:// or pvc://"
+            ),
             max_length=2048,
         ),
     ]
-    sha256: Annotated[Sha256, Meta(description="SHA-256 of the bytes at uri, 64 lower-case hex digits.")]
+    sha256: Annotated[
+        Sha256, Meta(description="SHA-256 of the bytes at uri, 64 lower-case hex digits, such as sha256sum prints.")
+    ]
     version: (
         Annotated[
             Label,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seatrial.api.base import Base, Name, ObjectName
+from seatrial.api.base import Base, Name, ObjectName, form
 from seatrial.api.values import Duration, seconds
 
 
@@ -125,9 +125,19 @@ class Gateway(Base, frozen=True, kw_only=True):
         ),
     ]
     hostnames: Annotated[
-        tuple[Annotated[str, Meta(pattern=HOSTNAME, max_length=253)], ...],
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    pattern=HOSTNAME,
+                    max_length=253,
+                    extra_json_schema=form("a host like shop.example.com or *.example.com"),
+                ),
+            ],
+            ...,
+        ],
         Meta(
-            description="Hosts whose requests are for this model; none: every request that reaches the Gateways is.",
+            description="Hosts whose requests are for this model; left out: all that come to the Gateways are.",
             max_length=16,
         ),
     ] = ()
@@ -158,9 +168,10 @@ class Traffic(Base, frozen=True, kw_only=True):
             Meta(
                 description=(
                     "Relay: name of a request header, in lower case, whose value decides which version answers: a user "
-                    "sees one version, and keeps it while the weight grows. A request without it is drawn."
+                    "sees one version, and keeps it while the weight grows. One without it is drawn; left out: all are."
                 ),
                 pattern="^[a-z]([-a-z0-9]{0,62}[a-z0-9])?$",
+                extra_json_schema=form("the name of a header in lower case, such as x-user-id"),
                 max_length=64,
             ),
         ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seatrial.api.base import Base, SecretReference
+from seatrial.api.base import Base, SecretReference, form
 from seatrial.api.placement import Placement
 from seatrial.api.values import Duration, Quantity, Ratio, Size, percent, seconds
 
@@ -16,10 +16,15 @@ class ResourceList(Base, frozen=True, kw_only=True):
     """CPU and memory as Kubernetes quantities."""
 
     cpu: (
-        Annotated[Quantity, Meta(description="Cores, such as 500m or 2; a fraction needs quotes or milli-cores.")]
+        Annotated[
+            Quantity,
+            Meta(description="Cores, such as 500m or 2; a fraction needs quotes or milli-cores. Left out: none."),
+        ]
         | None
     ) = None
-    memory: Annotated[Quantity, Meta(description="Bytes, such as 512Mi or 2Gi.")] | None = None
+    memory: Annotated[Quantity, Meta(description="Bytes, such as 512Mi or 2Gi. Left out: none is stated.")] | None = (
+        None
+    )
 
 
 class Resources(Base, frozen=True, kw_only=True):
@@ -92,7 +97,17 @@ class Cors(Base, frozen=True, kw_only=True):
     """Web pages that may call. None, when left out."""
 
     allow_origins: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$", max_length=253)], ...],
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$",
+                    max_length=253,
+                    extra_json_schema=form("an origin like https://app.example.com, without a path, or *"),
+                ),
+            ],
+            ...,
+        ],
         Meta(description="Origins such as https://app.example.com, or * for every page.", min_length=1, max_length=32),
     ]
 
@@ -105,6 +120,7 @@ class Tracing(Base, frozen=True, kw_only=True):
         Meta(
             description="URL of the collector, such as http://collector.tracing:4318, without /v1/traces.",
             pattern=r"^https?://[^\s?#@]+$",
+            extra_json_schema=form("a URL like http://collector.tracing:4318, without user, ? and #"),
             max_length=512,
         ),
     ]
@@ -126,6 +142,7 @@ class Serving(Placement, frozen=True, kw_only=True, omit_defaults=False):
                     "upgrade changes no running version. Must be one that the operator's --serving-image-allow lists."
                 ),
                 pattern="^[^ ]+$",
+                extra_json_schema=form("an image like registry.example.com/serving:0.1.0, without blanks"),
                 max_length=512,
             ),
         ]
