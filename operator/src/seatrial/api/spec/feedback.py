@@ -45,7 +45,7 @@ class Feedback(Base, frozen=True, kw_only=True):
         Annotated[
             Number,
             Meta(
-                description="What an answer brought may be sent as a value, each counted up to this. Left out: no values are taken."
+                description="What an answer brought may be sent as value, counted up to this. Left out: no values are taken."
             ),
         ]
         | None
@@ -54,7 +54,7 @@ class Feedback(Base, frozen=True, kw_only=True):
         Annotated[
             Number,
             Meta(
-                description="An answer that is a number is right when it is as near to its label as this. Left out: no labels are taken for numbers."
+                description="A number is right when it is as near to its label as this. Left out: numbers get no labels."
             ),
         ]
         | None
@@ -104,9 +104,7 @@ class BusinessOutcome(Base, frozen=True, kw_only=True):
     ] = None
     selector: Annotated[
         Annotated[str, Meta(min_length=1, max_length=1024)] | None,
-        Meta(
-            description='A counter in PromQL, without a range or function: shop_orders_total{shop="eu"}. Left out with source Feedback.'
-        ),
+        Meta(description='A counter in PromQL, as shop_orders_total{shop="eu"}. Left out with source Feedback.'),
     ] = None
     label: Annotated[
         Annotated[
