@@ -44,18 +44,14 @@ class Feedback(Base, frozen=True, kw_only=True):
     value_cap: (
         Annotated[
             Number,
-            Meta(
-                description="What an answer brought may be sent as value, counted up to this. Left out: no values are taken."
-            ),
+            Meta(description="What an answer brought may be sent as value, up to this. Left out: no values are taken."),
         ]
         | None
     ) = None
     within: (
         Annotated[
             Number,
-            Meta(
-                description="A number is right when it is as near to its label as this. Left out: numbers get no labels."
-            ),
+            Meta(description="A number is right this near to its label. Left out: numbers get no labels."),
         ]
         | None
     ) = None
