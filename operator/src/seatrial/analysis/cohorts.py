@@ -119,7 +119,7 @@ class Book:
 
     def cohorts(self, *, stable: str, candidate: str, since: float, until: float) -> tuple[Cohort, ...]:
         """Those that lie within the stretch and within one weight, and that are over. What isn't known is zero."""
-        found = []
+        found, sums = [], self._sums()
         for number in sorted({key[0] for key in self._counts}):
             start, end = number * self.seconds, (number + 1) * self.seconds
             if start < since or end + CLOSED > until or any(start < change < end for change in self.changes):
@@ -128,8 +128,8 @@ class Book:
                 Cohort(
                     start=start,
                     end=end,
-                    stable=self._answers(number, stable),
-                    candidate=self._answers(number, candidate),
+                    stable=_answers(sums.get((number, stable), {})),
+                    candidate=_answers(sums.get((number, candidate), {})),
                 )
             )
         return tuple(found)
@@ -139,17 +139,22 @@ class Book:
         newest = int((at - SKEW) // self.seconds)
         return newest - (newest - cohort) % COUNT
 
-    def _answers(self, number: int, revision: str) -> Answers:
-        sums: dict[tuple[Kind, str], float] = {}
-        for (one, by, _, kind, event), of_targets in self._counts.items():
-            if one == number and by == revision:
-                total = max(count.total for count in of_targets.values())  # a pod that is scraped twice counts once
-                sums[kind, event] = sums.get((kind, event), 0.0) + total
-        return Answers(
-            rows=sums.get((Kind.ROWS, ""), 0.0),
-            right=sums.get((Kind.RIGHT, ""), 0.0),
-            wrong=sums.get((Kind.WRONG, ""), 0.0),
-            events={event: count for (kind, event), count in sums.items() if kind is Kind.EVENT},
-            value=sums.get((Kind.VALUE, ""), 0.0),
-            squared=sums.get((Kind.SQUARED, ""), 0.0),
-        )
+    def _sums(self) -> dict[tuple[int, str], dict[tuple[Kind, str], float]]:
+        """Over all pods, by cohort and who answered."""
+        sums: dict[tuple[int, str], dict[tuple[Kind, str], float]] = {}
+        for (number, by, _, kind, event), of_targets in self._counts.items():
+            own = sums.setdefault((number, by), {})
+            total = max(count.total for count in of_targets.values())  # a pod that is scraped twice counts once
+            own[kind, event] = own.get((kind, event), 0.0) + total
+        return sums
+
+
+def _answers(sums: Mapping[tuple[Kind, str], float]) -> Answers:
+    return Answers(
+        rows=sums.get((Kind.ROWS, ""), 0.0),
+        right=sums.get((Kind.RIGHT, ""), 0.0),
+        wrong=sums.get((Kind.WRONG, ""), 0.0),
+        events={event: count for (kind, event), count in sums.items() if kind is Kind.EVENT},
+        value=sums.get((Kind.VALUE, ""), 0.0),
+        squared=sums.get((Kind.SQUARED, ""), 0.0),
+    )

@@ -6,10 +6,11 @@ can still ask for. Belongs to one watch at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from seatrial.analysis import cohorts, outcomes
+from seatrial.analysis.slots import Slot
 from seatrial.api import spec
 from seatrial.control import sources
 from seatrial.prometheus import errors, matching
@@ -43,19 +44,16 @@ class Feedback:
         else:
             self.error = ""
 
-    def found(self, asked: looking.Question, *, now: datetime) -> tuple[cohorts.Cohort, ...]:
-        """Cohorts of requests that are over."""
+    def judged(self, asked: looking.Question, slots: Sequence[Slot], *, now: datetime) -> looking.Returned:
+        """What follows from all that is known; `slots` are the window's. Milliseconds: not for the event loop."""
         window = asked.window
-        if self._book is None:
-            return ()
-        return self._book.cohorts(
-            stable=window.stable, candidate=window.candidate, since=self._since.timestamp(), until=now.timestamp()
-        )
-
-    @property
-    def grown(self) -> Mapping[str, Sequence[outcomes.Growth]]:
-        """The counters of the user's services in this window, by outcome."""
-        return {name: tuple(found.values()) for name, found in self._growth.items()}
+        seen: tuple[cohorts.Cohort, ...] = ()
+        if self._book is not None:
+            seen = self._book.cohorts(
+                stable=window.stable, candidate=window.candidate, since=self._since.timestamp(), until=now.timestamp()
+            )
+        grown = {name: tuple(found.values()) for name, found in self._growth.items()}
+        return looking.returned(asked, seen, grown, slots, now=now)
 
     async def _ask_pods(self, asked: looking.Question, origin: sources.Sources, *, now: datetime) -> None:
         wish = asked.feedback
