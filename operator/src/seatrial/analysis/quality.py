@@ -94,7 +94,7 @@ def compare(name: str, table: Arms, *, tolerance: float, bound: float, more: boo
         name=name,
         stable=stable,
         candidate=candidate,
-        ratio=candidate.share / stable.share if stable.events else None,
+        ratio=candidate.share / stable.share if stable.share else None,
         low=low or None,
         high=high if math.isfinite(high) else None,
         log_evidence=log_evidence,
