@@ -17,7 +17,7 @@ from seatrial.api.status import Reason, Status
 from seatrial.api.trained import RunOutcome
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
-from seatrial.control import applying, evidence, observing, reports
+from seatrial.control import applying, evidence, keys, observing, reports
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
 from seatrial.rollout import facts, looking, narrative, planner, plans, providing, statuses
@@ -46,6 +46,7 @@ class Reconciler:
         self._reports = reports
         self._events = events
         self._telemetry = telemetry
+        self._keys = keys.Keys(cluster)
         self._refusals: dict[Key, facts.Refusal] = {}
         self._untrained: dict[Key, str] = {}  # why the present run's Job could not be made
 
@@ -91,6 +92,7 @@ class Reconciler:
         self._count_runs(key, snapshot.status, plan.status)
         try:
             refusals = await applying.carry_out(self._cluster, snapshot, plan)
+            refusals += await self._make_key(snapshot)
         finally:
             await self._tell(raw, plan.events)
         untrained = await self._train(key, plan)
@@ -110,6 +112,13 @@ class Reconciler:
         if refused:
             self._untrained[key] = refused
         return bool(refused)
+
+    async def _make_key(self, snapshot: facts.Snapshot) -> tuple[errors.Refused, ...]:
+        try:
+            await self._keys.ensure(snapshot)
+        except errors.Refused as refusal:
+            return (refusal,)
+        return ()
 
     async def _write(self, key: Key, raw: access.Object, before: Status, after: Status) -> access.Object:
         """The status, when it differs; somebody else's write in between ends the pass with Conflict."""
