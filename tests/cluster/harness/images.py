@@ -40,11 +40,14 @@ class Image:
 _CLUSTER = paths.REPO / "tests" / "cluster"
 MODELS = generated.Context("models", "tests.cluster.models", _CLUSTER / "models")
 ROWS = generated.Context("rows", "tests.cluster.models.rows", _CLUSTER / "models")
+REGISTRY = generated.Context("registry", "tests.cluster.registry", _CLUSTER / "registry")
 
 IMAGES = {
     "operator": Image("seatrial.dev/operator:dev", paths.REPO / "operator" / "Containerfile"),
     "serving": Image("seatrial.dev/serving:dev", paths.REPO / "serving-image" / "Containerfile"),
     "store": Image("seatrial.dev/store:dev", _CLUSTER / "store" / "Containerfile", base="serving", extra=(MODELS,)),
+    "registry": Image("seatrial.dev/registry:dev", _CLUSTER / "registry" / "Containerfile", extra=(REGISTRY,)),
+    "trainer": Image("seatrial.dev/trainer:dev", _CLUSTER / "trainer" / "Containerfile"),
     "client": Image("seatrial.dev/client:dev", _CLUSTER / "client" / "Containerfile", base="operator", extra=(ROWS,)),
 }
 
