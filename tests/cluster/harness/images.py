@@ -46,9 +46,9 @@ IMAGES = {
     "operator": Image("seatrial.dev/operator:dev", paths.REPO / "operator" / "Containerfile"),
     "serving": Image("seatrial.dev/serving:dev", paths.REPO / "serving-image" / "Containerfile"),
     "store": Image("seatrial.dev/store:dev", _CLUSTER / "store" / "Containerfile", base="serving", extra=(MODELS,)),
+    "client": Image("seatrial.dev/client:dev", _CLUSTER / "client" / "Containerfile", base="operator", extra=(ROWS,)),
     "registry": Image("seatrial.dev/registry:dev", _CLUSTER / "registry" / "Containerfile", extra=(REGISTRY,)),
     "trainer": Image("seatrial.dev/trainer:dev", _CLUSTER / "trainer" / "Containerfile"),
-    "client": Image("seatrial.dev/client:dev", _CLUSTER / "client" / "Containerfile", base="operator", extra=(ROWS,)),
 }
 
 

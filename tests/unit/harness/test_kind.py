@@ -55,7 +55,7 @@ def test_the_whole_installation_uses_these_four_programs_alone(programs: Path) -
     assert [call[1:3] for call in calls if call[0] == "kind"][:2] == [["get", "clusters"], ["create", "cluster"]]
     built = [call[call.index("-t") + 1] for call in calls if call[:2] == ["docker", "build"]]
     loaded = [call for call in calls if call[:3] == ["kind", "load", "image-archive"]]
-    assert set(built) == {image.tag for image in images.IMAGES.values()}
+    assert set(built) == {images.lookup(name).tag for name in installation.IMAGES}
     assert len(loaded) == len(built)
     assert platform.cluster.kubeconfig.parent != paths.run(), "the kind cluster has files of its own"
 
