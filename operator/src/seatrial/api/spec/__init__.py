@@ -14,6 +14,7 @@ from seatrial.api.base import Base, SecretReference
 from seatrial.api.values import Duration, Quantity, Ratio, Size
 
 from .analysis import Analysis, Disagreement, Errors, Latency, Metric, OnNoData, OnShift, PrometheusSource, Rejections
+from .feedback import Better, BusinessOutcome, Feedback, OutcomeSource, Quality
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
 from .monitoring import Drift, DriftMode, Monitoring, Season
 from .rollout import (
@@ -50,6 +51,8 @@ __all__ = [
     "DEFAULT_STEPS",
     "MIN_DURATION",
     "Analysis",
+    "Better",
+    "BusinessOutcome",
     "Cache",
     "Command",
     "Cors",
@@ -60,6 +63,7 @@ __all__ = [
     "Errors",
     "Fallback",
     "FallbackMode",
+    "Feedback",
     "Gateway",
     "InsufficientTraffic",
     "Latency",
@@ -70,10 +74,12 @@ __all__ = [
     "OnNoData",
     "OnRegression",
     "OnShift",
+    "OutcomeSource",
     "ParentRef",
     "PrometheusSource",
     "Promotion",
     "Provider",
+    "Quality",
     "Quantity",
     "Quantization",
     "QuantizationFailure",

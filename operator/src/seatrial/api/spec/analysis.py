@@ -10,6 +10,8 @@ from msgspec import Meta
 from seatrial.api.base import Base, SecretReference, form
 from seatrial.api.values import Duration, Number, Ratio, percent, seconds
 
+from .feedback import BusinessOutcome, Quality
+
 
 class PrometheusSource(Base, frozen=True, kw_only=True):
     """Where the evidence comes from."""
@@ -178,6 +180,11 @@ class Analysis(Base, frozen=True, kw_only=True):
     latency: Latency = Latency()
     rejections: Rejections = Rejections()
     disagreement: Disagreement | None = None
+    quality: Quality | None = None
+    outcomes: Annotated[
+        tuple[BusinessOutcome, ...],
+        Meta(description="What happens after answers, counted for each version, such as conversions.", max_length=4),
+    ] = ()
     metrics: Annotated[
         tuple[Metric, ...],
         Meta(description="Numbers of your own, from Prometheus, beside what Seatrial compares.", max_length=8),
