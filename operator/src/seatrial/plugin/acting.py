@@ -76,6 +76,29 @@ def rollback(*, name: str, to: str, connected: Connection) -> None:
     click.echo(f"{name}: asked to roll back to version {seen.version_of(revision)} ({revision})")
 
 
+@click.command()
+@options.name
+@click.option("--now", "at_once", is_flag=True, help="Don't wait for minInterval.")
+@options.cluster
+def retrain(*, name: str, at_once: bool, connected: Connection) -> None:
+    """Start a training run of spec.retraining, whatever its triggers say.
+
+    Ends with 1, and says why, where it would do nothing.
+    """
+    token = new_token() + (asking.AT_ONCE if at_once else "")
+    _ask(connected, name, command="retrain", token=token)
+
+
+adopt = _command(
+    "adopt",
+    "Let the version in that a training run has made and that waits for a word.",
+    "It goes through trial, canary and soak as every version does.",
+)
+unfollow = _command(
+    "unfollow",
+    "Leave the versions of training runs: what spec.model asks for serves again.",
+    "Later runs may offer others.",
+)
 abort = _command(
     "abort",
     "End the rollout, or the soak; the version counts as rejected.",
@@ -102,33 +125,3 @@ refresh_image = _command(
     "Take the operator's present serving image, as a rollout.",
     "An upgrade of the operator changes no version that runs; this does.",
 )
-unfollow = _command(
-    "unfollow",
-    "Let the version that the spec asks for serve again, in place of a trained one.",
-    "It comes back without another canary.",
-)
-
-
-@click.command()
-@options.name
-@click.option("--now", is_flag=True, help="Without waiting for minInterval.")
-@options.cluster
-def retrain(*, name: str, now: bool, connected: Connection) -> None:
-    """Start a training run as soon as one may; status.retraining says what it waits for.
-
-    It ends a stop after runs without a good version as well. Ends with 1, and says why, where it would do nothing.
-    """
-    _ask(connected, name, command="retrain", token=new_token() + (asking.AT_ONCE if now else ""))
-
-
-@click.command()
-@options.name
-@options.cluster
-def adopt(*, name: str, connected: Connection) -> None:
-    """Let the trained version that waits begin its trial, and no other.
-
-    Ends with 1, and says why, where it would do nothing.
-    """
-    known = view.of(connected.get(name)).status.trained
-    version = known.offered.version if known is not None and known.offered is not None else ""
-    _ask(connected, name, command="adopt", token=f"{version}/{new_token()}")

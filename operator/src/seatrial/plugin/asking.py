@@ -7,6 +7,7 @@ object alone is let through.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from seatrial.api import stage as stages
 from seatrial.api import status
@@ -87,18 +88,22 @@ def _accept_drift(view: View) -> str:
 
 
 def _retrain(view: View) -> str:
-    wish = view.raw.get("spec", {}).get("retraining")
-    return "" if wish else f"spec.retraining is left out: {_serves(view)}"
+    if not view.raw.get("spec", {}).get("retraining"):
+        return f"there is no spec.retraining, so nothing says how: {_serves(view)}"
+    return ""
 
 
 def _adopt(view: View) -> str:
-    known = view.status.trained
-    waits = known is not None and known.offered is not None
-    return "" if waits else f"no trained version waits: {_serves(view)}"
+    return "" if _trained(view).get("offered") else f"no version of a training run waits to be adopted: {_serves(view)}"
 
 
 def _unfollow(view: View) -> str:
-    return "" if view.status.trained is not None else f"no trained version is followed: {_serves(view)}"
+    return "" if _trained(view) else f"no version of a training run is followed: {_serves(view)}"
+
+
+def _trained(view: View) -> dict[str, Any]:
+    told = (view.raw.get("status") or {}).get("trained")
+    return told if isinstance(told, dict) else {}
 
 
 _CHECKS: Mapping[str, Callable[[View], str]] = {

@@ -9,9 +9,12 @@ import importlib
 
 import click
 
+from seatrial.api import status
+
+_OF_TRAINING = ("retrain", "adopt", "unfollow")  # where the resource has them
+
 COMMANDS = {
     "abort": "seatrial.plugin.acting:abort",
-    "adopt": "seatrial.plugin.acting:adopt",
     "accept-drift": "seatrial.plugin.acting:accept_drift",
     "completion": "seatrial.plugin.completion:command",
     "dashboard": "seatrial.plugin.dashboard.command:command",
@@ -27,11 +30,10 @@ COMMANDS = {
     "refresh-image": "seatrial.plugin.acting:refresh_image",
     "replay": "seatrial.cli.replay:command",
     "resume": "seatrial.plugin.acting:resume",
-    "retrain": "seatrial.plugin.acting:retrain",
     "retry": "seatrial.plugin.acting:retry",
     "rollback": "seatrial.plugin.acting:rollback",
     "status": "seatrial.plugin.status:command",
-    "unfollow": "seatrial.plugin.acting:unfollow",
+    **{name: f"seatrial.plugin.acting:{name}" for name in _OF_TRAINING if name in status.Commands.__struct_fields__},
 }
 
 
