@@ -18,6 +18,8 @@ EXPECTED = {
     "seatrial_queue_depth",
     "seatrial_rollbacks",
     "seatrial_promotions",
+    "seatrial_retraining_runs",
+    "seatrial_serves_other_than_git",
     "seatrial_rollback_duration_seconds",
     "seatrial_modeldeployment_condition",
     "seatrial_modeldeployment_unmetered",

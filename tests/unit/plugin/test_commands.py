@@ -59,6 +59,7 @@ def test_commands_and_options_are_completed() -> None:
         "refresh-image",
         "replay",
         "resume",
+        "retrain",
         "retry",
     ]
     assert any(one.startswith("--full") for one in completion.proposals(["promote", "churn", "--f"]))

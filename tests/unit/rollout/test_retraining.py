@@ -444,7 +444,8 @@ def test_a_status_that_was_lost_never_gives_a_run_the_name_of_an_old_job():
     assert runs(world)[0].number == 2
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.long
+@settings(max_examples=15, deadline=None)
 @given(crashes=st.lists(st.integers(0, 6), min_size=1, max_size=40))
 def test_an_operator_that_dies_between_any_two_writes_trains_once_and_comes_to_the_same_end(crashes):
     world = told(serving(), retrain="one", adopt="a/early")
