@@ -53,6 +53,13 @@ def _affinity(path: tuple[str, ...]) -> dict[str, Any]:
     return node
 
 
+def _outcomes(changes: dict[str, Any]) -> dict[str, Any]:
+    """One outcome, and the feedback that it needs."""
+    outcome = {"name": "conversion", "event": "sold", **changes}
+    given = {name: value for name, value in outcome.items() if value is not None}
+    return {"monitoring": {"feedback": {"events": ["sold"]}}, "analysis": {"outcomes": [given]}}
+
+
 REFUSED: dict[str, dict[str, Any]] = {
     "must be oci://registry/repository": {"model": {**MODEL, "uri": "oci://registry.example.com/models/churn"}},
     "must be pvc://claim/path": {"model": {**MODEL, "uri": "pvc://shared-models/../other.onnx"}},
@@ -124,6 +131,20 @@ REFUSED: dict[str, dict[str, Any]] = {
     "drift.gross must be greater than spec": {"monitoring": {"drift": {"gross": "20%", "tolerance": "20%"}}},
     "drift.falseAlarmRate must be": {"monitoring": {"drift": {"falseAlarmRate": "0%"}}},
     "drift.ignore must have": {"monitoring": {"drift": {"ignore": ["hash", "hash"]}}},
+    "quality.tolerance must be": {"monitoring": {"feedback": {}}, "analysis": {"quality": {"tolerance": "1001%"}}},
+    "outcomes[].tolerance must be": _outcomes({"tolerance": "1001%"}),
+    "outcomes[].delay must be": _outcomes({"delay": "25h"}),
+    "outcomes must have a name each": _outcomes({"name": "errors"}),
+    "outcomes[] must have selector and label": _outcomes({"source": "Prometheus"}),
+    "outcomes[].selector must be": _outcomes(
+        {"source": "Prometheus", "selector": "rate(orders_total[5m])", "label": "revision", "event": None}
+    ),
+    "outcomes[].event must be one of": _outcomes({"event": "bought"}),
+    "quality must have spec": {"analysis": {"quality": {}}},
+    "feedback.horizon must be": {"monitoring": {"feedback": {"horizon": "20m"}}},
+    "feedback.events must have": {"monitoring": {"feedback": {"events": ["sold", "sold"]}}},
+    "feedback.valueCap must be": {"monitoring": {"feedback": {"valueCap": "0"}}},
+    "feedback.within must not be": {"monitoring": {"feedback": {"within": "-1"}}},
 }
 
 BOUNDS = {

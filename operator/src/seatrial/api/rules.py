@@ -289,7 +289,7 @@ RULES = (
     ),
     Rule(
         "spec.analysis.outcomes[]",
-        "self.source == 'Prometheus' ? has(self.selector) && has(self.label) && !has(self.event) : "
+        "has(self.source) && self.source == 'Prometheus' ? has(self.selector) && has(self.label) && !has(self.event) : "
         "has(self.event) && !has(self.selector) && !has(self.label)",
         "spec.analysis.outcomes[] must have selector and label with source Prometheus, else an event",
     ),
