@@ -66,6 +66,26 @@ def test_drift_is_accepted_only_where_there_is_some() -> None:
     assert asking.why_not("accept-drift", drifting("income")) == ""
 
 
+@pytest.mark.parametrize(
+    ("command", "spec", "status", "refused"),
+    [
+        pytest.param("retrain", {}, {}, True, id="nothing says how to train"),
+        pytest.param("retrain", {"retraining": {"jobTemplate": {}}}, {}, False, id="retrain"),
+        pytest.param("adopt", {}, {"trained": {"base": {}, "current": {}}}, True, id="nothing is offered"),
+        pytest.param("adopt", {}, {"trained": {"offered": {"version": "8"}}}, False, id="adopt"),
+        pytest.param("unfollow", {}, {}, True, id="nothing is followed"),
+        pytest.param("unfollow", {}, {"trained": {"current": {"version": "8"}}}, False, id="unfollow"),
+    ],
+)
+def test_commands_about_training_are_refused_where_there_is_none(
+    command: str, spec: dict[str, Any], status: dict[str, Any], refused: bool
+) -> None:
+    raw = recorded.raw(recorded.world("stable"))
+    raw["spec"] |= spec
+    raw["status"] |= status
+    assert bool(asking.why_not(command, view.of(raw))) == refused
+
+
 def test_every_command_of_the_resource_can_be_given() -> None:
     given = {name.replace("rollback", "rollback-to") for name in main.COMMANDS}
     fields = {field.replace("_", "-") for field in status.Commands.__struct_fields__}

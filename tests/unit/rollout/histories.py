@@ -167,11 +167,13 @@ class History(surroundings.Surroundings):
         super()._traffic()
 
     def check_passed_on(self) -> None:
-        """Every pod that notices what it is told passes on what is asked for, to whom it is asked for, and no more."""
+        """Every pod that notices what it is told passes on what is asked for, to whom it is asked for, and no more. One
+        that is going drains as it was told last: its kubelet writes no file any more.
+        """
         candidate, stable = self.status.candidate, self.status.stable
         for name, pod in self.pods.items():
             told = self.following(name)
-            if told is None or name in self.deaf:
+            if told is None or name in self.deaf or not pod.alive:
                 continue
             assert candidate is not None, "requests are passed on to nobody's candidate"
             assert stable is not None, "requests are passed on without a stable version"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from tests.unit.server import graphs
-from tests.unit.server.test_express import Port, post, row, turns
+from tests.unit.server.port import Port, post, row, turns
 
 LINEAR = graphs.linear()
 LARGE = post(

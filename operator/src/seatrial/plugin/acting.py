@@ -76,6 +76,29 @@ def rollback(*, name: str, to: str, connected: Connection) -> None:
     click.echo(f"{name}: asked to roll back to version {seen.version_of(revision)} ({revision})")
 
 
+@click.command()
+@options.name
+@click.option("--now", "at_once", is_flag=True, help="Don't wait for minInterval.")
+@options.cluster
+def retrain(*, name: str, at_once: bool, connected: Connection) -> None:
+    """Start a training run of spec.retraining, whatever its triggers say.
+
+    Ends with 1, and says why, where it would do nothing.
+    """
+    token = new_token() + (asking.AT_ONCE if at_once else "")
+    _ask(connected, name, command="retrain", token=token)
+
+
+adopt = _command(
+    "adopt",
+    "Let the version in that a training run has made and that waits for a word.",
+    "It goes through trial, canary and soak as every version does.",
+)
+unfollow = _command(
+    "unfollow",
+    "Leave the versions of training runs: what spec.model asks for serves again.",
+    "Later runs may offer others.",
+)
 abort = _command(
     "abort",
     "End the rollout, or the soak; the version counts as rejected.",

@@ -7,6 +7,7 @@ object alone is let through.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from seatrial.api import stage as stages
 from seatrial.api import status
@@ -15,6 +16,7 @@ from seatrial.plugin.view import View
 
 PREFIX = "seatrial.dev/"
 FULL = "/full"
+AT_ONCE = "/now"
 
 
 def why_not(command: str, view: View) -> str:
@@ -85,6 +87,25 @@ def _accept_drift(view: View) -> str:
     return ""
 
 
+def _retrain(view: View) -> str:
+    if not view.raw.get("spec", {}).get("retraining"):
+        return f"there is no spec.retraining, so nothing says how: {_serves(view)}"
+    return ""
+
+
+def _adopt(view: View) -> str:
+    return "" if _trained(view).get("offered") else f"no version of a training run waits to be adopted: {_serves(view)}"
+
+
+def _unfollow(view: View) -> str:
+    return "" if _trained(view) else f"no version of a training run is followed: {_serves(view)}"
+
+
+def _trained(view: View) -> dict[str, Any]:
+    told = (view.raw.get("status") or {}).get("trained")
+    return told if isinstance(told, dict) else {}
+
+
 _CHECKS: Mapping[str, Callable[[View], str]] = {
     "promote": _promote,
     "abort": _abort,
@@ -93,6 +114,9 @@ _CHECKS: Mapping[str, Callable[[View], str]] = {
     "retry": _retry,
     "refresh-image": _refresh_image,
     "accept-drift": _accept_drift,
+    "retrain": _retrain,
+    "adopt": _adopt,
+    "unfollow": _unfollow,
 }
 
 

@@ -9,6 +9,10 @@ import importlib
 
 import click
 
+from seatrial.api import status
+
+_OF_TRAINING = ("retrain", "adopt", "unfollow")  # where the resource has them
+
 COMMANDS = {
     "abort": "seatrial.plugin.acting:abort",
     "accept-drift": "seatrial.plugin.acting:accept_drift",
@@ -29,6 +33,7 @@ COMMANDS = {
     "retry": "seatrial.plugin.acting:retry",
     "rollback": "seatrial.plugin.acting:rollback",
     "status": "seatrial.plugin.status:command",
+    **{name: f"seatrial.plugin.acting:{name}" for name in _OF_TRAINING if name in status.Commands.__struct_fields__},
 }
 
 
