@@ -101,6 +101,8 @@ class Reason(enum.StrEnum):
     DRIFT_SUSPECTED = "DriftSuspected"
     DRIFT_ACCEPTED = "DriftAccepted"
     NO_REFERENCE = "NoReference"
+    DRIFT_DETECTED = "DriftDetected"
+    DRIFT_CLEARED = "DriftCleared"
     UNKNOWN = "Unknown"  # of another release
 
 
