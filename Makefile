@@ -11,12 +11,12 @@ LAPTOP_STAMP := $(LAPTOP_VENV)/.installed
 PYTHON ?= python3
 RPC := serving-image/src/seatrial_server/protocol/rpc
 
-.PHONY: help demo test check fmt bench bench-rollouts generate lock image plugin cluster-up cluster-down clean
+.PHONY: help demo test check fmt bench bench-rollouts generate lock image test-kind plugin cluster-up cluster-down clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: $(STAMP) ## the main job on a real cluster: one promotion, five refusals and rollbacks, a table at the end
+demo: $(STAMP) ## the main job on a real cluster: a promotion, four refusals, no failed answer, a table at the end
 	@$(PY) -m tests.cluster.demo
 
 test: check $(KSERVE_STAMP) $(LAPTOP_STAMP) ## every test: fast gate, contract, simulation, end-to-end on the cluster
@@ -47,8 +47,9 @@ generate: $(STAMP) ## write the generated files: CRD and its copies, reference p
 lock: $(STAMP) ## resolve the dependencies anew into requirements/
 	@requirements/lock
 
-image: $(STAMP) ## build both images from their Containerfiles into OCI archives
-	@$(PY) -m tests.cluster.harness images
+image: ## build both images with docker, podman or buildah (VERSION=, REGISTRY=, ENGINE=, BASE=; PUSH=1 pushes them)
+	@VERSION='$(VERSION)' REGISTRY='$(REGISTRY)' ENGINE='$(ENGINE)' BASE='$(BASE)' PUSH='$(PUSH)' \
+	  PYTHONPATH=operator/src PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m seatrial.cli.image
 
 plugin: $(STAMP) ## build dist/kubectl-seatrial, the kubectl plugin as one file for machines like this one
 	@rm -rf dist/site && mkdir -p dist
@@ -59,6 +60,9 @@ plugin: $(STAMP) ## build dist/kubectl-seatrial, the kubectl plugin as one file 
 
 cluster-up: $(STAMP) ## start the test cluster (CLUSTER=kind: with Docker and kind)
 	@$(PY) -m tests.cluster.harness up
+
+test-kind: $(STAMP) ## the end-to-end suite on Docker and kind, where this machine has them
+	@CLUSTER=kind $(PY) -m pytest tests/cluster/test_rollouts.py tests/cluster/test_artifacts.py
 
 cluster-down: $(STAMP) ## stop the test cluster and leave no trace
 	@$(PY) -m tests.cluster.harness down

@@ -9,6 +9,7 @@ LONG = (
     "drift",
     "histories",
     "memory",
+    "passages",
     "peers",
     "relay",
     "relay-sequences",

@@ -1,4 +1,4 @@
-"""What the relay costs a stable pod, on one node: ratios of interleaved rounds of one run, because rates do not travel.
+"""What the relay costs a stable pod, on one node: ratios within rounds of one run, because rates do not travel.
 
 The stable pod has one core, the candidate's and the load share the other. Rates are per second of CPU time that the
 stable pod used. `--before TREE` compares with the server of another source tree, which is to be one without a relay.
@@ -8,13 +8,14 @@ import contextlib
 import datetime
 import json
 import os
+import random
 import signal
 import statistics
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +129,17 @@ def _wide() -> models.Model:
 
 
 Figures = dict[str, list[float]]
+Case = Callable[[], float]
+"""One run: requests per second of the stable pod's CPU time, or the median latency in seconds."""
 
 
 @click.command()
 @click.option("--rounds", default=9, show_default=True, help="Interleaved rounds per model.")
 @click.option("--seconds", default=0.5, show_default=True, help="Seconds of each run in a round.")
 @click.option("--before", type=click.Path(path_type=Path, exists=True), help="A source tree without a relay.")
+@click.option("--seed", default=1, show_default=True, help="Of the order in each round.")
 @click.option("--only", default="", help="One model: linear, trees, mlp or wide.")
-def command(rounds: int, seconds: float, before: Path | None, only: str) -> None:
+def command(rounds: int, seconds: float, before: Path | None, seed: int, only: str) -> None:
     """Latency and throughput of a stable pod that relays, against the same that does not."""
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("relay: needs two CPUs")
@@ -144,7 +148,7 @@ def command(rounds: int, seconds: float, before: Path | None, only: str) -> None
     for model in (*models.build(), _wide()):
         if only in ("", model.name):
             click.echo(f"{model.title} ...", err=True)
-            measured[model.name] = measure(model, rounds=rounds, seconds=seconds, before=before)
+            measured[model.name] = measure(model, rounds=rounds, seconds=seconds, before=before, seed=seed)
     console = rich.console.Console(width=120)
     console.print(_sheet(measured))
     findings = [finding for name, figures in measured.items() for finding in judge(name, figures)]
@@ -154,49 +158,71 @@ def command(rounds: int, seconds: float, before: Path | None, only: str) -> None
         sys.exit("relay: a requirement was missed")
 
 
-def measure(model: models.Model, *, rounds: int, seconds: float, before: Path | None) -> Figures:
-    """Start everything once, then measure in turns; rates in requests per CPU second, latencies in seconds."""
+def measure(model: models.Model, *, rounds: int, seconds: float, before: Path | None, seed: int) -> Figures:
+    """Start everything once, then measure all cases of a round in an order by chance: what one leaves behind, or the
+    machine does meanwhile, is nobody's then.
+    """
     found: Figures = {}
+    chance = random.Random(seed)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        scene = Scene(model, folder, stack, before=before)
-        _round(scene, {}, seconds)  # warm
+        cases = _cases(Scene(model, folder, stack, before=before), seconds)
+        for case in cases.values():  # warm
+            case()
         for _ in range(rounds):
-            _round(scene, found, seconds)
-    return found
+            for name in chance.sample(sorted(cases), len(cases)):
+                found.setdefault(name, []).append(cases[name]())
+    return {name: found[name] for name in cases}
 
 
-def _round(scene: Scene, found: Figures, seconds: float) -> None:
-    def rate(name: str, child: processes.Child) -> None:
-        used = child.cpu()
-        driven = load.drive(child.port, scene.requests, connections=32, seconds=seconds)
-        found.setdefault(f"rate, {name}", []).append(driven.count / (child.cpu() - used))
+def _cases(scene: Scene, seconds: float) -> dict[str, Case]:
+    """Each sets up what it needs, so that they may come in any order."""
 
-    def median(name: str, port: int, address: str = STABLE) -> None:
-        driven = load.drive(port, scene.requests, connections=1, seconds=seconds, address=address)
-        found.setdefault(f"p50, {name}", []).append(driven.quantile(0.5))
+    def rate(child: processes.Child, weight: float | None = None) -> Case:
+        def case() -> float:
+            scene.assign(weight)
+            used = child.cpu()
+            driven = load.drive(child.port, scene.requests, connections=32, seconds=seconds)
+            return driven.count / (child.cpu() - used)
 
-    def calls(name: str) -> None:
-        driven = rpc.drive(scene.grpc_port, scene.calls, streams=1, seconds=seconds)
-        found.setdefault(f"p50, {name}", []).append(driven.quantile(0.5))
+        return case
 
-    scene.assign(None)
-    if scene.before is not None:
-        rate("before", scene.before)
-    rate("no relay", scene.plain)
-    rate("no assignment", scene.stable)
-    median("no assignment", scene.rest_port)
-    median("the candidate alone", scene.rest_port, CANDIDATE)
-    calls("grpc, no assignment")
-    for weight in (0, 50, 100):
-        scene.assign(weight)
-        rate(f"weight {weight}", scene.stable)
-    median("weight 100", scene.rest_port)
-    calls("grpc, weight 100")
-    scene.assign(10, coverAfter=0.02)
-    scene.candidate.process.send_signal(signal.SIGSTOP)
-    median("weight 10, the candidate hangs", scene.rest_port)
-    scene.candidate.process.send_signal(signal.SIGCONT)
+    def median(address: str, weight: float | None = None, **fields: Any) -> Case:
+        def case() -> float:
+            scene.assign(weight, **fields)
+            return load.drive(
+                scene.rest_port, scene.requests, connections=1, seconds=seconds, address=address
+            ).quantile(0.5)
+
+        return case
+
+    def calls(weight: float | None = None) -> Case:
+        def case() -> float:
+            scene.assign(weight)
+            return rpc.drive(scene.grpc_port, scene.calls, streams=1, seconds=seconds).quantile(0.5)
+
+        return case
+
+    def hung() -> float:
+        scene.candidate.process.send_signal(signal.SIGSTOP)
+        try:
+            return median(STABLE, 10, coverAfter=0.02)()
+        finally:
+            scene.candidate.process.send_signal(signal.SIGCONT)
+            scene.assign(None)  # an address that rests is forgotten with its assignment
+
+    return {
+        **({"rate, before": rate(scene.before)} if scene.before is not None else {}),
+        "rate, no relay": rate(scene.plain),
+        "rate, no assignment": rate(scene.stable),
+        **{f"rate, weight {weight}": rate(scene.stable, weight) for weight in (0, 50, 100)},
+        "p50, no assignment": median(STABLE),
+        "p50, the candidate alone": median(CANDIDATE),
+        "p50, weight 100": median(STABLE, 100),
+        "p50, weight 10, the candidate hangs": hung,
+        "p50, grpc, no assignment": calls(),
+        "p50, grpc, weight 100": calls(100),
+    }
 
 
 def judge(name: str, figures: Figures) -> list[tuple[str, bool]]:

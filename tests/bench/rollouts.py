@@ -14,13 +14,14 @@ import platform as machine
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import click
 import rich.console
 from tests.bench.rolling import board, report, rows, run
 from tests.cluster import installation
+from tests.cluster.harness import gateway, network
 
 PREFIX = "bench-rollouts-"
 
@@ -41,7 +42,10 @@ def command(runs: int | None, names: str, side_by_side: int, write: Path | None)
     ordered = [(row, results[row.name]) for row in chosen]
     load = [0.0]
     try:
-        with contextlib.closing(_all(platform, tasks, side_by_side=side_by_side)) as ended:
+        with (
+            _fronts(platform, chosen) as front,
+            contextlib.closing(_all(platform, tasks, front=front, side_by_side=side_by_side)) as ended,
+        ):
             for row, one in ended:
                 results[row.name].append(one)
                 load.append(os.getloadavg()[0])
@@ -66,8 +70,25 @@ def _chosen(names: str) -> list[rows.Row]:
     return [known[name] for name in names.split(",")]
 
 
+@contextlib.contextmanager
+def _fronts(platform: installation.Platform, chosen: list[rows.Row]) -> Iterator[gateway.Front | None]:
+    """A gateway beside the node's programs, where a row needs one."""
+    if not any(row.provider == "GatewayAPI" for row in chosen):
+        yield None
+        return
+    cluster = platform.cluster
+    gateway.install(cluster.kubectl)
+    inside = cluster.inside_argv
+    with gateway.running(cluster.kubeconfig, inside=inside, address=network.NODE, say=click.echo) as front:
+        yield front
+
+
 def _all(
-    platform: installation.Platform, tasks: list[tuple[rows.Row, int]], *, side_by_side: int
+    platform: installation.Platform,
+    tasks: list[tuple[rows.Row, int]],
+    *,
+    front: gateway.Front | None,
+    side_by_side: int,
 ) -> Generator[tuple[rows.Row, rows.Run], None, None]:
     """Runs as they end. Interrupted, those under way end at their next look."""
     began, telling = time.monotonic(), threading.Lock()
@@ -84,7 +105,8 @@ def _all(
                     click.echo(f"{_elapsed(began)} {row.name} {number + 1}: {text}")
 
             try:
-                return run.once(run.Place(platform, seen, row, namespace, say))
+                behind = front if row.provider == "GatewayAPI" else None
+                return run.once(run.Place(platform, seen, row, namespace, say, behind))
             finally:
                 platform.cluster.kubectl("delete", "namespace", namespace, "--wait=false", check=False)
 

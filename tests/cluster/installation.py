@@ -55,11 +55,11 @@ def install(*, say: progress.Say) -> Platform:
     """Cluster up, images current, operator ready, store and client running."""
     cluster = harness.up(images=IMAGES, say=say)
     with progress.step(say, "installing the operator with its Helm chart"):
-        _operator(cluster, say=say)
+        _operator(cluster)
     platform = Platform(cluster=cluster, models=images.MODELS.folder(say=say))
     with progress.step(say, "starting the model store"):
         namespace(platform, NAMESPACE)
-        _store(platform, say=say)
+        _store(platform)
         cluster.kubectl("rollout", "status", "deployment/store", "-n", NAMESPACE, "--timeout=120s")
     return platform
 
@@ -70,30 +70,36 @@ def namespace(platform: Platform, name: str) -> None:
     platform.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
 
-def _operator(cluster: harness.Cluster, *, say: progress.Say) -> None:
-    tag, digest = images.identity(images.archive("operator", say=say))
-    serving, _ = images.identity(images.archive("serving", say=say))
+def _operator(cluster: harness.Cluster) -> None:
+    operator, serving = (images.lookup(name).tag for name in ("operator", "serving"))
     values = {
-        "image": tag,
-        "servingImage": serving,
+        "images": {
+            "registry": operator.partition("/")[0],
+            "operator": _named(operator),
+            "serving": _named(serving),
+        },
         "prometheus": {"url": cluster.prometheus_in_cluster},
         "scrapeInterval": SCRAPE_INTERVAL,
-        "podAnnotations": {"seatrial.dev/image-digest": digest},  # the tag stays: a new build has to restart the pod
+        # The tag stays: a new build has to restart the pod.
+        "podAnnotations": {"seatrial.dev/image-digest": cluster.image_digest("operator")},
     }
-    file = paths.run() / "values.yaml"
-    file.write_text(yaml.safe_dump(values))
     # An upgrade that was interrupted leaves a release that Helm refuses to touch.
     pending = "owner=helm,name=seatrial,status in (pending-install,pending-upgrade,pending-rollback)"
     cluster.kubectl("delete", "secrets", "-n", SYSTEM, "-l", pending, "--ignore-not-found")
     chart = str(paths.REPO / "helm" / "seatrial")
-    cluster.helm(
-        "upgrade", "--install", "seatrial", chart, "-n", SYSTEM, "--create-namespace", "-f", str(file), "--wait"
-    )
+    flags = ("-n", SYSTEM, "--create-namespace", "-f", "-", "--wait")
+    cluster.helm("upgrade", "--install", "seatrial", chart, *flags, input=yaml.safe_dump(values))
 
 
-def _store(platform: Platform, *, say: progress.Say) -> None:
+def _named(tag: str) -> dict[str, str]:
+    """Repository and tag of an image, as the chart takes them."""
+    repository, _, version = tag.partition("/")[2].rpartition(":")
+    return {"repository": repository, "tag": version}
+
+
+def _store(platform: Platform) -> None:
     """A new build has to restart the pod: it holds other models under the same tag."""
-    _, digest = images.identity(images.archive("store", say=say))
+    digest = platform.cluster.image_digest("store")
     objects = list(yaml.safe_load_all((SAMPLES / "store.yaml").read_text()))
     for one in objects:
         if one["kind"] == "Deployment":

@@ -22,7 +22,7 @@ ONE_STEP = TWO_STEPS[1:]
 # Ends by evidence or by hand only. A step of ten seconds may pass before there is evidence against a bad version.
 LONG_STEP = [{"weight": 50, "minDuration": "25m", "minRequests": 30}]
 LONG_FIRST_STEP = [{**LONG_STEP[0], "weight": 10}]
-RELAY = {"provider": "Relay"}
+SERVICE = {"provider": "Service"}
 SHADOW = {"weight": 0, "shadow": 50, "minDuration": "2m", "minRequests": 50}
 SECONDS = 150.0
 
@@ -188,9 +188,9 @@ def test_deleting_during_the_canary_leaves_nothing_and_hangs_on_nothing(subject)
     assert subject.platform.list(kinds, subject.namespace, mine) == []
 
 
-def test_the_relay_gives_the_share_asked_for(installed):
-    """Within three standard errors over a thousand requests and more."""
-    installed.apply(resource(installed.platform, "digits-v2b", traffic=RELAY, steps=LONG_FIRST_STEP))
+def test_the_share_is_the_one_asked_for(installed):
+    """Within three standard errors over a thousand requests and more, by what stable's pods have passed on."""
+    installed.apply(resource(installed.platform, "digits-v2b", steps=LONG_FIRST_STEP))
 
     def counted(sight: watching.Sight) -> int:
         asked = sight.status.traffic.requests if sight.status.traffic else None
@@ -200,12 +200,12 @@ def test_the_relay_gives_the_share_asked_for(installed):
     share = float(sight.status.traffic.measured_share.rstrip("%")) / 100
     assert sight.status.candidate.provider == "Relay"
     assert abs(share - 0.1) <= 3 * math.sqrt(0.1 * 0.9 / counted(sight)), share
-    installed.apply(resource(installed.platform, "digits-v2b", traffic=RELAY))
+    installed.apply(resource(installed.platform, "digits-v2b"))
     assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
 
 
-def test_a_version_that_fails_behind_the_relay_costs_nobody_an_answer(installed):
-    installed.apply(resource(installed.platform, "digits-v3", traffic=RELAY, steps=LONG_STEP))
+def test_a_version_that_fails_costs_nobody_an_answer(installed):
+    installed.apply(resource(installed.platform, "digits-v3", steps=LONG_STEP))
     assert rolled_back(wait_for_verdict(installed, "3"), "3", by="Errors")
     installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=30)
     books = installed.books()
@@ -214,7 +214,17 @@ def test_a_version_that_fails_behind_the_relay_costs_nobody_an_answer(installed)
 
 
 def test_a_version_that_fails_on_copies_is_rejected_before_it_answers_anybody(installed):
-    installed.apply(resource(installed.platform, "digits-v3", traffic=RELAY, steps=[SHADOW, *LONG_STEP]))
+    installed.apply(resource(installed.platform, "digits-v3", steps=[SHADOW, *LONG_STEP]))
     sight = wait_for_verdict(installed, "3")
     assert outcome(sight, "3") == ("Rejected", "ShadowFailed", "2")
     assert sight.books.answered_by("3") == 0
+
+
+def test_provider_service_promotes_the_better_version_and_rolls_the_failing_one_back(installed):
+    installed.apply(resource(installed.platform, "digits-v2b", traffic=SERVICE, steps=TWO_STEPS))
+    assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
+    installed.wait(lambda one: one.settled, what="the end of the soak", seconds=60)
+    installed.apply(resource(installed.platform, "digits-v3", traffic=SERVICE, steps=LONG_STEP))
+    verdict, reason, serving = outcome(wait_for_verdict(installed, "3"), "3")
+    assert (verdict, serving) == ("Rejected", "2b")
+    assert reason in ("ErrorsRegressed", "ErrorsAboveMaximum")

@@ -30,7 +30,30 @@ ACCEPTED = (
     "pvc://shared-models/churn/7.onnx",
 )
 
-REFUSED = {
+_REQUIRED, _PREFERRED = (f"{one}DuringSchedulingIgnoredDuringExecution" for one in ("required", "preferred"))
+_EXPRESSIONS = (
+    ("nodeAffinity", _REQUIRED, "nodeSelectorTerms[]"),
+    ("nodeAffinity", f"{_PREFERRED}[]", "preference"),
+    *(
+        (kind, *terms, "labelSelector")
+        for kind in ("podAffinity", "podAntiAffinity")
+        for terms in ((f"{_REQUIRED}[]",), (f"{_PREFERRED}[]", "podAffinityTerm"))
+    ),
+)
+
+
+def _affinity(path: tuple[str, ...]) -> dict[str, Any]:
+    """An affinity with one expression that compares with nothing, at this place."""
+    node: dict[str, Any] = {"matchExpressions": [{"key": "app", "operator": "In"}]}
+    for name in reversed(path):
+        beside = {"topologyKey": "kubernetes.io/hostname"} if "labelSelector" in node else {}
+        weight = {"weight": 1} if node.keys() & {"preference", "podAffinityTerm"} else {}
+        own = {**node, **beside, **weight}
+        node = {name.removesuffix("[]"): [own] if name.endswith("[]") else own}
+    return node
+
+
+REFUSED: dict[str, dict[str, Any]] = {
     "must be oci://registry/repository": {"model": {**MODEL, "uri": "oci://registry.example.com/models/churn"}},
     "must be pvc://claim/path": {"model": {**MODEL, "uri": "pvc://shared-models/../other.onnx"}},
     "must be s3://bucket/key": {"model": {**MODEL, "uri": "s3://models"}},
@@ -43,6 +66,17 @@ REFUSED = {
     "cache.ttl must be": {"serving": {"cache": {"ttl": "25h"}}},
     "podLabels must not have": {"serving": {"podLabels": {"seatrial.dev/revision": "a"}}},
     "podAnnotations must not have": {"serving": {"podAnnotations": {"seatrial.dev/config": "{}"}}},
+    "requests.ephemeral-storage must be at most": {
+        "serving": {"resources": {"requests": {"ephemeral-storage": "5Gi"}, "limits": {"ephemeral-storage": "4G"}}}
+    },
+    "env must have each name once": {
+        "serving": {"env": [{"name": "TZ", "value": "UTC"}, {"name": "TZ", "value": "CET"}]}
+    },
+    "env[].name must not be a variable": {"serving": {"env": [{"name": "LD_PRELOAD", "value": "/work/x.so"}]}},
+    **{
+        f"{'.'.join(path)}.matchExpressions[] must have": {"serving": {"affinity": _affinity(path)}}
+        for path in _EXPRESSIONS
+    },
     "tolerations[] must have": {"serving": {"tolerations": [{"value": "gpu"}]}},
     "terminationGracePeriod must be": {"serving": {"terminationGracePeriod": "2h"}},
     "trial.timeout must be": {"trial": {"timeout": "25h"}},

@@ -106,6 +106,31 @@ def test_the_picture_comes_from_the_evidence_that_the_operator_has_kept(api: Api
     assert "errors" in shown
 
 
+def test_what_the_operator_has_said_lately_is_among_the_explanation(api: Api, plugin: Run) -> None:
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "canary.1", "namespace": NAMESPACE},
+        "eventTime": "2026-01-01T12:00:00.000000Z",
+        "reportingController": "seatrial.dev/operator",
+        "reportingInstance": "operator-0",
+        "action": "Reconcile",
+        "type": "Warning",
+        "reason": "CommandIgnored",
+        "note": "seatrial.dev/retry: x came when there was nothing to retry",
+        "regarding": {
+            "apiVersion": "seatrial.dev/v1alpha1",
+            "kind": "ModelDeployment",
+            "name": "canary",
+            "namespace": NAMESPACE,
+        },
+    }
+    api.server.kubectl("apply", "-f", "-", input=json.dumps(event))
+    assert "CommandIgnored: seatrial.dev/retry: x came when there was nothing to retry" in said(
+        plugin("explain", "canary")
+    )
+
+
 # asking
 
 ASKED = {
@@ -169,6 +194,9 @@ def test_pin_says_what_serves_and_where_its_bytes_are(api: Api, plugin: Run) -> 
 # what can't be done
 
 
+EXEC = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+
+
 def one_sentence(result: Result) -> str:
     assert result.exit_code == 3, result.output
     (line,) = result.output.splitlines()
@@ -227,14 +255,45 @@ def test_a_context_that_is_not_there_is_one_sentence_with_those_that_are(plugin:
 
 
 def test_a_credential_plugin_that_is_missing_is_one_sentence(api: Api) -> None:
-    user = {
-        "exec": {
-            "apiVersion": "client.authentication.k8s.io/v1",
-            "command": "no-such-plugin",
-            "interactiveMode": "Never",
-        }
-    }
+    user = {"exec": {**EXEC, "command": "no-such-plugin"}}
     assert one_sentence(run(api.kubeconfig("exec", user=user))("get"))
+
+
+# kubeconfigs as people have them
+
+
+def test_a_credential_plugin_as_clouds_have_it_is_asked(api: Api, tmp_path: Path) -> None:
+    token = json.loads(api.account("cloud", *READ).read_text())["users"][0]["user"]["token"]
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": token, "expirationTimestamp": "2099-01-01T00:00:00Z"},
+    }
+    program = tmp_path / "cloud-login"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(credential)}\nEND\n")
+    program.chmod(0o755)
+    user = {
+        "exec": {**EXEC, "command": str(program), "args": ["--cluster", "shop"], "env": [{"name": "A", "value": "b"}]}
+    }
+    assert "canary" in said(run(api.kubeconfig("cloud-exec", user=user))("get"))
+
+
+def test_several_files_are_one_kubeconfig(api: Api, tmp_path: Path) -> None:
+    whole = json.loads(api.kubeconfig("whole").read_text())
+    first = {key: value for key, value in whole.items() if key not in ("users", "current-context")}
+    (tmp_path / "clusters").write_text(json.dumps({**first, "users": []}))
+    rest = {"apiVersion": "v1", "kind": "Config", "users": whole["users"], "current-context": whole["current-context"]}
+    (tmp_path / "users").write_text(json.dumps({**rest, "clusters": [], "contexts": []}))
+    both = Path(f"{tmp_path}/clusters{os.pathsep}{tmp_path}/users{os.pathsep}{tmp_path}/none")
+    assert "canary" in said(run(both)("get"))
+
+
+def test_a_certificate_that_is_not_to_be_checked_is_not(api: Api) -> None:
+    config = api.kubeconfig("unchecked", **{"insecure-skip-tls-verify": True})
+    changed = json.loads(config.read_text())
+    changed["clusters"][0]["cluster"].pop("certificate-authority-data")
+    config.write_text(json.dumps(changed))
+    assert "canary" in said(run(config)("get"))
 
 
 # as kubectl runs it

@@ -17,7 +17,7 @@ from tests.cluster.harness import apiserver, waiting
 from tests.contract.eventually import eventually
 from tests.unit.rollout import build
 
-from seatrial.api import status
+from seatrial.api import placement, status
 from seatrial.cluster import events, kubernetes
 from seatrial.control import queue, reconcile, telemetry
 from seatrial.rollout import bounds, facts, looking, looks, report
@@ -214,6 +214,63 @@ async def test_the_scale_subresource_finds_the_pods(scene: Scene) -> None:
     scene.kubectl("scale", "modeldeployment", "churn", "--replicas=3")
     await scene.settle()
     scene.await_pods(3)
+
+
+NEWER = facts.Operator(
+    serving_image="seatrial.dev/serving:2",
+    pods=placement.Placement(
+        node_selector={"pool": "models"},
+        env=(placement.Variable(name="OMP_NUM_THREADS", value="1"),),
+        pod_labels={"team": "ml"},
+    ),
+)
+
+
+def upgraded(scene: Scene) -> Scene:
+    """The same world, and an operator that was installed with another image and other defaults of pods."""
+    reconciler = reconcile.Reconciler(
+        cluster=Logged(scene.cluster._rest),
+        looks=Silent(),
+        reports=Silent(),
+        events=events.Events(scene.cluster, instance="operator-1", failed=lambda: None),
+        telemetry=telemetry.Telemetry(),
+        operator=NEWER,
+    )
+    return dataclasses.replace(scene, reconciler=reconciler)
+
+
+async def test_an_upgrade_of_the_operator_restarts_no_pod_and_its_defaults_are_for_what_is_new(scene: Scene) -> None:
+    """In the middle of a rollout: stable's pods and the candidate's stay; the Deployment controller would tell."""
+
+    def pods() -> set[str]:
+        return {one["metadata"]["uid"] for one in scene.listed("pods", *SERVERS)}
+
+    def generations() -> dict[str, int]:
+        return {one["metadata"]["name"]: one["metadata"]["generation"] for one in scene.listed("deployments")}
+
+    await scene.settle()
+    await scene.pass_the_trial()
+    await scene.settle()
+    scene.start_pods(2)
+    await scene.settle()
+    other = {"spec": {"model": {"sha256": "0" * 64, "version": "8"}}}
+    scene.kubectl("patch", "modeldeployment", "churn", "--type=merge", "-p", json.dumps(other))
+    await scene.settle()
+    before, made = pods(), generations()
+    await upgraded(scene).settle()
+    assert (pods(), generations()) == (before, made)
+
+    third = {"spec": {"model": {"sha256": "1" * 64, "version": "9"}}}
+    scene.kubectl("patch", "modeldeployment", "churn", "--type=merge", "-p", json.dumps(third))
+    await upgraded(scene).settle()
+    assert before <= pods(), "a new version starts beside what serves"
+    templates = {
+        one["data"]["content"]["modelVersion"]: one["data"]["podTemplate"]
+        for one in scene.listed("controllerrevisions")
+    }
+    assert templates["9"]["spec"]["nodeSelector"] == {"pool": "models"}
+    assert templates["9"]["spec"]["containers"][0]["image"] == "seatrial.dev/serving:2"
+    assert [name for name, one in templates.items() if "nodeSelector" in one["spec"]] == ["9"]
 
 
 async def test_every_field_of_a_status_is_kept_by_the_schema(scene: Scene) -> None:

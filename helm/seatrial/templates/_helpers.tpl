@@ -22,6 +22,24 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: seatrial
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* An image's whole name. There is no registry to fall back on, so without one the chart says what to do. */}}
+{{- define "seatrial.image" -}}
+{{- $images := .root.Values.images -}}
+{{- $registry := $images.registry | default (.root.Values.global | default dict).imageRegistry -}}
+{{- if not $registry -}}
+{{- fail "images.registry is empty, and no images are published. Build both and push them with `make image REGISTRY=registry.example.com/ml PUSH=1`, then install with --set images.registry=registry.example.com/ml. For kind and minikube `make image` prints what loads them: images.registry=seatrial.dev fits. See docs/how-to/images.md." -}}
+{{- end -}}
+{{- $path := printf "%s/%s" (trimSuffix "/" $registry) .image.repository -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $path .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $path (.image.tag | default $images.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "seatrial.serviceAccount" -}}
@@ -80,5 +98,20 @@ paramRef:
 {{- range .secretNames }}
 - {{ printf "--prometheus-secret-name=%s" . | quote }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* How often an endpoint is scraped, and what becomes of its labels. */}}
+{{- define "seatrial.scraping" -}}
+{{- with .interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .relabelings }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}

@@ -23,6 +23,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
         operator=facts.Operator(
             serving_image=parts.settings.serving_image,
             serving_images=parts.settings.serving_images,
+            pods=parts.settings.serving_defaults,
             scrape_interval=parts.settings.scrape_interval,
         ),
     ).reconcile
@@ -34,6 +35,9 @@ def build(parts: operator.Parts) -> workers.Reconcile:
 @click.option("--serving-image-allow", envvar="SEATRIAL_SERVING_IMAGE_ALLOW", show_envvar=True, default="",
               help="Registries and repositories that spec.serving.image may name, separated by commas, besides the "
                    "repository of --serving-image.")  # fmt: skip
+@click.option("--serving-defaults", envvar="SEATRIAL_SERVING_DEFAULTS", show_envvar=True, default="",
+              help="Fields of spec.serving that place pods, as JSON: for new versions of objects that leave them "
+                   "out.")  # fmt: skip
 @click.option("--prometheus-url", envvar="SEATRIAL_PROMETHEUS_URL", show_envvar=True, default="",
               help="Prometheus for objects that name none, like http://prometheus:9090.")  # fmt: skip
 @click.option("--prometheus-token-file", envvar="SEATRIAL_PROMETHEUS_TOKEN_FILE", show_envvar=True, default="",

@@ -90,7 +90,7 @@ def _line(row: rows.Row, runs: Sequence[rows.Run]) -> tuple[str, ...]:
         str(len(runs)),
         ", ".join(f"{count} {end}" for end, count in ends.items()),
         f"{statistics.median(errors):g}, at most {max(errors)}",
-        f"{statistics.median(run.covered for run in runs):g}" if row.exact else _NONE,
+        f"{statistics.median(run.covered for run in runs):g}" if row.covered else _NONE,
         f"{asked} % / {statistics.median(seen):.0f} % ({min(seen):.0f} to {max(seen):.0f})" if seen else _NONE,
         str(sum(run.lost for run in runs)),
         "MISSED" if rows.missed(row, runs) else "kept",
@@ -109,11 +109,11 @@ Load average of the machine: {about.load:.1f} at most; more than the number of C
 clients waited for each other.
 
 Real rollouts on the test cluster, the operator from its chart: 4 replicas, steps of the share asked for and 50 % for
-60 s each, `interval: 5s`, `latency.threshold: 50ms`, Prometheus scraping every 5 s, everything else by default;
-{about.side_by_side} namespaces side by side. Each run has a namespace of its own: stable is installed, gets traffic
-for one minute, then the candidate is applied. Clients send marked rows, of which each version fails on its own share.
-In the outage `errors.max` is 1 %, both versions fail six times as often from the candidate's first answers on, and the
-run ends 150 s later.
+60 s each, no copies before them, `interval: 5s`, `latency.threshold: 50ms`, Prometheus scraping every 5 s, everything
+else by default; {about.side_by_side} namespaces side by side. Each run has a namespace of its own: stable is installed,
+gets traffic for one minute, then the candidate is applied. Clients send marked rows, of which each version fails on its
+own share. In the outage `errors.max` is 1 %, both versions fail six times as often from the candidate's first answers
+on, and the run ends 150 s later.
 
 Seconds run from the candidate's first answer, as the client got it or stable's in its place, to the verdict; where
 every request fails, to `zeroWeightAt`, when no endpoint led to it any more and nothing was relayed. *Errors served* are

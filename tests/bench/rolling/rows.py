@@ -6,6 +6,7 @@ import enum
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -58,7 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     candidate: str
     runs: int
     ends: frozenset[End]
-    provider: str = "Service"
+    provider: str = "Relay"
     weights: tuple[int, int] = (20, 50)
     rate: int = 50
     max_errors: str = "5%"
@@ -69,7 +70,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exact(self) -> bool:
-        """Each request is given by itself: the share is the one asked for but for chance, a failure is covered."""
+        """Each request is given by itself: the share is the one asked for but for chance."""
+        return self.provider != "Service"
+
+    @property
+    def covered(self) -> bool:
+        """Stable answers where the candidate fails."""
         return self.provider == "Relay"
 
     @property
@@ -84,8 +90,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"{self.until} within {self.worst:g} s, all")
         if self.median is not None:
             parts.append(f"{self.until} within {self.median:g} s, median")
+        if self.covered:
+            parts.append("no error served")
         if self.exact:
-            parts.append("no error served; share within 3 standard errors")
+            parts.append("share within 3 standard errors")
         return "; ".join(parts)
 
 
@@ -93,7 +101,7 @@ FEWEST = 1000  # requests that a share is judged on
 _BACK, _STAYS = frozenset({End.ROLLED_BACK}), frozenset({End.PROMOTED, End.HELD})
 _LIKE_STABLE = {"stable": "erring-v0.5", "candidate": "erring-v0.5b"}
 
-_SERVICE = (
+_DEFAULT = (
     Row(
         name="dead",
         title="every request fails",
@@ -126,14 +134,28 @@ _SERVICE = (
     Row(name="quiet", title="healthy, 0.5 % errors", **_LIKE_STABLE, runs=10, ends=_STAYS, rate=5),
 )
 
-_RELAYED = {"provider": "Relay", "weights": (10, 50), "runs": 5}
-_WITH_RELAY = {"dead": {"worst": 3.0}, "worse": {"median": 45.0}, "healthy": {}}
-_RELAY = tuple(
-    msgspec.structs.replace(row, **_RELAYED, **_WITH_RELAY[row.name], name=f"{row.name}-relay")
-    for row in _SERVICE
-    if row.name in _WITH_RELAY
+
+def _also(suffix: str, musts: dict[str, dict[str, float | None]], **how: Any) -> tuple[Row, ...]:
+    """Some of them in another way."""
+    return tuple(
+        msgspec.structs.replace(row, runs=5, **how, **musts[row.name], name=f"{row.name}-{suffix}")
+        for row in _DEFAULT
+        if row.name in musts
+    )
+
+
+_TENTH = (10, 50)
+ROWS = (
+    *_DEFAULT,
+    *_also("tenth", {"dead": {"worst": 3.0}, "worse": {"median": 45.0}}, weights=_TENTH),
+    *_also("service", {"dead": {}, "worse": {}, "healthy": {}}, provider="Service"),
+    *_also(
+        "gateway",
+        {"dead": {"worst": None}, "worse": {"median": 45.0}, "healthy": {}},
+        provider="GatewayAPI",
+        weights=_TENTH,
+    ),
 )
-ROWS = (*_SERVICE, *_RELAY)
 
 
 def seconds(row: Row, runs: Sequence[Run]) -> list[float]:
@@ -154,6 +176,8 @@ def missed(row: Row, runs: Sequence[Run]) -> list[str]:
         found.append(f"{row.until} after {max(took):.1f} s at worst, must {row.worst:g} s")
     if row.median is not None and statistics.median(took) > row.median:
         found.append(f"{row.until} after {statistics.median(took):.1f} s in the median, must {row.median:g} s")
+    if row.covered and (errors := sum(run.errors for run in runs)):
+        found.append(f"{errors} errors of the candidate served")
     if row.exact:
         found += _inexact(runs)
     if lost := sum(run.lost for run in runs):
@@ -162,10 +186,8 @@ def missed(row: Row, runs: Sequence[Run]) -> list[str]:
 
 
 def _inexact(runs: Sequence[Run]) -> list[str]:
-    """Errors that clients saw, and shares that chance does not explain; a step that was cut short doesn't count."""
+    """Shares that chance does not explain; a step that was cut short doesn't count."""
     found = []
-    if errors := sum(run.errors for run in runs):
-        found.append(f"{errors} errors of the candidate served")
     for run in runs:
         if run.seen is None or run.counted < FEWEST:
             continue

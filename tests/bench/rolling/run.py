@@ -11,7 +11,7 @@ from typing import Any
 from tests.bench.rolling import board, rows
 from tests.cluster import installation, watching
 from tests.cluster.client.ledger import UNKNOWN
-from tests.cluster.harness import errors
+from tests.cluster.harness import errors, gateway
 from tests.cluster.models import samples
 
 from seatrial.api.status import VerdictKind
@@ -33,6 +33,17 @@ class Place:
     row: rows.Row
     namespace: str
     say: Callable[[str], None]
+    front: gateway.Front | None = None
+
+    @property
+    def host(self) -> str:
+        """By which the gateway knows this run's requests from others'."""
+        return f"{self.namespace}.example"
+
+    @property
+    def way(self) -> dict[str, str]:
+        """What the client has to be told to go through the gateway, where one is in front."""
+        return {"TARGET": self.front.url, "HOST": self.host} if self.front is not None else {}
 
     @property
     def subject(self) -> watching.Subject:
@@ -47,10 +58,12 @@ def once(place: Place) -> rows.Run:
     row, subject = place.row, place.subject
     try:
         installation.namespace(place.platform, place.namespace)
+        if place.front is not None:
+            place.platform.apply(place.front.gateway(namespace=place.namespace))
         subject.apply(_wish(place, row.stable))
         stable = _version(row.stable)
         place.wait(lambda one: _end(one, stable) is rows.End.PROMOTED, what="the first version", seconds=_INSTALLED)
-        subject.start_client(RATE=str(row.rate), MARKS="true")
+        subject.start_client(RATE=str(row.rate), MARKS="true", **place.way)
         place.say("stable serves")
         place.board.rest(AGE)
         subject.apply(_wish(place, row.candidate))
@@ -144,7 +157,9 @@ def _wish(place: Place, package: str) -> dict[str, Any]:
     spec["replicas"] = REPLICAS
     spec["quantization"] = {"mode": "None"}
     steps = [{"weight": weight, "minDuration": "60s", "minRequests": 30} for weight in place.row.weights]
-    traffic = {"provider": place.row.provider}
+    traffic: dict[str, Any] = {"provider": place.row.provider}
+    if place.front is not None:
+        traffic["gateway"] = {"parentRefs": [{"name": "front"}], "hostnames": [place.host]}
     spec["rollout"] = {"steps": steps, "soak": "5s", "startTimeout": "4m", "traffic": traffic}
     spec["analysis"]["errors"] = {"max": place.row.max_errors}
     return wish

@@ -40,8 +40,9 @@ class ClosedBeforeAnswerError(NoAnswerError):
 class Connection:
     """A session with one connection, opened on demand. After `close` the next request opens another."""
 
-    def __init__(self, url: str, *, timeout_seconds: float, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, url: str, *, host: str = "", timeout_seconds: float, ledger: Ledger, clock: Clock) -> None:
         self._url = url
+        self._headers = {"Content-Type": "application/json", **({"Host": host} if host else {})}
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._ledger = ledger
         self._clock = clock
@@ -85,7 +86,7 @@ class Connection:
     async def _send(self, body: bytes) -> Reply:
         session = self._session = self._session or self._new_session()
         try:
-            response = await session.post(self._url, data=body, headers={"Content-Type": "application/json"})
+            response = await session.post(self._url, data=body, headers=self._headers)
         except (aiohttp.ClientConnectorError, TimeoutError) as error:
             raise NoAnswerError(_cause(error)) from error
         except aiohttp.ServerDisconnectedError as error:

@@ -10,12 +10,14 @@ import msgspec
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Environment variables in lower case; rates per second, times in seconds.
 
-    `marks`: rows are marked for versions that err on a share of them; after SIGUSR1 all err `outage_times` as often.
+    `host`: what requests name as their host, if not the target's. `marks`: rows are marked for versions that err on a
+    share of them; after SIGUSR1 all err `outage_times` as often.
     """
 
     target: str
     model: str
     rows: str
+    host: str = ""
     rate: float = 50.0
     connections: int = 8
     connection_seconds: float = 5.0

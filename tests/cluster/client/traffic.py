@@ -39,7 +39,9 @@ class Lane:
         self._clock = clock
         self._life = self._new_life()
         url = f"{settings.target.rstrip('/')}/v2/models/{settings.model}/infer"
-        self._connection = Connection(url, timeout_seconds=settings.timeout_seconds, ledger=ledger, clock=clock)
+        self._connection = Connection(
+            url, host=settings.host, timeout_seconds=settings.timeout_seconds, ledger=ledger, clock=clock
+        )
 
     def _new_life(self) -> float:
         return self._settings.connection_seconds * self._chance.uniform(0.8, 1.2)

@@ -21,6 +21,8 @@ class Result:
     scenario: Scenario
     sight: watching.Sight
     before: watching.Books
+    shares: str
+    """Asked and seen, of each step that gave it answers."""
 
     @property
     def version(self) -> str:
@@ -47,29 +49,37 @@ class Result:
         """Everything that isn't as it must be."""
         books, serving = self.sight.books, self.sight.status.stable
         served = books.answered_by(self.version)
+        failed = self.errors_seen
         checks = {
             f"expected {self.expected}, seen {self.seen}": not self.as_expected,
             f"version {self.scenario.serving} should serve": not serving
             or serving.model_version != self.scenario.serving,
             f"a refused version answered {served} requests": not self.scenario.gets_traffic and served > 0,
+            f"users saw {failed} failed answers": failed > 0,
             "requests were lost": books.lost > self.before.lost,
             "errors that no model made": books.not_the_models_fault > self.before.not_the_models_fault,
         }
         return [text for text, wrong in checks.items() if wrong]
 
     def row(self) -> list[str]:
-        books = self.sight.books
-        own = books.versions.get(self.version, {})
+        own = self.sight.books.versions.get(self.version, {})
         return [
             f"v{self.version} {self.scenario.title}",
             self.expected,
             self.seen + ("" if not self.wrongs else "  << WRONG"),
             self._breach_to_zero(),
+            self.shares,
             str(own.get("sent", 0)),
-            str(own.get("model_errors", 0)),
-            str(books.not_the_models_fault - self.before.not_the_models_fault),
-            str(books.lost - self.before.lost),
+            str(own.get("covered", 0)),
+            str(self.errors_seen),
+            str(self.sight.books.lost - self.before.lost),
         ]
+
+    @property
+    def errors_seen(self) -> int:
+        """Answers that went wrong for whoever asked, whoever's fault it was, while this version was on its way."""
+        now, before = self.sight.books, self.before
+        return now.model_errors - before.model_errors + now.not_the_models_fault - before.not_the_models_fault
 
     def _breach_to_zero(self) -> str:
         rollback, verdict = self.sight.status.last_rollback, self.sight.verdict(self.version)
@@ -108,14 +118,22 @@ def _try(subject: watching.Subject, scenario: Scenario, show: view.View) -> Resu
     before = subject.books()
     subject.apply(subject.platform.sample(scenario.sample))
     version = scenario.sample.removeprefix("digits-v")
+    shares: dict[int, str] = {}
 
     def done(sight: watching.Sight) -> bool:
         return sight.settled and sight.verdict(version) is not None
 
-    sight = subject.wait(done, what=f"a verdict on {scenario.sample}", seconds=DEADLINE, show=show.show)
+    def look(sight: watching.Sight) -> None:
+        traffic = sight.status.traffic
+        if traffic is not None and traffic.measured_share and 0 < traffic.desired_weight < 100:
+            shares[traffic.desired_weight] = traffic.measured_share
+        show.show(sight)
+
+    sight = subject.wait(done, what=f"a verdict on {scenario.sample}", seconds=DEADLINE, show=look)
     show.end()
     show.say(f"  {sight.ready[1]}: {sight.message}")
-    return Result(scenario=scenario, sight=sight, before=before)
+    told = ", ".join(f"{asked}% / {seen}" for asked, seen in shares.items())
+    return Result(scenario=scenario, sight=sight, before=before, shares=told or "-")
 
 
 def _clean(subject: watching.Subject, show: view.View) -> None:

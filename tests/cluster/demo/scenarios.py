@@ -38,14 +38,14 @@ SCENARIOS = (
         sample="digits-v3",
         title="fails on some inputs",
         verdict="Rejected",
-        reasons=("ErrorsRegressed", "ErrorsAboveMaximum"),
+        reasons=("ErrorsRegressed", "ErrorsAboveMaximum", "ShadowFailed"),
         serving="2",
     ),
     Scenario(
         sample="digits-v4",
         title="right but slow",
         verdict="Rejected",
-        reasons=("LatencyRegressed", "LatencyAboveMaximum"),
+        reasons=("LatencyRegressed", "LatencyAboveMaximum", "ShadowFailed"),
         serving="2",
     ),
     Scenario(

@@ -101,9 +101,10 @@ def result_table(rows: Sequence[Sequence[str]]) -> rich.table.Table:
         "expected",
         "seen",
         "breach -> zero",
-        "candidate served",
-        "its errors",
-        "other errors",
+        "share asked / seen",
+        "it answered",
+        "covered",
+        "errors users saw",
         "lost",
     )
     for header in headers:

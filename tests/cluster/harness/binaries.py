@@ -16,6 +16,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,8 @@ _HELM = "4.0.5"
 _PROMETHEUS = "3.9.1"
 _PROMETHEUS_MODULE = "github.com/prometheus/prometheus@v0.309.1"
 _TRAEFIK = "3.6.12"
+_HELM3 = "3.19.5"
+_PROMETHEUS_OPERATOR = "0.85.0"
 
 _GO_ENV = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 
@@ -61,10 +65,15 @@ class Program:
     folder: Path | None = None
     module: str = ""
     package: str = "."
+    published: tuple[str, ...] = ()
+    """Modules that the module's go.mod takes from folders of its repository, which its archive hasn't got."""
 
     def key(self) -> str:
         """Hash of everything that decides the bytes: source files, module version, flags."""
-        digest = hashlib.sha256(json.dumps([self.module, self.package, self.ldflags, sorted(_GO_ENV.items())]).encode())
+        decides = [self.module, self.package, self.ldflags, sorted(_GO_ENV.items())]
+        if self.published:
+            decides.append(self.published)
+        digest = hashlib.sha256(json.dumps(decides).encode())
         for path in sorted(self.folder.iterdir()) if self.folder else []:
             if path.name in ("go.mod", "go.sum") or path.suffix == ".go":
                 digest.update(f"{path.name}\0".encode() + path.read_bytes())
@@ -120,6 +129,32 @@ OCI_REGISTRY = Program(
     package="./cmd/registry",
 )
 
+# What people run beside Seatrial, for the contract tests of the chart; no part of a cluster.
+HELM3 = Program(
+    "helm3",
+    f"Helm {_HELM3}",
+    f"-s -w -X helm.sh/helm/v3/internal/version.version=v{_HELM3} "
+    + " ".join(
+        f"-X helm.sh/helm/v3/pkg/{package}.k8sVersion{part}={value}"
+        for package in ("lint/rules", "chartutil")
+        for part, value in zip(("Major", "Minor"), KUBERNETES.split("."), strict=False)
+    ),
+    module=f"helm.sh/helm/v3@v{_HELM3}",
+    package="./cmd/helm",
+)
+PROMETHEUS_OPERATOR_MODULE = f"github.com/prometheus-operator/prometheus-operator@v{_PROMETHEUS_OPERATOR}"
+PROMETHEUS_OPERATOR = Program(
+    "prometheus-operator",
+    f"the prometheus-operator {_PROMETHEUS_OPERATOR}",
+    f"-s -w -X github.com/prometheus/common/version.Version={_PROMETHEUS_OPERATOR}",
+    module=PROMETHEUS_OPERATOR_MODULE,
+    package="./cmd/operator",
+    published=(
+        "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring",
+        "github.com/prometheus-operator/prometheus-operator/pkg/client",
+    ),
+)
+
 
 def ensure(*programs: Program, say: progress.Say) -> None:
     """Builds what is not in the cache, in parallel."""
@@ -169,14 +204,28 @@ def _build(program: Program, *, say: progress.Say) -> None:
             with progress.step(say, f"building {program.title} from Go modules (minutes the first time)"):
                 built = Path(scratch) / program.name
                 flags = ["-trimpath", "-ldflags", program.ldflags, "-o", str(built)]
-                shell.run(["go", "build", *flags, program.package], cwd=_source(program, Path(scratch)), env=_GO_ENV)
+                environment = {**_GO_ENV, "GOFLAGS": "-mod=mod"} if program.published else _GO_ENV
+                source = _source(program, Path(scratch))
+                shell.run(["go", "build", *flags, program.package], cwd=source, env=environment)
             os.replace(built, target)
 
 
 def _source(program: Program, scratch: Path) -> Path:
     if program.folder is not None:
         return program.folder
-    return _downloaded(program.module, scratch)
+    source = _downloaded(program.module, scratch)
+    return _with_published(source, program.published, scratch) if program.published else source
+
+
+def _with_published(source: Path, modules: tuple[str, ...], scratch: Path) -> Path:
+    """A copy whose go.mod takes these modules as they are published, in the version that it names anyway."""
+    copy = scratch / "source"
+    shutil.copytree(source, copy)
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
+    drop = [f"-dropreplace={module}" for module in modules]
+    shell.run(["go", "mod", "edit", *drop], cwd=copy, env={**_GO_ENV, "GOFLAGS": ""})
+    return copy
 
 
 def module(name: str) -> Path:

@@ -38,15 +38,17 @@ class Cluster:
     etcd: Stoppable
     inside_argv: tuple[str, ...]
     import_images: Callable[[tuple[str, ...]], None]
+    image_digest: Callable[[str], str]
+    """Changes with what an image holds; images are named as in `load_images`."""
     environment: dict[str, str]
 
     def kubectl(self, *args: str, input: str | None = None, check: bool = True, timeout: float = 120) -> str:
         """Standard output of kubectl as cluster administrator; a failure raises CommandFailed with its words."""
         return shell.run([*self.kubectl_argv, *args], input=input, check=check, timeout=timeout, env=self.environment)
 
-    def helm(self, *args: str, timeout: float = 300) -> str:
+    def helm(self, *args: str, input: str | None = None, timeout: float = 300) -> str:
         """Standard output of Helm 4 with this cluster's kubeconfig."""
-        return shell.run([*self.helm_argv, *args], timeout=timeout, env=self.environment)
+        return shell.run([*self.helm_argv, *args], input=input, timeout=timeout, env=self.environment)
 
     def node_exec(self, *args: str, input: str | None = None, check: bool = True, timeout: float = 120) -> str:
         """Standard output of a program of this machine, run inside the node's network namespace.

@@ -34,6 +34,7 @@ class Context:
         """Where its files are after this call."""
         target = paths.images() / f"context-{self.name}-{self.key()}"
         if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=paths.images()) as scratch:
                 with progress.step(say, f"making the {self.name} of the demo"):
                     shell.run([sys.executable, "-m", self.module, f"{scratch}/out"], cwd=paths.REPO)

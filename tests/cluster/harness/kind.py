@@ -106,6 +106,10 @@ def _import(names: tuple[str, ...], *, say: progress.Say) -> None:
             shell.run(["kind", "load", "image-archive", f"{folder}/image.tar", "--name", paths.NAME])
 
 
+def _image_id(name: str) -> str:
+    return shell.run(["docker", "image", "inspect", "--format", "{{.Id}}", images.lookup(name).tag]).strip()
+
+
 @dataclasses.dataclass(frozen=True)
 class _ManifestSwitch:
     """A static pod of the node: the kubelet ends it when its manifest is gone, and starts it when it is back."""
@@ -155,6 +159,7 @@ def _handle(*, say: progress.Say) -> Cluster:
         etcd=_ManifestSwitch("etcd", ready),
         inside_argv=("docker", "exec", "-i", _NODE),
         import_images=functools.partial(_import, say=say),
+        image_digest=_image_id,
     )
 
 

@@ -125,6 +125,7 @@ def _handle(*, say: progress.Say) -> Cluster:
         etcd=switch("etcd", ready=api_ready),
         inside_argv=network.enter(),
         import_images=functools.partial(_import, say=say),
+        image_digest=lambda name: images.identity(images.archive(name, say=say))[1],
     )
 
 

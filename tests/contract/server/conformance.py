@@ -263,8 +263,9 @@ CLIENTS
 - BYTES elements are UTF-8, because ONNX strings are.
 - gRPC answers always carry raw contents, which is all that tritonclient reads. The message limit is
   `limits.maxBodyBytes` (64 MiB), also for what a compressed message unpacks to.
-- gRPC connections end with GOAWAY after about ten seconds and are opened again by the client, without a lost call: so
-  traffic follows the weights of a rollout, and a stopping pod is left in time.
+- HTTP connections end after about two minutes, between two requests: so a promoted version has all traffic by then,
+  well within its soak, whatever clients keep. gRPC connections end with GOAWAY after about ten seconds and are opened
+  again by the client, without a lost call: so a stopping pod is left in time. With Relay no share depends on it.
 - While several clients call over gRPC, calls wait up to two milliseconds for each other: grpcio's cost per run of the
   model falls by more than half. REST, which has no such cost, waits for nothing and is several times faster.
 - Over REST a request of one row without an `id` in its body is the quickest, JSON and binary, see

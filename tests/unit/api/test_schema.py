@@ -147,7 +147,7 @@ def test_what_people_write_as_a_number_needs_no_quotes() -> None:
         path for path, node in FIELDS.items() if path.startswith("spec") and "enum" not in node and takes(node, "7")
     ]
     # In a pod template or a route a number is refused there as well.
-    names = ("name", "Name", "namespace", "hostnames[]", "image", "key", "Key", "value")
+    names = ("name", "Name", "namespace", "hostnames[]", "image", "key", "Key", "value", "values[]", "namespaces[]")
     assert [path for path in numbers if not path.endswith(names)] == WORDS
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from tests.bench.rolling import report, rows
 
-BACK = rows.Run(end=rows.End.ROLLED_BACK, reason="ErrorsRegressed", verdict=3.0, off=4.0, errors=20, asked=20, seen=21)
+BACK = rows.Run(end=rows.End.ROLLED_BACK, reason="ErrorsRegressed", verdict=3.0, off=4.0, asked=20, seen=21)
 PROMOTED = rows.Run(end=rows.End.PROMOTED, reason="Promoted", verdict=130.0, asked=20, seen=19)
 HELD = rows.Run(end=rows.End.HELD, reason="StableAlsoBreaching")
 BROKEN = rows.Run(end=rows.End.BROKEN, reason="no good answer")
@@ -60,8 +60,10 @@ def test_a_lost_request_misses_whatever_the_end():
 
 def test_where_failures_are_covered_no_client_may_see_one():
     clean = msgspec.structs.replace(back(2), errors=0, covered=40, asked=10, seen=10.9, counted=1000)
-    assert missed("dead-relay", clean) == []
-    assert missed("dead-relay", msgspec.structs.replace(clean, errors=1)) == ["1 errors of the candidate served"]
+    failed = msgspec.structs.replace(clean, errors=1)
+    assert missed("dead-tenth", clean) == []
+    assert missed("dead-tenth", failed) == ["1 errors of the candidate served"]
+    assert missed("dead-service", failed) == missed("dead-gateway", failed) == []
 
 
 @pytest.mark.parametrize(
@@ -69,12 +71,13 @@ def test_where_failures_are_covered_no_client_may_see_one():
 )
 def test_an_exact_share_differs_from_what_was_asked_by_chance_only(seen, counted, wrong):
     run = msgspec.structs.replace(PROMOTED, asked=10, seen=seen, counted=counted)
-    assert len(missed("healthy-relay", run)) == wrong
+    assert len(missed("healthy-gateway", run)) == wrong
+    assert not missed("healthy-service", run)
 
 
 def test_the_table_shows_median_worst_and_share():
-    runs = [msgspec.structs.replace(back(took), seen=seen) for took, seen in ((2, 15), (3, 20), (9, 31))]
-    [line] = report.lines([(ROWS["dead"], runs)])
+    runs = [msgspec.structs.replace(back(took), seen=seen, errors=20) for took, seen in ((2, 15), (3, 20), (9, 31))]
+    [line] = report.lines([(ROWS["dead-service"], runs)])
     shown = dict(zip(report.HEADINGS, line, strict=True))
     assert (shown["median s"], shown["worst s"], shown["runs"]) == ("3.0", "9.0", "3")
     assert shown["share asked / seen"] == "20 % / 20 % (15 to 31)"
@@ -84,7 +87,7 @@ def test_the_table_shows_median_worst_and_share():
 def test_a_case_without_a_verdict_shows_no_seconds():
     [line] = report.lines([(ROWS["outage"], [HELD])])
     shown = dict(zip(report.HEADINGS, line, strict=True))
-    assert (shown["median s"], shown["worst s"], shown["covered"]) == ("-", "-", "-")
+    assert (shown["median s"], shown["worst s"]) == ("-", "-")
 
 
 def test_the_page_says_how_it_was_made_and_what_was_missed():

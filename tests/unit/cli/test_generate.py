@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from tests.cluster.harness import paths
 
 from seatrial.api import crd
 from seatrial.cli import documents, generate, main
@@ -15,9 +19,10 @@ from seatrial.cli import documents, generate, main
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A folder that passes for a clone of the repository."""
-    chart = tmp_path / "helm" / "seatrial"
-    chart.mkdir(parents=True)
-    (chart / "Chart.yaml").write_text("name: seatrial\n")
+    for path in ("Chart.yaml", "values.yaml", "values.schema.json", "files/rules.yaml"):
+        copied = tmp_path / generate.CHART / path
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_text((paths.REPO / generate.CHART / path).read_text())
     return tmp_path
 
 
@@ -90,3 +95,36 @@ def test_the_reference_page_names_every_field_of_the_spec() -> None:
     spec = crd.document()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     assert [name for name in spec["properties"] if f"| `{name}` |" not in page] == []
     assert "| `falseRollbackRate` | percentage | `1%` |" in page
+
+
+def test_the_charts_readme_has_a_row_for_every_value() -> None:
+    def leaves(values: dict[str, Any], path: str = "") -> Iterator[str]:
+        for name, value in values.items():
+            inner = isinstance(value, dict) and value and name not in ("annotations", "requests", "limits")
+            yield from leaves(value, f"{path}{name}.") if inner else [f"{path}{name}"]
+
+    chart = paths.REPO / generate.CHART
+    page = generate.of_chart(paths.REPO)[f"{generate.CHART}/README.md"]
+    expected = list(leaves(yaml.safe_load((chart / "values.yaml").read_text())))
+    assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")] == expected
+
+
+def test_the_charts_schema_knows_every_value_and_takes_nothing_else() -> None:
+    chart = paths.REPO / generate.CHART
+    schema = json.loads((chart / "values.schema.json").read_text())
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    assert schema["properties"].keys() - {"global", "enabled"} == values.keys()
+    loose = [path for path, node in objects(schema) if "additionalProperties" not in node]
+    assert loose == [".properties.global"], "a parent chart's own"
+
+
+def objects(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object's schema, with its place."""
+    if isinstance(node, list):
+        for number, item in enumerate(node):
+            yield from objects(item, f"{path}.{number}")
+    if isinstance(node, dict):
+        if node.get("type") == "object":
+            yield path, node
+        for name, item in node.items():
+            yield from objects(item, f"{path}.{name}")

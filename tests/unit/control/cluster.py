@@ -41,10 +41,14 @@ def relayed(version: str) -> dict[str, Any]:
 
 
 def spec(version: str) -> dict[str, Any]:
-    """One short step and a short soak."""
+    """One short step and a short soak, with provider Service."""
     return {
         "model": {"uri": f"http://store/{version}.onnx", "sha256": (version * 64)[:64], "version": version},
-        "rollout": {"steps": [{"weight": 50, "minDuration": "5s", "minRequests": 10}], "soak": "5s"},
+        "rollout": {
+            "steps": [{"weight": 50, "minDuration": "5s", "minRequests": 10}],
+            "soak": "5s",
+            "traffic": {"provider": "Service"},
+        },
         "analysis": {"interval": "5s"},
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from seatrial.api import placement
 from seatrial.api.values import Duration
 from seatrial.control import settings
 
@@ -36,6 +37,13 @@ def test_images_and_lease_have_defaults_of_one_installation() -> None:
     assert (parsed.serving_images, parsed.lease_name) == (("registry.example.com", "other.example.com/team"), "a")
 
 
+def test_defaults_of_serving_pods_are_fields_of_the_resource() -> None:
+    assert settings.parse(**GOOD).serving_defaults == placement.Placement()
+    text = '{"nodeSelector": {"pool": "models"}, "terminationGracePeriod": "1m"}'
+    parsed = settings.parse(**GOOD, serving_defaults=text).serving_defaults
+    assert (parsed.node_selector, parsed.termination_grace_period) == ({"pool": "models"}, Duration(seconds=60))
+
+
 def test_no_namespaces_are_all_of_them_and_no_prometheus_is_fine() -> None:
     parsed = settings.parse(**{**GOOD, "namespaces": "", "prometheus_url": ""})
     assert (parsed.namespaces, parsed.prometheus_url) == ((), "")
@@ -57,6 +65,11 @@ def test_no_namespaces_are_all_of_them_and_no_prometheus_is_fine() -> None:
         ),
         ({"lease_name": "My Lease"}, "'My Lease' is not the name of an object"),
         ({"namespaces": "shop,Lab"}, "'Lab' is not the name of a namespace"),
+        ({"serving_defaults": "{"}, "SEATRIAL_SERVING_DEFAULTS: "),
+        ({"serving_defaults": '{"nodeSelecter": {}}'}, "unknown field 'nodeSelecter'; there are nodeSelector"),
+        ({"serving_defaults": '{"imagePullSecrets": [{"name": "A B"}]}'}, r"at `\$\.imagePullSecrets\[0\]\.name`"),
+        ({"serving_defaults": '{"env": [{"name": "LD_PRELOAD", "value": "x"}]}'}, "LD_PRELOAD is read by"),
+        ({"serving_defaults": '{"podLabels": {"seatrial.dev/revision": "x"}}'}, "is the operator's own"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

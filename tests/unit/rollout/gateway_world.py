@@ -29,7 +29,11 @@ ACCEPTED = ("True", "Accepted", "")
 
 def spec(version: str = "1", **changes: object) -> Spec:
     """The small world's, with this provider."""
-    wish = worlds.spec(version, **changes)
+    return fronted(worlds.spec(version, **changes))
+
+
+def fronted(wish: Spec) -> Spec:
+    """The same behind the gateway."""
     traffic = specs.Traffic(provider=specs.Provider.GATEWAY_API, gateway=GATEWAY)
     return msgspec.structs.replace(wish, rollout=msgspec.structs.replace(wish.rollout, traffic=traffic))
 
@@ -37,9 +41,10 @@ def spec(version: str = "1", **changes: object) -> Spec:
 class Road(worlds.World):
     """One ModelDeployment behind a gateway."""
 
-    def __init__(self, wish: Spec, *, lag: Callable[[str], bool] = lambda follower: False) -> None:
+    def __init__(self, wish: Spec, *, lag: Callable[[str], bool] | None = None) -> None:
         super().__init__(wish)
-        self.lag = lag  # whether a follower (a Service's name, or "gateway") stays behind in this step
+        self.late: set[str] = set()  # followers (a Service's name, or "gateway") that stay behind
+        self.lag = lag or (lambda follower: follower in self.late)  # whether one does in this step
         self.selectors: dict[str, dict[str, str]] = {}
         self.behind: dict[str, dict[str, str]] = {}
         self.route: dict | None = None
@@ -128,41 +133,45 @@ class Road(worlds.World):
 
     def _children(self) -> facts.Snapshot:
         backends = {name: self._behind(name) for name in self.selectors}
-        return msgspec.structs.replace(
-            super()._children(),
-            endpoints=backends.get("churn"),
-            backends=backends,
-            route=reading.route(self.route),
-        )
+        return msgspec.structs.replace(super()._children(), backends=backends, route=reading.route(self.route))
+
+    def _endpoints(self) -> facts.Endpoints | None:
+        return self._behind("churn") if "churn" in self.selectors else None
 
     def _behind(self, name: str) -> facts.Endpoints:
         ready: dict[str, int] = {}
         for pod in self.met(name):
             ready[pod.revision] = ready.get(pod.revision, 0) + 1
+        if strangers := self.strangers_met(name):
+            ready[facts.STRANGER] = strangers
         return facts.Endpoints(selector=self.selectors[name], ready=ready, serving=ready)
+
+    @property
+    def _followed(self) -> dict[str, str] | None:
+        return self.behind.get("churn")
 
     def met(self, service: str) -> list[facts.Pod]:
         """Pods that endpoints of a Service hold."""
-        follows = self.behind.get(service, {}).get(names.REVISION, "")
-        return [pod for pod in self.pods.values() if pod.ready and pod.alive and pod.revision == follows]
+        return self._led_to(self.behind.get(service))
+
+    def strangers_met(self, service: str) -> int:
+        """Pods of others that these endpoints hold as well."""
+        return 0
 
     def _selected(self) -> list[facts.Pod]:
         led_to = ["churn", *(name for name, weight in self.config.items() if weight)]
         met = {pod.name: pod for name in led_to for pod in self.met(name)}
         return list(met.values())
 
-    def _traffic(self) -> None:
-        """250 requests in five seconds, by the weights that the gateway follows."""
+    def _asked(self) -> dict[str, int]:
+        """By the weights that the gateway follows; where it follows none, clients use the Service."""
         given: dict[str, float] = {}
-        for service, weight in self.config.items():
+        for service, weight in (self.config or {"churn": 100}).items():
             pods = self.met(service)
             for pod in pods:
-                given[pod.name] = given.get(pod.name, 0) + 2.5 * weight / len(pods)
-        for pod in self.pods.values():
-            _, requests, errors = self.totals.setdefault(pod.name, [(self.now.timestamp(), 0, 0)])[-1]
-            more = round(given.get(pod.name, 0))
-            row = (self.now + worlds.INTERVAL).timestamp() - 0.5
-            self.totals[pod.name].append((row, requests + more, errors + round(more * self.errors_of(pod))))
+                among = len(pods) + self.strangers_met(service)
+                given[pod.name] = given.get(pod.name, 0) + 2.5 * weight / among
+        return {pod: round(count) for pod, count in given.items()}
 
     def share(self, version: str) -> float:
         """Of the requests, in percent, that a version is given now."""

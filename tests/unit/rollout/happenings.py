@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
-from tests.unit.rollout import surroundings
+from tests.unit.rollout import gateway_world, surroundings
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.surroundings import Metrics
 
@@ -77,9 +77,26 @@ def _shadowed(world: World, pick: int, _: str) -> None:
 
 
 def _provider(world: World, pick: int, _: str) -> None:
-    provider = (Provider.RELAY, Provider.SERVICE, None)[pick % 3]
-    traffic = msgspec.structs.replace(world.spec.rollout.traffic, provider=provider)
+    provider = (Provider.RELAY, Provider.SERVICE, Provider.GATEWAY_API, None)[pick % 4]
+    gateway = gateway_world.GATEWAY if provider is Provider.GATEWAY_API else None
+    traffic = msgspec.structs.replace(world.spec.rollout.traffic, provider=provider, gateway=gateway)
     world.change(rollout=msgspec.structs.replace(world.spec.rollout, traffic=traffic))
+
+
+def _late(world: World, pick: int, _: str) -> None:
+    """A Service's endpoints, or the gateway, stay as they are for a while."""
+    who = ("gateway", "churn", gateway_world.STABLE, gateway_world.CANDIDATE)[pick % 4]
+    world.late.symmetric_difference_update({who})
+
+
+def _route(world: World, pick: int, _: str) -> None:
+    """Somebody else overwrites it, or takes it away."""
+    if world.route is None:
+        return
+    if pick % 3:
+        world.overwrite(stable=10 * (pick % 10), candidate=100 - 10 * (pick % 10))
+    else:
+        world.lose_route()
 
 
 def _traffic(**changes: object) -> Happening:
@@ -177,7 +194,7 @@ def _deleted(world: World, pick: int, _: str) -> None:
         "ConfigMap": world.configs,
         "Job": world.trials,
         "Deployment": world.deployments,
-        "Service": [""] if world.selector else [],
+        "Service": world.selectors,
     }
     there = [(kind, name) for kind, known in kinds.items() for name in sorted(known)]
     if there:
@@ -289,6 +306,9 @@ HAPPENINGS: dict[str, Happening] = {
     "deaf": _some_pods("deaf"),
     "mute": _some_pods("mute"),
     "hand edit": _hand_edit,
+    "gateway": _set("answer", None, ("False", "NotAllowedByListeners", "no"), gateway_world.ACCEPTED),
+    "late": _late,
+    "route": _route,
 }
 WHATS = tuple(HAPPENINGS)
 COMMON = ("wants", "errors", "bad candidate", "bad stable", "retry", "stable lost", "candidate lost", "metrics")

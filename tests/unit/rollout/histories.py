@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from tests.unit.rollout import happenings, surroundings
+from tests.unit.rollout import gateway_world, happenings, surroundings
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.surroundings import Metrics
 
-from seatrial.api.spec import Promotion
+from seatrial.api.spec import Promotion, Provider
 from seatrial.api.status import Candidate, Phase, Reason, Status, Verdict, VerdictKind
 from seatrial.rollout import facts, looking, plans
 from seatrial.rollout.rules import wishes
 
+PROVIDERS = (Provider.SERVICE, None, Provider.GATEWAY_API, None, Provider.RELAY, None)  # half of them say none
 SCRAPES = (5, 5, 15, 30, 60, 120)
 BOUND = 400  # steps of five seconds until rest: trials that failed for others wait for 10 minutes at most
 AT_REST = {Phase.STABLE, Phase.ROLLED_BACK, Phase.STALLED}
@@ -38,8 +39,10 @@ class Event(NamedTuple):
 class History(surroundings.Surroundings):
     """Its own memory of what was decided, beside the operator's."""
 
-    def __init__(self, *, thorough: bool = False, scrape_every: int = 5, relay: bool = False) -> None:
-        super().__init__(thorough=thorough, scrape_every=scrape_every, relay=relay)
+    def __init__(
+        self, *, thorough: bool = False, scrape_every: int = 5, provider: Provider | None = Provider.SERVICE
+    ) -> None:
+        super().__init__(thorough=thorough, scrape_every=scrape_every, provider=provider)
         self.rejected: dict[str, Verdict] = {}
         self.ever_bad: set[str] = set()
         self.ever_out: set[str] = set()
@@ -51,6 +54,7 @@ class History(surroundings.Surroundings):
         self.refused_alone = 0  # undisturbed steps in which only a rejected version had traffic, and another could
         self.let_go_at = self.now - timedelta(days=1)  # when a paused version was last let go on by a command
         self._judged: looking.Window | None = None
+        self.astray = 0  # undisturbed steps in which a gateway sent somebody where nobody answers
         self.unseen = 0  # of these, steps in which a share of the traffic went where nobody could see it
 
     def step(self) -> None:
@@ -61,6 +65,7 @@ class History(surroundings.Surroundings):
         super().step()
         if self.undisturbed >= 3:
             self.check_somebody_answers()
+            self.check_nobody_is_sent_astray()
         self.check_found()
         self.check_blindness_ends()
 
@@ -110,27 +115,39 @@ class History(surroundings.Surroundings):
         """Traffic has had time to follow: whoever is trusted and Ready is found."""
         selected = self._selected()
         able = [pod for pod in self.pods.values() if pod.ready and pod.alive and self._trusted(pod.revision)]
-        self.unanswered = self.unanswered + 1 if able and not selected else 0
+        followed = "churn" not in self.late
+        self.unanswered = self.unanswered + 1 if able and not selected and followed else 0
         could = [self.version(pod.revision) for pod in able]
         assert self.unanswered < 2, f"nobody is selected, {could} could answer"  # the operator had a look in between
-        refused = bool(able and selected) and all(pod.revision in self.rejected for pod in selected)
+        refused = followed and bool(able and selected) and all(pod.revision in self.rejected for pod in selected)
         self.refused_alone = self.refused_alone + 1 if refused and not self._returning() else 0
         assert self.refused_alone < 2, "only a rejected revision has traffic"
+
+    def check_nobody_is_sent_astray(self) -> None:
+        """A gateway answers with an error for a Service without pods, as long as another one could be led to."""
+        able = any(pod.ready and pod.alive and self._trusted(pod.revision) for pod in self.pods.values())
+        empty = [name for name, weight in self.config.items() if weight and not self.met(name)]
+        follows = self.answer == gateway_world.ACCEPTED and not self.late
+        self.astray = self.astray + 1 if able and empty and follows else 0
+        assert self.astray < 2, f"the gateway leads to {empty}, where nobody answers"
 
     def check_nobody_was_left(self) -> None:
         """A version leaves only when somebody else can answer: asked before the endpoints follow the Service."""
         if self.status.stable is None or self.selector is None:
             return
-        answer, routed = self._selected(), self.routed
-        self.routed = self.selector
-        assert self._selected() or not answer, "who answers is left, and nobody else can"
-        self.routed = routed
+        for name, asked in self.selectors.items():
+            left = self.met(name) and not self._led_to(asked)
+            assert not left or self._unused(name), f"who answers behind {name} is left, and nobody else can"
+
+    def _unused(self, service: str) -> bool:
+        """A gateway's Service that it sends nobody to."""
+        return service != "churn" and not self.config.get(service)
 
     def check_found(self) -> None:
         """What fails beside a good version, or after it, in plain sight, is found: within ten steps of its window, and
         two more for each step before in which counts spoke for it. Evidence adds up over a window.
         """
-        judged = looking.window(self._children(), self.time)
+        judged = looking.window(self._facts(), self.time)
         if judged != self._judged:
             self._judged, self.plain, self.blurred = judged, 0, 0
         if judged is None:
@@ -262,14 +279,13 @@ def random_events(seed: int) -> tuple[Event, ...]:
     return (*first, *map(one, more))
 
 
-def play(events: Sequence[Event], *, seed: int, thorough: bool = False, relay: bool | None = None) -> History:
-    """With provider Relay from the start in every second history, unless said otherwise.
+def play(events: Sequence[Event], *, seed: int, thorough: bool = False) -> History:
+    """With the seed's provider from the start.
 
     Raises AssertionError where a promise is broken.
     """
-    relay = seed % 2 == 1 if relay is None else relay
     scrape_every = random.Random(seed).choice(SCRAPES) if thorough else 5
-    history = History(thorough=thorough, scrape_every=scrape_every, relay=relay)
+    history = History(thorough=thorough, scrape_every=scrape_every, provider=PROVIDERS[seed % len(PROVIDERS)])
     history.run(_at_rest, limit=40 if not thorough else 120)
     for number, event in enumerate(events):
         happenings.HAPPENINGS[event.what](history, event.pick, f"token-{number}")

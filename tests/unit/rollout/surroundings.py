@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 from tests.unit.analysis import exported
-from tests.unit.rollout import brief
+from tests.unit.rollout import brief, gateway_world
 from tests.unit.rollout import world as worlds
 
 from seatrial.analysis import counters, own_metrics
 from seatrial.api import spec as specs
 from seatrial.api import stored, values
+from seatrial.control import reading
 from seatrial.rollout import facts, looking, looks, names, planner, plans
 from seatrial.rollout.looks import Outcome
 
@@ -36,12 +37,13 @@ SHORT = worlds.spec(
 )
 
 
-RELAYED = msgspec.structs.replace(
-    SHORT,
-    rollout=msgspec.structs.replace(
-        SHORT.rollout, steps=worlds.RELAYED, traffic=specs.Traffic(provider=specs.Provider.RELAY)
-    ),
-)
+def provided(provider: specs.Provider | None) -> specs.Spec:
+    """Of an object with this provider, or with none said; copies first, where Relay is."""
+    if provider is specs.Provider.GATEWAY_API:
+        return gateway_world.fronted(SHORT)
+    wish = worlds.provided(SHORT, provider)
+    steps = worlds.RELAYED if provider is specs.Provider.RELAY else worlds.STEPS
+    return msgspec.structs.replace(wish, rollout=msgspec.structs.replace(wish.rollout, steps=steps))
 
 
 class Metrics(enum.Enum):
@@ -62,11 +64,20 @@ SEEN = (Metrics.WELL, Metrics.TWICE, Metrics.SLOW)
 LATE = timedelta(seconds=10)
 
 
-class Surroundings(worlds.World):
+class Surroundings(gateway_world.Road):
     """See the module. Attributes say what is wrong now; `heal` ends all of it but what versions are themselves."""
 
-    def __init__(self, *, thorough: bool = False, scrape_every: int = 5, relay: bool = False) -> None:
-        super().__init__(worlds.spec("1", **_fields(RELAYED if relay else SHORT)))
+    def __init__(
+        self,
+        *,
+        thorough: bool = False,
+        scrape_every: int = 5,
+        provider: specs.Provider | None = specs.Provider.SERVICE,
+    ) -> None:
+        wish = provided(provider)
+        fields = {"rollout": wish.rollout, "analysis": wish.analysis, "trial": wish.trial}
+        super().__init__(msgspec.structs.replace(worlds.spec("1"), **fields))
+        self.disturbed = True  # pods come and go: somebody may meet nobody until the operator has looked
         self.thorough = thorough
         self.scrape_every = scrape_every
         self.metrics = Metrics.WELL
@@ -79,7 +90,6 @@ class Surroundings(worlds.World):
         self.skew = timedelta(0)  # of the API server that the operator asks for the time
         self.unreadable = ""
         self.away = False  # the operator
-        self.generation = 1
         self.refusals: dict[str, str] = {}  # of pods, by revision
         self.job_skew = timedelta(0)  # of the API server that made a trial's Job
         self.crashing: set[str] = set()  # versions whose server ends again and again
@@ -100,6 +110,7 @@ class Surroundings(worlds.World):
         self.unreadable, self.away, self.skew, self.writes_until_crash = "", False, timedelta(0), None
         self.outage, self.own_source = False, Outcome.PASS
         self.deaf, self.mute = set(), set()
+        self.answer, self.late = gateway_world.ACCEPTED, set()
         self.trial_result = self.trial_result or (lambda version: worlds.PASSED)
 
     def change(self, **fields: object) -> None:
@@ -133,6 +144,7 @@ class Surroundings(worlds.World):
         return (
             (self.generation, self.spec, self.unreadable, self.tokens, self.quota),
             (self.selector, self.routed, tuple(self.pods.values()), dict(self.trials), dict(self.deployments)),
+            (dict(self.selectors), dict(self.behind), reading.route(self.route)),
             tuple((name, self._said(pod)) for name, pod in self.pods.items()),
             (frozenset(self.configs), frozenset(self.records), dict(self.refusals), dict(self.strangers)),
         )
@@ -177,12 +189,11 @@ class Surroundings(worlds.World):
             seen = self._children()
         finally:
             self.spec = real
-        owner = msgspec.structs.replace(seen.owner, generation=self.generation)
         deployments = {
             name: msgspec.structs.replace(one, refusal=self.refusals.get(name, ""))
             for name, one in seen.deployments.items()
         }
-        return msgspec.structs.replace(seen, owner=owner, unreadable=self.unreadable, deployments=deployments)
+        return msgspec.structs.replace(seen, unreadable=self.unreadable, deployments=deployments)
 
     def _last_spec(self) -> specs.Spec | None:
         kept = [one.spec for one in self.notes.values() if one.spec is not None]
@@ -251,21 +262,12 @@ class Surroundings(worlds.World):
         grown = super()._grown(clean)
         return grown if grown != pod else pod
 
-    def _endpoints(self) -> facts.Endpoints | None:
-        """Strangers' as well: the API server shows them as pods of nobody that we know."""
-        seen, strangers = super()._endpoints(), self._selected_strangers()
-        if seen is None or not strangers:
-            return seen
-        return msgspec.structs.replace(
-            seen,
-            ready={**seen.ready, facts.STRANGER: strangers},
-            serving={**seen.serving, facts.STRANGER: strangers},
-        )
-
-    def _selected_strangers(self) -> int:
-        if self.routed is None:
+    def strangers_met(self, service: str) -> int:
+        """The API server shows them as pods of nobody that we know."""
+        follows = self.behind.get(service)
+        if follows is None:
             return 0
-        pinned = self.routed.get(names.REVISION)
+        pinned = follows.get(names.REVISION)
         return sum(pinned in (None, claimed) for claimed in self.strangers.values())
 
     def evict(self, pod: facts.Pod) -> None:
@@ -278,17 +280,24 @@ class Surroundings(worlds.World):
             own = [pod for pod in self.pods.values() if pod.revision == of]
             self.pods.update({pod.name: msgspec.structs.replace(pod, leaving=True) for pod in own})
         if kind == "Service":
+            self.selectors.pop(of, None)
+            self.behind.pop(of, None)
+        if kind == "Service" and of == "churn":
             self.selector = self.routed = None
             self.applied.pop((kind, ""), None)
-        else:
+        elif kind != "Service":
             self.delete(kind, of)
 
     def downgraded_for_a_while(self) -> None:
-        """An operator that knows fewer fields has written the status, and one that knows more before it."""
+        """An operator that knows fewer fields has written the status, and one that knows more before it. Not in the
+        second in which pods are told to stop: who are meant is in no other place.
+        """
+        if self.status.traffic is not None and self.status.traffic.withdrawn_at is not None:
+            return
         told = msgspec.to_builtins(self.status)
         for field in ("trialAttempt", "windows", "provider", "shadow", "shift"):
             (told.get("candidate") or {}).pop(field, None)
-        for field in ("relayed", "withdrawnAt"):
+        for field in ("relayed", "withdrawnAt", "asked"):
             (told.get("traffic") or {}).pop(field, None)
         told["futureField"] = {"a": 1}
         self.status, _ = stored.read(told)
@@ -361,7 +370,3 @@ class Surroundings(worlds.World):
         every = self.scrape_every
         kept = [row for row in one.samples if round(row[0] + 0.5) % every < worlds.INTERVAL.total_seconds()]
         return msgspec.structs.replace(one, samples=kept)
-
-
-def _fields(wish: specs.Spec) -> dict[str, object]:
-    return {"rollout": wish.rollout, "analysis": wish.analysis, "trial": wish.trial}

@@ -6,14 +6,15 @@ import random
 
 import msgspec
 import pytest
+from tests.unit.rollout import build
 from tests.unit.rollout import gateway_world as roads
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.gateway_world import CANDIDATE, STABLE, Road
 
 from seatrial.api import spec as specs
-from seatrial.api.status import Phase
+from seatrial.api.status import Phase, Status
 from seatrial.rollout import names
-from seatrial.rollout.traffic import gateway
+from seatrial.rollout.traffic import gateway, pinned
 
 
 def settled(road: worlds.World) -> bool:
@@ -207,6 +208,26 @@ def test_a_rollout_ends_with_the_gateway_that_it_began_with_and_then_its_route_g
     road.run(lambda one: settled(one) and one.serving == "2")
     road.step()
     assert road.route is None
+
+
+def test_pods_stay_until_no_gateway_leads_to_them_also_when_another_provider_was_asked_for_meanwhile():
+    """The route goes last: nobody may be sent where nobody answers, which the world looks at after each write."""
+    road = in_step(installed())
+    road.spec = worlds.spec("2")
+    road.error_share["2"] = 0.5
+    road.run(rolled_back)
+    road.run(lambda one: one.route is None)
+    road.run(lambda one: not one.pods_of("2"))
+
+
+def test_a_service_that_led_to_both_versions_is_pinned_to_whoever_answers():
+    """As provider Service, or Relay without a pod of stable, leaves it."""
+    pods = (*build.pods("1", False, False), *build.pods("2", True))
+    seen = build.snapshot(pods=pods, status=Status(stable=build.STABLE))
+    wide = build.endpoints(None, v2=1)
+    assert pinned.revision(seen, seen.status, wide) == build.name_of("2")
+    whole = build.snapshot(pods=(*build.pods("1", True), *build.pods("2", True)), status=seen.status)
+    assert pinned.revision(whole, seen.status, wide) == build.name_of("1")
 
 
 @pytest.mark.long

@@ -207,6 +207,41 @@ def test_what_somebody_has_edited_is_put_right(edit):
     assert found["v1-0"]["weight"] == 10.0
 
 
+# telling again
+
+
+@pytest.mark.parametrize(
+    ("report", "writes"),
+    [
+        pytest.param({"ratio": {}, "at": 1}, False, id="there was no time to follow"),
+        pytest.param({"ratio": {}, "at": 2}, True, id="never heard of it"),
+        pytest.param({"ratio": {TWO: 0.05}, "at": 2}, True, id="has another share"),
+        pytest.param({"ratio": {TWO: 0.1}, "at": 2}, False, id="follows"),
+    ],
+)
+def test_a_pod_that_does_not_follow_is_told_again_with_another_lease(report, writes):
+    seen = reporting(given(snapshot()), **report)
+    assert bool(told(seen, now=3)) is writes
+
+
+@pytest.mark.parametrize(("seconds", "blanks"), [(0.5, 0), (1, 1), (2, 2), (3, 2), (4, 3), (8, 4), (100, 7)])
+def test_a_pod_that_goes_on_after_it_was_told_to_stop_is_told_again_in_blanks_ever_more_rarely(seconds, blanks):
+    """The annotation is gone by then, and only another change makes a kubelet look."""
+    seen = reporting(snapshot(status=TAKEN_BACK), ratio={TWO: 0.1}, at=seconds)
+    found = {one.pod: one.text for one in relay.assignments(seen, TAKEN_BACK, build.at(seconds))}
+    assert found == ({"v1-0": " " * blanks, "v1-1": " " * blanks, "v2-0": " " * blanks} if blanks else {})
+    again = relay.look_again(seen, TAKEN_BACK, build.at(seconds))
+    assert timedelta(0) < again <= relay.ASKED_AGAIN
+
+
+def test_blanks_are_written_once_and_go_when_everybody_has_stopped():
+    seen = snapshot(*servers("1", "  ", "  "), *servers("2", ""), status=TAKEN_BACK)
+    going_on = reporting(seen, ratio={TWO: 0.1}, at=2)
+    assert relay.assignments(going_on, TAKEN_BACK, build.at(2)) == relay.assignments(going_on, TAKEN_BACK, build.at(3))
+    assert told(reporting(seen, ratio={TWO: 0.0}, at=2), now=2, after=TAKEN_BACK) == {"v1-0": None, "v1-1": None}
+    assert told(seen, after=Status(stable=build.STABLE)) == {"v1-0": None, "v1-1": None}
+
+
 # taking back
 
 
@@ -374,24 +409,39 @@ def test_the_candidate_has_its_part_of_stables_capacity(weight, shadow, replicas
 @pytest.mark.parametrize(
     ("wish", "before", "expected"),
     [
-        pytest.param({"traffic": Traffic(provider=Provider.RELAY)}, "Service", Provider.RELAY, id="said"),
-        pytest.param({}, None, Provider.SERVICE, id="nothing said, a new object"),
-        pytest.param({}, "Relay", Provider.RELAY, id="nothing said, the spec is as it was"),
+        pytest.param({"traffic": Traffic(provider=Provider.SERVICE)}, "Relay", Provider.SERVICE, id="said"),
+        pytest.param({}, None, Provider.RELAY, id="nothing said, a new object"),
+        pytest.param({}, "Service", Provider.SERVICE, id="nothing said, the spec is as it was"),
         pytest.param({"steps": (Step(weight=0, shadow=5), Step(weight=10))}, "Service", Provider.RELAY, id="copies"),
     ],
 )
 def test_the_spec_says_the_provider_or_the_object_keeps_what_it_has(wish, before, expected):
+    assert providing.settled(kept(before, generation=1, **wish)).provider is expected
+
+
+def kept(before: str | None, *, generation: int, **wish: object) -> facts.Snapshot:
+    """Of an object that had this provider at generation 1."""
     told_ = TrafficStatus(provider=before) if before else None
     status = Status(observed_generation=1, stable=build.STABLE, traffic=told_)
-    assert providing.settled(build.snapshot(build.spec(**wish), status=status)).provider is expected
+    asked = build.spec(**wish)
+    asked = asked if "traffic" in wish else worlds.provided(asked, None)
+    owner = msgspec.structs.replace(build.OWNER, generation=generation)
+    return build.snapshot(asked, status=status, owner=owner)
 
 
-def test_another_releases_default_counts_once_the_spec_changes(monkeypatch):
-    monkeypatch.setattr("seatrial.api.spec.DEFAULT_PROVIDER", Provider.RELAY)
-    status = Status(observed_generation=1, stable=build.STABLE, traffic=TrafficStatus(provider="Service"))
-    same, changed = (msgspec.structs.replace(build.OWNER, generation=one) for one in (1, 2))
-    assert providing.settled(build.snapshot(status=status, owner=same)).provider is Provider.SERVICE
-    assert providing.settled(build.snapshot(status=status, owner=changed)).provider is Provider.RELAY
+def test_this_releases_default_counts_once_the_spec_changes():
+    assert providing.settled(kept("Service", generation=1)).provider is Provider.SERVICE
+    assert providing.settled(kept("Service", generation=2)).provider is Provider.RELAY
+
+
+def test_a_change_in_the_middle_of_a_rollout_counts_for_the_next_one():
+    """That one ends as it began, and what it had is not what the object keeps."""
+    seen = kept("Service", generation=2)
+    status = msgspec.structs.replace(seen.status, candidate=build.in_step(provider="Service"))
+    status = planner.plan(providing.settled(msgspec.structs.replace(seen, status=status)), build.at(10)).status
+    assert (status.traffic.provider, status.traffic.asked, status.observed_generation) == ("Service", "Relay", 2)
+    over = msgspec.structs.replace(status, candidate=None)
+    assert providing.settled(msgspec.structs.replace(seen, status=over)).provider is Provider.RELAY
 
 
 def test_default_steps_are_those_of_the_provider():
@@ -399,6 +449,20 @@ def test_default_steps_are_those_of_the_provider():
     assert build.snapshot(wish).steps == DEFAULT_STEPS[Provider.SERVICE]
     first = build.snapshot(wish, provider=Provider.RELAY).steps[0]
     assert (first.weight, first.shadow, first.min_requests) == (0, 10, 200)
+
+
+def test_whom_pods_pass_on_to_is_known_from_their_annotations_when_no_status_says_so():
+    """An operator that knew no relay has written the status since."""
+    text = given(snapshot()).pods[0].assignment
+    status = Status(stable=build.STABLE, traffic=TrafficStatus(provider="Relay"))
+    seen = snapshot(*servers("1", text), *servers("2", ""), status=status)
+    assert relay.passing_on(seen, status, build.at(5)) == (TWO, build.at(5))
+    assert relay.passing_on(snapshot(*servers("1", text), status=status), status, build.at(5)) == ("", None)
+
+
+def test_a_rollout_whose_note_was_lost_goes_on_with_who_shares_the_requests_out():
+    status = Status(stable=build.STABLE, candidate=build.in_step(), traffic=TrafficStatus(provider="GatewayAPI"))
+    assert providing.settled(build.snapshot(status=status)).provider is Provider.GATEWAY_API
 
 
 def test_a_rollout_ends_with_the_provider_that_it_began_with():

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.rollout import build
+from tests.unit.rollout import build, placed
 
 from seatrial.api import placement, spec
 from seatrial.api.status import Status
@@ -66,6 +66,21 @@ def recorded(content: revision.Content, number: int) -> revision.Record:
             changed("serving", tolerations=(placement.Toleration(key="gpu"),), priority_class_name="high"),
             "t2gdh77ph4",
             id="tolerations and priority",
+        ),
+        pytest.param(changed("serving", affinity=None, env=()), "krt9f44fhr", id="neither affinity nor variables"),
+        pytest.param(changed("serving", affinity=placed.AFFINITY), "mdhlb25lkl", id="affinity"),
+        pytest.param(
+            changed("serving", env=(placement.Variable(name="OMP_NUM_THREADS", value="2"),)),
+            "j7rx7dct2p",
+            id="variables",
+        ),
+        pytest.param(
+            changed(
+                "serving",
+                resources=spec.Resources(limits=spec.ResourceList(memory="1Gi", ephemeral_storage="4Gi")),
+            ),
+            "94p2pzc7hx",
+            id="disk",
         ),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from seatrial.analysis import counters
@@ -98,6 +99,26 @@ def test_before_direct_reading_began_slots_have_the_length_of_the_interval() -> 
     ground = tally.Ground(series=series, pods=pods, arms=ARMS, scrape_interval=15.0, fine_since=69.5, fine_pods=names)
     _, reading = tally.count(tally.begin(start=0.0, length=LENGTH), ground, end=100.0)
     assert [slot.seconds for slot in reading.slots] == [15.0] * 4 + [10.0] + [1.0] * 30
+
+
+def test_seconds_are_counted_from_the_second_reading_on_however_rarely_pods_were_scraped_before() -> None:
+    """Three readings after the weight a version that fails everything must be found out, not after five scrapes."""
+    (scraped, pods), (read, _) = (traffic(4, every=every, until=4.0) for every in (5.0, 1.0))
+    names = frozenset(pod.name for pod in pods)
+    series = [
+        msgspec.structs.replace(
+            old,
+            samples=[
+                *((at, 0.0) for at, _ in old.samples if at < 0),
+                *((at, value) for at, value in new.samples if at >= 0),
+            ],
+        )
+        for old, new in zip(scraped, read, strict=True)
+    ]
+    ground = tally.Ground(series=series, pods=pods, arms=ARMS, scrape_interval=5.0, fine_since=0.99, fine_pods=names)
+    for end, seconds in ((2.1, 1), (3.1, 2), (4.0, 3)):
+        _, reading = tally.count(tally.begin(start=0.0, length=5.0), ground, end=end)
+        assert [slot.seconds for slot in reading.slots] == [1.0] * seconds
 
 
 def test_pods_that_are_not_read_directly_are_left_out_of_single_seconds() -> None:

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from tests.unit.rollout import world as worlds
 
+from seatrial.api import placement, stored
 from seatrial.api import stage as stages
-from seatrial.api import stored
 from seatrial.api.spec import Duration
 from seatrial.api.status import Candidate, Commands, Phase, Status, VerdictKind
 from seatrial.control import reading
@@ -132,6 +132,24 @@ def test_a_rollout_of_the_release_before_ends_as_it_began_and_versions_relay_as_
     assert world.events.count("ProviderUnavailable") == 1
 
 
+@pytest.mark.parametrize("stage", CANARIES)
+def test_an_object_that_names_no_provider_keeps_what_it_has_until_its_spec_changes(stage):
+    """The release before knew Service only; Relay is what is asked for from the next change on."""
+    world = upgraded(stage)
+    world.spec = worlds.provided(world.spec, None)
+    providers: list[tuple[str, str]] = []
+    for version in ("2", "3", "4"):
+        if version != "2":
+            world.spec, world.generation = worlds.provided(worlds.spec(version), None), world.generation + 1
+        while not (world.status.phase is Phase.STABLE and world.serving == version):
+            world.step()
+            candidate = world.status.candidate
+            if candidate is not None and candidate.weight:
+                providers.append((candidate.model_version, candidate.provider or "Service"))
+        assert world.status.traffic.provider == ("Service" if version == "2" else "Relay")
+    assert set(providers) == {("2", "Service"), ("3", "Service"), ("4", "Relay")}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_traffic_stays_where_the_release_before_left_it(stage):
     """Reading is no reason to move: the first pass changes neither weight nor selector but as the rules say."""
@@ -163,3 +181,20 @@ def test_notes_are_only_ever_an_annotation_so_that_the_release_before_reads_the_
         child = world.applied["ControllerRevision", of]
         bare = {**child, "metadata": {**child["metadata"], "annotations": {}}}
         assert reading.record(bare).content == world.records[of].content
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_pod_that_is_there_becomes_another_whatever_the_new_operators_image_and_defaults(stage, monkeypatch):
+    """A Deployment whose template changes replaces its pods: an upgrade would restart what serves."""
+    platform = placement.Placement(node_selector={"pool": "models"}, pod_labels={"team": "ml"})
+    newer = msgspec.structs.replace(worlds.OPERATOR, serving_image="seatrial.dev/serving:2", pods=platform)
+    monkeypatch.setattr(worlds, "OPERATOR", newer)
+    left = {one["metadata"]["labels"][names.REVISION]: one["data"] for one in document(stage)["controllerRevisions"]}
+    world, applied = upgraded(stage), set()
+    for _ in range(40):
+        world.step()
+        for (kind, of), child in world.applied.items():
+            if kind == "Deployment" and of in left:
+                assert child["spec"]["template"] == left[of]["podTemplate"]
+                applied.add(of)
+    assert applied >= {of for of in document(stage)["deployments"] if world.deployments.get(of)}

@@ -13,7 +13,7 @@ import msgspec
 from tests.unit.analysis import exported
 
 from seatrial.analysis import counters, samples
-from seatrial.api.spec import Analysis, Duration, Model, Provider, Rollout, Spec, Step, Traffic
+from seatrial.api.spec import Analysis, Duration, Model, Provider, Rollout, Spec, Step
 from seatrial.api.status import Commands, Status
 from seatrial.control import reading
 from seatrial.rollout import (
@@ -45,13 +45,21 @@ STEPS = (
 
 
 def spec(version: str = "1", **changes: object) -> Spec:
-    """A spec with quick steps; the digest follows from the version."""
+    """A spec with quick steps; the digest follows from the version. Provider Service, unless asked for another."""
     wish = Spec(
         model=Model(uri=f"http://store/{version}.onnx", sha256=(version * 64)[:64], version=version),
         rollout=Rollout(steps=STEPS, soak=Duration.parse("30s")),
         analysis=Analysis(interval=Duration.parse("5s")),
     )
-    return msgspec.structs.replace(wish, **changes)
+    wish = msgspec.structs.replace(wish, **changes)
+    said = wish.rollout.traffic.provider or any(step.shadow for step in wish.rollout.steps or ())
+    return wish if said else provided(wish, Provider.SERVICE)
+
+
+def provided(wish: Spec, provider: Provider | None) -> Spec:
+    """The spec with another provider; None: with none said."""
+    traffic_ = msgspec.structs.replace(wish.rollout.traffic, provider=provider)
+    return msgspec.structs.replace(wish, rollout=msgspec.structs.replace(wish.rollout, traffic=traffic_))
 
 
 GIVEN = (
@@ -64,9 +72,8 @@ RELAYED = (Step(weight=0, shadow=20, min_duration=Duration.parse("20s"), min_req
 
 def relayed(version: str = "1", **changes: object) -> Spec:
     """The same with provider Relay, and copies of requests before the first answer."""
-    wish = spec(version, **changes)
-    traffic_ = Traffic(provider=Provider.RELAY)
-    return msgspec.structs.replace(wish, rollout=msgspec.structs.replace(wish.rollout, steps=RELAYED, traffic=traffic_))
+    wish = provided(spec(version, **changes), Provider.RELAY)
+    return msgspec.structs.replace(wish, rollout=msgspec.structs.replace(wish.rollout, steps=RELAYED))
 
 
 class Crash(Exception):
@@ -78,6 +85,7 @@ class World:
 
     def __init__(self, wish: Spec) -> None:
         self.spec = wish
+        self.generation = 1
         self.status = Status()
         self.now = START
         self.tokens = Commands()
@@ -134,8 +142,7 @@ class World:
     @property
     def provider(self) -> Provider:
         """Of the rollout under way, as a snapshot has it."""
-        candidate = self.status.candidate
-        return Provider(candidate.provider) if candidate is not None and candidate.provider else Provider.SERVICE
+        return _provider(self.status)
 
     def snapshot(self) -> facts.Snapshot:
         return self._with_sight(providing.settled(self._children()))
@@ -147,7 +154,7 @@ class World:
         )
         record = children.new_record("churn", content=content, wish=self.spec, known=self.records)
         return facts.Snapshot(
-            owner=facts.Owner(namespace="shop", name="churn", uid="u", generation=1),
+            owner=facts.Owner(namespace="shop", name="churn", uid="u", generation=self.generation),
             spec=self.spec,
             status=self.status,
             commands=self.tokens,
@@ -242,7 +249,7 @@ class World:
     def annotate(self, one: traffic.Annotation) -> None:
         """A pod is told what to pass on: what status asks for, for as long as a lease, by pods of stable."""
         pod, candidate, stable = self.pods[one.pod], self.status.candidate, self.status.stable
-        if one.text is not None:
+        if one.text is not None and one.text.strip():
             said = msgspec.json.decode(one.text, type=assignment.Assignment)
             assert candidate is not None, "requests are passed on without a candidate"
             assert stable is not None, "requests are passed on without a stable version"
@@ -386,9 +393,17 @@ class World:
 
     def _selected(self) -> list[facts.Pod]:
         """Pods that endpoints hold."""
-        if self.routed is None:
+        return self._led_to(self.routed)
+
+    @property
+    def _followed(self) -> dict[str, str] | None:
+        """The Service's selector as its endpoints have it."""
+        return self.routed
+
+    def _led_to(self, selector: dict[str, str] | None) -> list[facts.Pod]:
+        if selector is None:
             return []
-        pinned = self.routed.get(names.REVISION)
+        pinned = selector.get(names.REVISION)
         return [pod for pod in self.pods.values() if pod.ready and pod.alive and pinned in (None, pod.revision)]
 
     def _selected_strangers(self) -> int:
@@ -404,16 +419,13 @@ class World:
         return facts.Endpoints(selector=self.selector, ready=counts, serving=counts)
 
     def _traffic(self) -> None:
-        """250 requests in five seconds, spread over the selected pods, some of which pass on a share of theirs; every
-        fifth second a scrape.
-        """
-        selected = self._selected()
-        share = 250 // max(1, len(selected) + self._selected_strangers())
-        answered = {pod.name: share for pod in selected}
-        self.user_errors += sum(round(share * self.errors_of(pod)) for pod in selected)
-        gave = {pod.name: self._pass_on(pod, answered) for pod in selected}
+        """Requests come, some pods pass on a share of theirs; every fifth second a scrape."""
+        asked = self._asked()
+        answered = dict(asked)
+        self.user_errors += sum(round(count * self.errors_of(self.pods[pod])) for pod, count in asked.items())
+        gave = {pod: self._pass_on(self.pods[pod], answered) for pod in asked}
         passed_on = sum(more[key] for more in gave.values() for key in more if key[0] is counters.Counter.RELAYED)
-        self.relayed.append((share * len(selected), passed_on))
+        self.relayed.append((sum(asked.values()), passed_on))
         for pod in self.pods.values():
             _, requests, errors = self.totals.setdefault(pod.name, [(self.now.timestamp(), 0, 0)])[-1]
             requests += answered.get(pod.name, 0)
@@ -422,6 +434,12 @@ class World:
             known = self.given.setdefault(pod.name, [dict.fromkeys(GIVEN, 0)])
             more = gave.get(pod.name, {})
             known.append({key: count + more.get(key, 0) for key, count in known[-1].items()})
+
+    def _asked(self) -> dict[str, int]:
+        """How many of 250 requests in five seconds a client's way leads to each pod."""
+        selected = self._selected()
+        share = 250 // max(1, len(selected) + self._selected_strangers())
+        return {pod.name: share for pod in selected}
 
     def _pass_on(self, pod: facts.Pod, answered: dict[str, int]) -> dict[tuple[counters.Counter, str], int]:
         """A pod's share goes to the pods that it is told, copies as well. What isn't answered there it answers itself,
@@ -497,7 +515,7 @@ class World:
         if new is None or new.weight <= (old.weight if old is not None else 0):
             return
         ready = sum(pod.ready for pod in self.pods.values() if pod.revision == new.revision)
-        provider = Provider(new.provider or Provider.SERVICE)
+        provider = _provider(after)
         needed = traffic.pods_needed(new.weight, self.spec.replicas, provider=provider, shadow=new.shadow)
         assert ready >= needed, "more weight than ready pods"
         if before.stable is not None and new.weight < 100:
@@ -514,7 +532,7 @@ class World:
             stable is not None
             and candidate is not None
             and 0 < candidate.weight < 100
-            and self.provider is not Provider.RELAY
+            and self.provider is Provider.SERVICE
         ):
             revisions = {pod.revision for pod in self.pods.values() if pod.ready}
             assert revisions <= {stable.revision, candidate.revision}, "a third version gets traffic"
@@ -523,7 +541,7 @@ class World:
             pod.ready and pod.alive and pod.revision == stable.revision for pod in self.pods.values()
         )
         # Nobody moves traffic for pods of which the operator has not decided yet: it may be away, or have died.
-        if stable_ready and self.pods == self._pods_known and self.routed == asked:  # else that write is under way
+        if stable_ready and self.pods == self._pods_known and self._followed == asked:  # else that write is under way
             assert selected, "the Service selects nobody although stable has ready pods"
         if self.status is not self._measured:
             size, self._measured = len(msgspec.json.encode(self.status)), self.status
@@ -534,6 +552,13 @@ class World:
     def _selected_by(self) -> Status:
         """The status as the selector follows it while stable has a pod Ready."""
         candidate = self.status.candidate
-        if candidate is None or self.provider is not Provider.RELAY or candidate.weight == 100:
+        if candidate is None or self.provider is Provider.SERVICE or candidate.weight == 100:
             return self.status
         return msgspec.structs.replace(self.status, candidate=msgspec.structs.replace(candidate, weight=0))
+
+
+def _provider(of: Status) -> Provider:
+    """An older operator notes none on the candidate."""
+    noted = of.candidate.provider if of.candidate is not None else ""
+    told = of.traffic.provider if of.candidate is not None and of.traffic is not None else ""
+    return Provider(noted or told or Provider.SERVICE)

@@ -32,6 +32,24 @@ ObjectName = Annotated[
     ),
 ]
 
+LabelKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+        max_length=317,
+        extra_json_schema=form("the key of a label, such as topology.kubernetes.io/zone"),
+    ),
+]
+LabelValue = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        max_length=63,
+        extra_json_schema=form("the value of a label: letters, digits, hyphens, dots and underscores"),
+    ),
+]
+Labels = Annotated[dict[str, LabelValue], Meta(max_length=32)]
+
 
 class Base(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Immutable, keyword-only, camelCase on the wire."""

@@ -1,37 +1,23 @@
 """Where pods may run and what they carry there: the part of `spec.serving` that is handed on to pod templates.
 
-Applies to serving pods and to the trial's pod, which measures on the kind of node that will serve. Environment
-variables are no part of it: the paths of Python's and the linker's would run what lies in a model package. Full
-affinity isn't either: node labels, tolerations and spreading say what a model server needs, in a tenth of the schema.
+Applies to serving pods and to the trial's pod, which measures on the kind of node that will serve. Variables reach the
+containers that hold the model, never the one that fetches it: that one's environment is the store's Secret. The same
+type holds the operator's defaults, which a template takes where the object says nothing.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from msgspec import Meta
 
-from .base import Base, ObjectName, SecretReference, form
+from .affinity import Affinity
+from .base import Base, LabelKey, Labels, LabelValue, ObjectName, SecretReference, form
 from .values import Duration
 
-LabelKey = Annotated[
-    str,
-    Meta(
-        pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
-        max_length=317,
-        extra_json_schema=form("the key of a label, such as topology.kubernetes.io/zone"),
-    ),
-]
-LabelValue = Annotated[
-    str,
-    Meta(
-        pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
-        max_length=63,
-        extra_json_schema=form("the value of a label: letters, digits, hyphens, dots and underscores"),
-    ),
-]
-Labels = Annotated[dict[str, LabelValue], Meta(max_length=32)]
 Annotations = Annotated[dict[str, Annotated[str, Meta(max_length=4096)]], Meta(max_length=32)]
 
 
@@ -83,6 +69,30 @@ class Spread(Base, frozen=True, kw_only=True, omit_defaults=True):
     )
 
 
+# What the linker, the interpreter, TLS and the server itself are steered by: a path in one of these could name a file
+# of the model package, and run it.
+_RESERVED_STARTS = "LD_|PYTHON|GLIBC_|GCONV_PATH|LOCPATH|NLSPATH|OPENSSL_|OMP_TOOL|ORT_|SEATRIAL_|XDG_|BASH_ENV"
+RESERVED_ENV = f"^({_RESERVED_STARTS}|HOME$|PATH$|TMPDIR$)"
+OWN_KEYS = ("seatrial.dev/", "app.kubernetes.io/managed-by", "app.kubernetes.io/component")
+
+
+class Variable(Base, frozen=True, kw_only=True):
+    """A variable of the containers that hold the model, such as OMP_NUM_THREADS or TZ."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="Letters, digits, underscores; not one that the linker, the interpreter or the server reads.",
+            pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+            max_length=128,
+            extra_json_schema=form("a variable's name: letters, digits and underscores, such as OMP_NUM_THREADS"),
+        ),
+    ]
+    value: Annotated[
+        str, Meta(description="Its text. Not for secrets: who reads the object reads it.", max_length=4096)
+    ]
+
+
 class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
     """What pod templates get as it is. All of it is left out by default, and then no part of a revision's name."""
 
@@ -93,10 +103,17 @@ class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
     tolerations: (
         Annotated[tuple[Toleration, ...], Meta(description="Taints that the pods put up with.", max_length=16)] | None
     ) = None
+    affinity: Affinity | None = None
     topology_spread_constraints: (
         Annotated[
             tuple[Spread, ...],
-            Meta(description="How the serving pods of a version are spread; its own pods are counted.", max_length=8),
+            Meta(
+                description=(
+                    "How the serving pods of a version are spread; its own pods are counted. Left out: over nodes, "
+                    "where there is room."
+                ),
+                max_length=8,
+            ),
         ]
         | None
     ) = None
@@ -122,6 +139,19 @@ class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
     priority_class_name: (
         Annotated[ObjectName, Meta(description="PriorityClass of the pods; left out: that of the cluster.")] | None
     ) = None
+    env: (
+        Annotated[
+            tuple[Variable, ...],
+            Meta(
+                description=(
+                    "Variables of the server and of the trial; left out: none. The fetching container has those of "
+                    "model.secretRef instead."
+                ),
+                max_length=32,
+            ),
+        ]
+        | None
+    ) = None
     pod_labels: (
         Annotated[Labels, Meta(description="Further labels of the pods, such as team: risk. Left out: none.")] | None
     ) = None
@@ -143,3 +173,24 @@ class Placement(Base, frozen=True, kw_only=True, omit_defaults=True):
         """These members alone, or nothing when none is set. An empty list or map asks for nothing."""
         own = Placement(**{name: getattr(self, name) or None for name in Placement.__struct_fields__})
         return None if own == Placement() else own
+
+    def over(self, defaults: Placement) -> Placement:
+        """This, and what `defaults` say where this says nothing. Maps are joined, and variables, by their names."""
+        pairs = ((name, getattr(self, name), getattr(defaults, name)) for name in Placement.__struct_fields__)
+        return Placement(**{name: _joined(own, other) for name, own, other in pairs})
+
+    def faults(self) -> Iterator[str]:
+        """What the resource's rules refuse, for placements that don't come from a resource."""
+        for variable in self.env or ():
+            if re.search(RESERVED_ENV, variable.name):
+                yield f"env: {variable.name} is read by the linker, the interpreter or the server"
+        for field, keys in (("podLabels", self.pod_labels), ("podAnnotations", self.pod_annotations)):
+            yield from (f"{field}: {key} is the operator's own" for key in keys or () if key.startswith(OWN_KEYS))
+
+
+def _joined(own: Any, other: Any) -> Any:
+    if isinstance(own, dict) and isinstance(other, dict):
+        return {**other, **own}
+    if own and other and isinstance(own, tuple) and isinstance(own[0], Variable):
+        return tuple({one.name: one for one in (*other, *own)}.values())
+    return own or other

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .placement import OWN_KEYS, RESERVED_ENV
 from .spec import MIN_DURATION
 from .values import DURATION_PATTERN
 
@@ -85,24 +86,56 @@ def _size(field: str, low: str, high: str) -> Rule:
 
 def _not_ours(field: str) -> Rule:
     """Services and counters find the pods by these keys."""
-    ours = ("seatrial.dev/", "app.kubernetes.io/managed-by", "app.kubernetes.io/component")
-    each = " && ".join(f"!key.startsWith('{one}')" for one in ours)
+    each = " && ".join(f"!key.startsWith('{one}')" for one in OWN_KEYS)
     return Rule(
         field,
         f"self.all(key, {each})",
-        f"{field} must not have the operator's own keys: {', '.join(ours)}",
+        f"{field} must not have the operator's own keys: {', '.join(OWN_KEYS)}",
     )
 
 
 def _requests_fit(resource: str) -> Rule:
     """Else the API server refuses the pods, far from the place where the mistake was made."""
-    parts = ("self.requests", "self.limits", f"self.requests.{resource}", f"self.limits.{resource}")
+    member = resource.replace("-", "__dash__")  # how CEL spells it
+    parts = ("self.requests", "self.limits", f"self.requests.{member}", f"self.limits.{member}")
     request, limit = (f"quantity(string({part}))" for part in parts[2:])
     there = [f"has({part})" for part in parts] + [f"isQuantity(string({part}))" for part in parts[2:]]
     return Rule(
         "spec.serving.resources",
         f"!({' && '.join(there)}) || {request}.compareTo({limit}) <= 0",
         f"spec.serving.resources.requests.{resource} must be at most limits.{resource}",
+    )
+
+
+_AFFINITY = "spec.serving.affinity"
+_REQUIRED, _PREFERRED = (
+    "requiredDuringSchedulingIgnoredDuringExecution",
+    "preferredDuringSchedulingIgnoredDuringExecution",
+)
+_EXPRESSIONS = (
+    f"nodeAffinity.{_REQUIRED}.nodeSelectorTerms[].matchExpressions[]",
+    f"nodeAffinity.{_PREFERRED}[].preference.matchExpressions[]",
+    *(
+        f"{kind}.{terms}.labelSelector.matchExpressions[]"
+        for kind in ("podAffinity", "podAntiAffinity")
+        for terms in (f"{_REQUIRED}[]", f"{_PREFERRED}[].podAffinityTerm")
+    ),
+)
+
+
+def _values_fit(path: str) -> Rule:
+    """Else the API server refuses the pods, far from the place where the mistake was made."""
+    some = "has(self.values) && size(self.values) > 0"
+    numbers = (
+        "(self.operator in ['Gt', 'Lt'] ? has(self.values) && size(self.values) == 1 && "
+        "self.values[0].matches('^-?[0-9]+$') : true)"
+    )
+    return Rule(
+        f"{_AFFINITY}.{path}",
+        f"(self.operator in ['Exists', 'DoesNotExist']) != ({some})"
+        + (f" && {numbers}" if path.startswith("nodeAffinity") else ""),
+        f"{_AFFINITY}.{path} must have values with In and NotIn, none with Exists and DoesNotExist"
+        + (", one whole number with Gt and Lt" if path.startswith("nodeAffinity") else ""),
     )
 
 
@@ -132,10 +165,23 @@ RULES = (
     _percentage("spec.quantization.maxDisagreement", at_most=100),
     _requests_fit("cpu"),
     _requests_fit("memory"),
+    _requests_fit("ephemeral-storage"),
     _duration("spec.serving.limits.timeout", "10ms", "10m"),
     _size("spec.serving.limits.maxBodyBytes", "1Ki", "1Gi"),
     _size("spec.serving.cache.maxBytes", "64Ki", "16Gi"),
     _duration("spec.serving.cache.ttl", "1s", "24h"),
+    *(_values_fit(path) for path in _EXPRESSIONS),
+    Rule(
+        "spec.serving.env",
+        "self.all(a, self.exists_one(b, b.name == a.name))",
+        "spec.serving.env must have each name once",
+    ),
+    Rule(
+        "spec.serving.env[]",
+        f"!self.name.matches('{RESERVED_ENV}')",
+        "spec.serving.env[].name must not be a variable that the linker, the interpreter or the server reads (PATH, "
+        "HOME, TMPDIR, LD_*, PYTHON*, OPENSSL_*, ORT_*, SEATRIAL_* and the like)",
+    ),
     _not_ours("spec.serving.podLabels"),
     _not_ours("spec.serving.podAnnotations"),
     Rule(

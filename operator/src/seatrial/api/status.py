@@ -250,6 +250,9 @@ class Traffic(Base, frozen=True, kw_only=True):
     provider: Annotated[Short, Meta(description="What shares the requests out: Relay, Service or GatewayAPI.")] = (
         "Service"
     )
+    asked: Annotated[
+        Short, Meta(description="Provider of the next rollout, where the one under way has to end with another one.")
+    ] = ""
     desired_weight: Annotated[int, Meta(description="Candidate's share asked for, in percent.", ge=0, le=100)] = 0
     measured_share: (
         Annotated[str, Meta(description="Candidate's share of the requests in the current step.", max_length=16)] | None

@@ -13,10 +13,11 @@ import click
 
 from seatrial.api import crd
 
-from . import documents, help_pages, reference
+from . import chart, documents, help_pages, reference, runbooks
 
 CHART = "helm/seatrial"
 NAMESPACE = "seatrial-system"
+REGISTRY = "seatrial.dev"  # of the kustomize base, whose users name theirs in an overlay
 OWN_ROLE = f"{NAMESPACE}-seatrial"  # the operator's own rights: cluster-wide, but no part of what all operators share
 
 
@@ -32,13 +33,26 @@ def files() -> dict[str, str]:
     }
 
 
+def of_chart(root: Path) -> dict[str, str]:
+    """Path -> content, of what is made from the chart's own files."""
+    folder = root / CHART
+    values, rules = (folder / "values.yaml").read_text(), (folder / "files" / "rules.yaml").read_text()
+    return {
+        f"{CHART}/values.schema.json": chart.values_schema((folder / "values.schema.json").read_text()),
+        f"{CHART}/README.md": chart.readme(chart=(folder / "Chart.yaml").read_text(), given=values),
+        "docs/how-to/alerts.md": runbooks.alerts(rules),
+        "docs/reference/reasons.md": runbooks.reasons(),
+    }
+
+
 def base(root: Path, *, helm: str) -> dict[str, str]:
     """The kustomize bases, made from the chart: one source for RBAC, policies and the Deployment.
 
     Raises:
         click.ClickException: Helm is missing or refuses the chart.
     """
-    arguments = ["template", "seatrial", str(root / CHART), "--namespace", NAMESPACE, "--set", "crds.install=false"]
+    arguments = ["template", "seatrial", str(root / CHART), "--namespace", NAMESPACE, "--set"]
+    arguments.append(f"crds.install=false,images.registry={REGISTRY}")
     try:
         rendered = subprocess.run(  # noqa: S603  # a developer's own command
             [*shlex.split(helm), *arguments], check=True, capture_output=True, text=True
@@ -69,7 +83,7 @@ def command(*, check: bool, helm: str | None, root: Path) -> None:
     """Write the files made from the resource's types and the commands: CRD, its copies, reference pages."""
     if not (root / CHART / "Chart.yaml").is_file():
         raise click.ClickException(f"{root} is not a clone of the repository: run it there, or give --root")
-    contents = files()
+    contents = {**files(), **of_chart(root)}
     found = stale(root, contents)
     if not check:
         _write(root, contents, found)

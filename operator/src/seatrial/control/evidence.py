@@ -21,6 +21,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import msgspec
+
 from seatrial.analysis import own_metrics
 from seatrial.analysis.slots import Slot
 from seatrial.api import spec
@@ -135,6 +137,7 @@ class _Watch:
         self._own: dict[str, collections.deque[own_metrics.Answer]] = {}
         self._rung_at = 0.0
         self._cost = 0.0
+        self._listened = False
         self._task = asyncio.create_task(self._run(), name=f"evidence of {question.owner.name}")
 
     def cancel(self) -> None:
@@ -286,9 +289,13 @@ class _Watch:
             )
 
     async def _listen(self) -> None:
-        """The pods themselves, once: every second while a candidate has traffic."""
+        """The pods themselves, once: every second while a candidate has traffic, and the first time at once, for what
+        comes is counted from there.
+        """
         every = max(self._every, self._cost / SHARE_OF_CPU)
-        await asyncio.sleep(self._until_reading(every))
+        if self._listened or not self._hurried:
+            await asyncio.sleep(self._until_reading(every))
+        self._listened = True
         asked, began = self.question, self._now
         round_ = await self._sources.read(asked, now=lambda: self._now)
         self._said.pods = round_.trouble
@@ -296,11 +303,13 @@ class _Watch:
             await self._sources.computed(asked.owner.namespace, lambda: self._ledger.read(asked, round_, every=every))
         if not round_.expositions and self._said.configured:
             return  # nothing new; the look at Prometheus' answer says why
-        if self._hurried:
-            await asyncio.sleep(until_second(began, since=self._ledger.since, now=self._now))
+        ahead = until_second(began, since=self._ledger.since, now=self._now) if self._hurried else 0.0
+        if asked.relay is None:
+            await asyncio.sleep(ahead)
+            ahead = 0.0
         now = self._clock()
         if not self._is_behind(now):
-            await self._judge(final=self._may_settle(now))
+            await self._judge(final=self._may_settle(now), ahead=timedelta(seconds=ahead))
 
     @property
     def _every(self) -> float:
@@ -314,9 +323,15 @@ class _Watch:
         *,
         final: bool = True,
         until: datetime | None = None,
+        ahead: timedelta = timedelta(0),
         publish: bool = True,
     ) -> None:
-        """Counts what there is up to a moment (now), and judges it."""
+        """Counts what there is up to a moment (now), and judges it.
+
+        Args:
+            ahead: how much of the present second is over for those who read it. Where stable's pods tell of both arms,
+                one reading is all that a second has.
+        """
         async with self._counting:
             asked, said, book = self.question, self._said, self._ledger
             now = until or self._clock()
@@ -326,11 +341,13 @@ class _Watch:
                 began = time.thread_time()
                 if answer is not None:
                     book.answered(answer.series)
-                counted = book.count(asked, until=now.timestamp(), final=final)
+                counted = book.count(asked, until=(now + ahead).timestamp(), final=final)
                 sight = said.sight(live=book.live(now.timestamp()))
                 if not publish:
                     return None, time.thread_time() - began
                 found = looking.conclude(asked, counted, sight, now)
+                if found.breach_at is not None:
+                    found = msgspec.structs.replace(found, breach_at=min(found.breach_at, now))
                 return looking.with_own_metrics(found, own), time.thread_time() - began
 
             found, self._cost = await self._sources.computed(asked.owner.namespace, work)

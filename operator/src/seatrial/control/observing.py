@@ -70,7 +70,9 @@ class Observer:
             unreadable=unreadable,
             status=status,
             commands=_commands(raw),
-            wanted=children.new_record(owner.name, content=content, wish=wish, known=records),
+            wanted=children.new_record(
+                owner.name, content=content, wish=wish, known=records, defaults=self._operator.pods
+            ),
             records=records,
             notes=notes,
             reports=reports,

@@ -6,9 +6,11 @@ The command line (`seatrial.__main__`) names each setting's flag and variable; t
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
+from seatrial.api import placement, values
 from seatrial.api.values import Duration
 from seatrial.control import sources
 from seatrial.drift import schedule
@@ -32,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pod_namespace: str
     pod_name: str
     serving_images: tuple[str, ...] = ()
+    serving_defaults: placement.Placement = placement.Placement()
     lease_name: str = LEASE
     sources: sources.Policy = sources.Policy()
     scrape_interval: Duration = Duration(seconds=15)
@@ -60,6 +63,7 @@ def parse(
     metrics_port: int,
     log_level: str,
     serving_image_allow: str = "",
+    serving_defaults: str = "",
     lease_name: str = LEASE,
     prometheus_token_file: str = "",
     prometheus_username: str = "",
@@ -87,6 +91,7 @@ def parse(
             wrong.append(
                 f"--serving-image-allow / SEATRIAL_SERVING_IMAGE_ALLOW: {image!r} is no registry and no repository"
             )
+    defaults = _placement(serving_defaults, wrong)
     if not _LEASE.fullmatch(lease_name):
         wrong.append(f"--lease-name / SEATRIAL_LEASE_NAME: {lease_name!r} is not the name of an object")
     own = sources.Own(
@@ -112,6 +117,7 @@ def parse(
         pod_namespace=pod_namespace,
         pod_name=pod_name,
         serving_images=images,
+        serving_defaults=defaults,
         lease_name=lease_name,
         sources=sources.Policy(own=own, allow=allow, secret_names=frozenset(prometheus_secret_names)),
         scrape_interval=interval,
@@ -122,6 +128,22 @@ def parse(
         log_level=log_level,
         drift_hour=drift_hour,
     )
+
+
+def _placement(text: str, wrong: list[str]) -> placement.Placement:
+    """Fields of spec.serving as JSON: those that place pods."""
+    if not text:
+        return placement.Placement()
+    try:
+        raw = msgspec.json.decode(text, type=dict[str, Any])
+        found = msgspec.convert(raw, placement.Placement, dec_hook=values.decode_hook)
+        known = [one.encode_name for one in msgspec.structs.fields(placement.Placement)]
+        strange = [f"unknown field {name!r}; there are {', '.join(known)}" for name in raw if name not in known]
+        faults = [*strange, *found.faults()]
+    except msgspec.MsgspecError as error:
+        found, faults = placement.Placement(), [str(error)]
+    wrong += [f"--serving-defaults / SEATRIAL_SERVING_DEFAULTS: {fault}" for fault in faults]
+    return found
 
 
 def _interval(text: str, wrong: list[str]) -> Duration:

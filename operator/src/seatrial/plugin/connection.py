@@ -60,6 +60,8 @@ def connect(*, kubeconfig: str | None, context: str | None, namespace: str | Non
     except (kube_config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
         said = " ".join(str(error).split())
         raise errors.NotConfigured(f"{file} names no context that can be used: {said}") from error
+    if not settings.verify_ssl:  # the user has said so in the kubeconfig
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     chosen = next((one for one in known if one["name"] == context), active)
     own = chosen["context"].get("namespace") or "default"
     return Connection(kube.ApiClient(settings), server=settings.host, namespace=namespace or own)

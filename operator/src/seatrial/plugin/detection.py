@@ -88,7 +88,7 @@ def _run(wish: Spec, arms: traffic.Arms, rng: np.random.Generator) -> Run:
     seconds = requests = 0.0
     for step in steps:
         own = _arms(arms, step, wish)
-        slots = _slots(step, wish, rate=arms.rate)
+        slots = _slots(step, wish)
         rows = traffic.step(own, rng, weight=share(step, wish), slots=slots, interval=allowed.interval)
         judged = course.run(rows, allowed)
         breach = verdict.first_breach(judged)
@@ -110,11 +110,10 @@ def _run(wish: Spec, arms: traffic.Arms, rng: np.random.Generator) -> Run:
     return Run(End.PROMOTED, seconds, requests)
 
 
-def _slots(step: Step, wish: Spec, *, rate: float) -> int:
-    """Long enough for the step's minimums and for a suspicion to be cleared."""
-    interval = wish.analysis.interval.total_seconds()
-    wanted = max(step.min_duration.total_seconds(), step.min_requests / max(rate * share(step, wish), 1e-9))
-    return max(4, min(MOST_SLOTS, math.ceil(3 * wanted / interval)))
+def _slots(step: Step, wish: Spec) -> int:
+    """Until stepTimeout, or twice the least time where that is longer: what hasn't ended then counts as waiting."""
+    longest = max(wish.rollout.step_timeout, 2 * step.min_duration)
+    return max(4, min(MOST_SLOTS, math.ceil(longest / wish.analysis.interval)))
 
 
 def _arms(arms: traffic.Arms, step: Step, wish: Spec) -> traffic.Arms:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +14,7 @@ from seatrial.plugin import asking, chart, kept, options, view, words
 from seatrial.plugin.connection import Connection
 
 WIDTH = 100
+EVENTS = 5
 FAILED = "Fail"
 
 
@@ -38,6 +41,7 @@ def command(*, name: str, plot: bool, output: str | None, connected: Connection)
         _trial(console, trial)
     if plot:
         _picture(console, seen, connected)
+    _events(console, connected.events(name))
     console.print(Text(f"\n{advice(seen)}"))
 
 
@@ -101,6 +105,14 @@ def _trial(console: Console, trial: status.TrialStatus) -> None:
     console.print(Text(words_ + (f" ({passed} of {len(trial.tests)} tests passed)" if trial.tests else "")))
     for one in failed:
         console.print(Text(f"  {one.name}: {one.observed}, asked for {one.bound}, {one.rows} rows", style="red"))
+
+
+def _events(console: Console, events: list[dict[str, Any]]) -> None:
+    """What the operator has said of it lately; events are kept for an hour or so."""
+    for one in events[-EVENTS:]:
+        ago = words.age(one.get("eventTime") or one.get("deprecatedLastTimestamp"), words.now())
+        style = "yellow" if one.get("type") == "Warning" else "dim"
+        console.print(Text.assemble((f"{ago} ago {one.get('reason', '')}: ", style), str(one.get("note", ""))))
 
 
 def _picture(console: Console, seen: view.View, connected: Connection) -> None:

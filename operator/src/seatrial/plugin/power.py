@@ -38,7 +38,7 @@ class Row(msgspec.Struct, frozen=True):
 @click.option("-f", "--file", metavar="FILE", help="A manifest, in place of NAME.")
 @click.option("--errors", "failing", type=options.Ratio(), default="0.5%", show_default=True, help="Stable's errors.")
 @click.option("--slow", type=options.Ratio(), default="0.3%", show_default=True, help="Stable's slow requests.")
-@click.option("--runs", type=click.IntRange(10, 2000), default=100, show_default=True, help="Rollouts a row.")
+@click.option("--runs", type=click.IntRange(10, 2000), default=50, show_default=True, help="Rollouts a row.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same numbers.")
 @click.option("-n", "--namespace", metavar="NAME", help="Namespace of NAME.  [default: the context's]")
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.  [default: the current one]")
@@ -62,7 +62,8 @@ def command(
 
     Rollouts are played through with random requests and the operator's own statistics: with the steps and tolerances
     of NAME in the cluster, of a manifest (-f), or the defaults. A pause is passed at once. The last row is a version
-    that is as good as stable: what is found of it is found by mistake.
+    that is as good as stable: what is found of it is found by mistake. ANSWERS is how many people have had an answer of
+    the version by then (median); WAITING is held at its step for want of requests, or because it is suspected.
     """
     if name and file:
         raise click.UsageError("give NAME or --file, not both")
@@ -141,8 +142,8 @@ def _spec(raw: dict[str, Any]) -> Spec:
 def _table(rows: list[Row], *, rate: float, runs: int) -> Table:
     title = f"{runs} rollouts a row at {rate:g} requests a second"
     sheet = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    sheet.add_column("THE NEW VERSION")
-    for heading in ("FOUND", "MEDIAN", "9 OF 10", "ANSWERS BY THEN", "PROMOTED", "WAITING"):
+    sheet.add_column("THE NEW VERSION", no_wrap=True)
+    for heading in ("FOUND", "MEDIAN", "9 OF 10", "ANSWERS", "PROMOTED", "WAITING"):
         sheet.add_column(heading, justify="right")
     for row in rows:
         ends = row.ends

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from seatrial.analysis import counters
+from seatrial.api import placement
 from seatrial.api import spec as spec_
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, DriftStatus, Reason, Status
@@ -198,6 +199,7 @@ class Operator(Fact, frozen=True, kw_only=True):
     serving_image: str
     serving_images: tuple[str, ...] = ()  # what a spec may name besides the repository of serving_image
     scrape_interval: timedelta = timedelta(seconds=15)
+    pods: placement.Placement = placement.Placement()  # what templates get where spec.serving says nothing
 
 
 class Snapshot(Fact, frozen=True, kw_only=True):

@@ -1,10 +1,11 @@
-"""`spec.serving`'s placement as fields of a pod: node, priority, account, secrets to pull with. Pure.
+"""`spec.serving`'s placement as fields of a pod: node, priority, account, secrets to pull with; its variables. Pure.
 
-Labels and annotations are the template's matter; nothing here reaches a container.
+Labels and annotations are the template's matter.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,9 @@ import msgspec
 from seatrial.api import placement
 
 Object = dict[str, Any]
+
+# Over nodes alone: with a second constraint over zones, nodes without a zone's label would be no longer told apart.
+SPREAD = (placement.Spread(topology_key="kubernetes.io/hostname"),)
 
 
 def fields(wish: placement.Placement, *, counted: Mapping[str, str] | None) -> Object:
@@ -24,7 +28,8 @@ def fields(wish: placement.Placement, *, counted: Mapping[str, str] | None) -> O
     asked = {
         "nodeSelector": wish.node_selector,
         "tolerations": [_plain(one) for one in wish.tolerations or ()],
-        "topologySpreadConstraints": [_spread(one, counted) for one in wish.topology_spread_constraints or ()]
+        "affinity": _plain(wish.affinity) if wish.affinity is not None else None,
+        "topologySpreadConstraints": [_spread(one, counted) for one in wish.topology_spread_constraints or SPREAD]
         if counted
         else None,
         "serviceAccountName": wish.service_account_name,
@@ -33,6 +38,11 @@ def fields(wish: placement.Placement, *, counted: Mapping[str, str] | None) -> O
         "terminationGracePeriodSeconds": max(1, round(grace.total_seconds())) if grace is not None else None,
     }
     return {name: value for name, value in asked.items() if value}
+
+
+def variables(wish: placement.Placement) -> list[Object]:
+    """Those of the containers that hold the model; a name that an older API server let pass is left out."""
+    return [_plain(one) for one in wish.env or () if not re.search(placement.RESERVED_ENV, one.name)]
 
 
 def _spread(one: placement.Spread, counted: Mapping[str, str]) -> Object:
@@ -45,4 +55,5 @@ def _spread(one: placement.Spread, counted: Mapping[str, str]) -> Object:
 
 
 def _plain(one: msgspec.Struct) -> Object:
-    return dict(msgspec.to_builtins(one))
+    """As it comes back from the API server: lists, where a struct has tuples."""
+    return dict(msgspec.json.decode(msgspec.json.encode(one)))

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import msgspec
 
-from seatrial.api import spec, status
+from seatrial.api import spec
 from seatrial.api import stage as stages
 
 from .facts import Snapshot
 from .traffic import relay
 
-BEGUN_UNNOTED = spec.Provider.SERVICE  # an older operator knew no other and noted none
+BEGUN_UNNOTED = spec.Provider.SERVICE  # the first operators knew no other
 
 
 def settled(snapshot: Snapshot) -> Snapshot:
     """The snapshot with its provider. Before the first weight it can still turn out that the pods can't relay."""
     candidate, asked = snapshot.status.candidate, asked_for(snapshot)
-    provider = _noted(candidate) or asked
+    provider = _noted(snapshot) or asked
     unable = relay.unable(snapshot) if spec.Provider.RELAY in (provider, asked) else ""
     unweighted = candidate is None or isinstance(stages.of(candidate), stages.Trial | stages.Starting)
     if provider is spec.Provider.RELAY and unable and unweighted:
@@ -45,15 +45,19 @@ def asked_for(snapshot: Snapshot) -> spec.Provider:
     if any(step.shadow for step in rollout.steps or ()):
         return spec.Provider.RELAY
     unchanged = snapshot.status.observed_generation == snapshot.owner.generation
-    had = _known(before.provider) if before is not None and unchanged else None
+    had = _known(before.asked or before.provider) if before is not None and unchanged else None
     return had or spec.DEFAULT_PROVIDER
 
 
-def _noted(candidate: status.Candidate | None) -> spec.Provider | None:
-    """Of the rollout under way; None before its pods are asked for."""
+def _noted(snapshot: Snapshot) -> spec.Provider | None:
+    """Of the rollout under way; None before its pods are asked for. An older operator noted none on the candidate, or
+    took the note away: then it is who shares the requests out.
+    """
+    candidate, told = snapshot.status.candidate, snapshot.status.traffic
     if candidate is None or isinstance(stages.of(candidate), stages.Trial):
         return None
-    return _known(candidate.provider) or BEGUN_UNNOTED
+    present = _known(told.provider) if told is not None else None
+    return _known(candidate.provider) or present or BEGUN_UNNOTED
 
 
 def _known(name: str) -> spec.Provider | None:

@@ -146,8 +146,10 @@ def _last_rollback(case: Case, decision: Decision) -> status.Rollback | None:
 def _traffic(case: Case, now: Status) -> status.Traffic:
     candidate, look = now.candidate, case.look
     relayed, withdrawn_at = relay.passing_on(case.snapshot, now, case.now)
+    wish = providing.asked_for(case.snapshot)
     asked = status.Traffic(
         provider=case.snapshot.provider,
+        asked=wish if wish is not case.snapshot.provider else "",
         desired_weight=candidate.weight if candidate is not None else 0,
         relayed=relayed,
         withdrawn_at=withdrawn_at,

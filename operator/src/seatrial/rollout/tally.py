@@ -22,6 +22,7 @@ LATE = 60.0  # seconds until no more samples of a slot are expected: stores behi
 SOON = 10.0  # the same where the pods themselves were read: a reading is there or lost within seconds
 FINE = 1.0  # seconds of a slot while the pods are read directly
 RUN_UP = 6  # samples before a slot that counting needs: one to count from, the rest to tell how often they come
+BASE = 1  # the same where pods are read every second: scrapes of before would make the first slots as long as theirs
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +80,7 @@ def count(tally: Tally, ground: Ground, *, end: float) -> tuple[Tally, counters.
         seen = reading.seen[reading.ends.index(at)] if before else after.seen
         gap = _read(ground, start=at, end=fine_from, length=max(fine_from - at, FINE), seen=seen)
         seen = gap.seen[-1] if gap.seen else seen
-        rest = _read(ground.fine, start=fine_from, end=end, length=FINE, seen=seen)
+        rest = _read(ground.fine, start=fine_from, end=end, length=FINE, seen=seen, run_up=BASE)
         slots = (*slots, *gap.slots, *rest.slots)
     return after, msgspec.structs.replace(rest, slots=(*after.slots, *slots))
 
@@ -104,15 +105,21 @@ def _fine_from(tally: Tally, ground: Ground) -> float:
     return max(tally.until, tally.start + math.ceil(ground.fine_since - tally.start))
 
 
-def kept(samples: Sequence[tuple[float, float]], *, until: float) -> Sequence[tuple[float, float]]:
+def kept(
+    samples: Sequence[tuple[float, float]], *, until: float, run_up: int = RUN_UP
+) -> Sequence[tuple[float, float]]:
     """The samples that are still needed once everything up to `until` is final."""
     place = bisect.bisect_left(samples, (until, -math.inf))
-    return samples[max(0, place - RUN_UP) :]
+    return samples[max(0, place - run_up) :]
 
 
-def _read(ground: Ground, *, start: float, end: float, length: float, seen: float) -> counters.Reading:
+def _read(
+    ground: Ground, *, start: float, end: float, length: float, seen: float, run_up: int = RUN_UP
+) -> counters.Reading:
     """Slots from `start` on, where others have been read before."""
-    needed = [msgspec.structs.replace(one, samples=kept(one.samples, until=start)) for one in ground.series]
+    needed = [
+        msgspec.structs.replace(one, samples=kept(one.samples, until=start, run_up=run_up)) for one in ground.series
+    ]
     return counters.read(
         needed,
         ground.pods,

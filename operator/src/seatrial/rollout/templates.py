@@ -28,47 +28,58 @@ LOADING_SECONDS = 3600
 
 # A mesh's proxy never ends, and with it the trial's pod; the trial needs no mesh, its traffic is one download.
 NO_SIDECAR_LABELS = {"sidecar.istio.io/inject": "false", "kuma.io/sidecar-injection": "disabled"}
-NO_SIDECAR_ANNOTATIONS = {"linkerd.io/inject": "disabled", "consul.hashicorp.com/connect-inject": "false"}
+NO_SIDECAR_ANNOTATIONS = {
+    "sidecar.istio.io/inject": "false",  # releases before the label
+    "linkerd.io/inject": "disabled",
+    "consul.hashicorp.com/connect-inject": "false",
+    "openservicemesh.io/sidecar-injection": "disabled",
+    "appmesh.k8s.aws/sidecarInjectorWebhook": "disabled",
+    "injector.nsm.nginx.com/auto-inject": "false",
+}
+NO_DEFAULTS = placement.Placement()
 
 
-def server(name: str, content: revision.Content, *, artifact: artifacts.Artifact) -> Object:
+def server(
+    name: str, content: revision.Content, *, artifact: artifacts.Artifact, defaults: placement.Placement = NO_DEFAULTS
+) -> Object:
     """Template of the pods that serve one revision: fetch and prepare as init containers, then the server.
 
-    The names of its objects follow from the content's revision, so the template holds no moving part.
+    The names of its objects follow from the content's revision, so the template holds no moving part. `defaults` are
+    the operator's, no part of the content: other ones make other pods of new versions, and no new version.
     """
     config = {"name": "config", "configMap": {"name": names.of_revision(name, content.revision)}}
     scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": str(names.METRICS_PORT)}
-    wish = content.placement or placement.Placement()
+    wish = (content.placement or NO_DEFAULTS).over(defaults)
     return {
         "metadata": {
             "labels": {**(wish.pod_labels or {}), **_labels(name, content, names.SERVER)},
             "annotations": {**scraped, **(wish.pod_annotations or {})},
         },
         "spec": {
-            **_pod(config, artifact, _assignment(), _live_settings(name), *_certificates(content)),
+            **_pod(content, config, artifact, _assignment(), _live_settings(name), *_certificates(content)),
             "terminationGracePeriodSeconds": GRACE_SECONDS,
             **placing.fields(wish, counted=names.selector(name, content.revision)),
-            "initContainers": [artifact.fetching(_container("fetch", content)), _container("prepare", content)],
-            "containers": [_serving(content)],
+            "initContainers": [artifact.fetching(_container("fetch", content)), _container("prepare", content, wish)],
+            "containers": [_serving(content, wish)],
         },
     }
 
 
-def trial(name: str, record: revision.Record, *, config: str) -> Object:
+def trial(name: str, record: revision.Record, *, config: str, defaults: placement.Placement = NO_DEFAULTS) -> Object:
     """Template of the trial's pod. Its configuration is an annotation: there is no ConfigMap before a passed trial.
 
     As in a serving pod, the container that opens the model has no way to the store and none of its credentials.
     """
     content, artifact = record.content, artifacts.Artifact(record.uri, record.secret)
-    wish = content.placement or placement.Placement()
-    fetch, test = _container("fetch", content), _container("trial", content)
+    wish = (content.placement or NO_DEFAULTS).over(defaults)
+    fetch, test = _container("fetch", content), _container("trial", content, wish)
     return {
         "metadata": {
             "labels": {**(wish.pod_labels or {}), **NO_SIDECAR_LABELS, **_labels(name, content, names.TRIAL)},
             "annotations": {**(wish.pod_annotations or {}), **NO_SIDECAR_ANNOTATIONS, CONFIG_ANNOTATION: config},
         },
         "spec": {
-            **_pod(_own_configuration(), artifact),
+            **_pod(content, _own_configuration(), artifact),
             "restartPolicy": "Never",
             **placing.fields(wish, counted=None),
             "initContainers": [artifact.fetching({**fetch, "args": [*fetch["args"], "--for-trial"]})],
@@ -111,8 +122,8 @@ def _own_configuration() -> Object:
     return {"name": "config", "downwardAPI": {"items": [{"path": "config.json", "fieldRef": field}]}}
 
 
-def _serving(content: revision.Content) -> Object:
-    container = {**_container("serve", content), "name": "server", "ports": _ports(), **_probes()}
+def _serving(content: revision.Content, wish: placement.Placement) -> Object:
+    container = {**_container("serve", content, wish), "name": "server", "ports": _ports(), **_probes()}
     container["volumeMounts"].append({"name": "relay", "mountPath": RELAY, "readOnly": True})
     container["volumeMounts"].append({"name": "monitoring", "mountPath": MONITORING, "readOnly": True})
     if content.tls is not None:
@@ -147,7 +158,9 @@ def _probes() -> Object:
     }
 
 
-def _pod(config: Object, artifact: artifacts.Artifact, *more: Object) -> Object:
+def _pod(content: revision.Content, config: Object, artifact: artifacts.Artifact, *more: Object) -> Object:
+    most = content.resources.limits.ephemeral_storage
+    work = {"name": "work", "emptyDir": {"sizeLimit": most} if most else {}}
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -158,17 +171,17 @@ def _pod(config: Object, artifact: artifacts.Artifact, *more: Object) -> Object:
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumes": [config, {"name": "work", "emptyDir": {}}, *artifact.volumes(), *more],
+        "volumes": [config, work, *artifact.volumes(), *more],
     }
 
 
-def _container(command: str, content: revision.Content) -> Object:
+def _container(command: str, content: revision.Content, wish: placement.Placement = NO_DEFAULTS) -> Object:
     return {
         "name": command,
         "image": content.image,
         "imagePullPolicy": "IfNotPresent",
         "args": [command, "--config", f"{CONFIG}/config.json", "--work", WORK],
-        "env": [{"name": "TMPDIR", "value": WORK}],
+        "env": [{"name": "TMPDIR", "value": WORK}, *placing.variables(wish)],
         "resources": _resources(content.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -32,5 +32,11 @@ def _asked(snapshot: Snapshot) -> Snapshot:
     content = images.asked(snapshot)
     if content == snapshot.wanted.content:
         return snapshot
-    made = children.new_record(snapshot.owner.name, content=content, wish=snapshot.spec, known=snapshot.records)
+    made = children.new_record(
+        snapshot.owner.name,
+        content=content,
+        wish=snapshot.spec,
+        known=snapshot.records,
+        defaults=snapshot.operator.pods,
+    )
     return msgspec.structs.replace(snapshot, wanted=made)

@@ -80,7 +80,7 @@ class Provider(enum.StrEnum):
     GATEWAY_API = "GatewayAPI"
 
 
-DEFAULT_PROVIDER = Provider.SERVICE
+DEFAULT_PROVIDER = Provider.RELAY
 DEFAULT_STEPS: Mapping[Provider, tuple[Step, ...]] = {
     Provider.RELAY: (
         Step(weight=0, shadow=10, min_duration=seconds("1m"), min_requests=200),
@@ -154,8 +154,8 @@ class Traffic(Base, frozen=True, kw_only=True):
                     "Relay: the pods of the stable version pass on exactly the share asked for, request by request. "
                     "Service: both versions' pods are selected, so the share follows the number of pods. "
                     "GatewayAPI: an HTTPRoute with weights, for a gateway that you have; needs gateway. Left out: "
-                    f"{DEFAULT_PROVIDER}, or Relay where a step has a shadow; an object keeps what it has until its "
-                    "spec changes. A rollout ends with the provider that it began with."
+                    f"{DEFAULT_PROVIDER}; an object of an older operator keeps what it has until its spec changes. A "
+                    "rollout ends with the provider that it began with."
                 )
             ),
         ]
@@ -217,8 +217,8 @@ class Rollout(Base, frozen=True, kw_only=True):
             tuple[Step, ...],
             Meta(
                 description=(
-                    "Stages of the canary, weights strictly increasing. Left out: 10 % and 50 %; with provider Relay a "
-                    "shadow of 10 % for 1m and 200 requests before them."
+                    "Stages of the canary, weights strictly increasing. Left out: copies of 10 % for 1m and 200 "
+                    "requests, then 10 % and 50 %; without the copies where the provider is not Relay."
                 ),
                 min_length=1,
                 max_length=20,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from seatrial.api.base import Base, SecretReference, form
 from seatrial.api.placement import Placement
@@ -13,7 +13,7 @@ from seatrial.api.values import Duration, Quantity, Ratio, Size, percent, second
 
 
 class ResourceList(Base, frozen=True, kw_only=True):
-    """CPU and memory as Kubernetes quantities."""
+    """CPU, memory and disk as Kubernetes quantities."""
 
     cpu: (
         Annotated[
@@ -25,6 +25,18 @@ class ResourceList(Base, frozen=True, kw_only=True):
     memory: Annotated[Quantity, Meta(description="Bytes, such as 512Mi or 2Gi. Left out: none is stated.")] | None = (
         None
     )
+    ephemeral_storage: (
+        Annotated[
+            Quantity,
+            Meta(
+                description=(
+                    "Bytes of the node's disk, such as 4Gi: the model's files, twice when quantized, and logs. As a "
+                    "limit it bounds the volume that they are in, too. Left out: none is stated."
+                )
+            ),
+        ]
+        | None
+    ) = field(name="ephemeral-storage", default=None)
 
 
 class Resources(Base, frozen=True, kw_only=True):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import webbrowser
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -28,6 +31,7 @@ def command(*, port: int, open_it: bool, connected: Connection) -> None:
         page = server.Server(news, port=port)
     except OSError as error:
         raise errors.PluginError(f"port {port} of 127.0.0.1 can't be used: {error.strerror}") from error
+    signal.signal(signal.SIGTERM, _end)
     click.echo(page.link)
     if open_it:
         webbrowser.open(page.link)
@@ -38,3 +42,8 @@ def command(*, port: int, open_it: bool, connected: Connection) -> None:
     finally:
         news.stop()
         page.server_close()
+
+
+def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Whoever ends it politely gets the end that Ctrl-C has."""
+    raise KeyboardInterrupt

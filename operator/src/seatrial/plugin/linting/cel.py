@@ -94,7 +94,7 @@ def findings(document: dict[str, Any]) -> list[bounds.Finding]:
 
 def _checked(schema: bounds.Schema, value: Any, path: tuple[str | int, ...]) -> Iterator[bounds.Finding]:
     for rule in schema.get("x-kubernetes-validations", ()):
-        if not _holds(rule["rule"], value):
+        if not _holds(rule["rule"], _named(schema, value)):
             yield bounds.Finding(bounds.path_of(path), rule["message"])
     if isinstance(value, dict):
         for name, member in schema.get("properties", {}).items():
@@ -106,6 +106,16 @@ def _checked(schema: bounds.Schema, value: Any, path: tuple[str | int, ...]) -> 
     if isinstance(value, list) and "items" in schema:
         for place, item in enumerate(value):
             yield from _checked(schema["items"], item, (*path, place))
+
+
+def _named(schema: bounds.Schema, value: Any) -> Any:
+    """With the names of members as CEL spells them: `ephemeral-storage` would be a subtraction. A map's keys stay."""
+    if isinstance(value, dict) and "properties" in schema:
+        members = schema["properties"]
+        return {name.replace("-", "__dash__"): _named(members.get(name, {}), own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_named(schema.get("items", {}), item) for item in value]
+    return value
 
 
 def _holds(expression: str, value: Any) -> bool:

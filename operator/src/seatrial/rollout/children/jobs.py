@@ -30,6 +30,6 @@ def trial(snapshot: facts.Snapshot, after: status.Status) -> Iterator[Object]:
         "spec": {
             "backoffLimit": 2,
             "activeDeadlineSeconds": max(1, int(wish.trial.timeout.total_seconds())),
-            "template": templates.trial(owner.name, record, config=text),
+            "template": templates.trial(owner.name, record, config=text, defaults=snapshot.operator.pods),
         },
     }

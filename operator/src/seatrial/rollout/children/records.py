@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from seatrial.api import spec, status, values
+from seatrial.api import placement, spec, status, values
 from seatrial.rollout import artifacts, facts, metadata, names, notes, revision, standing, templates
 
 from . import configmaps
@@ -19,7 +19,12 @@ Object = dict[str, Any]
 
 
 def new(
-    name: str, *, content: revision.Content, wish: spec.Spec, known: Mapping[str, revision.Record]
+    name: str,
+    *,
+    content: revision.Content,
+    wish: spec.Spec,
+    known: Mapping[str, revision.Record],
+    defaults: placement.Placement = templates.NO_DEFAULTS,
 ) -> revision.Record:
     """The record of the wanted content: the one on file, at the spec's address; else a new one with the next number.
 
@@ -31,11 +36,13 @@ def new(
             content=content,
             uri=artifact.uri,
             secret=artifact.secret,
-            pod_template=templates.server(name, content, artifact=artifact),
+            pod_template=templates.server(name, content, artifact=artifact, defaults=defaults),
             number=1 + max((record.number for record in known.values()), default=0),
         )
     same_way = artifacts.Artifact(on_file.uri, on_file.secret).way == artifact.way
-    template = on_file.pod_template if same_way else templates.server(name, content, artifact=artifact)
+    if same_way:
+        return msgspec.structs.replace(on_file, uri=artifact.uri, secret=artifact.secret)
+    template = templates.server(name, content, artifact=artifact, defaults=defaults)
     return msgspec.structs.replace(on_file, uri=artifact.uri, secret=artifact.secret, pod_template=template)
 
 

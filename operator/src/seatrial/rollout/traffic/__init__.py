@@ -59,9 +59,9 @@ def routed(snapshot: facts.Snapshot, after: status.Status) -> tuple[bool, str] |
 
 
 def drained(snapshot: facts.Snapshot, after: status.Status, revision: str, now: datetime) -> bool:
-    """The revision's pods may go. Whatever the provider is by now: nobody relays to it any more either."""
+    """The revision's pods may go. Whatever the provider is by now: no gateway leads to it, and nobody relays to it."""
     routed_away = PROVIDERS[snapshot.provider].drained(snapshot, after, revision) and gateway.settled(after, now)
-    return routed_away and relay.let_go(snapshot, revision, now, answered=True)
+    return routed_away and gateway.let_go(snapshot, revision) and relay.let_go(snapshot, revision, now, answered=True)
 
 
 def look_again(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> timedelta | None:
@@ -72,5 +72,5 @@ def look_again(snapshot: facts.Snapshot, after: status.Status, now: datetime) ->
 
 def off(snapshot: facts.Snapshot, revision: str, now: datetime) -> bool:
     """New requests no longer reach the revision."""
-    routed_away = PROVIDERS[snapshot.provider].off(snapshot, revision)
+    routed_away = PROVIDERS[snapshot.provider].off(snapshot, revision) and gateway.let_go(snapshot, revision)
     return routed_away and relay.let_go(snapshot, revision, now, answered=False)

@@ -41,10 +41,12 @@ def token(owner: facts.Owner) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def renewed(text: str, asked: Assignment, now: datetime) -> str:
-    """The text as it is while it says what is asked and more than half of the lease is left; else a new one."""
+def renewed(text: str, asked: Assignment, now: datetime, *, unheard: bool = False) -> str:
+    """The text as it is while it says what is asked and more than half of the lease is left; else a new one, as for a
+    pod that has not heard.
+    """
     said = read(text)
-    if said is not None and msgspec.structs.replace(said, until="") == asked:
+    if said is not None and not unheard and msgspec.structs.replace(said, until="") == asked:
         until = moment(said.until)
         if until is not None and LEASE / 2 < until - now <= LEASE + timedelta(seconds=1):
             return text
@@ -60,6 +62,12 @@ def read(text: str) -> Assignment | None:
         return msgspec.json.decode(text, type=Assignment)
     except msgspec.MsgspecError:
         return None
+
+
+def written(said: Assignment) -> datetime | None:
+    """When this text was made, to the second."""
+    until = moment(said.until)
+    return until - LEASE if until is not None else None
 
 
 def moment(text: str) -> datetime | None:

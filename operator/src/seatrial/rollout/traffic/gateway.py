@@ -191,6 +191,11 @@ def drained(snapshot: facts.Snapshot, after: status.Status, revision: str) -> bo
     return revision not in asked and not any(snapshot.backends[one].serving.get(revision) for one in _used(snapshot))
 
 
+def let_go(snapshot: facts.Snapshot, revision: str) -> bool:
+    """No gateway leads to the revision, whatever the provider is by now: the route of one that was goes last."""
+    return not any(snapshot.backends[one].serving.get(revision) for one in _led_to(snapshot))
+
+
 def settled(after: status.Status, now: datetime) -> bool:
     """What the gateways have said last is so for a while."""
     return look_again(after, now) is None
@@ -214,8 +219,13 @@ def off(snapshot: facts.Snapshot, revision: str) -> bool:
 def _used(snapshot: facts.Snapshot) -> list[str]:
     """Services that requests may come through: the one inside the cluster, and those that a gateway leads to."""
     name = snapshot.owner.name
-    leads = (one for one in (names.stable_service(name), names.candidate_service(name)) if _in_use(snapshot, one))
-    return [one for one in (name, *leads) if one in snapshot.backends]
+    return [one for one in (name, *_led_to(snapshot)) if one in snapshot.backends]
+
+
+def _led_to(snapshot: facts.Snapshot) -> list[str]:
+    """Services that a gateway leads to."""
+    both = (names.stable_service(snapshot.owner.name), names.candidate_service(snapshot.owner.name))
+    return [one for one in both if _in_use(snapshot, one) and one in snapshot.backends]
 
 
 def _in_use(snapshot: facts.Snapshot, of: str) -> bool:

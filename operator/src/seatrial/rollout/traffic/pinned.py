@@ -46,6 +46,8 @@ def revision(snapshot: facts.Snapshot, after: status.Status, now: facts.Endpoint
     asked, present, warm = asked_for(after), leads_to(now), after.previous
     if now is None or asked == NOBODY or snapshot.ready(asked):
         return asked
+    if names.REVISION not in now.selector:  # as another provider may leave it
+        present = next((one for one, count in sorted(now.ready.items()) if count and snapshot.ready(one)), NOBODY)
     if snapshot.ready(present):
         return present
     return warm.revision if warm is not None and snapshot.ready(warm.revision) else asked

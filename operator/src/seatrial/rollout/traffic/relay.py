@@ -6,6 +6,11 @@ is asked of each pod, what its annotation says, and what its server reports to d
 
 Nothing is on its way to a revision any more once no annotation names it and every pod that may have followed one says
 so. A pod that can't be asked is believed when its assignment must have ended by the slowest clock.
+
+A kubelet can lose a change: one that comes while it still writes the file for the change before waits for its next
+look at the pod, a minute or more (volumemanager, `AddPodToVolume` takes back `remountRequired`). Only another change
+makes it look, so a pod that does not do as its annotation says is told once more: the lease is renewed, and where there
+is nothing to say, in blanks.
 """
 
 from __future__ import annotations
@@ -29,6 +34,8 @@ SKEW = timedelta(seconds=30)  # by which that clock may be behind
 GONE_AFTER = assignment.LEASE + assignment.TOLERANCE + SKEW
 UNTOLD = timedelta(seconds=10)  # until a pod that never told of an assignment can't be about to follow it
 ASKED_AGAIN = timedelta(seconds=5)  # even if no report rings: they may not answer at all
+HEARD = timedelta(seconds=2)  # in which a pod usually does as its annotation says
+NUDGES = tuple(timedelta(seconds=2**number) for number in range(7))  # after withdrawal, for who goes on all the same
 
 
 class Annotation(facts.Fact, frozen=True, kw_only=True):
@@ -96,18 +103,41 @@ def assignments(snapshot: facts.Snapshot, after: status.Status, now: datetime) -
         if theirs is not None and not pod.alive and names(pod, theirs.revision):
             continue
         if theirs is not None and pod.alive:
-            text = assignment.renewed(pod.assignment, theirs, now)
+            text = assignment.renewed(pod.assignment, theirs, now, unheard=_unheard(pod, theirs))
             if text != pod.assignment:
                 given.append(Annotation(pod=pod.name, uid=pod.uid, text=text))
-        elif pod.assignment:
-            ended.append(Annotation(pod=pod.name, uid=pod.uid, text=None))
+        elif (blanks := _blanks(snapshot, after, pod, now)) != pod.assignment:
+            ended.append(Annotation(pod=pod.name, uid=pod.uid, text=blanks or None))
     return (*ended, *given)
+
+
+def _unheard(pod: facts.Pod, asked: assignment.Assignment) -> bool:
+    """It has had time to follow what its annotation says, and says that it doesn't."""
+    said = assignment.read(pod.assignment)
+    written = assignment.written(said) if said is not None else None
+    if written is None or pod.relay is None or pod.relay.at < written + HEARD:
+        return False
+    return not _says(pod.relay, asked)
+
+
+def _blanks(snapshot: facts.Snapshot, after: status.Status, pod: facts.Pod, now: datetime) -> str:
+    """What the annotation of a pod that passes on nothing is to be: nothing; one blank more for each nudge that is due,
+    where it says that it has not stopped.
+    """
+    told = after.traffic or snapshot.status.traffic
+    if pod.assignment.strip() or pod.relay is None or told is None or told.withdrawn_at is None:
+        return ""
+    goes_on, since = pod.relay.ratio.get(told.relayed), told.withdrawn_at
+    if not goes_on or pod.relay.at < since + NUDGES[0]:
+        return ""
+    return " " * sum(since + one <= now for one in NUDGES)
 
 
 def look_again(snapshot: facts.Snapshot, after: status.Status, now: datetime) -> timedelta | None:
     """When an assignment has to be renewed, or the pods be asked again whether they have let go."""
     if after.traffic is not None and after.traffic.withdrawn_at is not None:
-        return ASKED_AGAIN
+        nudges = (after.traffic.withdrawn_at + one - now for one in NUDGES)
+        return min(ASKED_AGAIN, *(one for one in nudges if one > timedelta(0)), ASKED_AGAIN)
     asked = assigned(snapshot, after)
     if asked is None:
         return None
@@ -148,9 +178,19 @@ def passing_on(snapshot: facts.Snapshot, after: status.Status, now: datetime) ->
     if after.candidate is not None and _given(snapshot, after):
         return after.candidate.revision, None
     before = snapshot.status.traffic
-    if before is None or not before.relayed or let_go(snapshot, before.relayed, now, answered=True):
-        return "", None
-    return before.relayed, before.withdrawn_at or now
+    if before is not None and before.relayed and not let_go(snapshot, before.relayed, now, answered=True):
+        return before.relayed, before.withdrawn_at or now
+    unnoted = _unnoted(snapshot)
+    return unnoted, now if unnoted else None
+
+
+def _unnoted(snapshot: facts.Snapshot) -> str:
+    """A revision that an annotation names although no status says so: an older operator has written the status since,
+    or somebody the annotation.
+    """
+    said = ((pod, assignment.read(pod.assignment)) for pod in snapshot.pods if not pod.failed)
+    named = (one.revision for pod, one in said if one is not None and one.revision != pod.revision)
+    return next((revision for revision in named if snapshot.has_pods(revision)), "")
 
 
 def let_go(snapshot: facts.Snapshot, revision: str, now: datetime, *, answered: bool) -> bool:
@@ -231,7 +271,11 @@ def _follows(pod: facts.Pod, asked: assignment.Assignment) -> bool:
     said = assignment.read(pod.assignment)
     if said is None or msgspec.structs.replace(said, until="") != asked:
         return False
-    return pod.relay is None or math.isclose(pod.relay.ratio.get(asked.revision, 0.0), asked.weight / 100, abs_tol=1e-6)
+    return pod.relay is None or _says(pod.relay, asked)
+
+
+def _says(report: facts.RelayReport, asked: assignment.Assignment) -> bool:
+    return math.isclose(report.ratio.get(asked.revision, 0.0), asked.weight / 100, abs_tol=1e-6)
 
 
 def _has_let_go(pod: facts.Pod, revision: str, since: datetime, *, answered: bool) -> bool:

@@ -30,7 +30,11 @@ log = logging.getLogger(__name__)
 
 
 class Ages(msgspec.Struct, frozen=True):
-    """Seconds. `connection` is jittered by a quarter, so that connections do not end all at once."""
+    """Seconds. `connection` is jittered by a quarter, so that connections do not end all at once.
+
+    A promotion leaves the connections there are at pods of the version before: so long they may stay, which is little
+    of a soak, and rare enough to cost nothing. Shares need no such end where pods relay.
+    """
 
     connection: float = 120.0
     keep_accepting: float = 3.0

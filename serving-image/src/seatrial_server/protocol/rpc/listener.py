@@ -29,7 +29,11 @@ _AGE_JITTER = 1.2  # grpcio spreads the age by a tenth
 
 
 class Ages(msgspec.Struct, frozen=True):
-    """Seconds. After `quiet` without a call a stopping server takes it that nobody calls any more."""
+    """Seconds. After `quiet` without a call a stopping server takes it that nobody calls any more.
+
+    `connection` is what a stopping pod can wait for: grpcio ends calls that come while it says GOAWAY, so connections
+    must have aged away before. A promotion, and shares with provider Service, need no more.
+    """
 
     connection: float = 10.0
     keep_accepting: float = 3.0

@@ -1,0 +1,143 @@
+"""What each reason means and what to do about it: the catalogue that reference and runbooks are made from.
+
+One line for every member of `status.Reason`; a reason without one is a failing test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .status import Reason
+
+
+class Meaning(NamedTuple):
+    """What has happened; what to do, nothing where nothing has to be done."""
+
+    what: str
+    todo: str = ""
+
+
+_READ = "Read the message; it has the numbers."
+_VERDICT = "The version before serves. Go back in Git, ship a fixed version, or annotate seatrial.dev/retry."
+
+MEANINGS: Mapping[Reason, Meaning] = {
+    Reason.PENDING: Meaning("The operator has not looked at it yet.", "If it stays: see whether an operator leads."),
+    Reason.TRIAL_RUNNING: Meaning("The version is fetched, verified, quantized and tested, without traffic."),
+    Reason.STARTING: Meaning("Its pods start; they get no traffic before they are Ready."),
+    Reason.CANARY_PROGRESSING: Meaning("It has a share of the traffic and is compared with the running version."),
+    Reason.PAUSED: Meaning(
+        "A step waits for a person, or evidence was found and onRegression is Pause.",
+        "Look at status.analysis, then annotate seatrial.dev/promote or seatrial.dev/abort.",
+    ),
+    Reason.INSUFFICIENT_TRAFFIC: Meaning(
+        "Too few requests to judge by at the step's time-out; the weight is held.",
+        "Wait, lower minRequests, raise the step's weight, or annotate seatrial.dev/promote.",
+    ),
+    Reason.INSUFFICIENT_EVIDENCE: Meaning(
+        "What promotion: NonInferiority asks for is not proven yet.", "Wait, or annotate seatrial.dev/promote."
+    ),
+    Reason.INSUFFICIENT_CAPACITY: Meaning(
+        "The cluster has no room for its pods, for reasons that are not the version's own.",
+        "See events and quota of the namespace; it goes on by itself when there is room.",
+    ),
+    Reason.STABLE_ALSO_BREACHING: Meaning(
+        "The running version is over the absolute limits as well, so the candidate is not blamed.",
+        "Look for what both share: a store, a network, the limits themselves.",
+    ),
+    Reason.REGRESSION_SUSPECTED: Meaning("Something speaks against the candidate, not enough to convict; it is held."),
+    Reason.METRIC_OUT_OF_BOUNDS: Meaning("A number of your own in spec.analysis.metrics is out of its bounds.", _READ),
+    Reason.METRICS_UNAVAILABLE: Meaning(
+        "Neither Prometheus nor the pods say how requests end; the rollout is held, and later has no traffic.",
+        "Read the message: it names what is missing. Check prometheus.url, its targets, and that port 8082 of the "
+        "pods can be reached from the operator.",
+    ),
+    Reason.PROMOTING: Meaning("It passed; all traffic moves to it."),
+    Reason.PROMOTED: Meaning("What the spec asks for serves."),
+    Reason.SUPERSEDED: Meaning("The spec asked for another version before this one was judged."),
+    Reason.ROLLED_BACK: Meaning("Evidence was found against the version; the one before serves.", _VERDICT),
+    Reason.MODEL_REJECTED: Meaning(
+        "The trial refused the version: digest, graph, quantization or tests.", "Read the message; fix the version."
+    ),
+    Reason.TRIAL_FAILED: Meaning(
+        "The trial itself broke, for example because the store could not be reached.",
+        "Read the message; mend the surroundings, then annotate seatrial.dev/retry.",
+    ),
+    Reason.TRIAL_TIMEOUT: Meaning(
+        "The trial did not end within spec.trial.timeout.", "See its pod; raise the time-out or its resources."
+    ),
+    Reason.CRASH_LOOP: Meaning("Its pods end again and again.", "kubectl logs --previous of one of them."),
+    Reason.START_TIMEOUT: Meaning(
+        "Its pods were not Ready within spec.rollout.startTimeout.", "kubectl describe one of them."
+    ),
+    Reason.ERRORS_REGRESSED: Meaning("Proven to fail more requests than the running version.", _VERDICT),
+    Reason.LATENCY_REGRESSED: Meaning("Proven to be slower than the running version.", _VERDICT),
+    Reason.REJECTIONS_REGRESSED: Meaning("Proven to refuse requests that the running version takes.", _VERDICT),
+    Reason.DEGRADED_REGRESSED: Meaning("Proven to give more degraded answers than the running version.", _VERDICT),
+    Reason.SHED_REGRESSED: Meaning("Proven to shed more requests than the running version.", _VERDICT),
+    Reason.TRAFFIC_NOT_ROUTED: Meaning(
+        "The share that was asked for is not what the candidate gets.",
+        "See the HTTPRoute's conditions and the endpoints; with Relay, that pods reach each other on port 8080.",
+    ),
+    Reason.ANSWERS_SHIFTED: Meaning(
+        "Its answers to the same requests differ more than analysis.disagreement.max.",
+        "Look at the answers; annotate seatrial.dev/promote if the new ones are better, else seatrial.dev/abort.",
+    ),
+    Reason.SHADOW_FAILED: Meaning("Proven worse on copies of requests; nobody has had an answer of it.", _VERDICT),
+    Reason.ERRORS_ABOVE_MAXIMUM: Meaning("Proven to fail more than spec.analysis.errors.max.", _VERDICT),
+    Reason.LATENCY_ABOVE_MAXIMUM: Meaning("Proven to be slow more often than spec.analysis.latency.max.", _VERDICT),
+    Reason.REGRESSED_AFTER_PROMOTION: Meaning(
+        "Evidence was found during the soak; the version before was warm and took over.", _VERDICT
+    ),
+    Reason.ABORTED: Meaning("The abort command.", _VERDICT),
+    Reason.RETRIED: Meaning("The retry command cleared the verdict; the version is tried again."),
+    Reason.COMMAND_IGNORED: Meaning("A command would have changed nothing; the message says why.", _READ),
+    Reason.CHILD_REFUSED: Meaning(
+        "The API server refuses an object that is needed: a quota, a policy, a missing right.",
+        "The message quotes it. It goes on by itself when the cause is gone.",
+    ),
+    Reason.NAME_TAKEN: Meaning(
+        "An object of a name that is needed belongs to somebody else; it is left alone.",
+        "Rename one of the two.",
+    ),
+    Reason.GATEWAY_API_MISSING: Meaning(
+        "The provider is GatewayAPI, and the cluster has no HTTPRoutes.", "Install the Gateway API's CRDs."
+    ),
+    Reason.INVALID_SPEC: Meaning(
+        "The spec can't be followed; the last one that could be still is.", "Read the message; it names the field."
+    ),
+    Reason.METRICS_AVAILABLE: Meaning("Requests can be counted."),
+    Reason.TRIAL_PASSED: Meaning("The version passed its trial."),
+    Reason.NOTHING_ROLLING: Meaning("There is no rollout to watch."),
+    Reason.FEATURE_DRIFT: Meaning(
+        "The values that come in are no longer those that the model was made for.",
+        "status.drift names the columns. Find out whether the world or a pipeline changed; make a new version of newer "
+        "rows, or annotate seatrial.dev/accept-drift.",
+    ),
+    Reason.PREDICTION_DRIFT: Meaning(
+        "The answers are spread otherwise than the reference's.", "Look at the features first, then at outcomes."
+    ),
+    Reason.ATTRIBUTION_DRIFT: Meaning(
+        "Other features than before decide the answers.", "Look at status.drift; make a new version of newer rows."
+    ),
+    Reason.INVALID_DATA: Meaning(
+        "More values are missing, outside or unseen than the reference has.",
+        "A pipeline in front of the model broke: status.drift names the columns. A new version is no cure.",
+    ),
+    Reason.NO_DRIFT: Meaning("Traffic looks like the reference."),
+    Reason.DRIFT_SUSPECTED: Meaning("A column moves; it is not proven yet."),
+    Reason.DRIFT_ACCEPTED: Meaning("The accept-drift command: this is how traffic is now."),
+    Reason.NO_REFERENCE: Meaning(
+        "The package has no reference rows to compare with.", "Pack the next version with `seatrial pack --data`."
+    ),
+    Reason.DRIFT_DETECTED: Meaning(
+        "An alarm about the traffic has begun, or another kind of it.", "See the reason of the condition Drifted."
+    ),
+    Reason.DRIFT_CLEARED: Meaning("A whole season of traffic looks like the reference again."),
+    Reason.UNKNOWN: Meaning("Another release of the operator wrote it."),
+}
+
+
+def meaning(reason: Reason) -> Meaning:
+    """The catalogue's line; one that lacks is a failing test, and no reason to generate nothing."""
+    return MEANINGS.get(reason, Meaning("The message beside it says what."))
