@@ -6,7 +6,7 @@ import signal
 import urllib.request
 
 import msgspec
-from tests.contract.server import process, test_relay_processes
+from tests.contract.server import process, raw, test_relay_processes
 from tests.contract.server.pair import CANDIDATE, STABLE
 from tests.contract.server.talking import Client, Reply, body, until
 from tests.contract.server.test_relay_processes import Pods
@@ -32,7 +32,7 @@ def metrics_port(pods: Pods) -> int:
 
 async def ask(pods: Pods, count: int) -> list[Reply]:
     client = await Client.connect(pods.stable.port)
-    replies = [await client.ask(process.post(body(2))) for _ in range(count)]
+    replies = [await client.ask(raw.post(body(2))) for _ in range(count)]
     client.close()
     return replies
 

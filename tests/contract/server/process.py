@@ -158,12 +158,6 @@ def tensor(values: Any, *, name: str = "x", datatype: str = "FP32") -> dict[str,
     return {"name": name, "shape": list(array.shape), "datatype": datatype, "data": array.reshape(-1).tolist()}
 
 
-def post(body: bytes, *headers: bytes, path: bytes = b"/v2/models/model/infer") -> bytes:
-    """A POST as bytes."""
-    lines = [b"POST %s HTTP/1.1" % path, b"Host: test", b"Content-Length: %d" % len(body), *headers]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
-
-
 def row(value: float = 1.0, **extra: Any) -> bytes:
     """The JSON body of one row for the linear graph; the answer is [4 * value, -4 * value]."""
     return json.dumps({"inputs": [tensor([[value] * 4])], **extra}).encode()

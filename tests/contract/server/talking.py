@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.contract.server import raw
 from tests.contract.server.pair import STABLE
 
 
@@ -18,9 +19,8 @@ def body(number: float, **extra: Any) -> bytes:
 
 
 def post(content: bytes, **headers: str) -> bytes:
-    lines = ["POST /v2/models/m/infer HTTP/1.1", "Host: test", f"Content-Length: {len(content)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + content
+    lines = [f"{name.replace('_', '-')}: {value}".encode() for name, value in headers.items()]
+    return raw.post(content, *lines, path=b"/v2/models/m/infer")
 
 
 class Reply:

@@ -12,15 +12,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.server import process
-from tests.contract.server.process import Server, Wire, post, row
+from tests.contract.server import process, raw
+from tests.contract.server.process import Server, Wire, row
+from tests.contract.server.raw import post
 from tests.unit.server import graphs
 
 from seatrial_server.host import budget, errors
 from seatrial_server.protocol.http import exchange, limits, listener
 
 MIB = 1024 * 1024
-REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
+REQUEST = raw.get()
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +64,7 @@ def test_a_client_that_closes_its_side_too_early_is_let_go(server: Server, sent:
 
 
 def test_a_chunked_body_without_end_is_cut_off_at_the_limit(server: Server) -> None:
-    head = b"POST /v2/models/model/infer HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
-    chunk = b"%x\r\n%s\r\n" % (MIB, b" " * MIB)
+    head, chunk = raw.chunked_head(), raw.chunk(b" " * MIB)
     before = memory(server)
     with Wire(server.port) as wire:
         wire.send(head)
@@ -220,8 +220,7 @@ async def test_an_upload_that_moves_is_waited_for() -> None:
 
 @pytest.mark.parametrize("size", [2, 100], ids=["two bytes", "a hundred"])
 async def test_a_body_in_tiny_chunks_takes_no_more_memory_than_its_bytes(size: int) -> None:
-    head = b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
-    chunk = b"%x\r\n%b\r\n" % (size, b" " * size)
+    head, chunk = raw.chunked_head(path=b"/"), raw.chunk(b" " * size)
     async with opened() as (server, port):
         client = await Client.connect(port)
         await client.send(head)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 from tests.contract.server import process
-from tests.contract.server.process import Server, Wire, post, row, tensor
+from tests.contract.server.process import Server, Wire, row, tensor
+from tests.contract.server.raw import post
 from tests.unit.server import graphs
 
 LARGE = json.dumps({"inputs": [tensor([[1.0] * 4] * 200)]}).encode()

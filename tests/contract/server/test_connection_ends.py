@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.contract.server import raw
 
 from seatrial_server.host import errors
 from seatrial_server.protocol.http import exchange, limits, listener
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
+REQUEST = raw.get()
 QUICK = limits.Timeouts(idle=0.3, head=0.3, body=0.3, write=0.3, linger=0.3)
 
 

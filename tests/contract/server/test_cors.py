@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.server import prepared, process
+from tests.contract.server import prepared, process, raw
 from tests.contract.server.process import Server, Wire
 
 PAGE, OTHER = b"https://app.example.com", b"https://elsewhere.example.com"
@@ -52,10 +52,10 @@ def test_any_other_question_is_answered_as_without_cors(server: Server, headers:
 @pytest.mark.parametrize(
     ("content", "status"),
     [
-        pytest.param(process.post(process.row(), b"Origin: " + PAGE), 200, id="an answer"),
-        pytest.param(process.post(b"{}", b"Origin: " + PAGE), 400, id="a mistake"),
-        pytest.param(process.post(bytes(2000), b"Origin: " + PAGE), 413, id="too large"),
-        pytest.param(b"GET /v2 HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\n\r\n" % PAGE, 200, id="metadata"),
+        pytest.param(raw.post(process.row(), b"Origin: " + PAGE), 200, id="an answer"),
+        pytest.param(raw.post(b"{}", b"Origin: " + PAGE), 400, id="a mistake"),
+        pytest.param(raw.post(bytes(2000), b"Origin: " + PAGE), 413, id="too large"),
+        pytest.param(raw.get(b"/v2", b"Origin: " + PAGE), 200, id="metadata"),
     ],
 )
 def test_an_allowed_page_may_read_every_answer(server: Server, content: bytes, status: int) -> None:
@@ -69,7 +69,7 @@ def test_a_page_that_calls_again_and_again_may_read_each_answer(server: Server) 
         for value in range(6):
             for origin in (PAGE, OTHER, b""):
                 lines = (b"Origin: " + origin,) if origin else ()
-                [(status, headers, _)] = wire.send(process.post(process.row(value), *lines)).responses(1)
+                [(status, headers, _)] = wire.send(raw.post(process.row(value), *lines)).responses(1)
                 assert (status, headers.get(ALLOWED)) == (200, PAGE.decode() if origin == PAGE else None)
 
 
@@ -77,10 +77,10 @@ def test_all_pages_may_where_the_setting_says_so(tmp_path_factory: pytest.TempPa
     arguments = prepared.pod(tmp_path_factory.mktemp("pod"), cors={"allowOrigins": ["*"]})
     with process.serving(*arguments) as running:
         assert asked(running, preflight(OTHER, *WISH))[1][ALLOWED] == "*"
-        assert asked(running, process.post(process.row(), b"Origin: " + OTHER))[1][ALLOWED] == "*"
+        assert asked(running, raw.post(process.row(), b"Origin: " + OTHER))[1][ALLOWED] == "*"
 
 
 def test_without_the_setting_nobody_may(tmp_path_factory: pytest.TempPathFactory) -> None:
     with process.serving(*prepared.pod(tmp_path_factory.mktemp("pod"))) as running:
         assert asked(running, preflight(PAGE, *WISH))[0] == 405
-        assert ALLOWED not in asked(running, process.post(process.row(), b"Origin: " + PAGE))[1]
+        assert ALLOWED not in asked(running, raw.post(process.row(), b"Origin: " + PAGE))[1]

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.contract.server import process
-from tests.contract.server.process import Server, Wire, post, row
+from tests.contract.server.process import Server, Wire, row
+from tests.contract.server.raw import post
 from tests.unit.server import graphs
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.contract.server import process
-from tests.contract.server.process import Server, Wire, post
+from tests.contract.server import process, raw
+from tests.contract.server.process import Server, Wire
+from tests.contract.server.raw import post
 from tests.unit.server import graphs
 
 from seatrial_server.host import budget
@@ -62,15 +63,11 @@ def bomb(unit: bytes) -> bytes:
 def test_the_kinds_of_load_together_take_the_budget_and_no_more(server: Server) -> None:
     before = peak(server)
     bound = budget.of_process(max_body_bytes=64 * MIB).size + ALLOWANCE
-    chunks = (
-        b"POST /v2/models/model/infer HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
-        + b"2\r\n  \r\n" * 50_000
-    )
     requests = [
         *(bomb(unit) for unit in (b"0,", b"[0],", b'"a",', b"{},", b" ")),
         *[image(1, binary=False)] * 12,
         *[image(16, binary=True)] * 4,
-        chunks + b"0\r\n\r\n",
+        raw.chunked(*[b"  "] * 50_000),
     ]
     slow = post(b" " * 63 * MIB)
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(16) as pool:

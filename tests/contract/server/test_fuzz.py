@@ -20,8 +20,9 @@ import grpc
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from tests.contract.server import process, test_conformance
-from tests.contract.server.process import Server, Wire, post, row, tensor
+from tests.contract.server import process, raw, test_conformance
+from tests.contract.server.process import Server, Wire, row, tensor
+from tests.contract.server.raw import post
 from tests.unit.server import graphs
 
 from seatrial_server.protocol.rpc import messages
@@ -107,10 +108,7 @@ def test_a_damaged_request_gets_a_declared_answer_or_none(
 
 
 def _chunked(body: bytes, size: int) -> bytes:
-    parts = [body[start : start + size] for start in range(0, len(body), size)]
-    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
-    head = b"POST /v2/models/model/infer HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
-    return head + chunks + b"0\r\n\r\n"
+    return raw.chunked(*raw.pieces(body, size))
 
 
 # Each is a request and, where the answer has to be this one and no other, the id that it must carry.

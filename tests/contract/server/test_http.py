@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.server import process
-from tests.contract.server.process import Server, Wire, post, row
+from tests.contract.server import process, raw
+from tests.contract.server.process import Server, Wire, row
+from tests.contract.server.raw import post
 from tests.unit.server import graphs
 
 
@@ -32,7 +33,7 @@ def answers(wire: Wire, count: int) -> list[tuple[int, object]]:
 
 
 def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
-    ready = b"GET /v2/health/ready HTTP/1.1\r\nHost: test\r\n\r\n"
+    ready = raw.get(b"/v2/health/ready")
     wire.send(b"".join(post(row(value, id=str(value))) + ready for value in range(100)))
     found = answers(wire, 200)
     assert [document["id"] for _, document in found[::2]] == [str(value) for value in range(100)]  # type: ignore[index]
@@ -41,9 +42,7 @@ def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
 
 def test_a_chunked_body_is_read(wire: Wire) -> None:
     body = row()
-    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:5], body[5:30], body[30:]))
-    head = b"POST /v2/models/model/infer HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
-    wire.send(head + chunks + b"0\r\nX-Trailer: 7\r\n\r\n" + post(row()))
+    wire.send(raw.chunked(body[:5], body[5:30], body[30:], trailer=b"X-Trailer: 7\r\n") + post(row()))
     assert [status for status, _ in answers(wire, 2)] == [200, 200]
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.server import prepared, process
-from tests.contract.server.process import Server, Wire, post, row
+from tests.contract.server import prepared, process, raw
+from tests.contract.server.process import Server, Wire, row
+from tests.contract.server.raw import post
 from tests.unit.server import graphs
 
 
@@ -84,5 +85,5 @@ def test_a_known_head_with_a_larger_body_or_header_is_refused_all_the_same(tmp_p
         ):
             with process.Wire(server.port) as wire:
                 body = bytes(length) or process.row()
-                [(found, _, _)] = wire.send(process.post(body, b"X-Trace: " + value)).responses(1)
+                [(found, _, _)] = wire.send(raw.post(body, b"X-Trace: " + value)).responses(1)
             assert found == status

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
-from tests.contract.server import process, test_trial
+from tests.contract.server import process, raw, test_trial
 from tests.contract.server.process import Server, tensor
 from tests.unit.server import graphs
 
@@ -156,7 +156,7 @@ def test_health_and_metrics_answer_while_the_queue_is_full(bench: test_trial.Ben
     with process.serving(*arguments) as server:
         body = json.dumps({"inputs": [tensor([[1.0] * 4])]}).encode()
         with process.Wire(server.port) as wire:
-            wire.send(process.post(body, path=b"/v2/models/churn/infer") * 4)
+            wire.send(raw.post(body, path=b"/v2/models/churn/infer") * 4)
             reaches(server, "seatrial_requests_total", 2, outcome="shed", transport="rest")
             assert server.get("/v2/health/ready")[0] == 200
             assert server.metric("seatrial_in_flight_requests", **LABELS) == 2

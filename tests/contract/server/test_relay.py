@@ -8,6 +8,7 @@ import json
 import math
 
 import pytest
+from tests.contract.server import raw
 from tests.contract.server.pair import CANDIDATE, TOKEN, Pair, assignment, pair
 from tests.contract.server.talking import Client, body, post, until
 
@@ -66,10 +67,7 @@ async def test_bodies_of_every_kind_arrive_as_they_were_sent() -> None:
         client = await Client.connect(both.ports[0])
         packed = gzip.compress(body(5))
         assert (await client.ask(post(packed, content_encoding="gzip"))).numbers == [15]
-        chunked = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
-        content = body(6)
-        chunked += b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
-        assert (await client.ask(chunked)).numbers == [18]
+        assert (await client.ask(raw.chunked(body(6), path=b"/v2/models/m/infer"))).numbers == [18]
         rows = {"name": "x", "shape": [3, 1], "datatype": "FP32", "data": [1, 2, 3]}
         assert (await client.ask(post(json.dumps({"inputs": [rows]}).encode()))).numbers == [3, 6, 9]
         assert both.candidate.answered == 3
@@ -81,7 +79,7 @@ async def test_a_clients_mistake_is_answered_here_and_never_relayed() -> None:
         both.assign()
         client = await Client.connect(both.ports[0])
         assert (await client.ask(post(body(1)))).who == "candidate"  # the form is known now
-        unknown = b"POST /v2/models/other/infer HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}"
+        unknown = raw.post(b"{}", path=b"/v2/models/other/infer")
         for request in (
             post(b"{"),
             post(body(1).replace(b"[1]", b"[1x]")),

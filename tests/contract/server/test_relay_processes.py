@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.server import prepared, process
+from tests.contract.server import prepared, process, raw
 from tests.contract.server.pair import CANDIDATE, STABLE, assignment, free_ports
 from tests.contract.server.talking import Client, body, until
 from tests.unit.server import graphs
@@ -57,7 +57,7 @@ class Pods:
         """One client, until the end of `used`."""
         client = await Client.connect(self.stable.port)
         while not self._stop:
-            reply = await client.ask(_post(body(2)))
+            reply = await client.ask(raw.post(body(2)))
             if reply.status == 200:
                 self.revisions.append(reply.who)
                 self.covered += reply.covered is not None
@@ -78,10 +78,6 @@ class Pods:
         started, wanted = time.monotonic(), self.revisions.count(revision) + more
         await until(lambda: self.revisions.count(revision) >= wanted)
         return time.monotonic() - started
-
-
-def _post(content: bytes) -> bytes:
-    return process.post(content)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.contract.server import prepared, process
+from tests.contract.server import prepared, process, raw
 from tests.contract.server.process import Server, Wire
 from tests.contract.server.test_grpc import KNOWN, call, infer
 
@@ -35,18 +35,18 @@ def plain(method: bytes, target: bytes, *headers: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
-        pytest.param(process.post(process.row()), 200, id="an answer"),
-        pytest.param(process.post(process.row(7)) * 2, 200, id="pipelined"),
-        pytest.param(process.post(process.row(), b"Accept-Encoding: gzip"), 200, id="perhaps compressed"),
+        pytest.param(raw.post(process.row()), 200, id="an answer"),
+        pytest.param(raw.post(process.row(7)) * 2, 200, id="pipelined"),
+        pytest.param(raw.post(process.row(), b"Accept-Encoding: gzip"), 200, id="perhaps compressed"),
         pytest.param(plain(b"GET", b"/v2"), 200, id="metadata"),
         pytest.param(plain(b"HEAD", b"/v2/health/ready"), 200, id="HEAD"),
-        pytest.param(process.post(b"{}"), 400, id="a client's mistake"),
-        pytest.param(process.post(process.row(), path=b"/v2/models/other/infer"), 404, id="another model"),
+        pytest.param(raw.post(b"{}"), 400, id="a client's mistake"),
+        pytest.param(raw.post(process.row(), path=b"/v2/models/other/infer"), 404, id="another model"),
         pytest.param(plain(b"GET", b"/nothing"), 404, id="no such path"),
         pytest.param(plain(b"DELETE", b"/v2"), 405, id="no such method"),
         pytest.param(plain(b"POST", b"/v2/models/model/infer"), 411, id="no length"),
-        pytest.param(process.post(bytes(2000)), 413, id="too large"),
-        pytest.param(process.post(b"", b"Expect: something"), 417, id="an unknown expectation"),
+        pytest.param(raw.post(bytes(2000)), 413, id="too large"),
+        pytest.param(raw.post(b"", b"Expect: something"), 417, id="an unknown expectation"),
         pytest.param(plain(b"GET", b"/v2", b"X-Long: " + b"x" * 100_000), 431, id="large headers"),
         pytest.param(b"no HTTP at all\r\n\r\n", 400, id="malformed"),
     ],
@@ -62,7 +62,7 @@ def test_over_rest(server: Server, request_bytes: bytes, status: int) -> None:
 def test_over_rest_the_short_way(server: Server) -> None:
     with Wire(server.port) as wire:
         for value in range(5):
-            [(status, headers, _)] = wire.send(process.post(process.row(value))).responses(1)
+            [(status, headers, _)] = wire.send(raw.post(process.row(value))).responses(1)
             assert (status, headers[revision.NAME]) == (200, MARK)
 
 
@@ -110,7 +110,7 @@ def test_a_refusal_over_grpc_has_it_as_well(server: Server, way: str) -> None:
 def test_without_a_configured_revision_there_is_none(tmp_path: Path) -> None:
     with process.serving(*prepared.pod(tmp_path, revision="")) as server:
         with Wire(server.port) as wire:
-            [(_, headers, _)] = wire.send(process.post(process.row())).responses(1)
+            [(_, headers, _)] = wire.send(raw.post(process.row())).responses(1)
         with grpc.insecure_channel(server.grpc) as channel:
             method = channel.unary_unary(f"/{messages.SERVICE}/ModelInfer")
             _, done = method.with_call(infer().SerializeToString(), timeout=10)

@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.contract.server import collector, prepared, process
+from tests.contract.server import collector, prepared, process, raw
 from tests.contract.server.collector import Collector
 from tests.contract.server.test_grpc import call, infer
 from tests.unit.server import graphs
@@ -60,7 +60,7 @@ def test_requests_without_a_trace_are_sampled_also_on_the_short_way(tmp_path: Pa
     with process.serving(*pod(tmp_path, traces, 1)) as server:
         with process.Wire(server.port) as wire:
             for value in range(8):
-                wire.send(process.post(process.row(value))).responses(1)
+                wire.send(raw.post(process.row(value))).responses(1)
         found = traces.wait(8)
     assert len({span.trace_id for span, _ in found}) == 8
     assert not any(span.parent_span_id for span, _ in found)

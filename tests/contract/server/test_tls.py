@@ -16,7 +16,7 @@ import pytest
 import requests
 import tritonclient.grpc as triton
 from cryptography import x509
-from tests.contract.server import authority, prepared, process
+from tests.contract.server import authority, prepared, process, raw
 from tests.contract.server.process import Server
 
 LINEAR = json.loads(process.row())
@@ -75,7 +75,7 @@ def test_rest_and_grpc_are_encrypted(server: Server, ca: authority.Authority) ->
 
 def test_who_does_not_speak_tls_gets_no_answer(server: Server) -> None:
     with process.Wire(server.port) as wire:
-        assert not wire.send(process.post(process.row())).rest().startswith(b"HTTP")
+        assert not wire.send(raw.post(process.row())).rest().startswith(b"HTTP")
     with grpc.insecure_channel(server.grpc) as channel, pytest.raises(grpc.RpcError):
         channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(b"", timeout=2)
 

@@ -21,7 +21,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from tests.contract.server import process, trial_report
+from tests.contract.server import process, raw, trial_report
 from tests.contract.server.process import tensor
 from tests.unit.server import graphs, test_probe
 
@@ -159,7 +159,7 @@ def test_a_dynamic_model_is_made_on_demand_and_never_batched(bench: Bench) -> No
         alone = server.infer(tensor([ROWS[0].tolist()]), model="churn")[1]["outputs"]
         requests = [json.dumps({"inputs": [tensor([row.tolist()])]}).encode() for row in (ROWS[0], outlier) * 8]
         with process.Wire(server.port) as wire:
-            wire.send(b"".join(process.post(body, path=b"/v2/models/churn/infer") for body in requests))
+            wire.send(b"".join(raw.post(body, path=b"/v2/models/churn/infer") for body in requests))
             answers = [json.loads(body)["outputs"] for _, _, body in wire.responses(16)]
         assert answers[::2] == [alone] * 8
 

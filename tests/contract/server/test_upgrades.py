@@ -7,8 +7,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.server import process
-from tests.contract.server.process import Server, Wire, post, row
+from tests.contract.server import process, raw
+from tests.contract.server.process import Server, Wire, row
+from tests.contract.server.raw import post
 from tests.unit.server import graphs
 
 OFFERS = {
@@ -50,9 +51,7 @@ def values(wire: Wire, count: int) -> list[float]:
 
 
 def chunked(body: bytes, *offer: bytes) -> bytes:
-    head = [b"POST /v2/models/model/infer HTTP/1.1", b"Host: t", b"Transfer-Encoding: chunked", *offer]
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:]))
-    return b"\r\n".join(head) + b"\r\n\r\n" + chunks + b"0\r\n\r\n"
+    return raw.chunked(body[:7], body[7:], lines=offer)
 
 
 def test_a_java_client_is_answered_on_one_connection_again_and_again(wire: Wire) -> None:

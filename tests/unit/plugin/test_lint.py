@@ -147,8 +147,9 @@ def test_the_defaults_get_no_advice_where_the_share_is_exact() -> None:
 
 
 def test_a_share_that_pods_can_not_give_is_told() -> None:
-    assert "10 asks for 10% and gets about 33%" in said(advice.about(wish(), rate=None))
-    assert advice.about(wish(replicas=20), rate=None) == []
+    rollout = spec.Rollout(traffic=spec.Traffic(provider=spec.Provider.SERVICE))
+    assert "10 asks for 10% and gets about 33%" in said(advice.about(wish(rollout=rollout), rate=None))
+    assert advice.about(wish(rollout=rollout, replicas=20), rate=None) == []
 
 
 def test_a_step_that_can_convict_nobody_at_this_traffic_is_told() -> None:

@@ -31,4 +31,4 @@ def test_only_the_server_holds_the_certificate_and_it_is_asked_by_https() -> Non
 def test_without_one_nothing_is_mounted() -> None:
     pod = template()
     assert "scheme" not in pod["containers"][0]["readinessProbe"]["httpGet"]
-    assert [volume["name"] for volume in pod["volumes"]] == ["config", "work", "relay"]
+    assert [volume["name"] for volume in pod["volumes"]] == ["config", "work", "relay", "monitoring"]

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -261,6 +262,7 @@ VALUES = st.one_of(
     ),
     st.uuids().map(lambda value: b" " + str(value).encode()),
 )
+GENERATED = re.compile("[0-9a-f]{8}-[0-9a-f]{10}")
 LINES = st.lists(st.tuples(NAMES, VALUES, VALUES), max_size=8)
 
 
@@ -275,8 +277,9 @@ def test_any_head_behind_a_like_one_is_answered_as_if_it_were_the_first(
 
     async def outcome(port: Port) -> tuple[list[Any], bool]:
         connection, wire = port.connect()
-        connection.data_received(asked)
-        await turns()
+        for _ in range(3):  # from the second on, the head is known to the byte
+            connection.data_received(asked)
+            await turns()
         assert port.counters.in_flight == 0
         answers = []
         for status, headers, content in wire.answers():
@@ -294,9 +297,8 @@ def test_any_head_behind_a_like_one_is_answered_as_if_it_were_the_first(
         taught = await Port(graph, timeout_seconds=60).learn(post(body), known)
         fresh = Port(graph, short=False, timeout_seconds=60)
         given, expected = await outcome(taught), await outcome(fresh)
-        generated = {answer[2].get("id") for answer in (*given[0], *expected[0])}
-        if len(generated) == 2 and all(str(one).count("-") == 1 for one in generated):  # the client's was not usable
-            for answer in (*given[0], *expected[0]):
+        for answer in (*given[0], *expected[0]):
+            if GENERATED.fullmatch(str(answer[2].get("id"))):  # the client's was not usable
                 answer[2].pop("id")
         assert given == expected
 
@@ -469,7 +471,7 @@ async def test_a_client_that_closes_its_side_gets_its_answer_first() -> None:
 async def test_a_port_that_drains_announces_the_end() -> None:
     port = await Port(LINEAR).learn(row(1, 1, 1, 1))
     connection, wire = port.connect()
-    port.host.retiring = True
+    port.host.retire()
     connection.data_received(row(1, 0, 0, 0))
     await turns()
     [(status, headers, _)] = wire.answers()
@@ -509,3 +511,18 @@ async def test_more_behind_a_bundle_that_the_queue_has_no_room_for_loses_no_answ
     await turns()
     assert {len(wire.answers()) for _, wire in clients} == {2}
     assert port.counters.in_flight == 0
+
+
+async def test_a_number_beyond_the_type_is_refused_without_a_warning_and_hurts_no_neighbour() -> None:
+    port = await Port(LINEAR).learn(row(1, 1, 1, 1))
+    answers = await port.send(row(1, 0, 0, 0), numbers("1e39,1,1.0,1.00"), row(3, 0, 0, 0))
+    assert [first(answer) for answer in answers] == [1, "NotFinite", 3]
+
+
+async def test_a_mark_that_is_guessed_wrong_moves_no_row() -> None:
+    """The first row lacks a number and the second begins with one that could be taken for the end of the first."""
+    texts = ["1.0,2.0,3.0", "9007199254740993,4.0,5.0,6.0,7.0"]
+    valid = ["1,2,3,4".ljust(len(text)) for text in texts]
+    port = await Port(LINEAR).learn(*map(numbers, valid))
+    answers = await port.send(*map(numbers, texts))
+    assert [first(answer) for answer in answers] == ["InvalidInput"] * 2

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import math
 import statistics
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -47,11 +46,14 @@ class Ends(msgspec.Struct, frozen=True, rename="camel"):
     median_requests: float | None
 
 
+def all_steps(wish: Spec) -> tuple[Step, ...]:
+    """Those of the spec, or the default ones. They share the rate of false rollbacks."""
+    return wish.rollout.steps or DEFAULT_STEPS[wish.rollout.traffic.provider or DEFAULT_PROVIDER]
+
+
 def steps_of(wish: Spec) -> tuple[Step, ...]:
     """The steps that give answers to people: a shadow alone is another question."""
-    provider = wish.rollout.traffic.provider or DEFAULT_PROVIDER
-    steps = wish.rollout.steps or DEFAULT_STEPS[provider]
-    return tuple(one for one in steps if 0 < one.weight < 100)
+    return tuple(one for one in all_steps(wish) if 0 < one.weight < 100)
 
 
 def share(step: Step, wish: Spec) -> float:
@@ -83,10 +85,9 @@ def ends(wish: Spec, arms: traffic.Arms, *, runs: int, seed: int) -> Ends:
 
 
 def _run(wish: Spec, arms: traffic.Arms, rng: np.random.Generator) -> Run:
-    steps = steps_of(wish)
-    allowed = policy.of(wish.analysis, steps=max(1, len(wish.rollout.steps or steps)), window=1)
+    allowed = policy.of(wish.analysis, steps=len(all_steps(wish)), window=1)
     seconds = requests = 0.0
-    for step in steps:
+    for step in steps_of(wish):
         own = _arms(arms, step, wish)
         slots = _slots(step, wish)
         rows = traffic.step(own, rng, weight=share(step, wish), slots=slots, interval=allowed.interval)
@@ -132,8 +133,7 @@ def least_found(wish: Spec, step: Step, *, rate: float, healthy: traffic.Version
     """
     arms = traffic.Arms(rate=rate, stable=healthy, candidate=healthy, pods_stable=1, pods_candidate=1, threshold=1.0)
     arms = _arms(arms, step, wish)
-    steps: Sequence[Step] = wish.rollout.steps or steps_of(wish)
-    allowed = policy.of(wish.analysis, steps=max(1, len(steps)), window=1)
+    allowed = policy.of(wish.analysis, steps=len(all_steps(wish)), window=1)
     lasts = max(step.min_duration.total_seconds(), step.min_requests / (rate * share(step, wish)))
     slots = min(MOST_SLOTS, max(1, math.ceil(lasts / allowed.interval)))
     for errors in LADDER:

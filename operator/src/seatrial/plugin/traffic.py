@@ -17,7 +17,7 @@ from seatrial.analysis.evidence import Floats
 
 EDGES_OF_THRESHOLD = (0.02, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 USUAL, BODY, TAIL, TAIL_BODY = 0.2, 0.5, 3.0, 0.2  # median and spread of the times, in thresholds; the same of the tail
-HISTORY_SECONDS = 900.0
+HISTORY_SECONDS = 3600.0  # as much as the operator keeps of stable alone
 REJECTED, DEGRADED = 0.003, 0.001  # healthy shares
 
 
@@ -41,7 +41,7 @@ class Arms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def step(arms: Arms, rng: np.random.Generator, *, weight: float, slots: int, interval: float) -> table.Table:
-    """One step at random, `weight` as a share, after some minutes of stable alone."""
+    """One step at random, `weight` as a share, after an hour of stable alone."""
     before = max(1, round(HISTORY_SECONDS / interval))
     stable = _stable(arms, rng, before + slots, interval=interval, share=[1.0] * before + [1 - weight] * slots)
     candidate = _counts(arms, rng, arms.candidate, arms.pods_candidate, rates=[arms.rate * weight * interval] * slots)

@@ -11,13 +11,12 @@ import asyncio
 import collections
 import concurrent.futures
 import logging
-import math
 import time
 from collections.abc import Sequence
 
 import msgspec
 
-from seatrial_server.engine import inference, jobs
+from seatrial_server.engine import inference, jobs, refusals
 from seatrial_server.host import budget, config, errors, logs
 from seatrial_server.observe import telemetry
 
@@ -91,11 +90,19 @@ class Batcher:
             self._loop.call_soon(self._turn)
 
     def run(self, job: jobs.Job) -> None:
-        """Run a bundle and all that waits, now. Raises as `submit` does, and `Mixed` unless the model is inline."""
+        """Run a bundle now, behind all that waits. Raises as `submit` does, and `Mixed` unless the model is inline."""
+        if self._queue:
+            self._run_queue()
         if self._thread is not None:
             raise jobs.mixed()
-        self._admit(job)
-        self._run_queue()
+        if job.rows > self._max_queue_rows:
+            raise self._overload(job.rows)
+        job.deadline = job.started + self._timeout
+        started = time.perf_counter()
+        if started > job.deadline:
+            job.finish(refusals.too_late())
+        else:
+            self._execute([job], started)
 
     def _admit(self, job: jobs.Job) -> None:
         rows, queued, timeout = job.rows, self._rows, self._timeout
@@ -105,8 +112,7 @@ class Batcher:
             timeout = job.timeout
         if queued * self._row_seconds > timeout:
             raise self._overload(rows)  # it would be dropped unanswered when its turn came
-        if not job.bundle:
-            self._charge(job)
+        self._charge(job)
         job.deadline = job.started + timeout
         self._queue.append(job)
         self._rows = self._counters.queue_rows = queued + rows
@@ -116,7 +122,7 @@ class Batcher:
         size = jobs.size(job.values)
         if size > budget.SMALL:
             if not self._budget.take(size):
-                raise _no_room()
+                raise refusals.no_room()
             job.charged = size
 
     def _release(self, job: jobs.Job) -> None:
@@ -125,19 +131,7 @@ class Batcher:
             job.charged = 0
 
     def _overload(self, rows: int) -> errors.RequestError:
-        bound = self._max_queue_rows
-        if rows > bound:
-            return errors.RequestError(
-                413, f"{rows} rows in one request, at most {bound} are accepted: split it", code="TooManyRows"
-            )
-        wait = max(1, math.ceil(self._rows * self._row_seconds))
-        return errors.RequestError(
-            429,
-            f"{self._rows} rows are waiting, which is as much as can be answered in time: try again later",
-            code="Overloaded",
-            outcome="shed",
-            headers=b"Retry-After: %d\r\n" % wait,
-        )
+        return refusals.overload(rows, bound=self._max_queue_rows, waiting=self._rows, row_seconds=self._row_seconds)
 
     def _turn(self) -> None:
         self._scheduled = False
@@ -150,14 +144,16 @@ class Batcher:
         while self._queue and self._thread is None:
             batch = self._take()
             if batch:
-                computed = time.thread_time() if self._watched else 0.0
-                started = time.perf_counter()
-                results = self._engine.execute(batch)
-                if time.perf_counter() - started > _BLOCKING_SECONDS or self._watched:
-                    self._suspect(computed)
-                self._finish(batch, results, started)
+                self._execute(batch, time.perf_counter())
         if self._thread is not None and not self._running:
             self._start()
+
+    def _execute(self, batch: Sequence[jobs.Job], started: float) -> None:
+        computed = time.thread_time() if self._watched else 0.0
+        results = self._engine.execute(batch)
+        if self._watched or time.perf_counter() - started > _BLOCKING_SECONDS:
+            self._suspect(computed)
+        self._finish(batch, results, started)
 
     def _suspect(self, computed: float) -> None:
         """A call was slow, or one was lately. A neighbour may have done that: what counts is the CPU's own time."""
@@ -201,14 +197,14 @@ class Batcher:
             self._rows -= job.rows
             if now > job.deadline:
                 self._release(job)
-                job.finish(_too_late())
+                job.finish(refusals.too_late())
             else:
                 batch.append(job)
                 rows += job.rows
         self._counters.queue_rows = self._rows
         return batch
 
-    def _finish(self, batch: list[jobs.Job], results: list[inference.Result], started: float) -> None:
+    def _finish(self, batch: Sequence[jobs.Job], results: list[inference.Result], started: float) -> None:
         now = time.perf_counter()
         self._counters.last_call = now
         self._counters.model_durations.observe(now - started)
@@ -220,7 +216,7 @@ class Batcher:
                 self._release(job)
             if not job.finished:  # `Job.finish`, without a call for every request
                 job.finished = True
-                job.done(job, result if now <= job.deadline else _too_slow())
+                job.done(job, result if now <= job.deadline else refusals.too_slow())
 
     def _expire(self) -> None:
         """Answer in time even while the model does not return."""
@@ -228,7 +224,7 @@ class Batcher:
         now = time.perf_counter()
         for job in self._running:
             if now >= job.deadline:
-                job.finish(_too_slow())
+                job.finish(refusals.too_slow())
         late = [job for job in self._queue if now >= job.deadline]
         if late:
             self._queue = collections.deque(job for job in self._queue if now < job.deadline)
@@ -236,7 +232,7 @@ class Batcher:
             self._counters.queue_rows = self._rows
             for job in late:
                 self._release(job)
-                job.finish(_too_late())
+                job.finish(refusals.too_late())
         waiting = [job.deadline for job in (*self._running, *self._queue) if not job.finished]
         if waiting:
             self._watch_from_now(max(0.001, min(waiting) - now))
@@ -250,29 +246,3 @@ class Batcher:
         """Let the worker thread go."""
         if self._thread is not None:
             self._thread.shutdown(wait=False)
-
-
-def _no_room() -> errors.RequestError:
-    return errors.RequestError(
-        503,
-        "the rows that wait take as much memory as they may: try again later",
-        code="Overloaded",
-        outcome="shed",
-        headers=b"Retry-After: 1\r\n",
-    )
-
-
-def _too_late() -> errors.RequestError:
-    return errors.RequestError(
-        503,
-        "dropped after waiting until its deadline: the server is overloaded",
-        code="Overloaded",
-        outcome="shed",
-        headers=b"Retry-After: 1\r\n",
-    )
-
-
-def _too_slow() -> errors.RequestError:
-    return errors.RequestError(
-        504, "the model took longer than the request's deadline", code="DeadlineExceeded", outcome="error"
-    )

@@ -42,7 +42,8 @@ class Engine:
         self._inputs = [conversion.Converter(spec) for spec in self.schema.inputs]
         self._own = [conversion.Converter(spec) for spec in self.schema.inputs]  # for `convert`, maybe another thread
         self._output_floating = [datatypes.BY_NAME[spec.datatype].floating for spec in self.schema.outputs]
-        self._guards, self._drift = guards, observer
+        self._guards = [(index, guard) for index, guard in enumerate(guards) if guard is not None]
+        self._drift = observer
         self._most_rows, self._whole = most_rows, self.schema.axis.kind == "none"
         self._names = [spec.name for spec in self.schema.inputs]
 
@@ -115,8 +116,8 @@ class Engine:
         """Jobs (by position) with values that the model must not see; what a policy repairs is repaired in `feeds`."""
         result: dict[int, errors.RequestError] = {}
         changes: dict[int, list[str]] = {}
-        for index, guard in enumerate(self._guards):
-            verdict = guard.examine(feeds[index]) if guard is not None else None
+        for index, guard in self._guards:
+            verdict = guard.examine(feeds[index])
             if verdict is None:
                 continue
             feeds[index] = verdict.feed

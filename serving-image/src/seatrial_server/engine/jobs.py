@@ -18,7 +18,7 @@ from seatrial_server.model import session
 class Numbers(msgspec.Struct, frozen=True, eq=False):
     """The elements of JSON arrays as the text between their brackets, not parsed yet; see `conversion`.
 
-    `size` is how many each text must have; no text holds a closing bracket.
+    `size` is how many each text must have.
     """
 
     texts: Sequence[bytes]
@@ -37,7 +37,7 @@ class Batch(msgspec.Struct, eq=False):
 
     arrays: list[session.Array]
     row_bytes: int = 0
-    rendered: dict[bool, list[tuple[bytes, bytes]]] = {}
+    rendered: dict[bool, tuple[list[bytes], list[bytes]]] = {}
 
 
 class Share(msgspec.Struct, eq=False):

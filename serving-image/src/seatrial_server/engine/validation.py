@@ -7,16 +7,13 @@ with a bad value takes the long way: clip, impute or refuse, attributed to the r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from typing import Any, Protocol
 
 import numpy as np
 
-from seatrial_server.host import errors
+from seatrial_server.engine.verdict import NULL, Verdict
 from seatrial_server.model import datatypes, schema, session
-
-_NAMED = 5
-_NULL = np.array(None, np.object_)
 
 
 class Guard(Protocol):
@@ -24,91 +21,6 @@ class Guard(Protocol):
 
     def examine(self, feed: session.Array) -> Verdict | None:
         """None when everything is as it should be."""
-
-
-class Verdict:
-    """What is wrong with an input: masks of (rows, columns), and `feed` with the repaired values."""
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        columns: Sequence[schema.Feature],
-        given: session.Array,
-        feed: session.Array,
-        refused: session.Array,
-        clipped: session.Array,
-        imputed: session.Array,
-    ) -> None:
-        self.feed = feed
-        self._name, self._columns, self._given = name, columns, given
-        self._refused, self._changed = refused, {"clipped": clipped, "imputed": imputed}
-
-    def rows(self, shape: tuple[int, ...]) -> int:
-        """How many rows of the masks belong to a tensor of this shape."""
-        return math.prod(shape) // max(1, len(self._columns))
-
-    def refusal(self, start: int, end: int) -> errors.RequestError | None:
-        """The first value within these rows that the model must not see."""
-        places = np.argwhere(self._refused[start:end])
-        if not len(places):
-            return None
-        row, column = (int(place) for place in places[0])
-        return self._error(row, self._columns[column], self._given[start + row, column])
-
-    def refused(self, start: int, end: int) -> Iterator[tuple[int, str, int]]:
-        """Of these rows, by column and code, how many the model must not see; no value at all is always `Missing`."""
-        mask = self._refused[start:end]
-        for column in np.flatnonzero(mask.any(axis=0)).tolist():
-            values = self._given[start:end, column][mask[:, column]]
-            missing, infinite = _unusable(values)
-            other = "UnknownCategory" if self._columns[column].categories else "OutOfRange"
-            rest = len(values) - missing - infinite
-            for code, rows in (("Missing", missing), ("NotFinite", infinite), (other, rest)):
-                if rows:
-                    yield column, code, rows
-
-    def changes(self, start: int, end: int) -> str:
-        """Which features were changed within these rows; empty when none."""
-        parts = []
-        for verb, mask in self._changed.items():
-            names = [self._columns[column].name for column in np.flatnonzero(mask[start:end].any(axis=0)).tolist()]
-            if names:
-                more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-                parts.append(f"{verb}: {', '.join(names[:_NAMED])}{more}")
-        return "; ".join(parts)
-
-    def _error(self, row: int, feature: schema.Feature, value: Any) -> errors.RequestError:
-        absent = value is None or value == "" or value != value  # NaN is what differs from itself
-        if absent and (feature.range or feature.categories):
-            code, reason = "Missing", f"is missing, must be {feature.bound}"
-        elif isinstance(value, float | np.floating) and not np.isfinite(value):
-            code, reason = "NotFinite", "must be a finite number"
-        elif absent:
-            code, reason = "Missing", "is missing"
-        else:
-            code, reason = ("UnknownCategory" if feature.categories else "OutOfRange"), f"must be {feature.bound}"
-        return errors.RequestError(
-            400,
-            f"input {self._name!r}, row {row}, feature {feature.name!r}: {reason}",
-            code=code,
-            details={
-                "input": self._name,
-                "row": row,
-                "feature": feature.name,
-                "reason": reason,
-                "bound": feature.bound,
-            },
-        )
-
-
-def _unusable(values: session.Array) -> tuple[int, int]:
-    """How many values are missing, and how many infinite."""
-    if values.dtype == np.object_:
-        return int(np.count_nonzero((values == "") | np.equal(values, _NULL))), 0
-    if values.dtype.kind != "f":
-        return 0, 0
-    return int(np.count_nonzero(np.isnan(values))), int(np.count_nonzero(np.isinf(values)))
 
 
 class FiniteGuard:
@@ -235,13 +147,13 @@ class TextGuard:
     def examine(self, feed: session.Array) -> Verdict | None:
         """See `Guard`."""
         rows = feed.reshape(-1, self._count)
-        absent = (rows == "") | np.equal(rows, _NULL)
+        absent = (rows == "") | np.equal(rows, NULL)
         good = ~absent
         for column, allowed in enumerate(self._allowed):
             if allowed:
                 good[:, column] &= [value in allowed for value in rows[:, column]]
             elif not self._policies.impute_missing[column]:
-                good[:, column] = ~np.equal(rows[:, column], _NULL)  # nobody said that an empty string is no value
+                good[:, column] = ~np.equal(rows[:, column], NULL)  # nobody said that an empty string is no value
         return None if good.all() else self._policies.settle(feed, good, absent)
 
 

@@ -63,3 +63,8 @@ def of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out; ONNX Runtime has no type of its own for that."""
     text = str(error)
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
+
+
+def internal() -> RequestError:
+    """A defect of ours, which is all that the client is told."""
+    return RequestError(500, "internal error", code="Internal", outcome="error")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry import trace
@@ -51,11 +51,11 @@ class Spans:
         if int(found[3], 16) & _SAMPLED if found else self._chance() < self._ratio:
             self._span(outcome, seconds, transport, request_id, found)
 
-    def finished_together(self, seconds: Sequence[float]) -> None:
-        """Requests over REST without a trace of their own were answered well."""
-        for one in seconds:
+    def finished_together(self, count: int, seconds: float) -> None:
+        """Requests over REST without a trace of their own were answered well, all after so long."""
+        for _ in range(count):
             if self._chance() < self._ratio:
-                self._span("ok", one, "rest", "", None)
+                self._span("ok", seconds, "rest", "", None)
 
     def _span(
         self, outcome: errors.Outcome, seconds: float, transport: str, request_id: str, found: re.Match[str] | None

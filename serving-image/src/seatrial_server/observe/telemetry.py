@@ -8,7 +8,7 @@ One event loop writes, so there are no locks.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
@@ -110,16 +110,14 @@ class Telemetry:
         if inference:
             self.requests["rest"][error.outcome] += 1
 
-    def finished_together(self, seconds: Sequence[float]) -> None:
-        """Count requests over REST that were answered well, each after so long."""
-        self.requests["rest"]["ok"] += len(seconds)
+    def finished_together(self, count: int, seconds: float) -> None:
+        """Count requests over REST that were read in one turn of the loop and answered well, after so long."""
+        self.requests["rest"]["ok"] += count
         durations = self.durations
-        edges, counts = durations.edges, durations.counts
-        for one in seconds:
-            counts[bisect.bisect_left(edges, one)] += 1
-        durations.total += sum(seconds)
+        durations.counts[bisect.bisect_left(durations.edges, seconds)] += count
+        durations.total += count * seconds
         if self.spans is not None:
-            self.spans.finished_together(seconds)
+            self.spans.finished_together(count, seconds)
 
 
 class Collector(registry.Collector):

@@ -7,21 +7,17 @@ described as the binary form of the protocol.
 from __future__ import annotations
 
 import base64
-import math
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
-import numpy as np
 import orjson
 
-from seatrial_server.model import datatypes, schema, session
-from seatrial_server.protocol import binary, documents, revision
+from seatrial_server.model import schema, session
+from seatrial_server.protocol import binary, documents, revision, tensor_schema
+from seatrial_server.protocol.tensor_schema import Document, in_json
 
-Document = dict[str, Any]
 _LENGTH = "Inference-Header-Content-Length"
-_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _REFUSALS = {
     "400": "The request does not fit the model, or a value is refused; counted as rejected.",
     "404": "There is no such model, or no such version where naming another one is refused.",
@@ -45,8 +41,10 @@ def document(own: documents.Identity, described: Described, example: Mapping[str
     """The whole document; without an example where none was found."""
     path = f"/v2/models/{urllib.parse.quote(own.model, safe='')}"
     model = described.model
-    schemas: Document = {f"Input{number}": _input(spec, described) for number, spec in enumerate(model.inputs)}
-    schemas |= {f"Output{number}": _output(spec) for number, spec in enumerate(model.outputs)}
+    schemas: Document = {
+        f"Input{number}": tensor_schema.of_input(spec, described) for number, spec in enumerate(model.inputs)
+    }
+    schemas |= {f"Output{number}": tensor_schema.of_output(spec) for number, spec in enumerate(model.outputs)}
     schemas |= {"Request": _request(model), "Answer": _answer(own, model), "Error": _ERROR}
     return {
         "openapi": "3.1.0",
@@ -62,22 +60,27 @@ def document(own: documents.Identity, described: Described, example: Mapping[str
     }
 
 
+def _input(spec: schema.TensorSpec, described: Described) -> Document:
+    columns, nullable = described.columns.get(spec.name, ()), spec.name in described.nullable
+    return tensor_schema.of_input(spec, described.model, columns=columns, nullable=nullable)
+
+
 def request(model: schema.Schema, example: Mapping[str, session.Array]) -> tuple[bytes, bytes]:
     """An example as a body: its JSON, and the binary part for what JSON cannot carry."""
     inputs, parts = [], []
     for spec in model.inputs:
         array = example[spec.name]
         tensor: Document = {"name": spec.name, "shape": array.shape, "datatype": spec.datatype}
-        if _in_json(spec):
+        if in_json(spec):
             tensor["data"] = array.reshape(-1).tolist()
         else:
             parts.append(binary.encoded(array, spec.datatype))
             tensor["parameters"] = {"binary_data_size": len(parts[-1])}
         inputs.append(tensor)
     body: Document = {"inputs": inputs}
-    if not all(map(_in_json, model.outputs)):
+    if not all(map(in_json, model.outputs)):
         body["outputs"] = [
-            {"name": spec.name, "parameters": {"binary_data": not _in_json(spec)}} for spec in model.outputs
+            {"name": spec.name, "parameters": {"binary_data": not in_json(spec)}} for spec in model.outputs
         ]
     return orjson.dumps(body), b"".join(parts)
 
@@ -103,7 +106,7 @@ def _infer(own: documents.Identity, model: schema.Schema, example: Mapping[str, 
     length: Document = {
         "name": _LENGTH,
         "in": "header",
-        "required": not all(map(_in_json, model.inputs)),
+        "required": not all(map(in_json, model.inputs)),
         "description": "Bytes of the JSON part, where binary tensors follow it.",
         "schema": {"type": "integer"},
     }
@@ -115,7 +118,7 @@ def _infer(own: documents.Identity, model: schema.Schema, example: Mapping[str, 
         else:
             json_type["example"] = orjson.loads(head)
     content = {"application/octet-stream": binary_type}
-    if all(map(_in_json, model.inputs)):
+    if all(map(in_json, model.inputs)):
         content = {"application/json": json_type, **content}
     rows = f" Rows of different requests run together, {own.max_batch_size} at most." if own.max_batch_size else ""
     answer = {"application/json": {"schema": {"$ref": "#/components/schemas/Answer"}}}
@@ -200,83 +203,3 @@ def _tensors(kind: str, count: int) -> Document:
     of_each = [{"$ref": f"#/components/schemas/{kind}{number}"} for number in range(count)]
     items = of_each[0] if count == 1 else {"oneOf": of_each}
     return {"type": "array", "minItems": count, "maxItems": count, "items": items}
-
-
-def _input(spec: schema.TensorSpec, described: Described) -> Document:
-    columns = described.columns.get(spec.name, ())
-    if not _in_json(spec):
-        sized = {
-            "type": "object",
-            "required": ["binary_data_size"],
-            "properties": {"binary_data_size": {"type": "integer"}},
-        }
-        return _tensor(spec, {"parameters": sized}, described.model)
-    nullable = spec.name in described.nullable
-    elements = [_element(spec, column, nullable=nullable) for column in columns] or [
-        _element(spec, None, nullable=nullable)
-    ]
-    forms = [{"type": "array", "items": _any_of(elements), "description": "Row after row."}]
-    if len(spec.shape) == 2 and columns:
-        row = {"type": "array", "prefixItems": elements, "minItems": len(elements), "maxItems": len(elements)}
-        forms.append({"type": "array", "items": row, "description": "An array for each row."})
-    elif len(spec.shape) > 1:
-        forms.append({"type": "array", "items": {"type": "array"}, "description": "Nested as its shape says."})
-    return _tensor(spec, {"data": {"anyOf": forms}}, described.model)
-
-
-def _output(spec: schema.TensorSpec) -> Document:
-    data = {"data": {"type": "array", "items": _element(spec, None, nullable=False)}} if _in_json(spec) else {}
-    return {**_tensor(spec, data), "required": ["name", "shape", "datatype"]}
-
-
-def _tensor(spec: schema.TensorSpec, values: Document, model: schema.Schema | None = None) -> Document:
-    sizes: list[Document] = [
-        {"type": "integer", "minimum": 1} if size == schema.FREE else {"const": size} for size in spec.shape
-    ]
-    for declared in model.sizes if model else ():
-        if declared.input == spec.name:
-            most = {} if declared.range[1] is None else {"maximum": declared.range[1]}
-            sizes[declared.axis] = {"type": "integer", "minimum": declared.least, **most}
-    shape: Document = {"type": "array", "minItems": len(sizes), "maxItems": len(sizes)}
-    if sizes:
-        shape["prefixItems"] = sizes
-    return {
-        "type": "object",
-        "required": ["name", "shape", "datatype", *values],
-        "properties": {"name": {"const": spec.name}, "shape": shape, "datatype": {"const": spec.datatype}, **values},
-    }
-
-
-def _element(spec: schema.TensorSpec, column: schema.Feature | None, *, nullable: bool) -> Document:
-    """One value; what is clipped or imputed is taken as well, so only refusals are bounds."""
-    datatype = datatypes.BY_NAME[spec.datatype]
-    kind = _TYPES[datatype.element or float]
-    result: Document = {"type": [kind, "null"] if nullable else kind}
-    if kind == "integer":
-        limits = np.iinfo(datatype.dtype)
-        result |= {"minimum": int(limits.min), "maximum": int(limits.max)}
-    if column is None:
-        return result
-    result["title"] = column.name
-    if column.policy != "reject":
-        result["description"] = f"Must be {column.bound}, else it is {_DONE[column.policy]}."
-    elif column.categories:
-        result["enum"] = [*column.categories, *([None] if nullable else [])]
-    elif column.range:
-        ends = {"minimum": column.lowest, "maximum": column.highest}
-        result |= {name: end for name, end in ends.items() if math.isfinite(end)}
-    return result
-
-
-_DONE = {"clip": "clipped", "impute": "replaced by a default"}
-
-
-def _any_of(elements: Sequence[Document]) -> Document:
-    """The schema of an array's elements whose columns differ."""
-    plain = [{name: part for name, part in element.items() if name != "title"} for element in elements]
-    distinct = list({orjson.dumps(element): element for element in plain}.values())
-    return distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
-
-
-def _in_json(spec: schema.TensorSpec) -> bool:
-    return datatypes.BY_NAME[spec.datatype].element is not None

@@ -20,8 +20,10 @@ class RequestIds:
 
     def __init__(self) -> None:
         prefix, numbers = secrets.token_hex(4), itertools.count(1)
-        self.new = map(f"{prefix}-%x".__mod__, numbers).__next__
-        self.new_json = map(f'"{prefix}-%x"'.encode().__mod__, numbers).__next__
+        self.form = f"{prefix}-%010x"
+        """An id, but for its number."""
+        self.number = numbers.__next__
+        self.new = map(self.form.__mod__, numbers).__next__
 
     def choose(self, given: str | bytes | None) -> str:
         """The given id, else a new one."""

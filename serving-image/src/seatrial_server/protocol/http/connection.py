@@ -8,12 +8,11 @@ at all is going on (`quiet`), a request with a known head takes a way around bot
 from __future__ import annotations
 
 import asyncio
-import select
 import time
 from typing import Protocol, cast
 
 from seatrial_server.host import errors
-from seatrial_server.protocol.http import heads, reading, rules, writing
+from seatrial_server.protocol.http import heads, intake, reading, writing
 from seatrial_server.protocol.http.exchange import Application, Exchange, Head, ShortWay
 
 _MAX_PIPELINED = 64
@@ -42,21 +41,26 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, host: Host) -> None:
         self._host, self._short_way = host, host.short_way
+        self._board = host.short_way.take if host.short_way is not None else None
         self.reader = reading.Reader(host, sink=self, take=self._take)
         self.served = 0
         self._quiet = True  # no part of a request has come, and no answer is due
         self._riding = False  # the one request of the connection is with the short way
-        self._feeding = self._read_paused = self._client_ended = False
+        self._ending = False  # the next answer, with nothing behind it, is the last
+        self._feeding = self._client_ended = False
         self._head = heads.NONE  # of the last request on the short way: most have one like it
         self._idle_until = 0.0
+        self._swept = 0  # answers at the last sweep
 
     # The transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         host = self._host
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._write, self._intake = self._transport.write, intake.Intake(self._transport)
         self._writer = writing.Writer(self._transport, timeouts=host.timeouts, account=host.budget)
         self._retire_at = host.opened(self)
+        self._ending = host.retiring
         self._idle_until = host.now + host.timeouts.idle
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -66,29 +70,26 @@ class Connection(asyncio.Protocol):
         self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        fresh, host = self._quiet, self._host
-        if fresh:
-            head = self._head
-            match = head.match(data)
-            if match is None:
-                found = host.heads.find(data)
-                if found is not None:
-                    head, match = found
-                    self._head = head
-            if match is not None:
-                length, begin = int(match[head.length_at]), match.end()
-                # A whole request with a head that the parser knows: it stands between two messages and stays there.
-                if length == len(data) - begin and length <= host.max_body_bytes and begin <= rules.MAX_HEADER_BYTES:
-                    self._quiet, self._riding, short_way = False, True, self._short_way
-                    given = match[head.id_at] if head.id_at else b""
-                    if (
-                        short_way is None
-                        or head.json_part is None
-                        or not short_way.take(self, head, data, begin, given)
-                    ):
-                        host.application.handle(self.exchange(head, data, begin, time.perf_counter()))
-                    return
-        self._read(data, fresh=fresh)
+        if not self._quiet:
+            self._read(data, fresh=False)
+            return
+        head, given = self._head, b""
+        start = head.starts.get(len(data))
+        if start is not None and data.startswith(start):
+            begin = len(start)
+        else:
+            found = self._host.heads.find(data, head)
+            if found is None:
+                self._read(data, fresh=True)
+                return
+            head, begin, given = found
+            self._head = head
+        # A whole request with a head that the parser knows: it stands between two messages and stays there.
+        self._quiet, self._riding = False, True
+        if self._board is not None and head.json_part is not None:
+            self._board((self, head, data, begin, given))
+        else:
+            self._host.application.handle(self.exchange(head, data, begin, time.perf_counter()))
 
     def _read(self, data: bytes, *, fresh: bool) -> None:
         reader, pending = self.reader, self._writer.pending
@@ -117,7 +118,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._quiet = False
         self._writer.pause(self._host.now)
-        self._pause_reading()
+        self._intake.pause()
 
     def resume_writing(self) -> None:
         self._writer.resume(self._host.now)
@@ -129,7 +130,7 @@ class Connection(asyncio.Protocol):
         pending = self._writer.pending
         pending.append(exchange)
         if len(pending) >= _MAX_PIPELINED:
-            self._pause_reading()
+            self._intake.pause()
         self._host.application.handle(exchange)
 
     # The application's side: `exchange.Sink`
@@ -143,19 +144,19 @@ class Connection(asyncio.Protocol):
 
     # The short way's side: `exchange.Rider`
 
-    def reply(self, start: bytes, body: bytes) -> None:
+    def reply(self, answer: bytes) -> None:
         """What `_flush` comes to for one request with a known head."""
-        host = self._host
         if not self._riding:
             return  # the client has gone
         self._riding = False
-        if self._writer.paused or host.retiring or host.now > self._retire_at:
+        if self._ending:
+            start, _, body = answer.partition(self._host.date + b"\r\n")
             self._writer.pending.append(Exchange(self, response=(start, body)))
             self._flush()
             return
         self.served += 1
-        self._quiet, self._idle_until = True, host.now + host.timeouts.idle  # first: a full buffer ends the quiet
-        self._transport.write(b"%b%b\r\n%b" % (start, host.date, body))
+        self._quiet = True  # first: a full buffer ends the quiet
+        self._write(answer)
 
     def exchange(self, head: Head, data: bytes, begin: int, started: float) -> Exchange:
         """A request with a known head, as the application's general way wants it."""
@@ -171,17 +172,25 @@ class Connection(asyncio.Protocol):
     def sweep(self) -> None:
         """Act when a deadline has passed, or when the connection is idle and too old."""
         now = self._host.now
+        if now > self._retire_at:
+            self._ending = True
+        if self._swept != self.served:
+            self._swept, self._idle_until = self.served, now + self._host.timeouts.idle
         if self._quiet:
             if now > self._idle_until or now > self._retire_at + _ANNOUNCE_SECONDS:
                 self.close_if_idle()
         elif self._writer.overdue(now):
             self._transport.abort()
-        elif not self._read_paused and self.reader.overdue(now):
+        elif not self._intake.paused and self.reader.overdue(now):
             self.give_up()
 
     def stalls(self, seconds: float) -> bool:
         """Whether the client has sent nothing of its body for so long."""
-        return bool(self.reader.held) and not self._read_paused and self._host.now - self.reader.last > seconds
+        return bool(self.reader.held) and not self._intake.paused and self._host.now - self.reader.last > seconds
+
+    def retire(self) -> None:
+        """The port drains: announce the end with the next answer."""
+        self._ending = True
 
     def give_up(self) -> None:
         """The client was too slow."""
@@ -191,7 +200,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close, unless a request has begun to arrive: also one that the kernel holds and we have not read."""
-        if self._quiet and not _readable(self._transport):
+        if self._quiet and not self._intake.readable():
             self._quiet = False
             self.reader.ended = True
             self._transport.close()
@@ -223,7 +232,7 @@ class Connection(asyncio.Protocol):
         ready = writer.ready()
         if ready:
             last = not writer.pending and reader.stage is reading.Stage.NOTHING
-            close = not ready[-1].keep_alive or (last and (host.retiring or host.now > self._retire_at))
+            close = not ready[-1].keep_alive or (last and self._ending)
             self.served += len(ready)
             writer.write(ready, date=host.date, close=close)
             if close:
@@ -239,10 +248,14 @@ class Connection(asyncio.Protocol):
         reader, writer = self.reader, self._writer
         if writer.paused:
             return
-        if self._read_paused and len(writer.pending) < _MAX_PIPELINED:
-            self._resume_reading()
+        if len(writer.pending) < _MAX_PIPELINED:
+            self._take_in()
         if not writer.pending and reader.stage is reading.Stage.NOTHING and not reader.ended:
-            self._quiet, self._idle_until = True, self._host.now + self._host.timeouts.idle
+            self._quiet = True
+
+    def _take_in(self) -> None:
+        if self._intake.resume():
+            self.reader.resume()
 
     def _hang_up(self) -> None:
         self.reader.abandon()
@@ -252,22 +265,4 @@ class Connection(asyncio.Protocol):
             return
         self._writer.end(self._host.now)
         if not self._writer.paused:
-            self._resume_reading()
-
-    def _pause_reading(self) -> None:
-        if not self._read_paused and not self._transport.is_closing():
-            self._read_paused = True
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._read_paused and not self._transport.is_closing():
-            self._read_paused = False
-            self.reader.resume()
-            self._transport.resume_reading()
-
-
-def _readable(transport: asyncio.Transport) -> bool:
-    """Whether the kernel holds bytes (or the end) that the event loop has not delivered yet."""
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+            self._take_in()

@@ -10,7 +10,6 @@ checked for a whole batch in `inference`.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, cast
@@ -21,7 +20,7 @@ from seatrial_server.engine import jobs
 from seatrial_server.host import errors
 from seatrial_server.model import datatypes, schema
 from seatrial_server.protocol import binary, signature
-from seatrial_server.protocol.http import forms, pieces
+from seatrial_server.protocol.http import elements, forms, pieces
 from seatrial_server.protocol.signature import Decoded, Reply, Signature
 
 _Data = TypeVar("_Data")
@@ -69,11 +68,11 @@ class Decoder:
         self._general = msgspec.json.Decoder(_Request[Any])
         self._flat: msgspec.json.Decoder[_Request[Any]] = self._general
         self._arrays = [
-            pieces.Arrays(spec, check=functools.partial(_check_from, spec, nullable=spec.name in nullable))
+            pieces.Arrays(spec, check=functools.partial(elements.check, spec, nullable=spec.name in nullable))
             for spec in model.inputs
         ]
-        elements = {datatypes.BY_NAME[spec.datatype].element for spec in model.inputs}
-        element = elements.pop() if len(elements) == 1 else None
+        kinds = {datatypes.BY_NAME[spec.datatype].element for spec in model.inputs}
+        element = kinds.pop() if len(kinds) == 1 else None
         self._typed = element is not None
         if element is not None:
             self._flat = msgspec.json.Decoder(_Request[list[element]])  # type: ignore[valid-type]
@@ -252,48 +251,8 @@ def _values(
         return signature.from_bytes(part, spec, tensor.shape)
     if tensor.data is msgspec.UNSET:
         raise signature.bad_input(tensor.name, "has no data")
-    data: list[Any] = tensor.data if flat else _flattened(tensor)
+    data: list[Any] = tensor.data if flat else elements.flattened(tensor.name, tensor.shape, tensor.data)
     signature.check_size(tensor.name, len(data), tensor.shape)
     if not flat:
-        _check_elements(tensor.name, data, spec, nullable=nullable)
+        elements.check(spec, data, nullable=nullable)
     return data
-
-
-def _flattened(tensor: _Input[Any]) -> list[Any]:
-    """Row-major elements of flat or fully nested data."""
-    level = tensor.data
-    if not isinstance(level, list):
-        raise signature.bad_input(tensor.name, "must have an array as data")
-    if not level or not isinstance(level[0], list):
-        return level
-    for axis, size in enumerate(tensor.shape):
-        parts = [level] if axis == 0 else level
-        if any(not isinstance(part, list) or len(part) != size for part in parts):
-            raise signature.bad_input(tensor.name, f"has nested data that does not fit its shape {list(tensor.shape)}")
-        level = parts[0] if axis == 0 else list(itertools.chain.from_iterable(parts))
-    return level
-
-
-_ELEMENTS: dict[type, frozenset[type]] = {
-    bool: frozenset({bool}),
-    int: frozenset({int}),
-    float: frozenset({int, float}),
-    str: frozenset({str}),
-}
-
-
-def _check_from(spec: schema.TensorSpec, data: list[Any], first: int, *, nullable: bool) -> None:
-    _check_elements(spec.name, data, spec, nullable=nullable, first=first)
-
-
-def _check_elements(name: str, data: list[Any], spec: schema.TensorSpec, *, nullable: bool, first: int = 0) -> None:
-    element = datatypes.BY_NAME[spec.datatype].element
-    if element is None:
-        raise signature.bad_input(name, f"is {spec.datatype}, which JSON cannot carry: send it as a binary tensor")
-    allowed = _ELEMENTS[element] | {type(None)} if nullable else _ELEMENTS[element]
-    if not set(map(type, data)) <= allowed:
-        place = next(index for index, value in enumerate(data) if type(value) not in allowed)
-        found = "null" if data[place] is None else type(data[place]).__name__
-        raise signature.bad_input(
-            name, f"has a {found} at position {first + place}, every element must be {spec.datatype}"
-        )

@@ -38,9 +38,9 @@ class Encoder:
             rendered = batch.rendered.get(uniform)
             if rendered is None:
                 rendered = batch.rendered[uniform] = self.rows(batch.arrays, as_binary=uniform)
-            rest, part = rendered[outputs.start]
-            head = self.start + orjson.dumps(request_id) + rest
-            return (head + part, len(head)) if uniform else (head, None)
+            rests, parts = rendered
+            head = self.start + orjson.dumps(request_id) + rests[outputs.start]
+            return (head + parts[outputs.start], len(head)) if uniform else (head, None)
         documents, tail = [], []
         for index, as_binary in reply.outputs:
             array = outputs[index]
@@ -56,34 +56,31 @@ class Encoder:
         head = b'%s%s%s,"outputs":[%s]}' % (self.start, orjson.dumps(request_id), mark, b",".join(documents))
         return (head + b"".join(tail), len(head)) if tail else (head, None)
 
-    def rows(self, arrays: Sequence[session.Array], *, as_binary: bool) -> list[tuple[bytes, bytes]]:
-        """For each row what follows `start` and the id in its answer, and its binary part."""
-        render = self._binary_rows if as_binary else self._json_rows
+    def rows(self, arrays: Sequence[session.Array], *, as_binary: bool) -> tuple[list[bytes], list[bytes]]:
+        """For each row what follows `start` and the id in its answer; and its binary part, none where all is JSON."""
+        if as_binary:
+            parts = [self._binary_parts(array, index) for index, array in enumerate(arrays)]
+            documents = [self._binary_rows(array, parts[index], index) for index, array in enumerate(arrays)]
+            return _joined(documents), [b"".join(row) for row in zip(*parts, strict=True)]
         if len(arrays) == 1:
-            return render(arrays[0], 0, before=b',"outputs":[', after=b"]}")
-        rows = zip(*(render(array, index) for index, array in enumerate(arrays)), strict=True)
-        return [
-            (b',"outputs":[%b]}' % b",".join(documents), b"".join(tails))
-            for documents, tails in (zip(*row, strict=True) for row in rows)
-        ]
+            return self._json_rows(arrays[0], 0, before=b',"outputs":[', after=b"]}"), []
+        return _joined([self._json_rows(array, index) for index, array in enumerate(arrays)]), []
 
-    def _json_rows(
-        self, array: session.Array, index: int, *, before: bytes = b"", after: bytes = b""
-    ) -> list[tuple[bytes, bytes]]:
+    def _json_rows(self, array: session.Array, index: int, *, before: bytes = b"", after: bytes = b"") -> list[bytes]:
         if self._datatypes[index] == "BYTES":
             texts = [self._json(row, index)[1:-1] for row in array.reshape(len(array), -1)]
         else:
             texts = orjson.dumps(array.reshape(len(array), -1), option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
         before = b'%b%b%b],"data":[' % (before, self._heads[index], _dimensions((1, *array.shape[1:])))
         after = b"]}%b" % after
-        return [(before + text + after, b"") for text in texts]
+        return [before + text + after for text in texts]
 
-    def _binary_rows(
-        self, array: session.Array, index: int, *, before: bytes = b"", after: bytes = b""
-    ) -> list[tuple[bytes, bytes]]:
-        parts = [binary.encoded(row, self._datatypes[index]) for row in array.reshape(len(array), -1)]
-        before = b"%b%b%b" % (before, self._heads[index], _dimensions((1, *array.shape[1:])))
-        return [(b'%b],"parameters":{"binary_data_size":%d}}%b' % (before, len(part), after), part) for part in parts]
+    def _binary_parts(self, array: session.Array, index: int) -> list[bytes]:
+        return [binary.encoded(row, self._datatypes[index]) for row in array.reshape(len(array), -1)]
+
+    def _binary_rows(self, array: session.Array, parts: Sequence[bytes], index: int) -> list[bytes]:
+        before = b"%b%b" % (self._heads[index], _dimensions((1, *array.shape[1:])))
+        return [b'%b],"parameters":{"binary_data_size":%d}}' % (before, len(part)) for part in parts]
 
     def _json(self, array: session.Array, index: int) -> bytes:
         if self._datatypes[index] == "BYTES":
@@ -97,6 +94,11 @@ class Encoder:
             orjson.dumps(flat[place : place + _PIECE], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for place in places
         ]
         return b"[%b]" % b",".join(parts)
+
+
+def _joined(documents: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """For each row the end of its answer, from the rows of each output."""
+    return [b',"outputs":[%b]}' % b",".join(row) for row in zip(*documents, strict=True)]
 
 
 @functools.lru_cache(maxsize=1024)

@@ -15,17 +15,15 @@ import math
 import time
 from collections.abc import Callable, Sequence, Set
 
-import msgspec
-
 from seatrial_server.engine import batching, jobs
 from seatrial_server.host import errors
 from seatrial_server.model import datatypes, schema
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import binary, tracing
-from seatrial_server.protocol.http import compression
+from seatrial_server.protocol.http import bundles, compression, plain_answers
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
-from seatrial_server.protocol.http.exchange import OK, OK_BINARY, Exchange, Head, Rider
+from seatrial_server.protocol.http.exchange import Exchange, Ride
 from seatrial_server.protocol.http.forms import Kind
 from seatrial_server.relay.relay import Relay
 
@@ -33,19 +31,6 @@ log = logging.getLogger(__name__)
 _NUMBER_SIZE = 26
 _TENSOR_SIZE = 100
 """Bytes that a number, and a tensor's description, take in an answer at most."""
-
-
-class _Request(msgspec.Struct, eq=False):
-    """`data` is all of it, the body begins at `begin`; `part` are the bytes with the values."""
-
-    rider: Rider
-    head: Head
-    data: bytes
-    begin: int
-    part: bytes
-    given: bytes
-    """The client's request id, which JSON takes as it is, or empty."""
-    started: float
 
 
 class Express:
@@ -63,6 +48,7 @@ class Express:
         batcher: batching.Batcher,
         counters: telemetry.Telemetry,
         ids: tracing.RequestIds,
+        handle: Callable[[Exchange], None],
         general: Callable[[Exchange], None],
         relay: Relay | None,
         relayed: Callable[[Exchange], None],
@@ -74,10 +60,13 @@ class Express:
         self._targets, self._forms, self._layouts = targets, decoder.forms, decoder.layouts
         self._input, self._small = decoder.schema.inputs[0], _fit_a_packet(decoder.schema.outputs)
         self._encoder, self._batcher, self._counters = encoder, batcher, counters
-        self._ids, self._general, self._fail = ids, general, fail
+        self._ids, self._handle, self._general, self._fail = ids, handle, general, fail
         self._relay, self._relayed, self._copied = relay, relayed, copied
+        self._answers = plain_answers.Answers(encoder.start, ids)
+        self.renew = self._answers.renew
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[Kind, list[_Request]] = {}
+        self._waiting: list[Ride] = []
+        self._started = 0.0
 
     def json_part(self, exchange: Exchange) -> int | None:
         """See `exchange.Head`."""
@@ -91,67 +80,67 @@ class Express:
             return 0
         return int(length) or None if length.isdigit() else None
 
-    def take(self, rider: Rider, head: Head, data: bytes, begin: int, request_id: bytes) -> bool:
+    def take(self, ride: Ride) -> None:
         """See `exchange.ShortWay`."""
-        if not self._batcher.inline:
-            return False
-        started = time.perf_counter()
-        if head.json_part:
-            end = begin + head.json_part
-            layout = self._layouts.find(data[begin:end], len(data) - end)
-            if layout is None:
-                return False
-            kind, part = layout.kind, data[end:]
-        else:
-            found = self._forms.find(data, begin)
-            if found is None:
-                return False
-            plain, part = found
-            kind = plain.kind
-        if kind is None:
-            return False
-        relay = self._relay
-        if relay is not None and relay.assigned is not None:
-            if relay.assigned.asks_headers:
-                return False  # a header may decide, and the general way reads them
-            if relay.draws():
-                self._relayed(rider.exchange(head, data, begin, started))
-                return True
-            if relay.copies():
-                self._copied(rider.exchange(head, data, begin, started))
-                return True
-        waiting = self._waiting.get(kind)
-        if waiting is None:
-            if not self._waiting:
-                self._loop.call_soon(self.flush)
-            waiting = self._waiting[kind] = []
-        waiting.append(_Request(rider, head, data, begin, part, request_id, started))
+        waiting = self._waiting
+        if not waiting:
+            self._started = time.perf_counter()
+            if not self._batcher.inline:
+                self._hand_on([ride], self._handle)
+                return
+            self._loop.call_soon(self.flush)
+        waiting.append(ride)
         if len(waiting) == batching.MAX_ROWS:
-            self._run(kind, self._waiting.pop(kind))
-        return True
+            self.flush()
 
     def flush(self) -> None:
         """Answer everything that waits."""
-        waiting, self._waiting = self._waiting, {}
-        for kind, requests in waiting.items():
-            self._run(kind, requests)
+        rides, self._waiting = self._waiting, []
+        while rides:
+            kind, taken, parts, rides = bundles.split(rides, self._forms, self._layouts)
+            if kind is None:
+                self._hand_on(taken, self._handle)
+                continue
+            if self._relay is not None and self._relay.assigned is not None:
+                taken, parts = self._chosen(self._relay, taken, parts)
+            if taken:
+                self._run(kind, taken, parts)
 
-    def _run(self, kind: Kind, requests: list[_Request]) -> None:
+    def _chosen(self, relay: Relay, rides: list[Ride], parts: list[bytes]) -> tuple[list[Ride], list[bytes]]:
+        """Those that are answered here, without a copy to another revision; the others are handed on."""
+        assert relay.assigned is not None  # noqa: S101
+        if relay.assigned.asks_headers:  # one may decide, and the general way reads them
+            self._hand_on(rides, self._handle)
+            return [], []
+        kept: tuple[list[Ride], list[bytes]] = [], []
+        for ride, part in zip(rides, parts, strict=True):
+            if relay.draws():
+                self._hand_on([ride], self._relayed)
+            elif relay.copies():
+                self._hand_on([ride], self._copied)
+            else:
+                kept[0].append(ride)
+                kept[1].append(part)
+        return kept
+
+    def _hand_on(self, rides: Sequence[Ride], way: Callable[[Exchange], None]) -> None:
+        for rider, head, data, begin, _ in rides:
+            way(rider.exchange(head, data, begin, self._started))
+
+    def _run(self, kind: Kind, rides: list[Ride], parts: list[bytes]) -> None:
         try:
-            self._submit(kind, requests)
+            self._submit(kind, rides, parts)
         except Exception:  # the last line of defence: a defect of ours must not leave clients waiting
             log.exception("bundle failed")
-            for request in requests:
-                request.rider.abort()
+            for ride in rides:
+                ride[0].abort()
 
-    def _submit(self, kind: Kind, requests: list[_Request]) -> None:
-        count = len(requests)
-        self._counters.in_flight += count
-        parts = [request.part for request in requests]
+    def _submit(self, kind: Kind, rides: list[Ride], parts: list[bytes]) -> None:
+        count = len(rides)
         try:
             values: jobs.Values
             if kind.as_text:
-                values = jobs.Numbers(parts, math.prod(kind.row_shape), b"", _unreadable)
+                values = jobs.Numbers(parts, kind.row_size, b"", _unreadable)
             else:
                 values = binary.array(b"".join(parts), self._input)
             self._batcher.run(
@@ -160,51 +149,43 @@ class Express:
                     values=[values],
                     shapes=[(count, *kind.row_shape)],
                     rows=count,
-                    reply=(kind, requests),
-                    started=requests[0].started,
+                    reply=(kind, rides),
+                    started=self._started,
                     done=self._done,
                     bundle=True,
                 )
             )
         except errors.RequestError as error:
-            self._take_apart(requests, error)
+            self._take_apart(rides, error)
 
     def _done(self, job: jobs.Job, result: jobs.Outputs | errors.RequestError) -> None:
-        kind, requests = job.reply
+        kind, rides = job.reply
         if isinstance(result, errors.RequestError):
-            self._take_apart(requests, result)
+            self._take_apart(rides, result)
             return
         try:
             arrays = list(result)
-            answers = self._encoder.rows(arrays, as_binary=kind.reply_binary)
-            if any(len(array) != len(requests) for array in arrays):
+            texts, parts = self._encoder.rows(arrays, as_binary=kind.reply_binary)
+            if any(len(array) != len(rides) for array in arrays):
                 raise ValueError("the model does not give one output row for each input row")
         except Exception:  # for each request alone the general way has an answer, or says what is wrong
-            self._take_apart(requests, jobs.mixed())
+            self._take_apart(rides, jobs.mixed())
             return
-        self._counters.in_flight -= len(requests)
-        now = time.perf_counter()
-        self._counters.finished_together([now - request.started for request in requests])
-        start, new = self._encoder.start, self._ids.new_json
-        for request, (rest, part) in zip(requests, answers, strict=True):
-            given = request.given
-            body = b'%b"%b"%b' % (start, given, rest) if given else start + new() + rest
-            if kind.reply_binary:
-                request.rider.reply(OK_BINARY % (len(body) + len(part), len(body)), body + part)
-            else:
-                request.rider.reply(OK % len(body), body)
+        self._counters.finished_together(len(rides), time.perf_counter() - job.started)
+        if kind.reply_binary:
+            self._answers.send_binary(rides, texts, parts)
+        else:
+            self._answers.send(rides, texts)
 
-    def _take_apart(self, requests: list[_Request], error: errors.RequestError) -> None:
+    def _take_apart(self, rides: list[Ride], error: errors.RequestError) -> None:
         """Lateness is everybody's; anything else may be the doing of one."""
-        late = error.status in (503, 504)
-        if not late:
-            self._counters.in_flight -= len(requests)
-        for request in requests:
-            exchange = request.rider.exchange(request.head, request.data, request.begin, request.started)
-            if late:
-                self._fail(exchange, _same(error, request_id=self._ids.choose(request.given)))
-            else:
-                self._general(exchange)
+        if error.status not in (503, 504):
+            self._hand_on(rides, self._general)
+            return
+        self._counters.in_flight += len(rides)
+        for rider, head, data, begin, given in rides:
+            exchange = rider.exchange(head, data, begin, self._started)
+            self._fail(exchange, _same(error, request_id=self._ids.choose(given)))
 
 
 def _same(error: errors.RequestError, *, request_id: str) -> errors.RequestError:

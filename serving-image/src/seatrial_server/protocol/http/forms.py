@@ -35,6 +35,7 @@ class Kind(msgspec.Struct, frozen=True):
     """What requests of one row have in common that can share an array."""
 
     row_shape: tuple[int, ...]
+    row_size: int
     as_text: bool
     """The values are JSON numbers, not a binary tensor."""
     reply_binary: bool
@@ -45,7 +46,9 @@ class Kind(msgspec.Struct, frozen=True):
         if len(decoded.shapes) != 1 or decoded.timeout or decoded.reply.uniform is None:
             return None
         [shape] = decoded.shapes
-        return Kind(shape[1:], as_text, decoded.reply.uniform) if shape[:1] == (1,) else None
+        if shape[:1] != (1,):
+            return None
+        return Kind(shape[1:], math.prod(shape), as_text, decoded.reply.uniform)
 
 
 class Plain(msgspec.Struct, frozen=True):
@@ -63,7 +66,10 @@ class Plain(msgspec.Struct, frozen=True):
         return Plain(decoded.shapes, decoded.rows, math.prod(shape), decoded.reply, Kind.of(decoded, as_text=True))
 
 
-class _Form(msgspec.Struct, frozen=True):
+class Form(msgspec.Struct, frozen=True):
+    """The bytes of a JSON body before its numbers, and behind them."""
+
+    start: bytes
     rest: bytes
     plain: Plain
 
@@ -73,24 +79,21 @@ class Forms:
 
     def __init__(self, again: Callable[[bytes], list[Any]]) -> None:
         self._again = again
-        self._known: dict[bytes, _Form] = {}
+        self._known: dict[bytes, Form] = {}
 
-    def find(self, data: bytes, begin: int = 0) -> tuple[Plain, bytes] | None:
-        """What is known of the request whose body begins there, if all but its numbers is; and the numbers' text."""
+    def find(self, data: bytes, begin: int = 0) -> Form | None:
+        """That of the request whose body begins there, if all but its numbers is known."""
         start = data.find(b"[", data.find(b'"data"', begin)) + 1
         form = self._known.get(data[begin:start])
-        if form is None:
-            return None
-        end = data.find(b"]", start)
-        return (form.plain, data[start:end]) if data[end:] == form.rest else None
+        return form if form is not None and data[data.find(b"]", start) :] == form.rest else None
 
     def decode(self, body: bytes) -> Decoded | None:
         """The request, if all of it but the numbers is known."""
-        found = self.find(body)
-        if found is None:
+        form = self.find(body)
+        if form is None:
             return None
-        plain, text = found
-        numbers = jobs.Numbers((text,), plain.size, body, self._again)
+        plain = form.plain
+        numbers = jobs.Numbers((body[len(form.start) : -len(form.rest)],), plain.size, body, self._again)
         return Decoded("", [numbers], plain.shapes, plain.rows, plain.reply)
 
     def learn(self, body: bytes, data: list[Any], plain: Plain) -> None:
@@ -100,10 +103,13 @@ class Forms:
         if start > _MAX_BYTES or len(body) - end > _MAX_BYTES or body.count(b'"data"') != 1 or b"\\" in body:
             return
         if msgspec.json.decode(b"[%b]" % body[start:end]) == data:
-            keep(self._known, body[:start], _Form(rest=body[end:], plain=plain))
+            keep(self._known, body[:start], Form(body[:start], body[end:], plain))
 
 
-class _Layout(msgspec.Struct, frozen=True):
+class Layout(msgspec.Struct, frozen=True):
+    """A JSON part, and the binary tensors behind it."""
+
+    head: bytes
     parts: tuple[tuple[int, schema.TensorSpec, int], ...]
     total: int
     decoded: Decoded
@@ -116,9 +122,9 @@ class Layouts:
 
     def __init__(self, model: schema.Schema) -> None:
         self._inputs = model.inputs
-        self._known: dict[bytes, _Layout] = {}
+        self._known: dict[bytes, Layout] = {}
 
-    def find(self, head: bytes, size: int) -> _Layout | None:
+    def find(self, head: bytes, size: int) -> Layout | None:
         """What is known of the request, if its JSON part is known and its binary part is as long as that says."""
         layout = self._known.get(head)
         return layout if layout is not None and size == layout.total else None
@@ -142,4 +148,4 @@ class Layouts:
             return
         sizes = [decoded.values[place].nbytes for place in places]  # type: ignore[union-attr]  # all are arrays
         parts = tuple(zip(places, specs, sizes, strict=True))
-        keep(self._known, head, _Layout(parts, sum(sizes), decoded, Kind.of(decoded, as_text=False)))
+        keep(self._known, head, Layout(head, parts, sum(sizes), decoded, Kind.of(decoded, as_text=False)))

@@ -14,12 +14,15 @@ import re
 
 import msgspec
 
+from seatrial_server.protocol.http import rules
 from seatrial_server.protocol.http.exchange import Exchange, Head, ShortWay
 
 _MAX_KNOWN = 32
 _MAX_SEEN = 1024
 _MAX_BYTES = 8 * 1024
 _MAX_LINES = 40
+_MAX_STARTS, _MAX_START_BYTES = 256, 1024
+"""Of one shape, heads to the byte. A tick forgets them all: what clients repeat is there again at once."""
 _PER_TICK = 4
 """Compiling a pattern takes as long as fifty requests: heads that never repeat must not make us do it."""
 _NEVER = (b"transfer-encoding", b"expect")
@@ -75,14 +78,34 @@ class _Shape(msgspec.Struct):
 class Heads:
     """The heads of one listener."""
 
-    def __init__(self, short_way: ShortWay | None = None) -> None:
-        self._short_way = short_way
+    def __init__(self, short_way: ShortWay | None = None, *, max_body_bytes: int) -> None:
+        self._short_way, self._max_body_bytes = short_way, max_body_bytes
         self._known: list[Head] = []
         self._seen: set[int] = set()  # by hash: it costs nothing but a pattern if two have the same
         self._left = _PER_TICK
 
-    def find(self, data: bytes) -> tuple[Head, re.Match[bytes]] | None:
-        """The one that these bytes begin with, if it is known, and where its parts are."""
+    def find(self, data: bytes, likely: Head = NONE) -> tuple[Head, int, bytes] | None:
+        """The one that these bytes begin with, if it is known; where the body begins, and the client's request id.
+
+        Only for a whole request, no more and no less, of a size that is allowed.
+        """
+        head, match = likely, likely.match(data)
+        if match is None:
+            found = self._search(data)
+            if found is None:
+                return None
+            head, match = found
+        begin = match.end()
+        length = int(match[head.length_at])
+        if length != len(data) - begin or length > self._max_body_bytes or begin > rules.MAX_HEADER_BYTES:
+            return None
+        if head.id_at:
+            return head, begin, match[head.id_at]
+        if begin <= _MAX_START_BYTES and len(head.starts) < _MAX_STARTS:
+            head.starts.setdefault(len(data), data[:begin])
+        return head, begin, b""
+
+    def _search(self, data: bytes) -> tuple[Head, re.Match[bytes]] | None:
         for place, head in enumerate(self._known):
             match = head.match(data)
             if match is not None:
@@ -94,6 +117,8 @@ class Heads:
     def tick(self) -> None:
         """Time has passed: some more may be learnt."""
         self._left = _PER_TICK
+        for head in self._known:
+            head.starts.clear()
 
     def learn(self, chunk: bytes, exchange: Exchange) -> None:
         """`chunk` held exactly this request, from the first byte to the last. What is seen again is remembered."""

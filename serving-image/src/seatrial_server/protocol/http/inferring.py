@@ -113,7 +113,7 @@ class Inference:
             self.finish(exchange, error)
         except Exception:
             log.exception("request could not be decoded")
-            self.finish(exchange, internal())
+            self.finish(exchange, errors.internal())
 
     def _unpacked(self, body: bytes, headers: dict[bytes, bytes]) -> bytes | None:
         """The body as the client meant it; None for one that is too large for the loop."""
@@ -142,7 +142,7 @@ class Inference:
                 self.finish(exchange, error)
             except Exception:
                 log.exception("request could not be queued")
-                self.finish(exchange, internal())
+                self.finish(exchange, errors.internal())
 
         self._workshop.start(decode, size=len(body), started=exchange.started, done=decoded)
 
@@ -188,7 +188,7 @@ class Inference:
             self.finish(exchange, error)
         except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
             log.exception("answer could not be encoded")
-            self.finish(exchange, internal())
+            self.finish(exchange, errors.internal())
         else:
             if exchange.copied:
                 self._copying.answered(exchange, job, result)
@@ -246,8 +246,3 @@ class Inference:
         if counters.spans is not None:
             traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
             counters.spans.finished(outcome, seconds, transport="rest", request_id=request_id, traceparent=traceparent)
-
-
-def internal() -> errors.RequestError:
-    """A defect of ours, which is all that the client is told."""
-    return errors.RequestError(500, "internal error", code="Internal", outcome="error")

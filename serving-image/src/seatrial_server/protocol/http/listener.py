@@ -63,10 +63,10 @@ class Listener:
         self.retiring = False
         self.date = b""  # and `lines`: what every answer ends its head with
         self._lines = lines
-        self.heads = Heads(short_way)
         self._ages = ages or Ages()
         self._bounds = bounds or Bounds()
         self.max_body_bytes = application.max_body_bytes
+        self.heads = Heads(short_way, max_body_bytes=self.max_body_bytes)
         self.budget = account or budget.of_process(max_body_bytes=self.max_body_bytes)
         self._turned_away = 0
         self._jitter = jitter
@@ -74,6 +74,7 @@ class Listener:
         self._leaving: set[TurnedAway] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._tick()
 
     async def open(self, *, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen, encrypted where there is a context; returns the port, which differs from the argument when that is 0.
@@ -98,7 +99,7 @@ class Listener:
 
     async def drain(self) -> None:
         """Let go without losing a request; returns when nothing is in flight, or when `finish` has passed."""
-        self.retiring = True
+        self.retire()
         for connection in list(self._connections):
             # A connection that was never used may carry its first request at this very moment: it may stay for now.
             if connection.served:
@@ -106,11 +107,17 @@ class Listener:
         await asyncio.sleep(self._ages.keep_accepting)
         await self.close()
 
+    def retire(self) -> None:
+        """From now on the next answer on each connection is its last."""
+        self.retiring = True
+        for connection in self._connections:
+            connection.retire()
+
     async def close(self) -> None:
         """Stop accepting, finish what is in flight, end everything."""
         if self._server is not None:
             self._server.close()
-        self.retiring = True
+        self.retire()
         give_up = time.monotonic() + self._ages.finish
         while self._connections and time.monotonic() < give_up:
             for connection in list(self._connections):
@@ -162,3 +169,5 @@ class Listener:
         self.now = time.monotonic()
         self.heads.tick()
         self.date = b"Date: %b\r\n%b" % (email.utils.formatdate(usegmt=True).encode(), self._lines)
+        if self.short_way is not None:
+            self.short_way.renew(self.date)

@@ -78,6 +78,7 @@ class V2:
                 batcher=bundles,
                 counters=counters,
                 ids=self._inference.ids,
+                handle=self.handle,
                 general=self._inference.take_here,
                 relay=relay,
                 relayed=self._inference.take_there,
@@ -100,7 +101,7 @@ class V2:
             exchange.fail(error)
         except Exception:  # the last line of defence: a defect of ours must not end the connection without an answer
             log.exception("request failed")
-            exchange.fail(inferring.internal())
+            exchange.fail(errors.internal())
 
     def refused(self, exchange: Exchange, error: errors.RequestError) -> None:
         """See `exchange.Application`."""
@@ -184,7 +185,7 @@ class V2:
                 exchange.answer(200, done.result())
             else:
                 log.error("the model could not be described", exc_info=done.exception())
-                exchange.fail(inferring.internal())
+                exchange.fail(errors.internal())
 
         if self._description is None:
             self._description = asyncio.get_running_loop().run_in_executor(None, openapi)
