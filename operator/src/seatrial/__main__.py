@@ -18,6 +18,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
         cluster=parts.cluster,
         looks=parts.looks,
         reports=parts.reports,
+        canaries=parts.canaries,
         events=parts.events,
         telemetry=parts.telemetry,
         operator=facts.Operator(

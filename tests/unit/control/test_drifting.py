@@ -356,6 +356,22 @@ async def test_series_that_somebody_else_exports_count_for_nothing():
     assert "elsewhere" in there.message
 
 
+async def test_a_batch_job_that_floods_one_value_for_an_hour_is_no_drift():
+    """A third of the rows is of one bin, all in one pod: the split between pods says that they come in clumps."""
+    there = await calm(3)
+    flooded, usual = (0, 0, 1000, *(100,) * 9, 0), {"income": EVEN}
+    for pod in there.pods["r1"]:
+        there.prometheus.serve("r1", pod, {"income": flooded} if pod.endswith("a") else usual)
+    there.pods, alive = {"r1": set()}, there.pods
+    there.prometheus.scrape(there.hours.end(there.hour_now), alive)
+    there.seconds += there.hours.end(there.hour_now) + there.hours.settle + 1 - there.now
+    there.hour_now, there.pods = there.hour_now + 1, alive
+    await there.look()
+    assert there.said[0] == "False"
+    await there.serve(DAY)
+    assert there.said == ("False", "NoDrift")
+
+
 async def test_an_object_that_is_gone_leaves_nothing():
     there = await drifted()
     del there.cluster.objects["ModelDeployment", "shop", "churn"]

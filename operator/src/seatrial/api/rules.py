@@ -277,6 +277,7 @@ RULES = (
     _percentage("spec.analysis.errors.max", at_most=100),
     _duration("spec.analysis.latency.threshold", "1ms", "10m"),
     _percentage("spec.analysis.latency.max", at_most=100),
+    _between("spec.analysis.answers.tolerance", "1", "95"),
     _between("spec.monitoring.drift.tolerance", "1", "50"),
     _between("spec.monitoring.drift.invalid", "0.1", "50"),
     _percentage("spec.monitoring.drift.gross", above=0, at_most=95),

@@ -79,6 +79,8 @@ class Reason(enum.StrEnum):
     SHED_REGRESSED = "ShedRegressed"
     TRAFFIC_NOT_ROUTED = "TrafficNotRouted"
     ANSWERS_SHIFTED = "AnswersShifted"
+    INPUTS_UNLIKE_TRAINING = "InputsUnlikeTraining"
+    UNEQUAL_TRAFFIC = "UnequalTraffic"
     SHADOW_FAILED = "ShadowFailed"
     ERRORS_ABOVE_MAXIMUM = "ErrorsAboveMaximum"
     LATENCY_ABOVE_MAXIMUM = "LatencyAboveMaximum"

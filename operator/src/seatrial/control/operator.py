@@ -26,7 +26,7 @@ from seatrial import api
 from seatrial.cluster import access, errors, events, kubernetes, lease, remembering, store
 from seatrial.control import evidence, logs, probes, queue, reports, resync, sources, telemetry, waking, wiring, workers
 from seatrial.control import settings as settings_
-from seatrial.control.drifting import asking, controller
+from seatrial.control.drifting import asking, canaries, controller
 from seatrial.control.drifting import direct as pods_directly
 from seatrial.prometheus import client, pods
 from seatrial.rollout import names
@@ -51,6 +51,7 @@ class Parts:
     seen: store.Store
     looks: evidence.Evidence
     reports: reports.PodReports
+    canaries: canaries.Canaries
     queue: queue.Queue
     events: events.Events
     telemetry: telemetry.Telemetry
@@ -106,6 +107,8 @@ async def run(settings: settings_.Settings, build: Build) -> None:
         stack.push_async_callback(looks.close)
         said = reports.PodReports(direct.fetch, ring=ring, clock=cluster.server_now)
         stack.push_async_callback(said.close)
+        compared = canaries.Canaries(origin, ring=ring, clock=cluster.server_now)
+        stack.push_async_callback(compared.close)
         metrics = telemetry.Telemetry()
         posted = events.Events(live, instance=settings.pod_name, failed=metrics.event_failed)
         parts = Parts(
@@ -113,6 +116,7 @@ async def run(settings: settings_.Settings, build: Build) -> None:
             seen=seen,
             looks=looks,
             reports=said,
+            canaries=compared,
             queue=keys,
             events=posted,
             telemetry=metrics,

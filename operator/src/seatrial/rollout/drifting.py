@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from seatrial.api import status
+from seatrial.api import spec, status
 from seatrial.api.status import ConditionStatus, DriftedColumn, DriftOutcome, DriftStatus, Reason
 from seatrial.api.values import Duration, whole_seconds
 from seatrial.drift import judgement, schedule
+from seatrial.drift import policy as policy_
 
 from . import bounds, conditions, narrative
 
@@ -32,6 +33,18 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     message: str
     columns: tuple[DriftedColumn, ...] = ()
+
+
+def policy(wish: spec.Drift) -> policy_.Policy:
+    """What the user tolerates."""
+    return policy_.Policy(
+        tolerance=wish.tolerance,
+        gross=wish.gross,
+        invalid=wish.invalid,
+        season=wish.season,
+        false_alarm_rate=wish.false_alarm_rate,
+        ignore=wish.ignore,
+    )
 
 
 def unknown(reason: Reason, message: str) -> Said:

@@ -177,7 +177,7 @@ class Controller:
         """The hours that are over and not known yet, and the judgement under the present policy."""
         if watched.unusable:
             return
-        policy = _policy(wish.monitoring.drift)
+        policy = drifting.policy(wish.monitoring.drift)
         now = self._now().timestamp()
         newest = watched.hours.newest(now)
         last = watched.last
@@ -261,7 +261,7 @@ class Controller:
         known = watched.known
         if token in ("", handled) or watched.unusable or (known.accepted is not None and known.accepted.token == token):
             return
-        policy = _policy(wish.monitoring.drift)
+        policy = drifting.policy(wish.monitoring.drift)
         memory, references = acceptance.accept(known.memory, watched.in_force, policy)
         if not references:
             return
@@ -348,17 +348,6 @@ def _worth_keeping(before: watch.Memory, after: watch.Memory) -> bool:
     """Another day is whole, or an alarm has begun or ended."""
     days = [0 if (at := kept.at(one)) is None else (at + 1) // windows.DAY for one in (before, after)]
     return days[0] != days[1] or before.alarms.keys() != after.alarms.keys() or before.anew != after.anew
-
-
-def _policy(wish: spec.Drift) -> policy_.Policy:
-    return policy_.Policy(
-        tolerance=wish.tolerance,
-        gross=wish.gross,
-        invalid=wish.invalid,
-        season=wish.season,
-        false_alarm_rate=wish.false_alarm_rate,
-        ignore=wish.ignore,
-    )
 
 
 def _token(raw: access.Object) -> str:
