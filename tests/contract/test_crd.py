@@ -127,6 +127,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "errors.max must be": {"analysis": {"errors": {"max": "101%"}}},
     "latency.threshold must be": {"analysis": {"latency": {"threshold": "0ms"}}},
     "latency.max must be": {"analysis": {"latency": {"max": "101%"}}},
+    "answers.tolerance must be": {"analysis": {"answers": {"tolerance": "0.5%"}}},
     "drift.tolerance must be": {"monitoring": {"drift": {"tolerance": "0.5%"}}},
     "drift.invalid must be": {"monitoring": {"drift": {"invalid": "0.05%"}}},
     "drift.gross must be greater than 0%": {"monitoring": {"drift": {"gross": "96%"}}},

@@ -345,6 +345,7 @@ RULES = (
         "has(self.monitoring.feedback.events) && one.event in self.monitoring.feedback.events))",
         "spec.analysis.outcomes[].event must be one of spec.monitoring.feedback.events",
     ),
+    _between("spec.analysis.answers.tolerance", "1", "95"),
     _between("spec.monitoring.drift.tolerance", "1", "50"),
     _between("spec.monitoring.drift.invalid", "0.1", "50"),
     _percentage("spec.monitoring.drift.gross", above=0, at_most=95),

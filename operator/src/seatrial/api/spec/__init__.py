@@ -13,7 +13,18 @@ from msgspec import Meta
 from seatrial.api.base import Base, SecretReference
 from seatrial.api.values import Duration, Quantity, Ratio, Size
 
-from .analysis import Analysis, Disagreement, Errors, Latency, Metric, OnNoData, OnShift, PrometheusSource, Rejections
+from .analysis import (
+    Analysis,
+    Answers,
+    Disagreement,
+    Errors,
+    Latency,
+    Metric,
+    OnNoData,
+    OnShift,
+    PrometheusSource,
+    Rejections,
+)
 from .feedback import Better, BusinessOutcome, Feedback, OutcomeSource, Quality
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
 from .monitoring import Drift, DriftMode, Monitoring, Samples, Season
@@ -52,6 +63,7 @@ __all__ = [
     "DEFAULT_STEPS",
     "MIN_DURATION",
     "Analysis",
+    "Answers",
     "Better",
     "BusinessOutcome",
     "Cache",
