@@ -72,8 +72,8 @@ def test_both_images_are_pushed_with_a_login_and_installed_by_digest(
     name = f"{harbour.host}/ml"
     done = pushed(clone, login(harbour.host, tmp_path / "builder"), REGISTRY=name, VERSION="7")
     assert done.returncode == 0, done.stderr
-    values = re.findall(r"--set (\S+)", done.stdout)
-    flags = [part for value in values for part in ("--set", value)]
+    values = re.findall(r"--set-string (\S+)", done.stdout)
+    flags = [part for value in values for part in ("--set-string", value)]
     rendered = shell.run([*charts.helm4(), "template", "seatrial", charts.CHART, *flags])
     (deployment,) = (one for one in yaml.safe_load_all(rendered) if one and one["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
