@@ -30,6 +30,7 @@ ACCEPTED = (
     "pvc://shared-models/churn/7.onnx",
 )
 
+_PINNED = {"name": "pinned", "uri": "s3://datasets/pinned.npz", "sha256": "d" * 64}
 _REQUIRED, _PREFERRED = (f"{one}DuringSchedulingIgnoredDuringExecution" for one in ("required", "preferred"))
 _EXPRESSIONS = (
     ("nodeAffinity", _REQUIRED, "nodeSelectorTerms[]"),
@@ -54,9 +55,11 @@ def _affinity(path: tuple[str, ...]) -> dict[str, Any]:
 
 
 REFUSED: dict[str, dict[str, Any]] = {
-    "must be oci://registry/repository": {"model": {**MODEL, "uri": "oci://registry.example.com/models/churn"}},
-    "must be pvc://claim/path": {"model": {**MODEL, "uri": "pvc://shared-models/../other.onnx"}},
-    "must be s3://bucket/key": {"model": {**MODEL, "uri": "s3://models"}},
+    "spec.model.uri must be oci://registry/repository": {
+        "model": {**MODEL, "uri": "oci://registry.example.com/models/churn"}
+    },
+    "spec.model.uri must be pvc://claim/path": {"model": {**MODEL, "uri": "pvc://shared-models/../other.onnx"}},
+    "spec.model.uri must be s3://bucket/key": {"model": {**MODEL, "uri": "s3://models"}},
     "maxDisagreement must be between": {"quantization": {"maxDisagreement": "100.5%"}},
     "requests.cpu must be at most": {"serving": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}},
     "requests.memory must be at most": {"serving": {"resources": {"requests": {"memory": 2**31}}}},
@@ -80,6 +83,12 @@ REFUSED: dict[str, dict[str, Any]] = {
     "tolerations[] must have": {"serving": {"tolerations": [{"value": "gpu"}]}},
     "terminationGracePeriod must be": {"serving": {"terminationGracePeriod": "2h"}},
     "trial.timeout must be": {"trial": {"timeout": "25h"}},
+    "trial.datasets must have a name each": {"trial": {"datasets": [_PINNED, _PINNED]}},
+    "trial.datasets[].name must not be": {"trial": {"datasets": [{**_PINNED, "name": "holdout"}]}},
+    "spec.trial.datasets[].uri must be s3://": {"trial": {"datasets": [{**_PINNED, "uri": "s3://bucket"}]}},
+    "spec.trial.datasets[].uri must be oci://": {"trial": {"datasets": [{**_PINNED, "uri": "oci://r.example.com/m"}]}},
+    "spec.trial.datasets[].uri must be pvc://": {"trial": {"datasets": [{**_PINNED, "uri": "pvc://shared/../x"}]}},
+    "monitoring.samples.share must be": {"monitoring": {"samples": {"share": "0%", "sink": "http://sink"}}},
     "must have strictly increasing weights": {"rollout": {"steps": [{"weight": 50}, {"weight": 50}]}},
     "minDuration must be": {"rollout": {"steps": [{"weight": 50, "minDuration": "0s"}]}},
     "stepTimeout must be a duration": {"rollout": {"stepTimeout": "721h"}},
@@ -118,6 +127,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "errors.max must be": {"analysis": {"errors": {"max": "101%"}}},
     "latency.threshold must be": {"analysis": {"latency": {"threshold": "0ms"}}},
     "latency.max must be": {"analysis": {"latency": {"max": "101%"}}},
+    "answers.tolerance must be": {"analysis": {"answers": {"tolerance": "0.5%"}}},
     "drift.tolerance must be": {"monitoring": {"drift": {"tolerance": "0.5%"}}},
     "drift.invalid must be": {"monitoring": {"drift": {"invalid": "0.05%"}}},
     "drift.gross must be greater than 0%": {"monitoring": {"drift": {"gross": "96%"}}},

@@ -33,8 +33,8 @@ def clone(tmp_path: Path) -> Path:
     root = tmp_path / "clone"
     for name, path in image.CONTAINERFILES.items():
         (root / path).parent.mkdir(parents=True)
-        (root / path).write_text(f"ARG BASE=scratch\nFROM ${{BASE}}\nCOPY {name} /{name}\n")
-        (root / name).write_text(f"the {name}")
+        (root / path).write_text(f"ARG BASE=scratch\nFROM ${{BASE}}\nCOPY {name}.txt /{name}\n")
+        (root / f"{name}.txt").write_text(f"the {name}")
     (root / "pyproject.toml").write_text('[project]\nversion = "0.1.0"\n')
     return root
 

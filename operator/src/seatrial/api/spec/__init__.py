@@ -13,14 +13,26 @@ from msgspec import Meta
 from seatrial.api.base import Base, SecretReference
 from seatrial.api.values import Duration, Quantity, Ratio, Size
 
-from .analysis import Analysis, Disagreement, Errors, Latency, Metric, OnNoData, OnShift, PrometheusSource, Rejections
+from .analysis import (
+    Analysis,
+    Answers,
+    Disagreement,
+    Errors,
+    Latency,
+    Metric,
+    OnNoData,
+    OnShift,
+    PrometheusSource,
+    Rejections,
+)
 from .feedback import Better, BusinessOutcome, Feedback, OutcomeSource, Quality
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
-from .monitoring import Drift, DriftMode, Monitoring, Season
+from .monitoring import Drift, DriftMode, Monitoring, Samples, Season
 from .rollout import (
     DEFAULT_PROVIDER,
     DEFAULT_STEPS,
     MIN_DURATION,
+    Dataset,
     Gateway,
     InsufficientTraffic,
     OnRegression,
@@ -51,11 +63,13 @@ __all__ = [
     "DEFAULT_STEPS",
     "MIN_DURATION",
     "Analysis",
+    "Answers",
     "Better",
     "BusinessOutcome",
     "Cache",
     "Command",
     "Cors",
+    "Dataset",
     "Disagreement",
     "Drift",
     "DriftMode",
@@ -89,6 +103,7 @@ __all__ = [
     "ResourceList",
     "Resources",
     "Rollout",
+    "Samples",
     "Season",
     "SecretReference",
     "Serving",
