@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
+BENCHES = ("detection", "labels", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
 LONG = (
     "drift",
     "histories",

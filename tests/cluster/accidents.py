@@ -18,8 +18,15 @@ from tests.cluster.harness import cluster, shell
 
 SERVER = b"seatrial_server"
 _PYTHON = "/opt/seatrial/bin/python"
-_DEVOUR = 'kept = [bytearray(b"x" * 2**20) for _ in range(10**5)]'
-_FIRST = "1000"  # of all in the container, by the kernel's choice when memory runs out
+_DEVOUR = """
+import os, time
+for _ in range(64):
+    if not os.fork():
+        kept = bytearray(b"x") * 2**24
+        time.sleep(30)
+os.wait()
+"""  # in many processes that are each smaller than the server: the kernel ends the largest
+_FIRST = "1000"  # of all in the container
 
 
 def servers(pod: dict[str, Any]) -> list[int]:
@@ -70,7 +77,7 @@ def cut_off(pod: dict[str, Any], *, addresses: list[str]) -> Iterator[None]:
     table = "seatrial_cut"
     into = ("nsenter", "-t", str(servers(pod)[0]), "-n", "nft")
     rule = f"ip saddr {{ {', '.join(addresses)} }} drop"
-    text = f"table ip {table} {{ chain in {{ type filter hook input priority 0; {rule}; }} }}"
+    text = f"table ip {table} {{\nchain in {{\ntype filter hook input priority 0;\n{rule}\n}}\n}}\n"
     shell.run([*into, "-f", "-"], input=text)
     try:
         yield

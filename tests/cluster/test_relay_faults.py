@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from tests.cluster import accidents, installation, watching
 from tests.cluster.test_rollouts import (
@@ -25,6 +26,7 @@ from tests.cluster.test_rollouts import (
 )
 
 from seatrial.api import stage as stages
+from seatrial.rollout.traffic import assignment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 
@@ -139,8 +141,10 @@ def test_an_assignment_that_somebody_edits_is_put_right(canary):
 
 def told_the_same(subject: watching.Subject) -> bool:
     """All of stable's pods pass on what is asked for, by their annotations."""
-    said = {pod["metadata"].get("annotations", {}).get(ASSIGNMENT, "") for pod in pods(subject, "stable")}
-    return len(said) == 1 and '"weight":50' in said.pop()
+    texts = [pod["metadata"].get("annotations", {}).get(ASSIGNMENT, "") for pod in pods(subject, "stable")]
+    said = [assignment.read(text) for text in texts]
+    whole = [msgspec.structs.replace(one, until="") for one in said if one is not None]
+    return len(whole) == len(texts) and all(one == whole[0] and one.weight == 50 for one in whole)
 
 
 def everybody_follows(sight: watching.Sight) -> bool:

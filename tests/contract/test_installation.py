@@ -197,7 +197,8 @@ def prepared(bare: apiserver.ApiServer) -> apiserver.ApiServer:
 
 def test_who_administers_a_namespace_installs_an_operator_for_it(prepared: apiserver.ApiServer) -> None:
     flags = ("--kube-as-user", "chief", "-n", "shop")
-    helm(prepared, "install", "own", str(CHART), "--set", "namespaces={shop},crds.install=false", *flags)
+    values = "namespaces={shop},crds.install=false,replicas=2,networkPolicy.install=true"
+    helm(prepared, "install", "own", str(CHART), "--set", values, *flags)
     account = "system:serviceaccount:shop:own-seatrial"
     assert may(prepared, "create", "deployments.apps", account=account, namespace="shop")
     assert not may(prepared, "create", "deployments.apps", account=account, namespace="default")

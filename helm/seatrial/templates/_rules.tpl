@@ -37,6 +37,9 @@ and patch; get is asked before a name is taken.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]
+- apiGroups: [""]
+  resources: [secrets]  # a key for the tokens of answers, where there is feedback; it is never read
+  verbs: [create]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

@@ -21,6 +21,9 @@ import uvloop
 import seatrial_server
 from seatrial_server import loading
 from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
+from seatrial_server.feedback import codes, keys
+from seatrial_server.feedback.collecting import Collecting
+from seatrial_server.feedback.collecting import Settings as FeedbackSettings
 from seatrial_server.host import budget, config, errors, live, logs
 from seatrial_server.loading import Served
 from seatrial_server.model import datatypes, features, session
@@ -91,6 +94,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         return orjson.dumps(openapi.document(about.identity, known, example))
 
     relay = _relay(served.settings, counters, account)
+    collecting = _collecting(served)
     front = fronts.Front(
         about,
         served.model.schema,
@@ -105,12 +109,14 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         pages=cors.Cors(served.settings.cors) if served.settings.cors else None,
         relay=relay,
         card=served.card,
+        collecting=collecting,
     )
     mark = revision.line(served.settings.revision)
-    metrics = Listener(monitoring.Monitoring(counters, observer), account=account, lines=mark)
+    metrics = Listener(monitoring.Monitoring(counters, observer, collecting), account=account, lines=mark)
     tls = certificate.Certificate(served.settings.tls) if served.settings.tls else None
     renewals = loop.create_task(tls.watch()) if tls else None
-    following_settings = _live(served.settings, observer)
+    following_settings = _live(served.settings, observer, collecting)
+    following_keys = _keys(served.settings, collecting)
     try:
         metrics_port = await metrics.open(host=host, port=ports.metrics)
         rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc, tls=tls)
@@ -135,7 +141,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     if relay is not None:
         await relay.close()
     await metrics.close()
-    for task in (renewals, following_settings):
+    for task in (renewals, following_settings, following_keys):
         if task is not None:
             task.cancel()
     batcher.close()
@@ -143,14 +149,22 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         await asyncio.to_thread(counters.spans.close)
 
 
-def _live(settings: config.Config, observer: drift.Drift | None) -> asyncio.Task[None] | None:
+def _live(settings: config.Config, observer: drift.Drift | None, collecting: Collecting) -> asyncio.Task[None] | None:
     """What follows the settings that change while this process runs."""
     if settings.monitoring is None:
         return None
     changing = live.Live()
+    changing.on("feedback", FeedbackSettings, collecting.follow)
     if observer is not None:
         changing.on("drift", drift.Settings, observer.follow)
     return asyncio.get_running_loop().create_task(changing.watch(Path(settings.monitoring.file)))
+
+
+def _keys(settings: config.Config, collecting: Collecting) -> asyncio.Task[None] | None:
+    """What follows the keys that tokens are signed with."""
+    if settings.feedback is None:
+        return None
+    return asyncio.get_running_loop().create_task(keys.Keys(Path(settings.feedback.keys), collecting.use).watch())
 
 
 def _relay(settings: config.Config, counters: telemetry.Telemetry, account: budget.Budget) -> relays.Relay | None:
@@ -159,6 +173,17 @@ def _relay(settings: config.Config, counters: telemetry.Telemetry, account: budg
         return None
     own = following.Own(deployment=f"{settings.namespace}/{settings.deployment}", revision=settings.revision)
     return relays.Relay(own, counters.relayed, limits=settings.limits, account=account)
+
+
+def _collecting(served: Served) -> Collecting:
+    """What gives tokens, and counts what comes back for them."""
+    settings = served.settings
+    return Collecting(
+        codes.Coder(served.card, served.model.schema),
+        deployment=f"{settings.namespace}/{settings.deployment}",
+        revision=settings.revision,
+        nonce=int.from_bytes(os.urandom(4)),
+    )
 
 
 def _observer(served: Served, counters: telemetry.Telemetry) -> drift.Drift | None:

@@ -11,7 +11,7 @@ import datetime
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 from tests.unit.server import graphs, test_telemetry
 
 from seatrial_server.engine import batching, cache, inference, jobs, validation
+from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.host import budget, config
 from seatrial_server.model import schema, session
 from seatrial_server.observe import spans, telemetry
@@ -75,9 +76,11 @@ class Pod:
         traces: str = "",
         cached: bool = False,
         pinning: config.VersionPinning = "Answer",
+        collecting: Callable[[str], Collecting] | None = None,
         **limits: Any,
     ) -> None:
         model, self.name = MODELS[name], name
+        self.collecting = collecting(name) if collecting else None
         self.counters: telemetry.Telemetry = test_telemetry.counters()
         if traces:
             tracing = config.Tracing(endpoint=traces, ratio=1)
@@ -115,6 +118,7 @@ class Pod:
             bundles=None if cached else batcher,
             relay=self.relay,
             copies=copies,
+            collecting=self.collecting,
             pages=cors.Cors(config.Cors(allow_origins=(origin,))) if origin else None,
         )
         self.rest = listener.Listener(
@@ -129,6 +133,7 @@ class Pod:
             counters=self.counters,
             relay=self.relay,
             copies=copies,
+            collecting=self.collecting,
         )
         self.rpc = self.new_rpc()
 

@@ -42,6 +42,10 @@ class Client:
         message.raw_input_contents.append(np.array([number], np.float32).tobytes())
         return await self.send(message.SerializeToString(), **metadata)
 
+    async def answer(self, content: bytes) -> Any:
+        """The whole message."""
+        return KNOWN.response["ModelInfer"].FromString(await self._channel.unary_unary(METHOD)(content, timeout=10))
+
     async def send(self, content: bytes, **metadata: str) -> tuple[float, dict[str, Any]]:
         given = [(name.replace("_", "-"), value) for name, value in metadata.items()]
         call = self._channel.unary_unary(METHOD)(content, metadata=given, timeout=10)

@@ -36,7 +36,7 @@ def test_fields_of_a_newer_release_are_passed_over():
 def test_an_unknown_phase_or_reason_costs_nothing_but_the_word():
     raw = full()
     raw["phase"] = "Relaying"
-    raw["verdicts"][0]["reason"] = "QualityRegressed"
+    raw["verdicts"][0]["reason"] = "MoodRegressed"
     seen, lost = stored.read(raw)
     assert (seen.verdicts[0].reason, len(seen.verdicts)) == (Reason.UNKNOWN, len(raw["verdicts"]))
     assert (seen.candidate, seen.stable) == (

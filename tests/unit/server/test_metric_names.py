@@ -9,7 +9,7 @@ import numpy as np
 import prometheus_client
 import pytest
 from prometheus_client import parser
-from tests.unit.server import test_telemetry
+from tests.unit.server import test_feedback, test_telemetry
 
 from seatrial_server.model import bins, schema
 from seatrial_server.observe import drift, telemetry
@@ -23,6 +23,7 @@ KNOWN = {
     *("model", "version", "precision", "sha256", "onnxruntime"),
     *("threads", "batching", "execution", "kernel"),
     *("candidate", "covered"),
+    *("cohort", "answered_by", "event", "predicted", "actual"),
 }
 
 
@@ -46,7 +47,10 @@ def families() -> list[prometheus_client.Metric]:
     counters = test_telemetry.counters()
     counters.relayed.follow("b2", 0.1)
     text = prometheus_client.generate_latest(telemetry.exposition(counters)).decode()
-    return list(parser.text_string_to_metric_families(text + observer.exposition()))
+    collected = test_feedback.Pod(card=test_feedback.NAMED, model=test_feedback.SCORES)
+    pairs = ",".join(f'{name}="{value}"' for name, value in test_telemetry.LABELS.items())
+    text += observer.exposition() + collected.own.exposition(pairs)
+    return list(parser.text_string_to_metric_families(text))
 
 
 def test_names_say_what_is_counted_and_in_which_unit(families: list[prometheus_client.Metric]) -> None:

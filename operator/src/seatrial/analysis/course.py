@@ -111,7 +111,7 @@ def run(rows: table.Table, policy: policies.Policy) -> Course:
             requests=rows.requests_of(columns[0])[0],
             phi=phi,
             margin=margin,
-            bound=1 / (alpha * SHARES[name]),
+            bound=1 / (alpha * shares(policy)[name]),
             usual=usual,
         )
         for name, columns, usual in questions
@@ -168,6 +168,12 @@ def _quiet(sums: Floats, events: Floats, requests: Floats, phi: Floats) -> Float
 
 
 SHARES = {"errors": 0.4, "latency": 0.4, "rejections": 0.1, "degraded": 0.1, "shed": 0.01}
+BESIDE_OUTCOMES = {"errors": 0.3, "latency": 0.3, "rejections": 0.08, "degraded": 0.08, "shed": 0.01}
+
+
+def shares(policy: policies.Policy) -> dict[str, float]:
+    """Of alpha, for each test; `quality` has what is left beside quality and outcomes."""
+    return BESIDE_OUTCOMES if policy.with_outcomes else SHARES
 
 
 def _anything_shed(rows: table.Table) -> bool:
@@ -337,7 +343,7 @@ def _guard(
     stable = _stable_share(rows, column)
     excused = stable * margin > most
     doubtful = suspected(untempered, events[:, None], requests=requests, phi=phi[:, None])
-    bound = 1 / (policy.false_rollback_rate * SHARES[name] * GUARD_PART)
+    bound = 1 / (policy.false_rollback_rate * shares(policy)[name] * GUARD_PART)
     return Test(
         name=f"{name}Maximum",
         kind=Kind.MAXIMUM,

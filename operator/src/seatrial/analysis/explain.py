@@ -93,10 +93,14 @@ def _percent(share: float) -> str:
 
 
 def _ratio(metric: MetricEvidence) -> str:
+    """With the limit on the side of the doubt: how much worse at least."""
     if metric.ratio is None:
         ratio = "no ratio (none on stable)"
     else:
         ratio = f"ratio {metric.ratio:.2g}" if metric.ratio < 99.5 else f"ratio {metric.ratio:.0f}"
+    if metric.more:
+        most = "no upper limit yet" if metric.high is None else f"at most {metric.high:.2g} with 99% confidence"
+        return f"{ratio}, {most}"
     if metric.low is not None:
         return f"{ratio}, at least {metric.low:.2g} with 99% confidence"
     return f"{ratio}, no lower limit yet"

@@ -32,6 +32,9 @@ class Reason(enum.StrEnum):
     REGRESSION_SUSPECTED = "RegressionSuspected"
     INSUFFICIENT_TRAFFIC = "InsufficientTraffic"
     METRIC_OUT_OF_BOUNDS = "MetricOutOfBounds"
+    QUALITY_REGRESSED = "QualityRegressed"
+    OUTCOMES_REGRESSED = "OutcomesRegressed"
+    FEEDBACK_UNEVEN = "FeedbackUneven"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     NO_REGRESSION = "NoRegression"
 
@@ -82,6 +85,7 @@ class MetricEvidence(msgspec.Struct, frozen=True):
     causes: Mapping[str, int] = {}
     proven: bool = False
     log_proof: float = 0.0
+    more: bool = False
 
 
 class Judgement(msgspec.Struct, frozen=True):

@@ -45,6 +45,7 @@ class Policy(msgspec.Struct, frozen=True):
     errors: Errors = Errors()
     latency: Latency = Latency()
     rejections: Rejections = Rejections()
+    with_outcomes: bool = False  # quality or outcomes are judged as well, and have a part of the rate
     disagreement: float | None = None  # share of the rows of copies whose answer may differ; not judged when None
     dispersion: float | None = None
     spread: float | None = None
@@ -86,6 +87,7 @@ def of(analysis: spec.Analysis, *, steps: int = 1, window: int | None = None) ->
         ),
         rejections=Rejections(tolerance=analysis.rejections.tolerance),
         disagreement=analysis.disagreement.max if analysis.disagreement is not None else None,
+        with_outcomes=analysis.quality is not None or bool(analysis.outcomes),
         dispersion=given.dispersion if given else None,
         spread=given.spread if given else None,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from seatrial.analysis import cohorts as cohorts_
 from seatrial.analysis import own_metrics
 from seatrial.analysis import policy as policies
 from seatrial.analysis import slots as slots_
@@ -17,7 +18,7 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """A replay file.
 
     `history`: stable's slots before the canary, for dispersion; `minRequests`: needed for Pass; `own`: what the user's
-    own metrics had come to at the end.
+    own metrics had come to at the end; `cohorts`: what had come back for answers, which is judged with `rolloutRate`.
     """
 
     slots: tuple[slots_.Slot, ...]
@@ -25,6 +26,8 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     history: tuple[slots_.Slot, ...] = ()
     min_requests: slots_.Count = 0
     own: tuple[own_metrics.Result, ...] = ()
+    cohorts: tuple[cohorts_.Cohort, ...] = ()
+    rollout_rate: values.Ratio | None = None
 
     @property
     def allowed(self) -> policies.Policy:

@@ -149,7 +149,7 @@ def _tests(rows: table.Table, policy: policies.Policy, phi: Floats, record: list
     for name, column, most, above, regressed in kinds:
         if column is None:
             continue
-        alpha = policy.false_rollback_rate * SOAK_PART * course.SHARES[name] / TESTS_OF_A_KIND
+        alpha = policy.false_rollback_rate * SOAK_PART * course.shares(policy)[name] / TESTS_OF_A_KIND
         old = record[column]
         if above is not None and most < course.OFF:
             tests.append(_test(f"{name}Maximum", above, rows, column, most=most, alpha=alpha, old=old, phi=phi))

@@ -6,12 +6,13 @@ then would have found it. The verdict is Fail from the first slot at which any t
 numbers are those of that slot: `judge(slots[:k])` failing implies `judge(slots)` being the same judgement.
 
 Alpha (`falseRollbackRate`) is for the whole rollout. errors and latency spend 40 % each, rejections and degraded 10 %
-each, shed 1 %: bound = 1 / (alpha * share). On top, the absolute guards of errors and latency have a quarter of their
-metric's share each, the soak a tenth of alpha. It fits, because measured dispersion is at least 1.1, and evidence
-tempered by 1.1 reaches b with probability b**-1.1 at most: for alpha = 1 % that is 0.565 alpha for the comparisons,
-0.10 for the guards, at most 0.1 for the soak; for alpha = 20 %, the highest allowed, 0.763, 0.135 and 0.1. (With
-`dispersion: 1` given by hand the sum is up to 1.3 alpha.) That holds for one window: who judges each step, or what
-follows blind time, anew divides alpha (`policy.of`). Disagreement has a tenth of its own: it rolls nothing back.
+each, shed 1 %: bound = 1 / (alpha * share). Where quality or outcomes are judged as well, these are 30, 30, 8, 8 and 1
+%, quality has 14 % and all outcomes together 10 % (`quality`). On top, the absolute guards of errors and latency have a
+quarter of their metric's share each, the soak a tenth of alpha. It fits, because measured dispersion is at least 1.1,
+and evidence tempered by 1.1 reaches b with probability b**-1.1 at most: for alpha = 1 % that is 0.565 alpha for the
+comparisons, 0.10 for the guards, at most 0.1 for the soak; for alpha = 20 %, the highest allowed, 0.763, 0.135 and 0.1.
+(With `dispersion: 1` given by hand the sum is up to 1.3 alpha.) That holds for one window: who judges each step, or
+what follows blind time, anew divides alpha (`policy.of`). Disagreement has a tenth of its own: it rolls nothing back.
 
 Between no evidence and enough of it lies suspicion: the candidate keeps its weight and gets no more
 (RegressionSuspected) until further requests clear it or convict it. Else a step that ends early lets failing versions

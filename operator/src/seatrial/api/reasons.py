@@ -47,6 +47,12 @@ MEANINGS: Mapping[Reason, Meaning] = {
     ),
     Reason.REGRESSION_SUSPECTED: Meaning("Something speaks against the candidate, not enough to convict; it is held."),
     Reason.METRIC_OUT_OF_BOUNDS: Meaning("A number of your own in spec.analysis.metrics is out of its bounds.", _READ),
+    Reason.QUALITY_REGRESSED: Meaning("More of the candidate's answers turned out wrong than of stable's.", _READ),
+    Reason.OUTCOMES_REGRESSED: Meaning("An outcome of spec.analysis.outcomes is worse with the candidate.", _READ),
+    Reason.FEEDBACK_UNEVEN: Meaning(
+        "Labels come for one of the two versions more often than for the other; quality is not judged, it is held.",
+        "See to it that labels are sent back for all answers alike, or annotate seatrial.dev/promote.",
+    ),
     Reason.METRICS_UNAVAILABLE: Meaning(
         "Neither Prometheus nor the pods say how requests end; the rollout is held, and later has no traffic.",
         "Read the message: it names what is missing. Check prometheus.url, its targets, and that port 8082 of the "

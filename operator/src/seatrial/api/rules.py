@@ -278,6 +278,55 @@ RULES = (
     _duration("spec.analysis.latency.threshold", "1ms", "10m"),
     _percentage("spec.analysis.latency.max", at_most=100),
     _between("spec.analysis.answers.tolerance", "1", "95"),
+    _percentage("spec.analysis.quality.tolerance", at_most=1000),
+    _percentage("spec.analysis.outcomes[].tolerance", at_most=1000),
+    _duration("spec.analysis.outcomes[].delay", "0s", "24h"),
+    _duration("spec.monitoring.feedback.horizon", "30m", "1440h"),
+    Rule(
+        "spec.analysis.outcomes",
+        "self.all(a, self.exists_one(b, b.name == a.name)) && "
+        "self.all(a, !(a.name in ['errors', 'latency', 'rejections', 'degraded', 'shed', 'disagreement', 'quality']))",
+        "spec.analysis.outcomes must have a name each that no other outcome or metric has",
+    ),
+    Rule(
+        "spec.analysis.outcomes[]",
+        "self.source == 'Prometheus' ? has(self.selector) && has(self.label) && !has(self.event) : "
+        "has(self.event) && !has(self.selector) && !has(self.label)",
+        "spec.analysis.outcomes[] must have selector and label with source Prometheus, else an event",
+    ),
+    Rule(
+        "spec.analysis.outcomes[]",
+        "!has(self.selector) || !(self.selector.contains('[') || self.selector.contains('('))",
+        "spec.analysis.outcomes[].selector must be a counter with its labels, without a range or function",
+    ),
+    Rule(
+        "spec.monitoring.feedback.events",
+        "self.all(a, self.exists_one(b, b == a))",
+        "spec.monitoring.feedback.events must have each event once",
+    ),
+    Rule(
+        "spec.monitoring.feedback.valueCap",
+        "!string(self).startsWith('-') && double(string(self)) > 0.0",
+        "spec.monitoring.feedback.valueCap must be greater than 0",
+    ),
+    Rule(
+        "spec.monitoring.feedback.within",
+        "!string(self).startsWith('-')",
+        "spec.monitoring.feedback.within must not be negative",
+    ),
+    Rule(
+        "spec",
+        "!(has(self.analysis) && has(self.analysis.quality)) || "
+        "(has(self.monitoring) && has(self.monitoring.feedback))",
+        "spec.analysis.quality must have spec.monitoring.feedback beside it",
+    ),
+    Rule(
+        "spec",
+        "!has(self.analysis) || !has(self.analysis.outcomes) || "
+        "self.analysis.outcomes.all(one, !has(one.event) || (has(self.monitoring) && has(self.monitoring.feedback) && "
+        "has(self.monitoring.feedback.events) && one.event in self.monitoring.feedback.events))",
+        "spec.analysis.outcomes[].event must be one of spec.monitoring.feedback.events",
+    ),
     _between("spec.monitoring.drift.tolerance", "1", "50"),
     _between("spec.monitoring.drift.invalid", "0.1", "50"),
     _percentage("spec.monitoring.drift.gross", above=0, at_most=95),

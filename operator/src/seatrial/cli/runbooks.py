@@ -132,23 +132,14 @@ def alerts(rules: str) -> str:
 
 def _section(name: str, rules: list[dict[str, Any]]) -> str:
     first = rules[0]
-    when = "\n\n".join(f"```promql\n{rule['expr'].strip()}   # for {rule.get('for', '0s')}\n```" for rule in rules)
-    text = f"\n## {name}\n\n*{first['labels']['severity']}.* {_plain(first['annotations']['description'])}\n\n"
-    return (
-        f"{text}{_STEPS[name]}\n\n{_table(_REASONS[name])}{when}\n"
-        if name in _REASONS
-        else text + (f"{_STEPS[name]}\n\n{when}\n")
-    )
-
-
-def _plain(text: str) -> str:
-    """An annotation without its template."""
-    return (
-        text.strip()
-        .replace("{{ $value | humanizePercentage }}", "A large share")
-        .replace("{{ $value | humanize }} a second", "more than one a minute")
-        .replace("{{ $value }}", "Some")
-    )
+    parts = [
+        f"\n## {name}",
+        f"*{first['labels']['severity']}.* {first['annotations']['description'].strip()}",
+        _STEPS[name],
+        *([_table(_REASONS[name]).rstrip()] if name in _REASONS else []),
+        *(f"```promql\n{rule['expr'].strip()}   # for {rule.get('for', '0s')}\n```" for rule in rules),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def reasons() -> str:

@@ -27,7 +27,7 @@ from seatrial.analysis import own_metrics
 from seatrial.analysis.slots import Slot
 from seatrial.api import spec
 from seatrial.cluster.errors import ClusterError
-from seatrial.control import queue, sources
+from seatrial.control import queue, returned, sources
 from seatrial.prometheus import client, errors, ledger, matching, query
 from seatrial.rollout import facts, looking, looks, tally
 
@@ -79,11 +79,16 @@ class Evidence:
             self.forget(key)
             return None
         if known is None or known.question.subject != question.subject:
-            carried = _carried(known, question)
+            carried, feedback = _carried(known, question), _feedback(known, question)
             self.forget(key)
             ring = self._ring
             self._watches[key] = _Watch(
-                question, self._sources, ring=lambda: ring(key), clock=self._clock, carried=carried
+                question,
+                self._sources,
+                ring=lambda: ring(key),
+                clock=self._clock,
+                carried=carried,
+                feedback=feedback,
             )
             return looking.begun(question, self._clock())
         known.question, now = question, self._clock()
@@ -113,6 +118,15 @@ def _carried(known: _Watch | None, question: looking.Question) -> tuple[Slot, ..
     return record[-most:]
 
 
+def _feedback(known: _Watch | None, question: looking.Question) -> returned.Feedback:
+    """What came back for the same two revisions before this window: labels come late."""
+    if known is None:
+        return returned.Feedback()
+    before, window = known.question.window, question.window
+    same = (before.stable, before.candidate) == (window.stable, window.candidate)
+    return known.feedback if same else returned.Feedback()
+
+
 class _Watch:
     """One subject: its samples, its look, and the task that keeps both new."""
 
@@ -124,7 +138,10 @@ class _Watch:
         ring: Callable[[], None],
         clock: Callable[[], datetime],
         carried: tuple[Slot, ...],
+        feedback: returned.Feedback,
     ) -> None:
+        self.feedback = feedback
+        self._came: looking.Returned | None = None
         self.question = question
         self.look: looks.Look | None = None
         self._sources = origin
@@ -187,13 +204,13 @@ class _Watch:
     async def _scrape(self, asking: _Asking) -> None:
         """Prometheus, once; then nothing until the end of the slot."""
         try:
-            await asyncio.gather(self._catch_up(asking), self._ask_own_metrics())
+            await asyncio.gather(self._catch_up(asking), self._ask_own_metrics(), self._ask_feedback())
         except errors.PrometheusError as error:
             self._said.prometheus = str(error)
             self._said.misconfigured = isinstance(error, errors.PrometheusRefused)
             await self._judge(final=False)
         else:
-            if self._own:
+            if self._own or self._wants_feedback:
                 await self._judge(final=False)
         await asyncio.sleep(self._until_slot_end())
 
@@ -246,6 +263,17 @@ class _Watch:
             metrics, await asyncio.gather(*(self._own_answer(one, values, now) for one in metrics)), strict=True
         ):
             self._own.setdefault(metric.name, collections.deque(maxlen=own_metrics.KEPT)).append(answer)
+
+    @property
+    def _wants_feedback(self) -> bool:
+        asked = self.question
+        wanted = asked.analysis.quality is not None or bool(asked.analysis.outcomes)
+        return wanted and not asked.window.sliding
+
+    async def _ask_feedback(self) -> None:
+        if self._wants_feedback:
+            await self.feedback.ask(self.question, self._sources, now=self._clock())
+            self._came = None
 
     async def _own_answer(self, metric: spec.Metric, values: Mapping[str, str], now: datetime) -> own_metrics.Answer:
         try:
@@ -348,6 +376,9 @@ class _Watch:
                 found = looking.conclude(asked, counted, sight, now)
                 if found.breach_at is not None:
                     found = msgspec.structs.replace(found, breach_at=min(found.breach_at, now))
+                if self._wants_feedback:
+                    self._came = self._came or self.feedback.judged(asked, found.slots, now=now)
+                    found = looking.with_returned(found, self._came)
                 return looking.with_own_metrics(found, own), time.thread_time() - began
 
             found, self._cost = await self._sources.computed(asked.owner.namespace, work)

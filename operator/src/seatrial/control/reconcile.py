@@ -16,7 +16,7 @@ import msgspec
 from seatrial.api.status import Reason, Status
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
-from seatrial.control import applying, evidence, observing, reports
+from seatrial.control import applying, evidence, keys, observing, reports
 from seatrial.control.drifting import canaries
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
@@ -48,6 +48,7 @@ class Reconciler:
         self._reports = reports
         self._events = events
         self._telemetry = telemetry
+        self._keys = keys.Keys(cluster)
         self._refusals: dict[Key, facts.Refusal] = {}
 
     async def reconcile(self, key: Key) -> Result:
@@ -93,6 +94,7 @@ class Reconciler:
         self._count(snapshot.status, plan)
         try:
             refusals = await applying.carry_out(self._cluster, snapshot, plan)
+            refusals += await self._make_key(snapshot)
         finally:
             await self._tell(raw, plan.events)
         if refusals:
@@ -101,6 +103,13 @@ class Reconciler:
         if self._refusals.pop(key, None) is not None:
             again = 0.0  # the status still says that it was refused
         return Result(look_again_in=again, in_flight=plan.in_flight)
+
+    async def _make_key(self, snapshot: facts.Snapshot) -> tuple[errors.Refused, ...]:
+        try:
+            await self._keys.ensure(snapshot)
+        except errors.Refused as refusal:
+            return (refusal,)
+        return ()
 
     async def _write(self, key: Key, raw: access.Object, before: Status, after: Status) -> access.Object:
         """The status, when it differs; somebody else's write in between ends the pass with Conflict."""

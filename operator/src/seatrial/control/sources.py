@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent import futures
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -105,6 +105,27 @@ class Sources:
             candidate=asked.window.candidate if asked.relayed else "",
         )
         return await self._ask(asked, query.samples(subject, window=until - since), at=until, decode=client.samples)
+
+    async def returned(
+        self, asked: looking.Question, *, numbers: Iterable[int], since: datetime, until: datetime
+    ) -> client.Answer:
+        """What came back for answers of these cohorts of requests. Raises PrometheusError."""
+        subject = query.Subject(
+            namespace=asked.owner.namespace,
+            name=asked.owner.name,
+            revisions=(asked.window.stable, asked.window.candidate),
+            pods=tuple(pod.name for pod in asked.pods),
+        )
+        expression = query.returned(subject, window=until - since, numbers=numbers)
+        return await self._ask(asked, expression, at=until, decode=client.samples)
+
+    async def of_service(
+        self, asked: looking.Question, wish: spec.BusinessOutcome, *, since: datetime, until: datetime
+    ) -> client.Answer:
+        """Samples of a counter of the user's own. Raises PrometheusError."""
+        revisions = (asked.window.stable, asked.window.candidate)
+        expression = query.of_service(wish.selector or "", wish.label or "", revisions, window=until - since)
+        return await self._ask(asked, expression, at=until, decode=client.samples)
 
     async def vector(self, asked: looking.Question, expression: str, *, at: datetime) -> client.Vector:
         """The answer to an expression that gives numbers. Raises PrometheusError."""

@@ -18,10 +18,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from seatrial.analysis import counters
+from seatrial.analysis import cohorts, counters
 from seatrial.prometheus import query
 from seatrial.rollout import looking
 
+_RETURNED_LABELS = frozenset({"answered_by", "cohort", "event"})
 Samples = Sequence[tuple[float, float]]
 
 
@@ -61,6 +62,31 @@ def match(series: Iterable[Raw], *, asked: looking.Question) -> Matched:
                 )
             )
     return Matched(series=tuple(found), foreign=foreign)
+
+
+def returned(series: Iterable[Raw], *, asked: looking.Question) -> list[cohorts.Series]:
+    """What the question's pods have counted of what came back for answers, whoever answered."""
+    book, found = _Book(asked), []
+    for raw in series:
+        labels = raw.labels
+        pod, kind = book.pod(labels), query.RETURNED.get(labels.get("__name__", ""))
+        cohort = labels.get("cohort", "")
+        if pod is None or kind is None or labels.get("revision") != book.revision(pod) or not cohort.isdecimal():
+            continue
+        if kind is cohorts.Kind.WRONG and labels.get("outcome") == "right":
+            kind = cohorts.Kind.RIGHT
+        found.append(
+            cohorts.Series(
+                pod=pod.name,
+                kind=kind,
+                by=labels.get("answered_by", "") or labels["revision"],
+                cohort=int(cohort),
+                event=labels.get("event", ""),
+                target=target({name: text for name, text in labels.items() if name not in _RETURNED_LABELS}),
+                samples=raw.samples,
+            )
+        )
+    return found
 
 
 def _presence(samples: Samples) -> Samples:

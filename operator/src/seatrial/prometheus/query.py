@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from seatrial.analysis import cohorts
 from seatrial.analysis import samples as samples_
 
 OWN = (samples_.REQUESTS_METRIC, samples_.LATENCY_METRIC)
@@ -74,6 +75,40 @@ def rows(subject: Subject, *, seconds: int, features: Iterable[str] = (), output
         f"namespace=~{quoted(literal(subject.namespace) + '|')}",
     ]
     return f"last_over_time({{{','.join(matchers)}}}[{seconds}s])"
+
+
+RETURNED = {
+    "seatrial_cohort_rows_total": cohorts.Kind.ROWS,
+    "seatrial_feedback_rows_total": cohorts.Kind.WRONG,  # or RIGHT, as its outcome says
+    "seatrial_feedback_events_total": cohorts.Kind.EVENT,
+    "seatrial_feedback_value_total": cohorts.Kind.VALUE,
+    "seatrial_feedback_value_squared_total": cohorts.Kind.SQUARED,
+}
+
+
+def returned(subject: Subject, *, window: timedelta, numbers: Iterable[int]) -> str:
+    """PromQL for what came back for answers of the subject's revisions: of these cohorts, as `samples`."""
+    matchers = [
+        f"__name__=~{quoted('|'.join(RETURNED))}",
+        *_labels(subject),
+        f"answered_by=~{quoted('|'.join([*map(literal, subject.revisions), '']))}",
+        f"cohort=~{quoted('|'.join(map(str, numbers)))}",
+        f"namespace=~{quoted(literal(subject.namespace) + '|')}",
+        f'pod=~{_any_of(subject.pods)[:-1]}|"',
+    ]
+    return f"{{{','.join(matchers)}}}[{max(1, math.ceil(window / timedelta(milliseconds=1)))}ms]"
+
+
+def of_service(selector: str, label: str, revisions: Iterable[str], *, window: timedelta) -> str:
+    """PromQL for the samples of somebody's counter that has a revision as a label."""
+    matcher = f"{label}=~{_any_of(revisions)}"
+    bare = selector.strip()
+    if bare.endswith("}"):
+        inside = bare[bare.find("{") + 1 : -1].strip().rstrip(",")
+        bare = f"{bare[: bare.find('{')]}{{{inside}{',' if inside else ''}{matcher}}}"
+    else:
+        bare = f"{bare}{{{matcher}}}"
+    return f"{bare}[{max(1, math.ceil(window / timedelta(milliseconds=1)))}ms]"
 
 
 def exporters(subject: Subject) -> str:

@@ -70,6 +70,8 @@ def render(
         document["relay"] = {"file": f"{templates.RELAY}/relay"}
     if templates.monitors(record.pod_template):
         document["monitoring"] = {"file": f"{templates.MONITORING}/{monitoring.FILE}"}
+    if templates.has_keys(record.pod_template):
+        document["feedback"] = {"keys": templates.KEYS}
     if passed is not None:
         document["expected"] = {
             "servedSha256": passed.served_sha256,

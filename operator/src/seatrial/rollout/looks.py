@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from seatrial.analysis import judgement, own_metrics
+from seatrial.analysis import cohorts, judgement, own_metrics
 from seatrial.analysis.slots import Slot
 from seatrial.api import status
 
@@ -40,6 +40,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[own_metrics.Result, ...] = ()
     slots: tuple[Slot, ...] = ()
     history: tuple[Slot, ...] = ()
+    cohorts: tuple[cohorts.Cohort, ...] = ()
 
     @property
     def blind(self) -> bool:
@@ -84,7 +85,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     def healthy_percent(self) -> int:
         """Answers of the version judged that were in order, by the worst of what was proven against it."""
         failed = (one for one in self.metrics if one.outcome is Outcome.FAIL)
-        shares = [one.candidate.share for one in failed if one.name != judgement.DISAGREEMENT]
+        shares = [one.candidate.share for one in failed if one.name != judgement.DISAGREEMENT and not one.more]
         return math.ceil(100 * (1 - max(shares, default=0.0)))
 
 

@@ -19,4 +19,17 @@ def render(wish: spec.Monitoring) -> str:
     parts: dict[str, Any] = {}
     if wish.drift.mode is spec.DriftMode.OFF:
         parts["drift"] = {"mode": wish.drift.mode}
+    if wish.feedback is not None:
+        parts["feedback"] = _feedback(wish.feedback)
     return msgspec.json.encode(parts, order="sorted").decode()
+
+
+def _feedback(wish: spec.Feedback) -> dict[str, Any]:
+    """As the server's `feedback.collecting.Settings` has it."""
+    numbers = {"valueCap": wish.value_cap, "within": wish.within}
+    return {
+        "horizonSeconds": int(wish.horizon.total_seconds()),
+        "always": wish.always,
+        "events": wish.events,
+        **{name: float(number) for name, number in numbers.items() if number is not None},
+    }

@@ -55,6 +55,11 @@ def of_monitoring(name: str) -> str:
     return f"{name}-monitoring"
 
 
+def of_keys(name: str) -> str:
+    """The Secret with the key that tokens of answers are signed with."""
+    return f"{name}-keys"
+
+
 def of_drift(name: str, revision: str) -> str:
     """The ConfigMap with what is remembered of a revision's traffic."""
     return f"{name}-{revision}-drift"

@@ -34,4 +34,5 @@ def _document(seen: looks.Look, wish: spec.Spec, history: tuple[slots.Slot, ...]
     policy = msgspec.structs.replace(wish.analysis, false_rollback_rate=rate, prometheus=None)
     document = {"policy": policy, "history": history, "slots": seen.slots}
     own = {"own": seen.own} if seen.own else {}  # their answers aren't kept, what they came to is
-    return msgspec.json.encode({**document, **own}, enc_hook=values.encode_hook)
+    returned = {"cohorts": seen.cohorts, "rolloutRate": wish.analysis.false_rollback_rate} if seen.cohorts else {}
+    return msgspec.json.encode({**document, **own, **returned}, enc_hook=values.encode_hook)

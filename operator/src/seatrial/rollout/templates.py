@@ -21,6 +21,7 @@ CONFIG = "/etc/seatrial"
 TLS = "/etc/seatrial-tls"
 RELAY = "/etc/seatrial-relay"
 MONITORING = "/etc/seatrial-monitoring"
+KEYS = "/etc/seatrial-keys"
 USER = 65532
 CONFIG_ANNOTATION = "seatrial.dev/config"
 GRACE_SECONDS = 30
@@ -56,7 +57,9 @@ def server(
             "annotations": {**scraped, **(wish.pod_annotations or {})},
         },
         "spec": {
-            **_pod(content, config, artifact, _assignment(), _live_settings(name), *_certificates(content)),
+            **_pod(
+                content, config, artifact, _assignment(), _live_settings(name), _keys(name), *_certificates(content)
+            ),
             "terminationGracePeriodSeconds": GRACE_SECONDS,
             **placing.fields(wish, counted=names.selector(name, content.revision)),
             "initContainers": [artifact.fetching(_container("fetch", content)), _container("prepare", content, wish)],
@@ -98,6 +101,11 @@ def monitors(template: Mapping[str, Any]) -> bool:
     return _has_volume(template, "monitoring")
 
 
+def has_keys(template: Mapping[str, Any]) -> bool:
+    """Whether pods of a template can sign their answers; those of an older operator can't."""
+    return _has_volume(template, "keys")
+
+
 def _has_volume(template: Mapping[str, Any], name: str) -> bool:
     return any(one.get("name") == name for one in template.get("spec", {}).get("volumes") or ())
 
@@ -113,6 +121,11 @@ def _live_settings(name: str) -> Object:
     return {"name": "monitoring", "configMap": {"name": names.of_monitoring(name), "optional": True}}
 
 
+def _keys(name: str) -> Object:
+    """What all pods of the deployment sign with, whatever their revision. Optional: it is made when it is needed."""
+    return {"name": "keys", "secret": {"secretName": names.of_keys(name), "optional": True, "defaultMode": 0o440}}
+
+
 def _labels(name: str, content: revision.Content, component: str) -> dict[str, str]:
     return {**names.labels(name, content.revision), names.COMPONENT: component}
 
@@ -126,6 +139,7 @@ def _serving(content: revision.Content, wish: placement.Placement) -> Object:
     container = {**_container("serve", content, wish), "name": "server", "ports": _ports(), **_probes()}
     container["volumeMounts"].append({"name": "relay", "mountPath": RELAY, "readOnly": True})
     container["volumeMounts"].append({"name": "monitoring", "mountPath": MONITORING, "readOnly": True})
+    container["volumeMounts"].append({"name": "keys", "mountPath": KEYS, "readOnly": True})
     if content.tls is not None:
         container["readinessProbe"]["httpGet"]["scheme"] = "HTTPS"
         container["volumeMounts"].append({"name": "tls", "mountPath": TLS, "readOnly": True})

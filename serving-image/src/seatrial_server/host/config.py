@@ -95,6 +95,12 @@ class Relay(msgspec.Struct, frozen=True):
     file: Annotated[str, msgspec.Meta(min_length=1)]
 
 
+class Feedback(msgspec.Struct, frozen=True):
+    """The folder in which the deployment's keys for tokens are mounted, see `feedback.keys`."""
+
+    keys: Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class Monitoring(msgspec.Struct, frozen=True):
     """Where the live settings are mounted, see `host.live`."""
 
@@ -120,6 +126,7 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1)] = 2 * 1024**3
     expected: Expected | None = None
     relay: Relay | None = None
+    feedback: Feedback | None = None
     monitoring: Monitoring | None = None
 
 

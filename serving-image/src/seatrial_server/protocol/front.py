@@ -7,6 +7,7 @@ import resource
 from collections.abc import Callable
 
 from seatrial_server.engine import batching, jobs
+from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.host import budget
 from seatrial_server.model import schema
 from seatrial_server.observe import telemetry
@@ -46,6 +47,7 @@ class Front:
         pages: cors.Cors | None,
         relay: Relay | None = None,
         card: schema.Card,
+        collecting: Collecting | None = None,
     ) -> None:
         own, stacked, known = about.identity, model.rows_first, messages.Messages()
         copies = Shadow(relay, counters.relayed, account, card=card, model=model) if relay else None
@@ -63,6 +65,7 @@ class Front:
             pages=pages,
             relay=relay,
             copies=copies,
+            collecting=collecting,
         )
         self._rest = Listener(
             application, short_way=application.short_way, account=account, lines=revision.line(own.revision)
@@ -79,6 +82,7 @@ class Front:
                 counters=counters,
                 relay=relay,
                 copies=copies,
+                collecting=collecting,
             ),
             beside=others.Others(about, known),
             max_message_bytes=max_body_bytes,

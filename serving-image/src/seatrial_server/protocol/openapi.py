@@ -41,9 +41,7 @@ def document(own: documents.Identity, described: Described, example: Mapping[str
     """The whole document; without an example where none was found."""
     path = f"/v2/models/{urllib.parse.quote(own.model, safe='')}"
     model = described.model
-    schemas: Document = {
-        f"Input{number}": tensor_schema.of_input(spec, described) for number, spec in enumerate(model.inputs)
-    }
+    schemas: Document = {f"Input{number}": _input(spec, described) for number, spec in enumerate(model.inputs)}
     schemas |= {f"Output{number}": tensor_schema.of_output(spec) for number, spec in enumerate(model.outputs)}
     schemas |= {"Request": _request(model), "Answer": _answer(own, model), "Error": _ERROR}
     return {

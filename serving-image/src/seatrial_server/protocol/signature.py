@@ -16,6 +16,8 @@ from seatrial_server.host import errors
 from seatrial_server.model import schema
 from seatrial_server.protocol import binary
 
+FEEDBACK = "feedback"
+
 
 class Reply(msgspec.Struct, frozen=True):
     """Which outputs (by position in the schema) the client wants, and each as binary or JSON."""
@@ -23,6 +25,8 @@ class Reply(msgspec.Struct, frozen=True):
     outputs: tuple[tuple[int, bool], ...]
     uniform: bool | None = None
     """Set when all of them are the same: binary or not."""
+    token: bool = False
+    """The client wants a token to say later what became of the answer."""
 
     @property
     def places(self) -> tuple[int, ...]:
@@ -143,6 +147,14 @@ def check_size(name: str, found: int, shape: Sequence[int]) -> None:
     size = math.prod(shape)
     if found != size:
         raise bad_input(name, f"has {found} elements, its shape {list(shape)} has {size}")
+
+
+def wants_token(parameters: Mapping[str, object] | None) -> bool:
+    """The request parameter `feedback`."""
+    value = parameters.get(FEEDBACK, False) if parameters else False
+    if not isinstance(value, bool):
+        raise bad_request(f"parameter {FEEDBACK!r} must be true or false")
+    return value
 
 
 def timeout(parameters: Mapping[str, object] | None) -> float:

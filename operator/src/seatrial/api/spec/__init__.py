@@ -25,6 +25,7 @@ from .analysis import (
     PrometheusSource,
     Rejections,
 )
+from .feedback import Better, BusinessOutcome, Feedback, OutcomeSource, Quality
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
 from .monitoring import Drift, DriftMode, Monitoring, Season
 from .rollout import (
@@ -62,6 +63,8 @@ __all__ = [
     "MIN_DURATION",
     "Analysis",
     "Answers",
+    "Better",
+    "BusinessOutcome",
     "Cache",
     "Command",
     "Cors",
@@ -72,6 +75,7 @@ __all__ = [
     "Errors",
     "Fallback",
     "FallbackMode",
+    "Feedback",
     "Gateway",
     "InsufficientTraffic",
     "Latency",
@@ -82,10 +86,12 @@ __all__ = [
     "OnNoData",
     "OnRegression",
     "OnShift",
+    "OutcomeSource",
     "ParentRef",
     "PrometheusSource",
     "Promotion",
     "Provider",
+    "Quality",
     "Quantity",
     "Quantization",
     "QuantizationFailure",

@@ -10,6 +10,8 @@ from msgspec import Meta
 from seatrial.api.base import Base, SecretReference, form
 from seatrial.api.values import Duration, Number, Ratio, percent, seconds
 
+from .feedback import BusinessOutcome, Quality
+
 
 class PrometheusSource(Base, frozen=True, kw_only=True):
     """Where the evidence comes from."""
@@ -114,9 +116,7 @@ class Disagreement(Base, frozen=True, kw_only=True):
 
 
 class Answers(Base, frozen=True, kw_only=True):
-    """How far the candidate's answers may be distributed otherwise than stable's, who answers the same traffic. Judged
-    where both packages have reference rows, for outputs with the same bins: labels, and scores in tenths.
-    """
+    """How far the candidate's answers may be distributed otherwise than stable's, given the same traffic."""
 
     tolerance: Annotated[
         Ratio, Meta(description="Difference of the share of any set of answers up to which nothing counts as shifted.")
@@ -198,6 +198,11 @@ class Analysis(Base, frozen=True, kw_only=True):
     rejections: Rejections = Rejections()
     disagreement: Disagreement | None = None
     answers: Answers = Answers()
+    quality: Quality | None = None
+    outcomes: Annotated[
+        tuple[BusinessOutcome, ...],
+        Meta(description="What happens after answers, counted for each version, such as conversions.", max_length=4),
+    ] = ()
     metrics: Annotated[
         tuple[Metric, ...],
         Meta(description="Numbers of your own, from Prometheus, beside what Seatrial compares.", max_length=8),

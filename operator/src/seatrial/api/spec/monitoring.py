@@ -10,6 +10,8 @@ from msgspec import Meta
 from seatrial.api.base import Base
 from seatrial.api.values import Ratio, percent
 
+from .feedback import Feedback
+
 
 class DriftMode(enum.StrEnum):
     WATCH = "Watch"
@@ -62,3 +64,4 @@ class Monitoring(Base, frozen=True, kw_only=True):
     """How the model is watched while it serves. A change of it rolls out nothing."""
 
     drift: Drift = Drift()
+    feedback: Feedback | None = None

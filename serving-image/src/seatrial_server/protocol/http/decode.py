@@ -28,6 +28,7 @@ Parameters = dict[str, Any] | None
 _NO_TEXTS: Mapping[str, pieces.Text] = {}
 _WORST = 25
 """Bytes of Python objects that a byte of a body can become: a string, a list or a number of one character."""
+_TOKEN = {signature.FEEDBACK: True}
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -130,11 +131,12 @@ class Decoder:
 
     def _flat_request(self, body: bytes, request: _Request[Any]) -> Decoded:
         decoded = self._assemble(request, None, flat=True)
-        if len(request.inputs) == 1 and not request.outputs and not request.parameters:
+        if len(request.inputs) == 1 and not request.outputs and (request.parameters or _TOKEN) == _TOKEN:
             tensor = request.inputs[0]
             if not tensor.parameters:
                 plain = forms.Plain.of(decoded, tensor.shape)
-                forms.keep(self._shapes, (tensor.name, tensor.datatype, tensor.shape), plain)
+                if not request.parameters:
+                    forms.keep(self._shapes, (tensor.name, tensor.datatype, tensor.shape), plain)
                 if self._floating and not request.id and isinstance(tensor.data, list):
                     self.forms.learn(body, tensor.data, plain)
         return decoded
@@ -205,6 +207,8 @@ class Decoder:
                     raise signature.bad_request(f"output {output.name!r}: {unsupported.pop()} is not supported")
                 wanted.append((index, bool(parameters.get("binary_data", default))))
             reply = self._signature.reply(wanted)
+        if signature.wants_token(request.parameters):
+            reply = msgspec.structs.replace(reply, token=True)
         for index, as_binary in reply.outputs:
             spec = self.schema.outputs[index]
             if not as_binary and datatypes.BY_NAME[spec.datatype].element is None:

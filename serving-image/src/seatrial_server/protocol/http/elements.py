@@ -19,9 +19,9 @@ _ELEMENTS: dict[type, frozenset[type]] = {
 
 def flattened(name: str, shape: Sequence[int], data: Any) -> list[Any]:
     """Row-major elements of flat or fully nested data."""
-    level = data
-    if not isinstance(level, list):
+    if not isinstance(data, list):
         raise signature.bad_input(name, "must have an array as data")
+    level: list[Any] = data
     if not level or not isinstance(level[0], list):
         return level
     for axis, size in enumerate(shape):

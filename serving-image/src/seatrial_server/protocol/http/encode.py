@@ -28,9 +28,12 @@ class Encoder:
         self._datatypes = [spec.datatype for spec in model.outputs]
 
     def encode(
-        self, request_id: str, outputs: Outputs, reply: Reply, *, degraded: str = ""
+        self, request_id: str, outputs: Outputs, reply: Reply, *, degraded: str = "", marks: bytes = b""
     ) -> tuple[bytes, int | None]:
-        """The body, and the length of its JSON part when a binary part follows. `degraded` marks the answer."""
+        """The body, and the length of its JSON part when a binary part follows.
+
+        `degraded` marks the answer; one that isn't may have `marks`, its parameters as they stand before the outputs.
+        """
         uniform = reply.uniform
         if type(outputs) is Share and uniform is not None and outputs.end - outputs.start == 1 and not degraded:
             # One row of a batch, all outputs in the same form: the first row that is asked for renders them all.
@@ -39,7 +42,7 @@ class Encoder:
             if rendered is None:
                 rendered = batch.rendered[uniform] = self.rows(batch.arrays, as_binary=uniform)
             rests, parts = rendered
-            head = self.start + orjson.dumps(request_id) + rests[outputs.start]
+            head = self.start + orjson.dumps(request_id) + marks + rests[outputs.start]
             return (head + parts[outputs.start], len(head)) if uniform else (head, None)
         documents, tail = [], []
         for index, as_binary in reply.outputs:
@@ -52,7 +55,7 @@ class Encoder:
             else:
                 rest = b'],"data":%s}' % self._json(array, index)
             documents.append(b"%s%s%s" % (self._heads[index], shape, rest))
-        mark = b',"parameters":{"degraded":%s}' % orjson.dumps(degraded) if degraded else b""
+        mark = b',"parameters":{"degraded":%s}' % orjson.dumps(degraded) if degraded else marks
         head = b'%s%s%s,"outputs":[%s]}' % (self.start, orjson.dumps(request_id), mark, b",".join(documents))
         return (head + b"".join(tail), len(head)) if tail else (head, None)
 

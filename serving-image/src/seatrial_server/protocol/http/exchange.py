@@ -19,6 +19,7 @@ JSON = b"application/json"
 BINARY = b"application/octet-stream"
 REASONS = {
     200: b"OK",
+    202: b"Accepted",
     400: b"Bad Request",
     404: b"Not Found",
     405: b"Method Not Allowed",
@@ -57,6 +58,8 @@ class Head(msgspec.Struct, frozen=True):
     """The group with the client's request id; 0 without one."""
     json_part: int | None
     """None unless the short way may take the request; the bytes of its JSON part, 0 when all of it is JSON."""
+    copy: bool = False
+    """The request is a pod's copy of one that was answered elsewhere: nobody gets the answer."""
     starts: dict[int, bytes] = {}
     """Heads of this shape as they came lately, by the length of the whole request: clients repeat them to the byte."""
 

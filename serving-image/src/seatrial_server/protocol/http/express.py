@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Sequence, Set
 
 from seatrial_server.engine import batching, jobs
+from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.host import errors
-from seatrial_server.model import datatypes, schema
+from seatrial_server.model import datatypes, schema, session
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import binary, tracing
 from seatrial_server.protocol.http import bundles, compression, plain_answers
@@ -55,6 +56,7 @@ class Express:
         copied: Callable[[Exchange], None],
         fail: Callable[[Exchange, errors.RequestError], None],
         special: Set[bytes] = frozenset(),
+        collecting: Collecting | None = None,
     ) -> None:
         self._special = {b"content-encoding", *special}
         self._targets, self._forms, self._layouts = targets, decoder.forms, decoder.layouts
@@ -62,6 +64,7 @@ class Express:
         self._encoder, self._batcher, self._counters = encoder, batcher, counters
         self._ids, self._handle, self._general, self._fail = ids, handle, general, fail
         self._relay, self._relayed, self._copied = relay, relayed, copied
+        self._collecting = collecting
         self._answers = plain_answers.Answers(encoder.start, ids)
         self.renew = self._answers.renew
         self._loop = asyncio.get_running_loop()
@@ -168,6 +171,8 @@ class Express:
             texts, parts = self._encoder.rows(arrays, as_binary=kind.reply_binary)
             if any(len(array) != len(rides) for array in arrays):
                 raise ValueError("the model does not give one output row for each input row")
+            if self._collecting is not None and self._collecting.wants(kind.token):
+                texts = _marked(self._collecting, rides, arrays, texts)
         except Exception:  # for each request alone the general way has an answer, or says what is wrong
             self._take_apart(rides, jobs.mixed())
             return
@@ -186,6 +191,14 @@ class Express:
         for rider, head, data, begin, given in rides:
             exchange = rider.exchange(head, data, begin, self._started)
             self._fail(exchange, _same(error, request_id=self._ids.choose(given)))
+
+
+def _marked(
+    collecting: Collecting, rides: list[Ride], arrays: list[session.Array], texts: Sequence[bytes]
+) -> list[bytes]:
+    """With a token before the outputs of each answer that somebody gets."""
+    marks = collecting.marks(arrays, [not head.copy for _, head, _, _, _ in rides])
+    return [mark + text for mark, text in zip(marks, texts, strict=True)]
 
 
 def _same(error: errors.RequestError, *, request_id: str) -> errors.RequestError:

@@ -39,6 +39,7 @@ class Kind(msgspec.Struct, frozen=True):
     as_text: bool
     """The values are JSON numbers, not a binary tensor."""
     reply_binary: bool
+    token: bool
 
     @staticmethod
     def of(decoded: Decoded, *, as_text: bool) -> Kind | None:
@@ -48,7 +49,7 @@ class Kind(msgspec.Struct, frozen=True):
         [shape] = decoded.shapes
         if shape[:1] != (1,):
             return None
-        return Kind(shape[1:], math.prod(shape), as_text, decoded.reply.uniform)
+        return Kind(shape[1:], math.prod(shape), as_text, decoded.reply.uniform, decoded.reply.token)
 
 
 class Plain(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ import msgspec
 
 from seatrial_server.protocol.http import rules
 from seatrial_server.protocol.http.exchange import Exchange, Head, ShortWay
+from seatrial_server.relay.headers import COPIED
 
 _MAX_KNOWN = 32
 _MAX_SEEN = 1024
@@ -139,6 +140,7 @@ class Heads:
                 length_at=shape.length,
                 id_at=shape.request_id,
                 json_part=self._short_way.json_part(exchange) if self._short_way is not None else None,
+                copy=COPIED in exchange.headers,
             )
             self._known = [head, *self._known[: _MAX_KNOWN - 1]]
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from seatrial_server.engine import jobs
+from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.host import budget, errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import tracing
@@ -20,7 +21,7 @@ from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import BINARY, JSON, Exchange
 from seatrial_server.protocol.signature import Decoded, Reply
-from seatrial_server.relay.headers import DEADLINE, DEGRADED_LINE, seconds, sooner
+from seatrial_server.relay.headers import COPIED, DEADLINE, DEGRADED_LINE, seconds, sooner
 from seatrial_server.relay.relay import Relay
 from seatrial_server.relay.shadow import Shadow
 
@@ -45,11 +46,12 @@ class Inference:
         relay: Relay | None,
         copies: Shadow | None,
         pinned: bool,
+        collecting: Collecting | None = None,
     ) -> None:
         self.ids = tracing.RequestIds()
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._workshop = heavy.Workshop(account, seconds=timeout_seconds)
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes, self._collecting = max_body_bytes, collecting
         self._pinned, self._relay = pinned, relay
         if relay is not None and copies is not None:
             self._relaying = relaying.Relaying(
@@ -177,8 +179,11 @@ class Inference:
         coding = None
         if b"accept-encoding" in exchange.headers:
             coding = compression.chosen(exchange.headers[b"accept-encoding"])
-        encode = functools.partial(self._encode, job.id, result, reply, degraded=job.degraded, coding=coding)
         try:
+            marks = self._marks(exchange, job, result)
+            encode = functools.partial(
+                self._encode, job.id, result, reply, degraded=job.degraded, marks=marks, coding=coding
+            )
             size = _RENDERED * jobs.answer_size(result)
             if size > heavy.LARGE:
                 self._answer_large(exchange, encode, size=size, job=job)
@@ -193,11 +198,25 @@ class Inference:
             if exchange.copied:
                 self._copying.answered(exchange, job, result)
 
+    def _marks(self, exchange: Exchange, job: jobs.Job, result: jobs.Outputs) -> bytes:
+        """The parameters of an answer that gets a token: the model's own answer to somebody who asked."""
+        collecting = self._collecting
+        if collecting is None or job.degraded or COPIED in exchange.headers:
+            return b""
+        return collecting.mark(list(result), job.rows) if collecting.wants(job.reply[1].token) else b""
+
     def _encode(
-        self, request_id: str, result: jobs.Outputs, reply: Reply, *, degraded: str, coding: bytes | None
+        self,
+        request_id: str,
+        result: jobs.Outputs,
+        reply: Reply,
+        *,
+        degraded: str,
+        marks: bytes,
+        coding: bytes | None,
     ) -> tuple[bytes, bytes, bytes]:
         """Body, content type and further headers. Pure: it may run in the thread."""
-        body, header_length = self._encoder.encode(request_id, result, reply, degraded=degraded)
+        body, header_length = self._encoder.encode(request_id, result, reply, degraded=degraded, marks=marks)
         content_type, headers = JSON, DEGRADED_LINE if degraded else b""
         if header_length is not None:
             content_type = BINARY

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import prometheus_client
 
+from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.host import errors
-from seatrial_server.observe import drift, telemetry
+from seatrial_server.observe import cohorts, drift, telemetry
 from seatrial_server.protocol.http.exchange import Exchange
 
 _TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"
@@ -16,8 +18,16 @@ class Monitoring:
 
     max_body_bytes = 64 * 1024
 
-    def __init__(self, counters: telemetry.Telemetry, observer: drift.Drift | None = None) -> None:
-        self._registry, self._drift = telemetry.exposition(counters), observer
+    def __init__(
+        self,
+        counters: telemetry.Telemetry,
+        observer: drift.Drift | None = None,
+        collecting: Collecting | None = None,
+    ) -> None:
+        self._registry, self._drift, self._collecting = telemetry.exposition(counters), observer, collecting
+        self._pairs = ",".join(
+            f'{name}="{cohorts.escaped(value)}"' for name, value in msgspec.structs.asdict(counters.labels).items()
+        )
 
     def refused(self, exchange: Exchange, error: errors.RequestError) -> None:
         """See `exchange.Application`: what happens on this port is not counted."""
@@ -40,6 +50,8 @@ class Monitoring:
             text = prometheus_client.generate_latest(self._registry)
             if self._drift is not None:
                 text += self._drift.exposition().encode()
+            if self._collecting is not None:
+                text += self._collecting.exposition(self._pairs).encode()
             exchange.answer(200, text, content_type=_TEXT_FORMAT)
         else:
             exchange.fail(errors.RequestError(404, "this port has /metrics and /healthz", code="NotFound"))

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from seatrial_server.engine import batching, jobs
+from seatrial_server.feedback import entries
+from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.host import budget, config, errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents
-from seatrial_server.protocol.http import cors, express, inferring
+from seatrial_server.protocol.http import compression, cors, express, inferring
 from seatrial_server.protocol.http.decode import Decoder
 from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import Exchange, ShortWay
@@ -49,6 +51,7 @@ class V2:
         pages: cors.Cors | None = None,
         relay: Relay | None = None,
         copies: Shadow | None = None,
+        collecting: Collecting | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._inference = inferring.Inference(
@@ -62,7 +65,9 @@ class V2:
             relay=relay,
             copies=copies,
             pinned=about.identity.pinning == "Reject",
+            collecting=collecting,
         )
+        self._collecting = collecting
         self._about, self._counters = about, counters
         self._openapi, self._pages = openapi, pages
         self._description: asyncio.Future[bytes] | None = None
@@ -85,6 +90,7 @@ class V2:
                 copied=self._inference.take_copied,
                 special=(_PAGES if pages else frozenset()) | (_TRACED if counters.spans else frozenset()),
                 fail=self._inference.finish,
+                collecting=collecting,
             )
 
     def handle(self, exchange: Exchange) -> None:
@@ -173,11 +179,19 @@ class V2:
                 self._get(exchange, self._about.config())
             case ["stats"]:
                 self._get(exchange, self._about.statistics())
+            case ["feedback"] if self._collecting is not None:
+                _allow(exchange, b"POST")
+                self._take_feedback(exchange, self._collecting)
             case ["openapi.json"] if self._openapi is not None:
                 _allow(exchange, b"GET", b"HEAD")
                 self._describe(exchange, self._openapi)
             case _:
                 raise documents.not_found("there is nothing at this path of the model")
+
+    def _take_feedback(self, exchange: Exchange, collecting: Collecting) -> None:
+        coding = exchange.headers.get(b"content-encoding", b"identity")
+        body = compression.unpacked(exchange.body, coding, limit=entries.MOST_BYTES)
+        exchange.answer_json(collecting.take(body or b""), status=202)
 
     def _describe(self, exchange: Exchange, openapi: Callable[[], bytes]) -> None:
         def answer(done: asyncio.Future[bytes]) -> None:

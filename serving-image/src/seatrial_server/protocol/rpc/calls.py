@@ -18,13 +18,14 @@ from google.protobuf import json_format
 from google.protobuf import message as protobuf
 
 from seatrial_server.engine import jobs
+from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.host import errors
 from seatrial_server.observe import telemetry
 from seatrial_server.protocol import documents, revision, tracing
 from seatrial_server.protocol.rpc import codec, copying, gathering, messages, relaying, status
 from seatrial_server.protocol.rpc.relaying import Call
 from seatrial_server.relay import rpc, shadow
-from seatrial_server.relay.headers import DEGRADED
+from seatrial_server.relay.headers import COPIED, DEGRADED
 from seatrial_server.relay.relay import Relay
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         counters: telemetry.Telemetry,
         relay: Relay | None = None,
         copies: shadow.Shadow | None = None,
+        collecting: Collecting | None = None,
     ) -> None:
         self.last_call = 0.0
         self._about, self._messages = about, known
@@ -52,7 +54,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         self._loop = asyncio.get_running_loop()
         self._ids = tracing.RequestIds()
         self._mark = revision.metadata(about.identity.revision)
-        self._relay = relay
+        self._relay, self._collecting = relay, collecting
         if relay is not None and copies is not None:
             self._relaying = relaying.Relaying(relay, counters=counters, submit=queue.submit, finish=self._finish)
             self._copying = copying.Copying(relay, copies, response=known.response["ModelInfer"])
@@ -141,7 +143,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
             self._finish(call, result)
             return
         try:
-            encoded = self._encoder.encode(job.id, result, reply, degraded=job.degraded)
+            marks = self._marks(call, job, result)
+            encoded = self._encoder.encode(job.id, result, reply, degraded=job.degraded, marks=marks)
         except Exception:  # must not reach the batcher, which has the neighbours' answers still to give
             log.exception("answer could not be encoded")
             self._finish(call, _internal())
@@ -152,6 +155,14 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         call.finish(encoded)
         if call.copied:
             self._copying.answered(call, job, result)
+
+    def _marks(self, call: Call, job: jobs.Job, result: jobs.Outputs) -> dict[str, str]:
+        """As over REST: see `http.inferring`."""
+        collecting = self._collecting
+        if collecting is None or job.degraded or not collecting.wants(job.reply[1].token):
+            return {}
+        token = "" if _metadata(call.context, COPIED.decode()) else collecting.token(list(result), job.rows)
+        return {"revision": self._about.identity.revision, "feedback": token} if token else {}
 
     def _finish(self, call: Call, error: errors.RequestError) -> None:
         self._count(error.outcome, call, request_id=str(error.details.get("id", "")))

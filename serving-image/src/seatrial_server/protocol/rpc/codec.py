@@ -6,8 +6,10 @@ always raw: tritonclient reads nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from google.protobuf import message as protobuf
 
 from seatrial_server.engine import jobs
@@ -24,6 +26,7 @@ _CONTENTS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
+_NO_MARKS: Mapping[str, str] = {}
 _UNSUPPORTED = ("classification", "shared_memory_region")
 
 
@@ -70,9 +73,15 @@ class Decoder:
             values=[value for value in values if value is not None],
             shapes=shapes,
             rows=self._signature.rows(shapes),
-            reply=self._reply(message),
+            reply=self._with_token(message),
             timeout=_timeout(message.parameters) if message.parameters else 0.0,
         )
+
+    def _with_token(self, message: Any) -> signature.Reply:
+        reply = self._reply(message)
+        if message.parameters and signature.wants_token(_parameter(message.parameters, signature.FEEDBACK)):
+            reply = msgspec.structs.replace(reply, token=True)
+        return reply
 
     def _reply(self, message: Any) -> signature.Reply:
         if not message.outputs:
@@ -91,8 +100,16 @@ class Encoder:
         self._outputs = model.outputs
         self._name, self._version, self._response = name, version, response
 
-    def encode(self, request_id: str, outputs: jobs.Outputs, reply: signature.Reply, *, degraded: str = "") -> bytes:
-        """The serialized message."""
+    def encode(
+        self,
+        request_id: str,
+        outputs: jobs.Outputs,
+        reply: signature.Reply,
+        *,
+        degraded: str = "",
+        marks: Mapping[str, str] = _NO_MARKS,
+    ) -> bytes:
+        """The serialized message; `marks` are further parameters."""
         message = self._response(model_name=self._name, model_version=self._version, id=request_id)
         for index, _ in reply.outputs:
             spec, array = self._outputs[index], outputs[index]
@@ -100,6 +117,8 @@ class Encoder:
             message.raw_output_contents.append(binary.encoded(array, spec.datatype))
         if degraded:
             message.parameters["degraded"].string_param = degraded
+        for name, text in marks.items():
+            message.parameters[name].string_param = text
         serialized: bytes = message.SerializeToString()
         return serialized
 
@@ -123,7 +142,12 @@ def _texts(values: list[bytes], name: str) -> jobs.Values:
 
 
 def _timeout(parameters: Any) -> float:
-    if "timeout" not in parameters:
-        return 0.0
-    given = parameters["timeout"]
-    return signature.timeout({"timeout": getattr(given, given.WhichOneof("parameter_choice") or "string_param")})
+    return signature.timeout(_parameter(parameters, "timeout"))
+
+
+def _parameter(parameters: Any, name: str) -> dict[str, Any]:
+    """The one parameter, if it is given, in the form in which JSON has it."""
+    if name not in parameters:
+        return {}
+    given = parameters[name]
+    return {name: getattr(given, given.WhichOneof("parameter_choice") or "string_param")}

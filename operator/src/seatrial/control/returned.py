@@ -1,0 +1,118 @@
+"""What came back for answers of one pair of revisions: asked of Prometheus, only for what is new, and kept.
+
+It lives as long as the pair does, through all steps and the soak: labels come late. A new process begins with what it
+can still ask for. Belongs to one watch at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from seatrial.analysis import cohorts, outcomes
+from seatrial.analysis.slots import Slot
+from seatrial.api import spec
+from seatrial.control import sources
+from seatrial.prometheus import errors, matching
+from seatrial.rollout import looking
+
+OVERLAP = timedelta(seconds=60)
+LONGEST_PIECE = timedelta(minutes=15)
+SHORTEST_PIECE = timedelta(minutes=1)
+PIECES = 8  # at one look: what is older is asked for at the next ones
+BEFORE_SOAK = timedelta(hours=6)
+
+
+class Feedback:
+    """The answers to the questions so far."""
+
+    def __init__(self) -> None:
+        self._book: cohorts.Book | None = None
+        self._since = self._known = datetime.min
+        self._piece = LONGEST_PIECE
+        self._growth: dict[str, dict[tuple[tuple[str, str], ...], outcomes.Growth]] = {}
+        self._growth_since: datetime | None = None
+        self.error = ""
+
+    async def ask(self, asked: looking.Question, origin: sources.Sources, *, now: datetime) -> None:
+        """Whatever is asked for that can be asked now; what fails is asked again the next time."""
+        try:
+            await self._ask_pods(asked, origin, now=now)
+            await self._ask_services(asked, origin, now=now)
+        except errors.PrometheusError as error:
+            self.error = str(error)
+        else:
+            self.error = ""
+
+    def judged(self, asked: looking.Question, slots: Sequence[Slot], *, now: datetime) -> looking.Returned:
+        """What follows from all that is known; `slots` are the window's. Milliseconds: not for the event loop."""
+        window = asked.window
+        seen: tuple[cohorts.Cohort, ...] = ()
+        if self._book is not None:
+            seen = self._book.cohorts(
+                stable=window.stable, candidate=window.candidate, since=self._since.timestamp(), until=now.timestamp()
+            )
+        grown = {name: tuple(found.values()) for name, found in self._growth.items()}
+        return looking.returned(asked, seen, grown, slots, now=now)
+
+    async def _ask_pods(self, asked: looking.Question, origin: sources.Sources, *, now: datetime) -> None:
+        wish = asked.feedback
+        if wish is None:
+            self._book = None
+            return
+        book = self._begun(asked, wish)
+        book.changed(asked.window.since.timestamp())
+        for _ in range(PIECES):
+            until = min(now, self._known + self._piece)
+            if until <= self._known:
+                return
+            try:
+                answer = await origin.returned(
+                    asked, numbers=self._numbers(book, until), since=self._known - OVERLAP, until=until
+                )
+            except errors.AnswerTooLarge:
+                if self._piece <= SHORTEST_PIECE:
+                    raise
+                self._piece = max(self._piece / 2, SHORTEST_PIECE)
+                continue
+            book.add(matching.returned(answer.series, asked=asked))
+            self._known = until
+
+    def _begun(self, asked: looking.Question, wish: spec.Feedback) -> cohorts.Book:
+        """The book, a new one where the horizon is another: pods begin anew then, too."""
+        seconds = cohorts.length(wish.horizon.total_seconds())
+        if self._book is None or self._book.seconds != seconds:
+            window = asked.window
+            before = min(wish.horizon, BEFORE_SOAK) if window.soak else timedelta(0)
+            self._book = cohorts.Book(seconds)
+            self._since = self._known = window.since - before
+        return self._book
+
+    def _numbers(self, book: cohorts.Book, until: datetime) -> Sequence[int]:
+        """Cohorts of the ring that are of this window; all, once it is longer than the ring."""
+        first = int((self._since.timestamp() - cohorts.SKEW) // book.seconds)
+        last = int(until.timestamp() // book.seconds)
+        return sorted({number % cohorts.COUNT for number in range(first, min(last, first + cohorts.COUNT) + 1)})
+
+    async def _ask_services(self, asked: looking.Question, origin: sources.Sources, *, now: datetime) -> None:
+        window = asked.window
+        if window.alone or window.sliding:
+            return
+        since = self._growth_since
+        if since is None or since < window.since:
+            self._growth, since = {}, window.since
+        for wish in asked.analysis.outcomes:
+            if wish.source is spec.OutcomeSource.PROMETHEUS:
+                answer = await origin.of_service(asked, wish, since=since - OVERLAP, until=now)
+                for raw in answer.series:
+                    self._grow(wish, raw)
+        self._growth_since = now
+
+    def _grow(self, wish: spec.BusinessOutcome, raw: matching.Raw) -> None:
+        found = self._growth.setdefault(wish.name, {})
+        key = tuple(sorted(raw.labels.items()))
+        known = found[key].samples if key in found else ()
+        older = [one for one in known if raw.samples and one[0] < raw.samples[0][0]]
+        found[key] = outcomes.Growth(
+            revision=raw.labels.get(wish.label or "", ""), samples=[*older, *(raw.samples or known)]
+        )
