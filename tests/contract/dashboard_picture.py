@@ -14,6 +14,7 @@ from tests.contract import browser as browsers
 from tests.contract import plugin_api
 from tests.unit.plugin import recorded
 
+STEPS = 7
 FILE = paths.REPO / "docs" / "pictures" / "dashboard.png"
 
 
@@ -21,20 +22,17 @@ def main() -> None:
     """Two deployments: a canary under way, and a rollback with its evidence."""
     with tempfile.TemporaryDirectory() as folder, plugin_api.running(Path(folder)) as api:
         _leave_only_two(api)
-        page = plugin_api.process(api.kubeconfig("picture"), "dashboard")
-        with page, browsers.opened() as browser:
-            assert page.stdout is not None
-            browser.open(page.stdout.readline().strip())
+        with plugin_api.dashboard(api.kubeconfig("picture")) as link, browsers.opened() as browser:
+            browser.open(link)
             browser.until("return document.querySelectorAll('article').length === 2", what="two cards")
             world = recorded.SITUATIONS["canary"]()
-            world.error_share["2"] = 0.004
-            for _ in range(6):
+            for _ in range(STEPS):
                 world.step()
                 api.tell("churn", recorded.raw(world)["status"])
-            browser.until("return document.body.innerText.includes('step 2')", what="the second step")
+            weight = recorded.seen(world).raw["status"]["candidate"]["weight"]
+            browser.until(f"return document.body.innerText.includes('{weight}% asked')", what="the last share")
             FILE.parent.mkdir(exist_ok=True)
             browser.picture(FILE)
-            page.terminate()
 
 
 def _leave_only_two(api: plugin_api.Api) -> None:

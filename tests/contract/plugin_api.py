@@ -104,6 +104,17 @@ def process(kubeconfig: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 @contextlib.contextmanager
+def dashboard(kubeconfig: Path) -> Iterator[str]:
+    """The link of a dashboard, which ends with the block whatever happens in it."""
+    with process(kubeconfig, "dashboard") as page:
+        try:
+            assert page.stdout is not None
+            yield page.stdout.readline().strip()
+        finally:
+            page.terminate()
+
+
+@contextlib.contextmanager
 def running(folder: Path) -> Iterator[Api]:
     """The server, with an object for each situation."""
     with apiserver.running() as server:

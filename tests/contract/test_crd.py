@@ -32,6 +32,7 @@ ACCEPTED = (
     "pvc://shared-models/churn/7.onnx",
 )
 
+_PINNED = {"name": "pinned", "uri": "s3://datasets/pinned.npz", "sha256": "d" * 64}
 _REQUIRED, _PREFERRED = (f"{one}DuringSchedulingIgnoredDuringExecution" for one in ("required", "preferred"))
 _EXPRESSIONS = (
     ("nodeAffinity", _REQUIRED, "nodeSelectorTerms[]"),
@@ -55,10 +56,19 @@ def _affinity(path: tuple[str, ...]) -> dict[str, Any]:
     return node
 
 
+def _outcomes(changes: dict[str, Any]) -> dict[str, Any]:
+    """One outcome, and the feedback that it needs."""
+    outcome = {"name": "conversion", "event": "sold", **changes}
+    given = {name: value for name, value in outcome.items() if value is not None}
+    return {"monitoring": {"feedback": {"events": ["sold"]}}, "analysis": {"outcomes": [given]}}
+
+
 REFUSED: dict[str, dict[str, Any]] = {
-    "must be oci://registry/repository": {"model": {**MODEL, "uri": "oci://registry.example.com/models/churn"}},
-    "must be pvc://claim/path": {"model": {**MODEL, "uri": "pvc://shared-models/../other.onnx"}},
-    "must be s3://bucket/key": {"model": {**MODEL, "uri": "s3://models"}},
+    "spec.model.uri must be oci://registry/repository": {
+        "model": {**MODEL, "uri": "oci://registry.example.com/models/churn"}
+    },
+    "spec.model.uri must be pvc://claim/path": {"model": {**MODEL, "uri": "pvc://shared-models/../other.onnx"}},
+    "spec.model.uri must be s3://bucket/key": {"model": {**MODEL, "uri": "s3://models"}},
     "maxDisagreement must be between": {"quantization": {"maxDisagreement": "100.5%"}},
     "requests.cpu must be at most": {"serving": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}},
     "requests.memory must be at most": {"serving": {"resources": {"requests": {"memory": 2**31}}}},
@@ -82,6 +92,12 @@ REFUSED: dict[str, dict[str, Any]] = {
     "tolerations[] must have": {"serving": {"tolerations": [{"value": "gpu"}]}},
     "terminationGracePeriod must be": {"serving": {"terminationGracePeriod": "2h"}},
     "trial.timeout must be": {"trial": {"timeout": "25h"}},
+    "trial.datasets must have a name each": {"trial": {"datasets": [_PINNED, _PINNED]}},
+    "trial.datasets[].name must not be": {"trial": {"datasets": [{**_PINNED, "name": "holdout"}]}},
+    "spec.trial.datasets[].uri must be s3://": {"trial": {"datasets": [{**_PINNED, "uri": "s3://bucket"}]}},
+    "spec.trial.datasets[].uri must be oci://": {"trial": {"datasets": [{**_PINNED, "uri": "oci://r.example.com/m"}]}},
+    "spec.trial.datasets[].uri must be pvc://": {"trial": {"datasets": [{**_PINNED, "uri": "pvc://shared/../x"}]}},
+    "monitoring.samples.share must be": {"monitoring": {"samples": {"share": "0%", "sink": "http://sink"}}},
     "must have strictly increasing weights": {"rollout": {"steps": [{"weight": 50}, {"weight": 50}]}},
     "minDuration must be": {"rollout": {"steps": [{"weight": 50, "minDuration": "0s"}]}},
     "stepTimeout must be a duration": {"rollout": {"stepTimeout": "721h"}},
@@ -135,12 +151,27 @@ REFUSED: dict[str, dict[str, Any]] = {
     "errors.max must be": {"analysis": {"errors": {"max": "101%"}}},
     "latency.threshold must be": {"analysis": {"latency": {"threshold": "0ms"}}},
     "latency.max must be": {"analysis": {"latency": {"max": "101%"}}},
+    "answers.tolerance must be": {"analysis": {"answers": {"tolerance": "0.5%"}}},
     "drift.tolerance must be": {"monitoring": {"drift": {"tolerance": "0.5%"}}},
     "drift.invalid must be": {"monitoring": {"drift": {"invalid": "0.05%"}}},
     "drift.gross must be greater than 0%": {"monitoring": {"drift": {"gross": "96%"}}},
     "drift.gross must be greater than spec": {"monitoring": {"drift": {"gross": "20%", "tolerance": "20%"}}},
     "drift.falseAlarmRate must be": {"monitoring": {"drift": {"falseAlarmRate": "0%"}}},
     "drift.ignore must have": {"monitoring": {"drift": {"ignore": ["hash", "hash"]}}},
+    "quality.tolerance must be": {"monitoring": {"feedback": {}}, "analysis": {"quality": {"tolerance": "1001%"}}},
+    "outcomes[].tolerance must be": _outcomes({"tolerance": "1001%"}),
+    "outcomes[].delay must be": _outcomes({"delay": "25h"}),
+    "outcomes must have a name each": _outcomes({"name": "errors"}),
+    "outcomes[] must have selector and label": _outcomes({"source": "Prometheus"}),
+    "outcomes[].selector must be": _outcomes(
+        {"source": "Prometheus", "selector": "rate(orders_total[5m])", "label": "revision", "event": None}
+    ),
+    "outcomes[].event must be one of": _outcomes({"event": "bought"}),
+    "quality must have spec": {"analysis": {"quality": {}}},
+    "feedback.horizon must be": {"monitoring": {"feedback": {"horizon": "20m"}}},
+    "feedback.events must have": {"monitoring": {"feedback": {"events": ["sold", "sold"]}}},
+    "feedback.valueCap must be": {"monitoring": {"feedback": {"valueCap": "0"}}},
+    "feedback.within must not be": {"monitoring": {"feedback": {"within": "-1"}}},
 }
 
 BOUNDS = {

@@ -28,11 +28,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 @pytest.fixture(scope="module")
 def link(api: Api) -> Iterator[str]:
     """Of a dashboard that may only look."""
-    page = plugin_api.process(api.account("viewer", *READ, CONFIG_MAPS), "dashboard")
-    with page:
-        assert page.stdout is not None
-        yield page.stdout.readline().strip()
-        page.terminate()
+    with plugin_api.dashboard(api.account("viewer", *READ, CONFIG_MAPS)) as link:
+        yield link
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,8 @@ def clone(tmp_path: Path) -> Path:
     root = tmp_path / "clone"
     for name, path in image.CONTAINERFILES.items():
         (root / path).parent.mkdir(parents=True)
-        (root / path).write_text(f"ARG BASE=scratch\nFROM ${{BASE}}\nCOPY {name} /{name}\n")
-        (root / name).write_text(f"the {name}")
+        (root / path).write_text(f"ARG BASE=scratch\nFROM ${{BASE}}\nCOPY {name}.txt /{name}\n")
+        (root / f"{name}.txt").write_text(f"the {name}")
     (root / "pyproject.toml").write_text('[project]\nversion = "0.1.0"\n')
     return root
 
@@ -72,8 +72,8 @@ def test_both_images_are_pushed_with_a_login_and_installed_by_digest(
     name = f"{harbour.host}/ml"
     done = pushed(clone, login(harbour.host, tmp_path / "builder"), REGISTRY=name, VERSION="7")
     assert done.returncode == 0, done.stderr
-    values = re.findall(r"--set (\S+)", done.stdout)
-    flags = [part for value in values for part in ("--set", value)]
+    values = re.findall(r"--set-string (\S+)", done.stdout)
+    flags = [part for value in values for part in ("--set-string", value)]
     rendered = shell.run([*charts.helm4(), "template", "seatrial", charts.CHART, *flags])
     (deployment,) = (one for one in yaml.safe_load_all(rendered) if one and one["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]

@@ -20,8 +20,8 @@ and patch; get is asked before a name is taken.
   resources: [cronjobs]  # the template of training Jobs
   verbs: [get]
 - apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get, list, watch, create, patch, delete]
+  resources: [configmaps]  # updated by compare-and-swap: what is remembered of the traffic
+  verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [""]
   resources: [services]  # goes with its ModelDeployment, by its owner reference
   verbs: [get, list, watch, create, patch]

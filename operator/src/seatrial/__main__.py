@@ -8,6 +8,7 @@ import sys
 import click
 
 from seatrial.control import operator, reconcile, settings, workers
+from seatrial.drift import schedule
 from seatrial.rollout import facts
 
 
@@ -17,6 +18,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
         cluster=parts.cluster,
         looks=parts.looks,
         reports=parts.reports,
+        canaries=parts.canaries,
         events=parts.events,
         telemetry=parts.telemetry,
         operator=facts.Operator(
@@ -75,6 +77,8 @@ def build(parts: operator.Parts) -> workers.Reconcile:
               type=click.IntRange(1, 65535), help="Port of /metrics.")  # fmt: skip
 @click.option("--log-level", envvar="SEATRIAL_LOG_LEVEL", show_envvar=True, default="info",
               type=click.Choice(settings.LEVELS), help="Least severe log lines to write.")  # fmt: skip
+@click.option("--drift-hour", envvar="SEATRIAL_TEST_DRIFT_HOUR_SECONDS", default=schedule.HOUR, hidden=True,
+              type=click.IntRange(2, schedule.HOUR), help="For tests: seconds of an hour of drift.")  # fmt: skip
 def main(**options: str | int | tuple[str, ...]) -> None:
     """Run the Seatrial operator: progressive delivery of model versions.
 

@@ -1,9 +1,10 @@
-"""The command line `seatrial-server`: one image, four steps.
+"""The command line `seatrial-server`: one image, four steps, and the card of what they found.
 
     fetch    artifact -> work/package          init container
     prepare  work/package -> work/prepared     init container
     serve    work/prepared, or a model file    the pod's main container, or a laptop
     trial    (fetch +) prepare + tests         the Job; its last lines are the report
+    card     what fetch and trial left         Markdown or CycloneDX, on a laptop
 
 Exit code 0: done (for `trial`: a verdict exists, also a refusal). 1: failed, with the cause in the termination message.
 """
@@ -34,14 +35,19 @@ def main() -> None:
 @_CONFIG
 @_WORK
 @click.option("--for-trial", is_flag=True, help="leave a refusal to `trial --fetched`, which reports it")
-def fetch(config_path: Path, work: Path, *, for_trial: bool) -> None:
+@click.option("--way", default=0, help="with --for-trial: which of the tests' datasets; 0 goes with the model")
+def fetch(config_path: Path, work: Path, *, for_trial: bool, way: int) -> None:
     """Download and verify the artifact."""
     from seatrial_server.artifact import stages  # keeps each step's imports to what it needs
     from seatrial_server.trial import fetching
 
     logs.configure()
     try:
-        (fetching.fetch if for_trial else stages.fetch_package)(config.load(config_path), work)
+        settings = config.load(config_path)
+        if for_trial:
+            fetching.fetch_all(settings, work, way=way)
+        else:
+            stages.fetch_package(settings, work)
     except (errors.ServerError, OSError) as error:
         _fail(error)
 
@@ -83,6 +89,24 @@ def trial(config_path: Path, work: Path, *, fetched: bool) -> None:
 
 
 @main.command()
+@_CONFIG
+@_WORK
+@click.option("--report", type=click.Path(path_type=Path, exists=True), help="what `trial` printed")
+@click.option("--form", type=click.Choice(["markdown", "cyclonedx"]), default="markdown", show_default=True)
+def card(config_path: Path, work: Path, report: Path | None, form: str) -> None:
+    """Print the card of the fetched model."""
+    from seatrial_server.cards import making
+
+    logs.configure()
+    told = report.read_text(errors="replace") if report is not None else ""
+    try:
+        document, _ = making.render(making.of_folder(config.load(config_path), work, told=told), form)
+    except (errors.ServerError, OSError) as error:
+        _fail(error)
+    sys.stdout.buffer.write(document + b"\n")
+
+
+@main.command()
 @click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="config.json, in a pod")
 @click.option("--work", type=click.Path(path_type=Path), help="the folder that fetch and prepare filled")
@@ -112,7 +136,8 @@ def serve(
             service.serve_file(model, name=name or model.stem, host=host or "127.0.0.1", ports=ports)
         elif config_path is not None and work is not None:
             logs.configure()
-            service.serve_prepared(config.load(config_path), work, host=host, ports=ports)
+            report = config_path.with_name("report.json")
+            service.serve_prepared(config.load(config_path), work, host=host, ports=ports, report=report)
     except (errors.ServerError, OSError) as error:
         _fail(error)
 

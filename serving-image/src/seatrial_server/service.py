@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -34,6 +35,7 @@ from seatrial_server.protocol.http import cors, monitoring
 from seatrial_server.protocol.http.listener import Listener
 from seatrial_server.relay import following
 from seatrial_server.relay import relay as relays
+from seatrial_server.samples import events, sampler, sending
 
 if TYPE_CHECKING:
     from seatrial_server.observe import spans
@@ -49,9 +51,11 @@ class Ports(msgspec.Struct, frozen=True):
     metrics: int
 
 
-def serve_prepared(settings: config.Config, work: Path, *, host: str | None, ports: Ports) -> None:
-    """Serve `work/prepared`, see `loading`."""
-    uvloop.run(_run(loading.prepared(settings, work), host=host, ports=ports, announce=False))
+def serve_prepared(
+    settings: config.Config, work: Path, *, host: str | None, ports: Ports, report: Path | None = None
+) -> None:
+    """Serve `work/prepared`, see `loading`. `report`: where the report of its trial may be, for its card."""
+    uvloop.run(_run(loading.prepared(settings, work), host=host, ports=ports, announce=False, report=report))
 
 
 def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
@@ -59,7 +63,7 @@ def serve_file(path: Path, *, name: str, host: str, ports: Ports) -> None:
     uvloop.run(_run(loading.file(path, name=name), host=host, ports=ports, announce=True))
 
 
-async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool) -> None:
+async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool, report: Path | None = None) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,6 +98,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         return orjson.dumps(openapi.document(about.identity, known, example))
 
     relay = _relay(served.settings, counters, account)
+    samples = sampler.Sampler(counters)
     collecting = _collecting(served)
     front = fronts.Front(
         about,
@@ -108,15 +113,19 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         openapi=describe,
         pages=cors.Cors(served.settings.cors) if served.settings.cors else None,
         relay=relay,
+        samples=samples,
         card=served.card,
         collecting=collecting,
     )
     mark = revision.line(served.settings.revision)
-    metrics = Listener(monitoring.Monitoring(counters, observer, collecting), account=account, lines=mark)
+    metrics = Listener(
+        monitoring.Monitoring(counters, observer, collecting, _card(served, report)), account=account, lines=mark
+    )
     tls = certificate.Certificate(served.settings.tls) if served.settings.tls else None
     renewals = loop.create_task(tls.watch()) if tls else None
-    following_settings = _live(served.settings, observer, collecting)
+    following_settings = _live(served.settings, observer, collecting, samples)
     following_keys = _keys(served.settings, collecting)
+    samples_sent = _sending(served, samples, counters)
     try:
         metrics_port = await metrics.open(host=host, port=ports.metrics)
         rest_port, grpc_port = await front.open(host=host, rest=ports.rest, grpc=ports.grpc, tls=tls)
@@ -141,7 +150,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     if relay is not None:
         await relay.close()
     await metrics.close()
-    for task in (renewals, following_settings, following_keys):
+    for task in (renewals, following_settings, following_keys, samples_sent):
         if task is not None:
             task.cancel()
     batcher.close()
@@ -149,11 +158,38 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         await asyncio.to_thread(counters.spans.close)
 
 
-def _live(settings: config.Config, observer: drift.Drift | None, collecting: Collecting) -> asyncio.Task[None] | None:
+def _card(served: Served, report: Path | None) -> monitoring.Card:
+    """The model's card, made when somebody first asks for it: what it needs is imported then."""
+
+    @functools.cache
+    def card(form: str) -> tuple[bytes, str]:
+        from seatrial_server.cards import making
+
+        known = making.of_served(served.settings.model, served.card, served.model.schema, beside=report)
+        return making.render(known, form)
+
+    return card
+
+
+def _sending(served: Served, samples: sampler.Sampler, counters: telemetry.Telemetry) -> asyncio.Task[None] | None:
+    """What empties the sampler, where live settings may switch it on."""
+    if served.settings.monitoring is None:
+        return None
+
+    def encoder() -> events.Encoder:
+        return events.Encoder(served.settings, served.model.schema, served.card.features, served.profile)
+
+    return asyncio.get_running_loop().create_task(sending.Sender(samples, encoder, counters).run())
+
+
+def _live(
+    settings: config.Config, observer: drift.Drift | None, collecting: Collecting, samples: sampler.Sampler
+) -> asyncio.Task[None] | None:
     """What follows the settings that change while this process runs."""
     if settings.monitoring is None:
         return None
     changing = live.Live()
+    changing.on("samples", sampler.Settings, samples.follow)
     changing.on("feedback", FeedbackSettings, collecting.follow)
     if observer is not None:
         changing.on("drift", drift.Settings, observer.follow)

@@ -5,9 +5,14 @@ Writes JSON {trial, differing, inputs, card} to the last line of standard output
 
 from __future__ import annotations
 
+import atexit
 import json
+import socket
+import subprocess
 import sys
 import tarfile
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +131,48 @@ def mlflow_registered() -> Any:
     with mlflow.start_run():
         mlflow.sklearn.log_model(_linear(), name="churn", registered_model_name="churn")
     return "models:/churn/1", "left"
+
+
+def mlflow_served() -> Any:
+    """From a tracking server, as teams have one, with what a run usually logs."""
+    import mlflow
+
+    mlflow.set_tracking_uri(_tracking_server())
+    with mlflow.start_run():
+        mlflow.log_params({"C": 0.5, "penalty": "l2"})
+        mlflow.set_tag("mlflow.source.git.commit", "3f1c2d4")
+        mlflow.log_input(
+            mlflow.data.from_pandas(DATA, source="s3://datasets/churn.csv", name="churn"), context="training"
+        )
+        mlflow.sklearn.log_model(_linear(), name="churn", registered_model_name="churn")
+    return "models:/churn/1", "left"
+
+
+def _tracking_server() -> str:
+    """Its address; it ends with this process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = Path.cwd()
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{folder}/served.db"),
+            *("--artifacts-destination", f"{folder}/artifacts"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    atexit.register(server.terminate)
+    give_up = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+            return f"http://127.0.0.1:{port}"
+        except OSError:
+            assert server.poll() is None, "the tracking server has ended"
+            assert time.monotonic() < give_up, "the tracking server does not answer"
+            time.sleep(0.2)
 
 
 def _linear() -> Any:

@@ -56,6 +56,12 @@ def member(package: Path, name: str) -> bytes:
         return file.read()
 
 
+def members(package: Path) -> dict[str, bytes]:
+    """All files of the archive."""
+    with tarfile.open(package) as archive:
+        return {name: member(package, name) for name in archive.getnames()}
+
+
 def card(package: Path) -> dict[str, Any]:
     """model.yaml."""
     found: dict[str, Any] = yaml.safe_load(member(package, "model.yaml"))

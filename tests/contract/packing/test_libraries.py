@@ -51,6 +51,18 @@ def test_a_registered_model_is_known_by_its_run(tmp_path: Path) -> None:
     assert len(provenance["run"]) == 32
 
 
+def test_the_run_of_a_tracking_server_is_the_lineage(tmp_path: Path) -> None:
+    told = packed("mlflow_served", tmp_path)
+    assert "tests passed" in told.get("trial", ""), told
+    provenance = told["card"]["provenance"]
+    run = provenance["mlflow"]
+    assert (run["uri"], run["parameters"]) == ("models:/churn/1", {"C": "0.5", "penalty": "l2"})
+    assert run["code"] == provenance["code"] == {"revision": "3f1c2d4"}
+    assert [(one["name"], one["context"], one["source"]) for one in run["datasets"]] == [
+        ("churn", "training", "s3://datasets/churn.csv")
+    ]
+
+
 def test_categories_of_catboost_are_refused_with_what_to_do(tmp_path: Path) -> None:
     error = packed("catboost_of_categories", tmp_path)["error"]
     assert "CatBoost writes no graph of a model with cat_features: encode them as numbers" in error

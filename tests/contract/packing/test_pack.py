@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.contract.packing import samples
 import seatrial
 from seatrial import packing
 from seatrial.cli import main
+from seatrial.packing import archives, trying
 
 pytestmark = pytest.mark.timeout(150)  # a network is fitted, converted and tried
 
@@ -169,6 +171,21 @@ def test_values_that_the_model_fails_on_are_no_categories_of_it(tmp_path: Path) 
     assert city == {"name": "city", "input": "city", "categories": ["Kyiv", "Lviv", "Odesa"]}
     tests = samples.member(packed.path, "tests.yaml").decode()
     assert "# - name: city makes no difference" in tests
+
+
+def test_the_examples_on_holdout_rows_run_as_they_are(tmp_path: Path) -> None:
+    model = samples.pipeline(FRAME)
+    model[0].named_transformers_["onehotencoder"].set_params(handle_unknown="error")
+    packed = seatrial.pack(model, data=FRAME, target="churned", out="m-1.tar.gz")
+    text = samples.member(packed.path, "tests.yaml").decode()
+    blocks = re.findall(r"(?m)^# (?:data|performance|fairness):\n(?:# [- ].*\n)+", text)
+    examples = yaml.safe_load("".join(block.replace("# ", "", 1).replace("\n# ", "\n") for block in blocks))
+    assert {key: len(tests) for key, tests in examples.items()} == {"data": 1, "performance": 3, "fairness": 1}
+    files = samples.members(packed.path) | {"tests.yaml": yaml.safe_dump(examples).encode()}
+    path = tmp_path / "examples-1.tar.gz"
+    path.write_bytes(archives.archive(files))
+    report = trying.run(path, name="m", version="1")
+    assert report.message == "4 tests passed, 1 skipped (there is no stable version yet), served as fp32"
 
 
 def test_answers_that_32_bits_change_stop_the_packing(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from onnx import TensorProto, helper
-from tests.contract.server import process, test_package, test_trial
+from tests.contract.server import process, test_package, test_trial, test_trial_datasets
 from tests.contract.server.process import tensor
 from tests.unit.server import graphs
+
+from seatrial_server.model import session
 
 bench = test_trial.bench
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "model-package.md"
@@ -73,3 +75,47 @@ def test_the_documented_package_passes_its_trial_and_behaves_as_documented(bench
         assert status == 400
         assert {**answer, "id": "..."} == documented
         assert server.metric("seatrial_feature_rows_total", feature="age", bin="below", **test_package.LABELS) == 1
+
+
+def test_the_documented_tests_on_datasets_run_as_they_stand(bench: test_trial.Bench) -> None:
+    many = np.stack(
+        [
+            RANDOM.uniform(18, 99, 4000),
+            RANDOM.uniform(0, 100_000, 4000),
+            RANDOM.uniform(0, 100_000, 4000),
+            RANDOM.integers(1, 4, 4000),
+        ],
+        axis=1,
+    ).astype(np.float32)
+    label, probabilities = session.load(loans()).run({"x": many})
+    right = np.where(RANDOM.random(4000) < probabilities[:, 1], 1, 0)
+    right = np.where(np.abs(probabilities[:, 1] - 0.5) < 0.49, label, right)
+    holdout = {"x": many, "label": right, "sex": RANDOM.choice(["f", "m"], 4000)}
+    files = {
+        "reference__npz": test_trial_datasets.rows(x=ROWS),
+        "holdout__npz": test_trial_datasets.rows(**holdout, **{"expected:probabilities": probabilities}),
+        "regressions__npz": test_trial_datasets.rows(x=many[:50], label=label[:50]),
+    }
+    bench.publish(
+        test_trial.package(loans(), model__yaml=block("model.yaml"), tests__yaml=block("tests on datasets"), **files)
+    )
+    pinned = test_trial_datasets.rows(x=many, label=right)
+    test_trial_datasets.beside(bench, stable=yes_man(), pinned=pinned)
+    report = bench.trial()
+    assert report["outcome"] == "Passed", report["message"]
+    assert report["message"].startswith("10 tests passed")
+
+
+def yes_man() -> bytes:
+    """A stable version that says 1 to everybody."""
+    return graphs.model(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["scores"]),
+            helper.make_node("Add", ["scores", "b"], ["shifted"]),
+            helper.make_node("Softmax", ["shifted"], ["probabilities"], axis=1),
+            helper.make_node("ArgMax", ["shifted"], ["label"], axis=1, keepdims=0),
+        ],
+        inputs={"x": (TensorProto.FLOAT, ["N", 4])},
+        outputs={"label": (TensorProto.INT64, ["N"]), "probabilities": (TensorProto.FLOAT, ["N", 2])},
+        constants={"w": np.zeros((4, 2), np.float32), "b": np.array([0, 1], np.float32)},
+    ).SerializeToString()

@@ -69,7 +69,7 @@ def test_it_says_how_to_load_push_and_install_them(programs: Path, engine: str, 
     said = [line.strip() for line in make(programs, VERSION="1").stdout.splitlines()]
     assert [line for line in lines if line not in said] == []
     assert "make image REGISTRY=registry.example.com/ml PUSH=1" in said
-    assert said[-1].endswith("--set images.registry=seatrial.dev --set images.tag=1")
+    assert said[-1].endswith("--set-string images.registry=seatrial.dev --set-string images.tag=1")
 
 
 def test_without_a_version_it_is_the_projects(programs: Path) -> None:
@@ -91,7 +91,7 @@ def test_pushing_ends_with_the_digests_to_install_by(programs: Path, engine: str
     assert done.returncode == 0, done.stderr
     pushes = [call[-1] for call in stubs.calls(programs) if call[1] == "push"]
     assert pushes == [f"{name}/operator:1", f"{name}/serving:1"]
-    assert f"--set images.operator.digest={DIGEST} --set images.serving.digest={DIGEST}" in done.stdout
+    assert f"--set-string images.operator.digest={DIGEST} --set-string images.serving.digest={DIGEST}" in done.stdout
 
 
 def test_an_engine_that_does_not_answer_is_passed_over(programs: Path) -> None:

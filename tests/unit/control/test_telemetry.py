@@ -25,6 +25,12 @@ EXPECTED = {
     "seatrial_modeldeployment_unmetered",
     "seatrial_leader",
     "seatrial_event_failures",
+    "seatrial_drift_alarms",
+    "seatrial_drift_distance_ratio",
+    "seatrial_drift_evidence_nats",
+    "seatrial_drift_look_duration_seconds",
+    "seatrial_drift_look_errors",
+    "seatrial_drift_window_rows",
 }
 
 

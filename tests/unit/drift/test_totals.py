@@ -37,6 +37,46 @@ def test_a_restart_counts_from_zero():
     assert counted(hours(series([50, 60, 4]))) == [{"a": 10}, {"a": 4}]
 
 
+def test_a_restart_is_one_of_all_counters_of_the_pod():
+    """One that has passed its old total already would seem to have gone on."""
+    found = hours(series([50, 60, 4]), series([0, 2, 3], bin_="missing"))
+    assert [hour.pods[0].rows["region"] for hour in found] == [(2, 0, 10), (3, 0, 4)]
+
+
+def scraped(one, **labels):
+    return totals.Series(metric={**one.metric, **labels}, values=one.values)
+
+
+def test_a_pod_that_is_scraped_twice_counts_once():
+    own = (scraped(series([5, 15, 18]), replica="a"), scraped(series([4, 14, 19]), replica="b"))
+    assert counted(hours(*own)) == [{"a": 10}, {"a": 5}]
+    assert [hour.ready for hour in hours(*own)] == [1, 1]
+
+
+def test_a_scraper_that_was_away_is_stood_in_for_by_the_other():
+    own = (scraped(series([5, 15, None, 25]), replica="a"), scraped(series([None, None, 17, 24]), replica="b"))
+    assert counted(hours(*own)) == [{"a": 10}, {}, {"a": 7}]
+
+
+def test_a_pod_that_is_known_to_be_old_does_not_begin_at_zero():
+    answer = totals.Answer(
+        status="success",
+        data=totals.Data(result_type="matrix", result=(series([5, 6]), series([None, 900], pod="b"))),
+    )
+    found = totals.hours(answer, [COLUMN], started={"b": BEGIN - 90_000})
+    assert (counted(found), found[0].ready) == ([{"a": 1}], 2)
+
+
+def test_values_that_no_counter_has_do_not_count():
+    assert counted(hours(series([0, 10]), series([0, "NaN"], pod="b"), series([-1, "+Inf"], pod="c"))) == [{"a": 10}]
+
+
+def test_hours_of_a_test_are_short():
+    one = totals.Series(metric=series([1]).metric, values=((100, "1"), (105, "7"), (110, "9")))
+    answer = totals.Answer(status="success", data=totals.Data(result_type="matrix", result=(one,)))
+    assert [hour.at for hour in totals.hours(answer, [COLUMN], seconds=5)] == [20, 21]
+
+
 def test_a_new_pod_counts_from_zero():
     found = hours(series([5, 6, 7]), series([None, 40, 42], pod="b"))
     assert counted(found) == [{"a": 1, "b": 40}, {"a": 1, "b": 2}]

@@ -12,7 +12,7 @@ import pandas
 import pytest
 import yaml
 
-from seatrial.packing import archives, describing, provenance, sources, splitting, tables
+from seatrial.packing import archives, describing, pointers, provenance, sources, splitting, tables
 
 
 def number(lowest: float, highest: float) -> tables.Column:
@@ -81,6 +81,68 @@ def test_provenance_names_the_commit_and_the_pointer_of_the_data(tmp_path: Path)
     assert found["data"]["dvc"] == pointer["outs"][0]
     (tmp_path / "train.csv.dvc").write_text("outs: []")
     assert collected(tmp_path)["code"]["dirty"]
+
+
+LOCK = """
+schema: '2.0'
+stages:
+  prepare:
+    cmd: python prepare.py
+    outs:
+    - {path: data/train.csv, hash: md5, md5: 0123456789abcdef0123456789abcdef, size: 8}
+"""
+CONFIG = """
+[core]
+    remote = store
+['remote "store"']
+    url = https://me:secret@dvc.example.com/churn/
+['remote "other"']
+    url = s3://elsewhere
+"""
+
+
+def under_dvc(folder: Path, *, lock: str = LOCK, config: str = CONFIG) -> Path:
+    (folder / "data").mkdir()
+    (folder / ".dvc").mkdir()
+    (folder / "dvc.lock").write_text(lock)
+    (folder / ".dvc" / "config").write_text(config)
+    path = folder / "data" / "train.csv"
+    path.write_text("x\n1\n")
+    return path
+
+
+def test_what_a_pipeline_of_dvc_has_made_is_known_by_its_stage_and_place(tmp_path: Path) -> None:
+    assert pointers.of(under_dvc(tmp_path)) == {
+        "path": "data/train.csv",
+        "hash": "md5",
+        "md5": "0123456789abcdef0123456789abcdef",
+        "size": 8,
+        "stage": "prepare",
+        "remote": "https://dvc.example.com/churn/files/md5/01/23456789abcdef0123456789abcdef",
+    }
+
+
+@pytest.mark.parametrize(
+    ("lock", "config"),
+    [
+        pytest.param("", "", id="empty"),
+        pytest.param("stages: [1, 2]", CONFIG, id="another form"),
+        pytest.param("{", "[core", id="cut off"),
+        pytest.param("stages: {a: {outs: [null, {path: 3}]}, b: null}", CONFIG, id="nothing in it"),
+        pytest.param("a: &a [*a]", "\x00", id="endless"),
+        pytest.param(LOCK.replace("data/train.csv", "data/other.csv"), CONFIG, id="of other files"),
+    ],
+)
+def test_pointers_that_say_nothing_are_as_good_as_none(tmp_path: Path, lock: str, config: str) -> None:
+    assert pointers.of(under_dvc(tmp_path, lock=lock, config=config)) == {}
+
+
+def test_a_file_outside_of_any_repository_has_no_pointers_above_it(tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "train.csv"
+    path.write_text("x\n1\n")
+    assert pointers.of(path) == {}
 
 
 def test_parameters_hold_nothing_that_changes_from_run_to_run() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from tests.unit.rollout import world as worlds
 
-from seatrial.api.spec import SecretReference, Spec
+from seatrial.api.spec import Dataset, SecretReference, Spec
 from seatrial.api.status import Phase
-from seatrial.rollout import children, report, revision, templates
+from seatrial.rollout import artifacts, beside, children, report, revision, templates
 
 REFUSED = report.Report(outcome=report.Outcome.REJECTED, reason="FetchRefused", message="denied")
 
@@ -75,6 +75,48 @@ def test_the_trial_works_on_what_was_fetched() -> None:
     parts = containers(templates.trial("churn", record(at("https://models/churn.onnx")), config="{}"))
     assert (parts["fetch"]["args"][0], parts["fetch"]["args"][-1]) == ("fetch", "--for-trial")
     assert (parts["trial"]["args"][0], parts["trial"]["args"][-1]) == ("trial", "--fetched")
+
+
+def dataset(name: str, uri: str, *, secret: str | None = None) -> Dataset:
+    reference = SecretReference(name=secret) if secret else None
+    return Dataset(name=name, uri=uri, sha256="d" * 64, secret_ref=reference)
+
+
+def test_what_comes_from_another_place_comes_by_a_container_with_that_places_credentials_alone() -> None:
+    candidate = record(at("s3://models/2.onnx", secret="store", version="2"))
+    others = beside.Beside(
+        model=artifacts.Artifact(*candidate.address),
+        stable=record(at("s3://models/1.onnx", secret="store")),
+        datasets=(
+            dataset("pinned", "pvc://reviewed/pinned.npz"),
+            dataset("more", "https://data/more.npz", secret="other"),
+            dataset("again", "s3://models/again.npz", secret="store"),
+        ),
+    )
+    told = others.document()
+    assert told is not None
+    assert (told["stable"]["way"], [one["way"] for one in told["datasets"]]) == (0, [1, 2, 0])
+    assert (told["stable"]["version"], told["stable"]["uri"]) == ("1", "s3://models/1.onnx")
+    template = templates.trial("churn", candidate, config="{}", others=others.ways[1:])
+    parts = containers(template)
+    assert {name: one.get("envFrom") for name, one in parts.items()} == {
+        "fetch": [{"secretRef": {"name": "store"}}],
+        "fetch-1": None,
+        "fetch-2": [{"secretRef": {"name": "other", "optional": True}}],
+        "trial": None,
+    }
+    assert parts["fetch-2"]["args"][-3:] == ["--for-trial", "--way", "2"]
+    mounts = {name: [mount["name"] for mount in one["volumeMounts"]] for name, one in parts.items()}
+    assert mounts["fetch-1"] == ["config", "work", "claim-1"]
+    assert all("claim-1" not in mounts[name] for name in ("fetch", "fetch-2", "trial"))
+    claim = {"claimName": "reviewed", "readOnly": True}
+    assert {"name": "claim-1", "persistentVolumeClaim": claim} in template["spec"]["volumes"]
+
+
+def test_a_first_version_without_datasets_is_tried_as_before() -> None:
+    first = record(at("https://models/churn.onnx"))
+    others = beside.Beside(model=artifacts.Artifact(*first.address))
+    assert (others.document(), others.ways[1:]) == (None, ())
 
 
 def test_without_them_the_template_has_no_trace_of_them() -> None:

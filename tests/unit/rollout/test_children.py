@@ -56,6 +56,16 @@ def test_every_child_has_its_owner_and_our_labels_and_nothing_of_the_parents():
         assert all(name.startswith("seatrial.dev/") for name in meta.get("annotations", {}))
 
 
+def test_a_trial_is_told_of_the_version_that_serves_so_that_it_can_be_the_measure() -> None:
+    after = Status(stable=build.STABLE, candidate=build.on_trial())
+    job = rendered(after, records={V1: build.record("1")})["Job", f"churn-{V2}-trial"]
+    config = json.loads(job["spec"]["template"]["metadata"]["annotations"]["seatrial.dev/config"])
+    stable = build.record("1")
+    assert config["trial"] == {"stable": {"version": "1", "uri": stable.uri, "sha256": stable.content.sha256, "way": 0}}
+    first = rendered(Status(candidate=build.on_trial()))["Job", f"churn-{V2}-trial"]
+    assert "trial" not in json.loads(first["spec"]["template"]["metadata"]["annotations"]["seatrial.dev/config"])
+
+
 def templates() -> list[Any]:
     found = everything()
     return [
@@ -337,6 +347,15 @@ def test_live_settings_are_there_once_one_is_not_the_default_and_stay():
     assert off["data"] == {"monitoring.json": '{"drift":{"mode":"Off"}}'}
     [default] = settings(with_drift(), {**off, "metadata": {**off["metadata"], "uid": "c"}})
     assert default["data"] == {"monitoring.json": "{}"}
+
+
+def test_samples_are_a_live_setting():
+    samples = spec.Samples(share=spec.Ratio.parse("0.5%"), sink="http://vector.logs:8080/")
+    wish = msgspec.structs.replace(build.spec("1"), monitoring=spec.Monitoring(samples=samples))
+    [told] = settings(wish)
+    assert json.loads(told["data"]["monitoring.json"]) == {
+        "samples": {"share": 0.005, "sink": "http://vector.logs:8080/"}
+    }
 
 
 def test_live_settings_go_with_no_revision():

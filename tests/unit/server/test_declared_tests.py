@@ -193,7 +193,7 @@ def test_a_healthy_model_survives_made_up_requests_without_a_card(graph: bytes) 
 
 
 def test_an_unreadable_tests_yaml_names_the_field(tmp_path: Path) -> None:
-    (tmp_path / "tests.yaml").write_text("invariance: [{name: t, dataset: holdout, perturb: {}}]")
+    (tmp_path / "tests.yaml").write_text("invariance: [{name: t, dataset: ../holdout, perturb: {}}]")
     with pytest.raises(errors.Rejected, match=r"tests\.yaml.*dataset"):
         package.tests(tmp_path)
 

@@ -164,6 +164,18 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.NO_REFERENCE: Meaning(
         "The package has no reference rows to compare with.", "Pack the next version with `seatrial pack --data`."
     ),
+    Reason.INPUTS_UNLIKE_TRAINING: Meaning(
+        "What the candidate is asked is grossly unlike its reference rows, and stable's is not: no step ends.",
+        "Compare units, the order of columns and the encoder of the new version with what clients send.",
+    ),
+    Reason.UNEQUAL_TRAFFIC: Meaning(
+        "Candidate and stable get other requests, so their answers are not compared.",
+        "See what splits the traffic: a header that goes with the kind of request does.",
+    ),
+    Reason.DRIFT_DETECTED: Meaning(
+        "An alarm about the traffic has begun, or another kind of it.", "See the reason of the condition Drifted."
+    ),
+    Reason.DRIFT_CLEARED: Meaning("A whole season of traffic looks like the reference again."),
     Reason.UNKNOWN: Meaning("Another release of the operator wrote it."),
 }
 

@@ -107,6 +107,29 @@ def _requests_fit(resource: str) -> Rule:
     )
 
 
+def _address(field: str) -> tuple[Rule, ...]:
+    """What each store needs of an address."""
+    return (
+        Rule(
+            field,
+            "!self.startsWith('oci://') || "
+            "self.matches('^oci://[^/@]+/[^@]+(@sha256:[0-9a-f]{64}|:[A-Za-z0-9_][-A-Za-z0-9_.]*)$')",
+            f"{field} must be oci://registry/repository@sha256:<64 hex digits> or oci://registry/repository:<tag>",
+        ),
+        Rule(
+            field,
+            "!self.startsWith('pvc://') || "
+            "self.matches('^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/[^/]') && !self.contains('/../')",
+            f"{field} must be pvc://claim/path, with the name of a PersistentVolumeClaim and without ..",
+        ),
+        Rule(
+            field,
+            "!self.matches('^(s3|gs|az)://') || self.matches('^(s3|gs|az)://[^/]+/[^/]')",
+            f"{field} must be s3://bucket/key, gs://bucket/key or az://container/path",
+        ),
+    )
+
+
 _AFFINITY = "spec.serving.affinity"
 _REQUIRED, _PREFERRED = (
     "requiredDuringSchedulingIgnoredDuringExecution",
@@ -145,23 +168,7 @@ RULES = (
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must be lower-case letters, digits and hyphens, starting with a letter: a Service gets it",
     ),
-    Rule(
-        "spec.model.uri",
-        "!self.startsWith('oci://') || "
-        "self.matches('^oci://[^/@]+/[^@]+(@sha256:[0-9a-f]{64}|:[A-Za-z0-9_][-A-Za-z0-9_.]*)$')",
-        "spec.model.uri must be oci://registry/repository@sha256:<64 hex digits> or oci://registry/repository:<tag>",
-    ),
-    Rule(
-        "spec.model.uri",
-        "!self.startsWith('pvc://') || "
-        "self.matches('^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/[^/]') && !self.contains('/../')",
-        "spec.model.uri must be pvc://claim/path, with the name of a PersistentVolumeClaim and without ..",
-    ),
-    Rule(
-        "spec.model.uri",
-        "!self.matches('^(s3|gs|az)://') || self.matches('^(s3|gs|az)://[^/]+/[^/]')",
-        "spec.model.uri must be s3://bucket/key, gs://bucket/key or az://container/path",
-    ),
+    *_address("spec.model.uri"),
     _percentage("spec.quantization.maxDisagreement", at_most=100),
     _requests_fit("cpu"),
     _requests_fit("memory"),
@@ -192,6 +199,17 @@ RULES = (
     ),
     _duration("spec.serving.terminationGracePeriod", "1s", "1h"),
     _duration("spec.trial.timeout", "1s", "24h"),
+    Rule(
+        "spec.trial.datasets",
+        "self.all(a, self.exists_one(b, b.name == a.name))",
+        "spec.trial.datasets must have a name each that no other has",
+    ),
+    Rule(
+        "spec.trial.datasets[].name",
+        "!(self in ['calibration', 'reference', 'holdout', 'regressions'])",
+        "spec.trial.datasets[].name must not be calibration, reference, holdout or regressions: packages have files so",
+    ),
+    *_address("spec.trial.datasets[].uri"),
     Rule(
         "spec.rollout.steps",
         "self.map(s, s.weight).isSorted() && self.all(a, self.exists_one(b, b.weight == a.weight))",
@@ -317,6 +335,7 @@ RULES = (
         "!self.contains('/../') && !self.contains('/./') && !self.endsWith('/..')",
         "spec.retraining.uriPrefix must have no . and no .. as names in it",
     ),
+    _percentage("spec.monitoring.samples.share", above=0, at_most=100),
     _percentage("spec.analysis.quality.tolerance", at_most=1000),
     _percentage("spec.analysis.outcomes[].tolerance", at_most=1000),
     _duration("spec.analysis.outcomes[].delay", "0s", "24h"),
@@ -329,7 +348,7 @@ RULES = (
     ),
     Rule(
         "spec.analysis.outcomes[]",
-        "self.source == 'Prometheus' ? has(self.selector) && has(self.label) && !has(self.event) : "
+        "has(self.source) && self.source == 'Prometheus' ? has(self.selector) && has(self.label) && !has(self.event) : "
         "has(self.event) && !has(self.selector) && !has(self.label)",
         "spec.analysis.outcomes[] must have selector and label with source Prometheus, else an event",
     ),
@@ -366,6 +385,7 @@ RULES = (
         "has(self.monitoring.feedback.events) && one.event in self.monitoring.feedback.events))",
         "spec.analysis.outcomes[].event must be one of spec.monitoring.feedback.events",
     ),
+    _between("spec.analysis.answers.tolerance", "1", "95"),
     _between("spec.monitoring.drift.tolerance", "1", "50"),
     _between("spec.monitoring.drift.invalid", "0.1", "50"),
     _percentage("spec.monitoring.drift.gross", above=0, at_most=95),

@@ -84,6 +84,8 @@ class Reason(enum.StrEnum):
     SHED_REGRESSED = "ShedRegressed"
     TRAFFIC_NOT_ROUTED = "TrafficNotRouted"
     ANSWERS_SHIFTED = "AnswersShifted"
+    INPUTS_UNLIKE_TRAINING = "InputsUnlikeTraining"
+    UNEQUAL_TRAFFIC = "UnequalTraffic"
     SHADOW_FAILED = "ShadowFailed"
     ERRORS_ABOVE_MAXIMUM = "ErrorsAboveMaximum"
     LATENCY_ABOVE_MAXIMUM = "LatencyAboveMaximum"
@@ -116,6 +118,8 @@ class Reason(enum.StrEnum):
     DRIFT_SUSPECTED = "DriftSuspected"
     DRIFT_ACCEPTED = "DriftAccepted"
     NO_REFERENCE = "NoReference"
+    DRIFT_DETECTED = "DriftDetected"
+    DRIFT_CLEARED = "DriftCleared"
     UNKNOWN = "Unknown"  # of another release
 
 

@@ -132,7 +132,7 @@ def next_steps(wish: Wish, digests: Mapping[str, str]) -> str:
         lines.append("and install them:")
     values = [f"images.registry={wish.registry}", f"images.tag={wish.version}"]
     values += [f"images.{name}.digest={digest}" for name, digest in digests.items() if digest]
-    chosen = " ".join(f"--set {value}" for value in values)
+    chosen = " ".join(f"--set-string {value}" for value in values)  # a tag like 7 is no number
     lines.append(f"  helm install seatrial helm/seatrial -n seatrial-system --create-namespace {chosen}")
     return "\n".join(lines)
 

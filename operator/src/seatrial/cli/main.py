@@ -10,6 +10,7 @@ import importlib
 import click
 
 COMMANDS = {
+    "card": "seatrial.cli.card",
     "drift": "seatrial.cli.drift",
     "generate": "seatrial.cli.generate",
     "pack": "seatrial.cli.pack",

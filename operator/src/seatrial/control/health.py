@@ -149,9 +149,10 @@ def _blame(container: Object, said: Mapping[str, Any], ended: Object) -> Fault:
     retryable = said.get("retryable")
     if isinstance(retryable, bool):
         return Fault.SURROUNDINGS if retryable else Fault.VERSION
-    if container["name"] not in OURS:
+    fetches = container["name"].partition("-")[0] == FETCH  # a trial has several, by their stores
+    if not fetches and container["name"] not in OURS:
         return Fault.UNKNOWN
-    return Fault.SURROUNDINGS if container["name"] == FETCH else Fault.VERSION
+    return Fault.SURROUNDINGS if fetches else Fault.VERSION
 
 
 def _blame_waiting(waiting: Object) -> Fault:

@@ -22,9 +22,12 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from seatrial import api
 from seatrial.cluster import access, errors, events, kubernetes, lease, remembering, store
 from seatrial.control import evidence, logs, probes, queue, reports, resync, sources, telemetry, waking, wiring, workers
 from seatrial.control import settings as settings_
+from seatrial.control.drifting import asking, canaries, controller
+from seatrial.control.drifting import direct as pods_directly
 from seatrial.prometheus import client, pods
 from seatrial.rollout import names
 
@@ -35,6 +38,8 @@ STUCK_SECONDS = 300.0
 STANDBY_STUCK_SECONDS = 60.0
 DRAIN_SECONDS = 8.0
 WATCH_STOP_SECONDS = 3.0
+DRIFT_WORKERS = 8
+DRIFT_LOOK_SECONDS = 300.0  # an answer that doesn't fit is asked for in pieces
 SWITCH_SECONDS = 0.001  # a busy watch thread would otherwise hold up each answer for looks and lease by 5 ms
 
 
@@ -46,6 +51,7 @@ class Parts:
     seen: store.Store
     looks: evidence.Evidence
     reports: reports.PodReports
+    canaries: canaries.Canaries
     queue: queue.Queue
     events: events.Events
     telemetry: telemetry.Telemetry
@@ -91,19 +97,18 @@ async def run(settings: settings_.Settings, build: Build) -> None:
         def ring(key: queue.Key) -> None:
             keys.add(key, lane=queue.Lane.ROLLOUT)
 
-        looks = evidence.Evidence(
-            sources.Sources(
-                await stack.enter_async_context(client.connected()),
-                direct,
-                policy=settings.sources,
-                secrets=lambda namespace, name: live.get("Secret", namespace, name),
-            ),
-            ring=ring,
-            clock=cluster.server_now,
+        origin = sources.Sources(
+            await stack.enter_async_context(client.connected()),
+            direct,
+            policy=settings.sources,
+            secrets=lambda namespace, name: live.get("Secret", namespace, name),
         )
+        looks = evidence.Evidence(origin, ring=ring, clock=cluster.server_now)
         stack.push_async_callback(looks.close)
         said = reports.PodReports(direct.fetch, ring=ring, clock=cluster.server_now)
         stack.push_async_callback(said.close)
+        compared = canaries.Canaries(origin, ring=ring, clock=cluster.server_now)
+        stack.push_async_callback(compared.close)
         metrics = telemetry.Telemetry()
         posted = events.Events(live, instance=settings.pod_name, failed=metrics.event_failed)
         parts = Parts(
@@ -111,12 +116,21 @@ async def run(settings: settings_.Settings, build: Build) -> None:
             seen=seen,
             looks=looks,
             reports=said,
+            canaries=compared,
             queue=keys,
             events=posted,
             telemetry=metrics,
             settings=settings,
         )
-        replica = Replica(parts, build(parts), stopping=stopping)
+        drift = controller.Controller(
+            cluster=cluster,
+            ask=asking.Asking(origin, pods_directly.Direct(direct.fetch, origin.worked_out)),
+            worked_out=origin.worked_out,
+            events=posted,
+            telemetry=metrics,
+            hour=settings.drift_hour,
+        )
+        replica = Replica(parts, build(parts), drift=drift.look, stopping=stopping)
         await stack.enter_async_context(
             probes.serving(
                 healthy=replica.unhealthy,
@@ -132,7 +146,9 @@ async def run(settings: settings_.Settings, build: Build) -> None:
 class Replica:
     """One operator process after its parts are connected."""
 
-    def __init__(self, parts: Parts, reconcile: workers.Reconcile, *, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, parts: Parts, reconcile: workers.Reconcile, *, drift: workers.Reconcile, stopping: asyncio.Event
+    ) -> None:
         self._parts = parts
         self._stopping = stopping
         self._rng = random.Random()  # noqa: S311  spreads load, keeps no secret
@@ -149,6 +165,15 @@ class Replica:
             telemetry=parts.telemetry,
             count=parts.settings.workers,
             may_act=lambda: self._lease.leading,
+        )
+        self._drift_queue = queue.Queue(now=time.monotonic, rng=self._rng)
+        self._drift_workers = workers.Workers(
+            self._drift_queue,
+            drift,
+            telemetry=parts.telemetry.drift_looks,
+            count=DRIFT_WORKERS,
+            may_act=lambda: self._lease.leading,
+            look_timeout=DRIFT_LOOK_SECONDS,
         )
         self._resync = resync.Resync(
             parts.cluster,
@@ -201,12 +226,16 @@ class Replica:
                     tasks.create_task(watches.run(), name="watch"),
                     tasks.create_task(self._resync.run(filled=self._filled), name="resync"),
                 ]
-                working = tasks.create_task(self._workers.run(), name="workers")
+                working = [
+                    tasks.create_task(self._workers.run(), name="workers"),
+                    tasks.create_task(self._drift_workers.run(), name="drift"),
+                ]
                 await self._stopping.wait()
                 _LOG.info("stopping")
                 self._workers.stop()
-                await asyncio.wait([working], timeout=DRAIN_SECONDS)
-                for task in (*lasting, working):
+                self._drift_workers.stop()
+                await asyncio.wait(working, timeout=DRAIN_SECONDS)
+                for task in (*lasting, *working):
                     task.cancel()
         except ExceptionGroup as group:
             # Several can fail at once; to have lost the lease outweighs the rest: it is not ours to release then.
@@ -243,6 +272,8 @@ class Replica:
     def _wake(self, change: store.Change) -> None:
         asked = waking.wake(change)
         self._queue.add(asked.key, after=asked.after, lane=asked.lane)
+        if change.kind == api.KIND:
+            self._drift_queue.add(asked.key, after=waking.WITH_COMPANY)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

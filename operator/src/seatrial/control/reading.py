@@ -181,3 +181,11 @@ def known_report(raw: Object) -> report.Report:
     """The trial's report that a revision's ConfigMap keeps. Raises ReportError."""
     line = (raw.get("data") or {}).get("report.json", "")
     return report.decode(line, report.digest_of(line))
+
+
+def report_of(raw: Object) -> report.Report | None:
+    """The same; None where it is missing or can't be read."""
+    try:
+        return known_report(raw)
+    except report.ReportError:
+        return None

@@ -18,6 +18,7 @@ from seatrial.api.trained import RunOutcome
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
 from seatrial.control import applying, evidence, keys, observing, reports
+from seatrial.control.drifting import canaries
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
 from seatrial.rollout import facts, looking, narrative, planner, plans, providing, statuses
@@ -39,8 +40,10 @@ class Reconciler:
         events: Events,
         telemetry: Telemetry,
         operator: facts.Operator,
+        canaries: canaries.Canaries | None = None,
     ) -> None:
         self._cluster = cluster
+        self._canaries = canaries
         self._observer = observing.Observer(cluster=cluster, operator=operator)
         self._looks = looks
         self._reports = reports
@@ -63,6 +66,8 @@ class Reconciler:
             self._telemetry.forget(key)
             self._looks.forget(key)
             self._reports.forget(key)
+            if self._canaries is not None:
+                self._canaries.forget(key)
             return Result()
         try:
             snapshot, plan = await self._planned(key, raw)
@@ -84,6 +89,8 @@ class Reconciler:
         look = self._looks.newest(key, looking.question(snapshot, now))
         trained = msgspec.structs.replace(snapshot.training, refused=self._untrained.get(key, ""))
         snapshot = msgspec.structs.replace(snapshot, refused=self._refusals.get(key), look=look, training=trained)
+        if self._canaries is not None:
+            snapshot = self._canaries.attached(key, snapshot)
         return snapshot, planner.plan(snapshot, now)
 
     async def _carry_out(self, key: Key, raw: access.Object, snapshot: facts.Snapshot, plan: plans.Plan) -> Result:

@@ -13,6 +13,7 @@ import msgspec
 from seatrial.api import placement, values
 from seatrial.api.values import Duration
 from seatrial.control import sources
+from seatrial.drift import schedule
 from seatrial.prometheus import access, credentials, errors
 from seatrial.rollout import allowed
 
@@ -42,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     probe_port: int = 8080
     metrics_port: int = 9090
     log_level: str = "info"
+    drift_hour: int = schedule.HOUR  # another one is for tests
 
     @property
     def prometheus_url(self) -> str:
@@ -71,6 +73,7 @@ def parse(
     prometheus_insecure_skip_verify: bool = False,
     prometheus_allow: tuple[str, ...] = (),
     prometheus_secret_names: tuple[str, ...] = (),
+    drift_hour: int = schedule.HOUR,
 ) -> Settings:
     """Raises SettingsError with everything that is wrong."""
     wrong: list[str] = []
@@ -123,6 +126,7 @@ def parse(
         probe_port=probe_port,
         metrics_port=metrics_port,
         log_level=log_level,
+        drift_hour=drift_hour,
     )
 
 

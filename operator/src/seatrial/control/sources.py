@@ -19,12 +19,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from seatrial.api import spec
+from seatrial.drift import totals
 from seatrial.prometheus import access, client, credentials, errors, pods, query
 from seatrial.rollout import looking
 
 AT_ONCE = 16
 AT_ONCE_A_HOST = 8
 AT_ONCE_A_NAMESPACE = 4
+UNHURRIED_AT_ONCE = 4
+UNHURRIED_A_HOST = 2
+UNHURRIED = timedelta(seconds=20)
 RELOAD_SECONDS = 15.0
 THREADS = 2
 
@@ -49,6 +53,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     secret_names: frozenset[str] = frozenset()
 
 
+class Hourly(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to ask about an object's hours, and which: from the beginning of the first to the end of the last."""
+
+    namespace: str
+    source: spec.PrometheusSource | None
+    start: int
+    end: int
+    step: int
+
+
 class Sources:
     """Prometheus and the pods.
 
@@ -63,7 +77,9 @@ class Sources:
         self._secrets = secrets
         self._known: dict[tuple[str, str], tuple[float, credentials.Credentials]] = {}
         self._turns = Turns()
+        self._unhurried = Turns(at_once=UNHURRIED_AT_ONCE, a_host=UNHURRIED_A_HOST, a_namespace=UNHURRIED_A_HOST)
         self._pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="evidence")
+        self._patient = futures.ThreadPoolExecutor(1, thread_name_prefix="drift")
 
     async def computed(self, namespace: str, work: Callable[[], _Result]) -> _Result:
         """The result of work that is too long for the event loop. A namespace leaves a thread to the others."""
@@ -72,10 +88,10 @@ class Sources:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._patient.shutdown(wait=False, cancel_futures=True)
 
     def configured(self, asked: looking.Question) -> bool:
-        source = asked.analysis.prometheus
-        return bool(self._policy.own.url or (source is not None and source.url))
+        return self.named(asked.analysis.prometheus)
 
     async def samples(
         self, asked: looking.Question, *, revisions: tuple[str, ...], since: datetime, until: datetime
@@ -115,6 +131,32 @@ class Sources:
         """The answer to an expression that gives numbers. Raises PrometheusError."""
         return await self._ask(asked, expression, at=at, decode=client.vector)
 
+    async def totals(self, asked: Hourly, expression: str) -> totals.Answer:
+        """The drift counters' totals at the end of some hours. Raises PrometheusError.
+
+        In turns of their own: they never take one from a rollout, which is in more of a hurry.
+        """
+        began = time.monotonic()
+        endpoint = await self._endpoint(asked.source, asked.namespace)
+        try:
+            async with self._unhurried.of(asked.namespace, endpoint.place.origin, timeout=UNHURRIED):
+                left = max(UNHURRIED - timedelta(seconds=time.monotonic() - began), timedelta(milliseconds=1))
+                content = await self._prometheus.ask_range(
+                    endpoint, expression, start=asked.start, end=asked.end, step=asked.step, timeout=left
+                )
+                return await self.worked_out(functools.partial(client.totals, content, where=endpoint.shown))
+        except TimeoutError as error:
+            words = f"Prometheus at {endpoint.shown} is still busy after {UNHURRIED.total_seconds():g} s"
+            raise errors.PrometheusUnavailable(words) from error
+
+    async def worked_out(self, work: Callable[[], _Result]) -> _Result:
+        """The result of work on drift, in a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._patient, work)
+
+    def named(self, source: spec.PrometheusSource | None) -> bool:
+        """Whether there is a Prometheus to ask."""
+        return bool(self._policy.own.url or (source is not None and source.url))
+
     async def read(self, asked: looking.Question, *, now: Callable[[], float]) -> pods.Round:
         """The pods' own metrics, as they are now."""
         return await self._direct.read(pods.chosen(asked), now=now)
@@ -125,7 +167,7 @@ class Sources:
         """The decoded answer. The turn ends with decoding, so that answers don't pile up before it."""
         timeout = min(asked.analysis.interval, looking.LONGEST_QUESTION)
         began = time.monotonic()
-        endpoint = await self._endpoint(asked)
+        endpoint = await self._endpoint(asked.analysis.prometheus, asked.owner.namespace)
         try:
             async with self._turns.of(asked.owner.namespace, endpoint.place.origin, timeout=timeout):
                 left = timeout - timedelta(seconds=time.monotonic() - began)
@@ -140,9 +182,9 @@ class Sources:
             )
             raise errors.PrometheusUnavailable(words) from error
 
-    async def _endpoint(self, asked: looking.Question) -> client.Endpoint:
+    async def _endpoint(self, source: spec.PrometheusSource | None, namespace: str) -> client.Endpoint:
         """The object's own Prometheus, never with the operator's credentials; else the operator's."""
-        source, namespace, policy = asked.analysis.prometheus, asked.owner.namespace, self._policy
+        policy = self._policy
         secret = source.secret_ref.name if source is not None and source.secret_ref is not None else ""
         own = await self._of_secret(namespace, secret) if secret else None
         if source is not None and source.url:
@@ -207,8 +249,11 @@ def of_files(own: Own) -> credentials.Credentials:
 class Turns:
     """At most so many questions at once: over all, to one host, of one namespace."""
 
-    def __init__(self) -> None:
-        self._all = asyncio.Semaphore(AT_ONCE)
+    def __init__(
+        self, *, at_once: int = AT_ONCE, a_host: int = AT_ONCE_A_HOST, a_namespace: int = AT_ONCE_A_NAMESPACE
+    ) -> None:
+        self._all = asyncio.Semaphore(at_once)
+        self._a_host, self._a_namespace = a_host, a_namespace
         self._some: dict[tuple[str, str], tuple[asyncio.Semaphore, int]] = {}
 
     @contextlib.asynccontextmanager
@@ -216,8 +261,8 @@ class Turns:
         """A turn. The narrow limits come first: who waits there takes nothing from others. Raises TimeoutError."""
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(timeout.total_seconds()):
-                await stack.enter_async_context(self.narrow("namespace", namespace, AT_ONCE_A_NAMESPACE))
-                await stack.enter_async_context(self.narrow("host", host, AT_ONCE_A_HOST))
+                await stack.enter_async_context(self.narrow("namespace", namespace, self._a_namespace))
+                await stack.enter_async_context(self.narrow("host", host, self._a_host))
                 await stack.enter_async_context(self._all)
             yield
 

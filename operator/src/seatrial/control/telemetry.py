@@ -14,6 +14,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from seatrial.api.status import Condition, ConditionStatus, Reason
 from seatrial.control import queue
+from seatrial.drift.judgement import Judgement, Outcome
+from seatrial.drift.tests import Question
 
 OBJECTS_METERED = 5000
 ROLLBACK_REASONS = tuple(
@@ -31,6 +33,31 @@ ROLLBACK_REASONS = tuple(
 )
 _RECONCILE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _ROLLBACK_BUCKETS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
+
+
+class DriftLooks:
+    """How the looks at drift go, which have workers of their own."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self._duration = Histogram(
+            "seatrial_drift_look_duration_seconds",
+            "Time one look at a ModelDeployment's drift took.",
+            buckets=_RECONCILE_BUCKETS,
+            registry=registry,
+        )
+        self._errors = Counter(
+            "seatrial_drift_look_errors_total",
+            "Looks at drift that failed and are tried again.",
+            ["error"],
+            registry=registry,
+        )
+
+    def reconciled(self, *, seconds: float) -> None:
+        self._duration.observe(seconds)
+
+    def reconcile_failed(self, error: str) -> None:
+        """`error` is an exception's class name."""
+        self._errors.labels(error).inc()
 
 
 class Telemetry:
@@ -87,6 +114,32 @@ class Telemetry:
         self._unmetered = Gauge(
             "seatrial_modeldeployment_unmetered", "ModelDeployments without condition metrics: too many.", registry=own
         )
+        named = ["deployment_namespace", "deployment"]
+        self._drift_alarms = Gauge(
+            "seatrial_drift_alarms",
+            "Columns of which a test alarms: Shape, or of bad data Missing and Outside.",
+            [*named, "test"],
+            registry=own,
+        )
+        self._findings = {
+            "evidence": Gauge(
+                "seatrial_drift_evidence_nats",
+                "Logarithm of the evidence of a test that alarms or is suspected.",
+                [*named, "column", "test"],
+                registry=own,
+            ),
+            "distance": Gauge(
+                "seatrial_drift_distance_ratio",
+                "Share of the rows that lie where the test found them, above the reference's.",
+                [*named, "column", "test"],
+                registry=own,
+            ),
+            "rows": Gauge(
+                "seatrial_drift_window_rows", "Rows that were looked at.", [*named, "column", "test"], registry=own
+            ),
+        }
+        self._found: dict[queue.Key, set[tuple[str, str]]] = {}
+        self.drift_looks = DriftLooks(own)
         self._metered: dict[queue.Key, frozenset[str]] = {}
         self._beyond: set[queue.Key] = set()
 
@@ -146,6 +199,37 @@ class Telemetry:
             for status in ConditionStatus:
                 gauge = self._conditions.labels(key.namespace, key.name, condition.type, status.value)
                 gauge.set(1 if condition.status == status else 0)
+
+    def drift(self, key: queue.Key, *, judged: Judgement | None) -> None:
+        """What is found of the object's traffic now."""
+        if key not in self._found and len(self._found) >= OBJECTS_METERED:
+            return
+        findings = () if judged is None else judged.columns
+        now = {(one.column, one.test.value) for one in findings}
+        for place in self._found.get(key, set()) - now:
+            self._remove_finding(key, place)
+        self._found[key] = now
+        for test in Question:
+            alarms = sum(one.test is test and one.outcome is Outcome.DRIFTED for one in findings)
+            self._drift_alarms.labels(key.namespace, key.name, test.value).set(alarms)
+        for one in findings:
+            labels = (key.namespace, key.name, one.column, one.test.value)
+            self._findings["evidence"].labels(*labels).set(one.log_evidence)
+            self._findings["distance"].labels(*labels).set(one.share - one.reference)
+            self._findings["rows"].labels(*labels).set(one.rows)
+
+    def forget_drift(self, key: queue.Key) -> None:
+        """It isn't watched any more."""
+        if key not in self._found:
+            return
+        for place in self._found.pop(key):
+            self._remove_finding(key, place)
+        for test in Question:
+            self._drift_alarms.remove(key.namespace, key.name, test.value)
+
+    def _remove_finding(self, key: queue.Key, place: tuple[str, str]) -> None:
+        for gauge in self._findings.values():
+            gauge.remove(key.namespace, key.name, *place)
 
     def forget(self, key: queue.Key) -> None:
         """The object is gone."""

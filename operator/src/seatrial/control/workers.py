@@ -10,12 +10,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from seatrial.cluster import errors
 from seatrial.control import queue as queue_
-from seatrial.control import telemetry as telemetry_
 
 _LOG = logging.getLogger(__name__)
+
+
+class Counted(Protocol):
+    """Where it is told how looks went."""
+
+    def reconciled(self, *, seconds: float) -> None: ...
+
+    def reconcile_failed(self, error: str) -> None: ...
+
 
 Reconcile = Callable[[queue_.Key], Awaitable[queue_.Result]]
 
@@ -34,7 +43,7 @@ class Workers:
         queue: queue_.Queue,
         reconcile: Reconcile,
         *,
-        telemetry: telemetry_.Telemetry,
+        telemetry: Counted,
         count: int = 8,
         may_act: Callable[[], bool] = lambda: True,
         look_timeout: float = 60.0,

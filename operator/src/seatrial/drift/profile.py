@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -13,21 +12,42 @@ from seatrial.drift.columns import Column, Kind
 MOST_COLUMNS = 128
 
 
-def columns(profile: Sequence[Any]) -> tuple[Column, ...]:
-    """Raises ValueError: it can't be used, in words for the user."""
-    if len(profile) > MOST_COLUMNS:
-        raise ValueError(f"its trial's report has {len(profile)} columns, more than {MOST_COLUMNS}")
-    if any(isinstance(one, dict) and one.get("rows") == 0 for one in profile):
-        raise ValueError("its trial's report doesn't say how many reference rows there are; the retry command tells it")
+class Unusable(ValueError):
+    """There is nothing to hold traffic against; the text is for the user."""
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """A column as a report of any release tells it: 0 rows are not known."""
+
+    rows: int = 0
+
+
+def columns(profile: bytes) -> tuple[Column, ...]:
+    """The columns of a profile as JSON.
+
+    Raises:
+        Unusable: there are none, or they can't be used.
+    """
     try:
-        found = msgspec.convert(profile, tuple[Column, ...])
+        told = msgspec.json.decode(profile, type=list[_Told])
+        if not told:
+            raise Unusable("the package of the version that serves has no reference rows (reference.npz)")
+        if len(told) > MOST_COLUMNS:
+            raise Unusable(f"the profile in the trial's report has {len(told)} columns, more than {MOST_COLUMNS}")
+        if any(one.rows == 0 for one in told):
+            raise Unusable(
+                "the trial's report doesn't say how many reference rows there are: it is of an older release"
+            )
+        found = msgspec.json.decode(profile, type=tuple[Column, ...])
         for one in found:
             columns_.check(one)
+    except Unusable:
+        raise
     except ValueError as error:
-        raise ValueError(f"the profile in its trial's report can't be used: {error}") from error
+        raise Unusable(f"the profile in the trial's report can't be used: {error}") from error
     named = _told_apart(found)
     if len({one.name for one in named}) != len(named):
-        raise ValueError("its trial's report has two columns of one name")
+        raise Unusable("the profile in the trial's report has two columns of one name")
     return named
 
 

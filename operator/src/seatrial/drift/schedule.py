@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from datetime import UTC as UTC
 
 HOUR = 3600
 SETTLE = 1 / 40

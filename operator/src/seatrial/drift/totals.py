@@ -151,7 +151,8 @@ def _hour(
     found, seen = list[Pod](), 0
     for name, targets in present.items():
         seen += bool(targets)
-        new = all(min(one.rows) == now for one in targets) and now > first and started.get(name, before) >= before
+        known = min((min(one.rows) for one in pods[name].values() if one.rows), default=now)
+        new = known == now > first and started.get(name, before) >= before
         usable = [one for one in targets if new or before in one.rows]
         if usable:
             found.append(_pod(name, _fullest(usable, now), columns, before=before, now=now))

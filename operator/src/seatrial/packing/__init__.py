@@ -11,6 +11,7 @@ A tool on its user's own machine, where pickles may be read; the operator never 
     choosing     the first conversion that answers as the model does
     describing   model.yaml
     targets      the column that says what is right
+    pointers     what DVC knows of the data, runs what MLflow knows of the training
     splitting    which rows are for reference, calibration and holdout (`rows` makes tensors of them)
     expectations tests.yaml
     provenance   where everything came from

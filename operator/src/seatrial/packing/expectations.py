@@ -43,6 +43,7 @@ def document(shown: Shown, *, described: Sequence[Mapping[str, Any]]) -> str:
         neighbours["maxDelta"] = 1e-4  # of scores; numbers have the trial's own bound, which is relative
     parts.append(_yaml({"invariance": [neighbours]}))
     parts += _examples(described, classifies=bool(shown.classes))
+    parts += _of_quality(shown, described) if accuracy(shown) is not None else []
     parts.append(_yaml({"robustness": {"cases": 200, "seed": 7}}))
     return "".join(parts)
 
@@ -106,6 +107,27 @@ def _examples(described: Sequence[Mapping[str, Any]], *, classifies: bool) -> li
         column = {"column": 1} if classifies else {}
         more = _perturbed(f"more {number} never lowers it", {"add": {number: 1}}, **column, direction="nonDecreasing")
         found += [_commented([noise]), _commented({"directional": [more]})]
+    return found
+
+
+def _of_quality(shown: Shown, described: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Tests on holdout.npz. Only somebody who knows the subject can say which bounds are right; these hold today."""
+    grouped = next((str(one["name"]) for one in described if "categories" in one), None)
+    right = accuracy(shown) or 0.0
+    least = max(0.0, math.floor((right - _ROOM) * 100) / 100)
+    accurate = {"name": "accuracy", "dataset": "holdout", "metric": "accuracy"}
+    performance: list[dict[str, Any]] = [
+        {**accurate, "min": least},
+        {**accurate, "name": "not worse than stable", "against": "Stable", "maxDrop": 0.02},
+    ]
+    found = [_commented({"data": [{"name": "parses", "dataset": "holdout", "accepted": 0.99}]})]
+    if grouped is not None:
+        worst = {**accurate, "name": f"no {grouped} is left behind", "by": grouped, "min": 0.5, "minRows": 20}
+        performance.append(worst)
+    found.append(_commented({"performance": performance}))
+    if grouped is not None and len(shown.classes) == 2:
+        gap = {"name": "equal opportunity", "dataset": "holdout", "by": grouped, "metric": "truePositiveRate"}
+        found.append(_commented({"fairness": [{**gap, "maxGap": 0.5, "minRows": 20}]}))
     return found
 
 

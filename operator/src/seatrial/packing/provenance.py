@@ -14,9 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from seatrial.packing import sources, tables
+from seatrial.packing import pointers, sources, tables
 
 ENVIRONMENT = "environment.txt"
 _MOST_PARAMETERS = 200
@@ -40,7 +38,11 @@ def collect(
         found["code"] = repository
     digest = hashlib.sha256(environment.encode()).hexdigest()
     found["environment"] = {"python": platform.python_version(), "file": ENVIRONMENT, "sha256": digest}
-    return found | model.facts
+    facts = dict(model.facts)
+    run = facts.get("mlflow", {})
+    if "code" not in found and "code" in run:  # the run's own commit, where this folder is under no version control
+        found["code"] = run["code"]
+    return found | facts
 
 
 def _model(model: sources.Given) -> dict[str, Any]:
@@ -84,10 +86,8 @@ def _data(data: tables.Table) -> dict[str, Any]:
         "sha256": data.sha256,
         "rows": data.rows,
     }
-    pointer = path.with_name(f"{path.name}.dvc")
-    if pointer.is_file():
-        outs = (yaml.safe_load(pointer.read_text()) or {}).get("outs") or [{}]
-        told["dvc"] = {key: value for key, value in outs[0].items() if key in ("md5", "hash", "path", "size")}
+    if path.is_file() and (known := pointers.of(path)):
+        told["dvc"] = known
     return told
 
 

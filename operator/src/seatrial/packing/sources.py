@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from seatrial.packing import errors
+from seatrial.packing import errors, runs
 
 Estimator = Any
 """Anything with `predict`; the libraries share no type."""
@@ -190,9 +190,10 @@ def _registered(uri: str) -> Given:
             f"{uri}: MLflow has no such model: check MLFLOW_TRACKING_URI and the name: {error}"
         ) from error
     found = _folder(Path(folder))
-    return msgspec.structs.replace(
-        found, origin=uri, facts={**found.facts, "mlflow": {**found.facts["mlflow"], "uri": uri}}
-    )
+    known = {**found.facts["mlflow"], "uri": uri}
+    if "run" in known:
+        known |= runs.of(mlflow.MlflowClient(), known["run"])
+    return msgspec.structs.replace(found, origin=uri, facts={**found.facts, "mlflow": known})
 
 
 def _folder(path: Path) -> Given:

@@ -17,6 +17,7 @@ from typing import Annotated
 import aiohttp
 import msgspec
 
+from seatrial.drift import totals as totals_
 from seatrial.prometheus import access, credentials, errors, matching, query
 
 BODY_LIMIT = 4 * 2**20
@@ -95,13 +96,22 @@ class Client:
 
     async def ask(self, endpoint: Endpoint, expression: str, *, at: datetime, timeout: timedelta) -> bytes:
         """The body of a successful answer to an instant query, not decoded yet."""
+        return await self._post(endpoint, "query", {"query": expression, "time": query.unix(at)}, timeout=timeout)
+
+    async def ask_range(
+        self, endpoint: Endpoint, expression: str, *, start: int, end: int, step: int, timeout: timedelta
+    ) -> bytes:
+        """The same for a range query; moments are whole seconds."""
+        form = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
+        return await self._post(endpoint, "query_range", form, timeout=timeout)
+
+    async def _post(self, endpoint: Endpoint, what: str, form: Mapping[str, str], *, timeout: timedelta) -> bytes:
         seconds = timeout.total_seconds()
-        form = {"query": expression, "time": query.unix(at), "timeout": f"{round(seconds * 1000)}ms"}
         where = endpoint.shown
         try:
             async with self._session.post(
-                f"{endpoint.place.url}/api/v1/query",
-                data=form,
+                f"{endpoint.place.url}/api/v1/{what}",
+                data={**form, "timeout": f"{round(seconds * 1000)}ms"},
                 headers=dict(endpoint.credentials.headers),
                 ssl=endpoint.credentials.tls,
                 allow_redirects=False,
@@ -147,6 +157,18 @@ def samples(content: bytes, *, where: str) -> Answer:
     except (ValueError, msgspec.DecodeError) as error:
         raise errors.PrometheusUnavailable(f"Prometheus at {where} answered with what is no number") from error
     return Answer(series=tuple(found), warnings=_warnings(envelope))
+
+
+def totals(content: bytes, *, where: str) -> totals_.Answer:
+    """A range query's answer, whole: one that may be partial is none."""
+    envelope = _envelope(content, where=where)
+    if partial := _warnings(envelope):
+        raise errors.PrometheusUnavailable(f"Prometheus at {where} says that its answer may be partial: {partial[0]}")
+    try:
+        found = msgspec.json.decode(envelope.data.result, type=tuple[totals_.Series, ...])
+    except (ValueError, msgspec.DecodeError) as error:
+        raise errors.PrometheusUnavailable(f"Prometheus at {where} answered with no numbers") from error
+    return totals_.Answer(status="success", data=totals_.Data(result_type=envelope.data.result_type, result=found))
 
 
 def vector(content: bytes, *, where: str) -> Vector:

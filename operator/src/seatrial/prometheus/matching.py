@@ -112,7 +112,7 @@ class _Book:
         self._asked = asked
         self._names = {pod.name: pod for pod in asked.pods}
         self._uids = {pod.uid: pod for pod in asked.pods if pod.uid}
-        self._ips = {ip: pod for pod in asked.pods if (ip := _address(pod.ip)) is not None}
+        self._ips = {ip: pod for pod in asked.pods if (ip := address(pod.ip)) is not None}
 
     def revision(self, pod: looking.JudgedPod) -> str:
         window = self._asked.window
@@ -125,7 +125,7 @@ class _Book:
         by_uid = self._uids.get(labels.get("uid", "") or labels.get("pod_uid", ""))
         if by_uid is not None:
             return by_uid
-        by_address = self._ips.get(_address(labels.get("instance", "")) or "")
+        by_address = self._ips.get(address(labels.get("instance", "")) or "")
         name = labels.get("pod", "")
         if not name:
             return by_address
@@ -133,7 +133,7 @@ class _Book:
         return by_name if namespace or by_address is by_name else None
 
 
-def _address(text: str) -> str | None:
+def address(text: str) -> str | None:
     """The IP of `10.0.0.1:8082`, `[fd00::1]:8082` or of an address alone, in one spelling."""
     host = text.rpartition(":")[0].strip("[]") if text.count(":") == 1 or text.startswith("[") else text
     try:

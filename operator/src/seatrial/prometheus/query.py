@@ -57,6 +57,26 @@ def samples(subject: Subject, *, window: timedelta) -> str:
     return f"{{{','.join(matchers)}}}[{max(1, math.ceil(window / timedelta(milliseconds=1)))}ms]"
 
 
+def rows(subject: Subject, *, seconds: int, features: Iterable[str] = (), outputs: Iterable[str] = ()) -> str:
+    """PromQL for the totals of the drift counters at the end of an hour, of pods that have ended within it as well.
+
+    Args:
+        features, outputs: only these, of one kind at a time; without names all columns of both kinds.
+    """
+    kinds, some = "feature|prediction|refused", []
+    if named := tuple(features):
+        kinds, some = "feature|refused", [f"feature=~{_any_of(named)}"]
+    elif named := tuple(outputs):
+        kinds, some = "prediction", [f"output=~{_any_of(named)}"]
+    matchers = [
+        f'__name__=~"seatrial_({kinds})_rows_total"',
+        *_labels(subject),
+        *some,
+        f"namespace=~{quoted(literal(subject.namespace) + '|')}",
+    ]
+    return f"last_over_time({{{','.join(matchers)}}}[{seconds}s])"
+
+
 RETURNED = {
     "seatrial_cohort_rows_total": cohorts.Kind.ROWS,
     "seatrial_feedback_rows_total": cohorts.Kind.WRONG,  # or RIGHT, as its outcome says

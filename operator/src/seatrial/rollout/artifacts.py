@@ -31,18 +31,21 @@ class Artifact(msgspec.Struct, frozen=True):
         """What the pod needs to get there: the Secret and the claim."""
         return self.secret, self.claim
 
-    def fetching(self, container: Object) -> Object:
-        """The container with its way to the bytes."""
+    def fetching(self, container: Object, *, volume: str = "claim", optional: bool = False) -> Object:
+        """The container with its way to the bytes; `volume` is the claim's name in the pod.
+
+        `optional`: without the Secret it starts all the same, and the store refuses it.
+        """
         reach = dict(container)
         if self.secret:
-            reach["envFrom"] = [{"secretRef": {"name": self.secret}}]
+            reach["envFrom"] = [{"secretRef": {"name": self.secret, **({"optional": True} if optional else {})}}]
         if self.claim:
             reach["env"] = [*container["env"], {"name": "SEATRIAL_CLAIM", "value": CLAIM}]
-            mount = {"name": "claim", "mountPath": CLAIM, "readOnly": True}
+            mount = {"name": volume, "mountPath": CLAIM, "readOnly": True}
             reach["volumeMounts"] = [*container["volumeMounts"], mount]
         return reach
 
-    def volumes(self) -> list[Object]:
+    def volumes(self, *, volume: str = "claim") -> list[Object]:
         """Volumes of the pod."""
         claim = {"claimName": self.claim, "readOnly": True}
-        return [{"name": "claim", "persistentVolumeClaim": claim}] if self.claim else []
+        return [{"name": volume, "persistentVolumeClaim": claim}] if self.claim else []

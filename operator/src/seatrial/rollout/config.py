@@ -8,7 +8,7 @@ import msgspec
 
 from seatrial.api import spec, values
 
-from . import monitoring, report, revision, templates
+from . import beside, monitoring, report, revision, templates
 
 MAX_ARTIFACT_BYTES = 2 * 1024**3
 
@@ -20,9 +20,11 @@ def render(
     record: revision.Record,
     analysis: spec.Analysis,
     passed: report.Report | None = None,
+    others: beside.Beside | None = None,
 ) -> str:
     """The configuration as JSON text. With a passed trial, pods must end with the bytes that the trial recorded.
 
+    `others`: what a trial may need beside the model.
     The latency threshold is the spec's at the time of rendering: it becomes an edge of the histogram.
     """
     content = record.content
@@ -68,6 +70,8 @@ def render(
         document["tracing"] = {"endpoint": content.tracing.endpoint, "ratio": float(content.tracing.ratio)}
     if templates.relays(record.pod_template):
         document["relay"] = {"file": f"{templates.RELAY}/relay"}
+    if others is not None and (needed := others.document()) is not None:
+        document["trial"] = needed
     if templates.monitors(record.pod_template):
         document["monitoring"] = {"file": f"{templates.MONITORING}/{monitoring.FILE}"}
     if templates.has_keys(record.pod_template):

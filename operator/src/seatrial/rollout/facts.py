@@ -17,6 +17,7 @@ from seatrial.api import placement
 from seatrial.api import spec as spec_
 from seatrial.api.spec import Spec
 from seatrial.api.status import Commands, DriftStatus, Reason, Status
+from seatrial.drift.canary import Found
 
 from . import standing
 from .looks import Look
@@ -234,6 +235,7 @@ class Snapshot(Fact, frozen=True, kw_only=True):
     observed: tuple[Mapping[str, Any], ...] = ()  # the children as they are, to apply only what differs
     sight: Sight | None = None
     look: Look | None = None  # the newest one, where the samples are judged beside the pass
+    moved: Found | None = None  # what the candidate's answers and inputs say beside stable's
     refused: Refusal | None = None
     replaced: Replaced | None = None  # `spec` and `wanted` are then the trained version's
     training: seen.Seen = seen.Seen()

@@ -27,6 +27,7 @@ come before everything that can fail, so a deadline is kept even while the API s
 | pause_requested              | a new pause token                                | held: no weight is given           |
 | resume_requested             | a new resume or promote token while held         | goes on                            |
 | shifted                      | more answers differ than may, proven on copies   | held, unless it is only to be said |
+| answers_shifted              | its answers are distributed otherwise than may   | the same                           |
 | moved                        | uri or secretRef changed during the trial        | another try                        |
 | on_trial                     | its Job runs or has ended                        | Starting, Rejected, or another try |
 | held                         | held, and nothing else is missing                | waits                              |
@@ -74,6 +75,7 @@ RULES: Sequence[Rule] = (
     holding.pause_requested,
     holding.resume_requested,
     holding.shifted,
+    holding.answers_shifted,
     trial.moved,
     trial.on_trial,
     holding.held,

@@ -53,9 +53,10 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ModelTest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One model test: a share observed against a bound.
+    """One model test: a share, or the figure of a metric, observed against a bound.
 
-    `against`: `Stable` where the stable version's figure on the same rows was the measure.
+    `against`: `Stable` where the stable version's figure on the same rows was the measure. `outcome` is Pass, Fail or
+    Skipped.
     """
 
     name: Text
@@ -79,6 +80,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     quantization: Quantization | None = None
     tests: Annotated[tuple[ModelTest, ...], Meta(max_length=1000)] = ()
     calibration: dict[str, Any] | None = None
+    profile: msgspec.Raw = msgspec.Raw(b"[]")  # read by whoever watches the drift: nothing else may fail for it
     digest: Word = ""  # of the report's own line; set by `read`
 
 

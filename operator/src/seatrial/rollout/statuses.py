@@ -66,7 +66,11 @@ def _shift(case: Case, candidate: status.Candidate) -> str:
     look, bound = case.look, case.snapshot.spec.analysis.disagreement
     reported = bound is not None and bound.on_shift is spec.OnShift.REPORT
     same = case.candidate is not None and case.candidate.revision == candidate.revision
-    return look.shift if look is not None and reported and same and not look.soak else ""
+    if look is not None and reported and same and not look.soak and look.shift:
+        return look.shift
+    moved = case.snapshot.moved
+    told = case.snapshot.spec.analysis.answers.on_shift is spec.OnShift.REPORT and moved is not None and same
+    return moved.shifted if told and moved is not None else ""
 
 
 def unreadable(before: Status, *, generation: int, message: str, now: datetime) -> Status:
@@ -188,7 +192,7 @@ def _conditions(case: Case, now: Status, decision: Decision) -> tuple[status.Con
         ready_pods=snapshot.ready(stable.revision) if stable else 0,
         pods=snapshot.spec.replicas if stable else 0,
     )
-    rows += [*_verified(now), _analyzed(case.look)]
+    rows += [*_verified(now), _analyzed(case)]
     if (routed := traffic.routed(snapshot, now)) is not None:
         words = "; ".join(one for one in (routed[1], providing.words(snapshot)) if one)
         rows.append((conditions.ROUTED, conditions.truth(routed[0]), snapshot.provider, words))
@@ -210,13 +214,17 @@ def _verified(now: Status) -> list[conditions.Row]:
     return [(conditions.VERIFIED, conditions.truth(passed), why, now.trial.message)]
 
 
-def _analyzed(look: looks.Look | None) -> conditions.Row:
-    """Prometheus is asked only while something is judged, so that its outage costs an idle object nothing."""
+def _analyzed(case: Case) -> conditions.Row:
+    """Of a rollout: whether its metrics can be judged, and what of them can't."""
+    look, moved = case.look, case.snapshot.moved
     if look is None:
         words = "no version is being judged, metrics are not asked for"
         return conditions.ANALYZED, status.ConditionStatus.UNKNOWN, Reason.NOTHING_ROLLING, words
     if look.blind:
         return conditions.ANALYZED, status.ConditionStatus.FALSE, Reason.METRICS_UNAVAILABLE, look.message
+    if moved is not None and moved.unequal:
+        words = f"answers are not compared, {moved.unequal}; {look.message}"
+        return conditions.ANALYZED, status.ConditionStatus.TRUE, Reason.UNEQUAL_TRAFFIC, words
     return conditions.ANALYZED, status.ConditionStatus.TRUE, Reason.METRICS_AVAILABLE, look.message
 
 

@@ -5,7 +5,7 @@ Pod Security `restricted`: non-root, read-only root, no capabilities; one emptyD
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -68,27 +68,49 @@ def server(
     }
 
 
-def trial(name: str, record: revision.Record, *, config: str, defaults: placement.Placement = NO_DEFAULTS) -> Object:
+def trial(
+    name: str,
+    record: revision.Record,
+    *,
+    config: str,
+    defaults: placement.Placement = NO_DEFAULTS,
+    others: Sequence[artifacts.Artifact] = (),
+) -> Object:
     """Template of the trial's pod. Its configuration is an annotation: there is no ConfigMap before a passed trial.
 
     As in a serving pod, the container that opens the model has no way to the store and none of its credentials.
+    `others`: ways to what else its tests may need, see `beside`.
     """
     content, artifact = record.content, artifacts.Artifact(record.uri, record.secret)
     wish = (content.placement or NO_DEFAULTS).over(defaults)
-    fetch, test = _container("fetch", content), _container("trial", content, wish)
+    test = _container("trial", content, wish)
+    claims = [volume for way, one in enumerate(others, 1) for volume in one.volumes(volume=f"claim-{way}")]
     return {
         "metadata": {
             "labels": {**(wish.pod_labels or {}), **NO_SIDECAR_LABELS, **_labels(name, content, names.TRIAL)},
             "annotations": {**(wish.pod_annotations or {}), **NO_SIDECAR_ANNOTATIONS, CONFIG_ANNOTATION: config},
         },
         "spec": {
-            **_pod(content, _own_configuration(), artifact),
+            **_pod(content, _own_configuration(), artifact, *claims),
             "restartPolicy": "Never",
             **placing.fields(wish, counted=None),
-            "initContainers": [artifact.fetching({**fetch, "args": [*fetch["args"], "--for-trial"]})],
+            "initContainers": [
+                artifact.fetching(_fetching_for_trial(content, 0)),
+                *(
+                    one.fetching(_fetching_for_trial(content, way), volume=f"claim-{way}", optional=True)
+                    for way, one in enumerate(others, 1)
+                ),
+            ],
             "containers": [{**test, "args": [*test["args"], "--fetched"]}],
         },
     }
+
+
+def _fetching_for_trial(content: revision.Content, way: int) -> Object:
+    fetch = _container("fetch", content)
+    if not way:
+        return {**fetch, "args": [*fetch["args"], "--for-trial"]}
+    return {**fetch, "name": f"fetch-{way}", "args": [*fetch["args"], "--for-trial", "--way", str(way)]}
 
 
 def relays(template: Mapping[str, Any]) -> bool:

@@ -43,10 +43,14 @@ def download(
     target: Path,
     sha256: str,
     max_bytes: int,
+    field: str = "spec.model",
     patience: Patience | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Write the artifact to `target`; `Rejected`: these bytes cannot be had; `Unavailable`: the store cannot."""
+    """Write the artifact to `target`; `Rejected`: these bytes cannot be had; `Unavailable`: the store cannot.
+
+    `field`: where people have said the digest.
+    """
     patience = patience or Patience()
     ask = source.Ask(uri=uri, sha256=sha256, max_bytes=max_bytes, timeout=patience.connect_and_read)
     partial = target.with_name(target.name + ".partial")
@@ -56,8 +60,7 @@ def download(
         if digest != sha256:
             raise errors.Rejected(
                 "DigestMismatch",
-                f"{source.redact(uri)} has sha256 {digest}, but spec.model.sha256 says {sha256}: correct one of "
-                "the two",
+                f"{source.redact(uri)} has sha256 {digest}, but {field}.sha256 says {sha256}: correct one of the two",
             )
         partial.rename(target)
     finally:

@@ -18,8 +18,13 @@ from seatrial_server.host import errors
 from seatrial_server.model import datatypes, declared, schema, session
 
 _T = TypeVar("_T")
+LABEL = "label"
+"""The array with what is right for each row."""
+EXPECTED = "expected:"
+"""Before an output's name: the array with what the model answered where it was trained."""
 _MAX_ALIASED = 1_000_000
 _ENDLESS = 10**12
+_NAMED_ROWS = 5
 
 
 def card(folder: Path) -> schema.Card:
@@ -57,10 +62,16 @@ def _rows(path: Path, model: schema.Schema) -> dict[str, session.Array] | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files if not beside_inputs(name, model)}
     except (OSError, ValueError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
         raise errors.Rejected("InvalidModel", f"{path.name} cannot be read: {error}") from error
     return as_feeds(arrays, model, source=path.name)
+
+
+def beside_inputs(name: str, model: schema.Schema) -> bool:
+    """Whether an array of rows is what is known about them, not what the model gets: the right label or answer."""
+    told = name == LABEL or name.startswith(EXPECTED)
+    return told and all(spec.name != name for spec in model.inputs)
 
 
 def as_feeds(arrays: dict[str, Any], model: schema.Schema, *, source: str) -> dict[str, session.Array]:
@@ -94,7 +105,7 @@ def _array(values: Any, spec: schema.TensorSpec, model: schema.Schema, *, source
                 array = np.array(values, dtype)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise errors.Rejected(
-                "InvalidModel", f"{source}: input {spec.name!r} is not {spec.datatype}: {error}"
+                "InvalidModel", f"{source}: input {spec.name!r} is not {spec.datatype}{_where(values, dtype)}"
             ) from error
     if array.ndim == 0 or len(array) == 0 or not _fits(array, spec):
         raise errors.Rejected(
@@ -112,6 +123,20 @@ def _array(values: Any, spec: schema.TensorSpec, model: schema.Schema, *, source
         if dimension.input == spec.name and (dimension.axis > 0 or whole):
             _check_size(array.shape[dimension.axis + whole], dimension, source=source)
     return np.ascontiguousarray(array)
+
+
+def _where(values: Any, dtype: np.dtype[Any]) -> str:
+    """The first rows that can't be converted, by number: a message never has their values."""
+    found = []
+    for number, row in enumerate(values):
+        try:
+            with np.errstate(invalid="raise"):
+                np.array(row, dtype)
+        except (ValueError, TypeError, ArithmeticError):
+            found.append(str(number))
+            if len(found) == _NAMED_ROWS:
+                break
+    return f": see rows {', '.join(found)}" if found else ": its rows are of different lengths"
 
 
 def _check_size(size: int, dimension: schema.Dimension, *, source: str) -> None:

@@ -16,17 +16,22 @@ _UNPACK = sandbox.Limits(data=2 * 1024**3, seconds=600)
 
 def fetch_package(settings: config.Config, work: Path) -> None:
     """Leave the verified files in `work/package`; starts afresh when a former attempt was interrupted."""
-    artifact, package = work / "artifact", work / "package"
-    for leftover in (package, work / "prepared"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    artifact.unlink(missing_ok=True)
-    work.mkdir(parents=True, exist_ok=True)
-    fetch.download(
-        settings.model.uri, target=artifact, sha256=settings.model.sha256, max_bytes=settings.max_artifact_bytes
+    shutil.rmtree(work / "prepared", ignore_errors=True)
+    fetch_unpacked(
+        settings.model.uri, settings.model.sha256, target=work / "package", max_bytes=settings.max_artifact_bytes
     )
+
+
+def fetch_unpacked(uri: str, sha256: str, *, target: Path, max_bytes: int) -> None:
+    """The verified files of one artifact in a folder of their own, and nothing else in it."""
+    artifact = target.with_name(f"{target.name}.artifact")
+    shutil.rmtree(target, ignore_errors=True)
+    artifact.unlink(missing_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fetch.download(uri, target=artifact, sha256=sha256, max_bytes=max_bytes)
     sandbox.call(
         "seatrial_server.artifact.archive:unpack",
-        {"source": str(artifact), "target": str(package), "max_bytes": settings.max_artifact_bytes},
+        {"source": str(artifact), "target": str(target), "max_bytes": max_bytes},
         limits=_UNPACK,
     )
     artifact.unlink()

@@ -48,6 +48,10 @@ class Verdict:
         row, column = (int(place) for place in places[0])
         return self._error(row, self._columns[column], self._given[start + row, column])
 
+    def refused_rows(self) -> session.Array:
+        """Per row of the masks whether the model must not see it."""
+        return np.asarray(self._refused.any(axis=1))
+
     def refused(self, start: int, end: int) -> Iterator[tuple[int, str, int]]:
         """Of these rows, by column and code, how many the model must not see; no value at all is always `Missing`."""
         mask = self._refused[start:end]

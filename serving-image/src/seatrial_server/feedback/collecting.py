@@ -115,7 +115,8 @@ class Collecting:
             return ""
         second = int(self._now())
         self._cohorts.answered(second, rows)
-        return self._signer.sign(second.to_bytes(4), packed).decode()
+        [text] = self._signer.sign(second, packed, rows=rows)
+        return text.decode()
 
     def mark(self, outputs: Sequence[session.Array], rows: int) -> bytes:
         """The same as the parameters of an answer in JSON."""
@@ -126,13 +127,13 @@ class Collecting:
         """The parameters of each of several answers of one row; empty for those that want no token."""
         if self._signer is None or self._cohorts is None:
             return [b""] * len(wanted)
-        packed, now = self._coder.pack(outputs), int(self._now())
-        sign, before, second = self._signer.sign, self._before, now.to_bytes(4)
-        self._cohorts.answered(now, sum(wanted))
-        return [
-            before + sign(second, packed[place : place + 4]) + b'"}' if wants else b""
-            for place, wants in zip(range(0, len(packed), 4), wanted, strict=True)
-        ]
+        packed, now, before = self._coder.pack(outputs), int(self._now()), self._before
+        given = sum(wanted)
+        self._cohorts.answered(now, given)
+        texts = self._signer.sign(now, packed, rows=1)
+        if given == len(texts):
+            return [before + text + b'"}' for text in texts]
+        return [before + text + b'"}' if wants else b"" for text, wants in zip(texts, wanted, strict=True)]
 
     # In
 

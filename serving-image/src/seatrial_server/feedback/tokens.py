@@ -1,8 +1,8 @@
 """A token says who answered, when, and what; its signature says that a pod of this deployment wrote it. Pure.
 
-Layout: version, length of the revision, revision, second, nonce, four bytes for each row's answer, signature. The
-signature is a keyed BLAKE2b over all of it and the deployment's name, so that a key that is used twice opens nothing.
-It covers the nonce as well: from one token nobody makes a second one.
+Layout: version, length of the revision, revision, second, nonce, four bytes for each row's answer, zeros up to a
+multiple of three bytes, signature. The signature is a keyed BLAKE2b over all of it and the deployment's name, so that a
+key that is used twice opens nothing. It covers the nonce as well: from one token nobody makes a second one.
 """
 
 from __future__ import annotations
@@ -44,14 +44,26 @@ class Signer:
         self._start = _VERSION + bytes([len(revision)]) + revision.encode()
         self._nonce = nonce
 
-    def sign(self, second: bytes, codes: bytes) -> bytes:
-        """A token's text, for answers given in this second (four bytes)."""
-        self._nonce = nonce = (self._nonce + 1) & 0xFFFFFFFF
-        content = self._start + second + nonce.to_bytes(4) + codes
-        state = self._states[0].copy()
-        state.update(content)
-        text: bytes = binascii.b2a_base64(content + state.digest(), newline=False)
-        return text.translate(_URL_SAFE).rstrip(b"=")
+    def sign(self, second: int, codes: bytes, *, rows: int) -> list[bytes]:
+        """The texts of tokens for so many rows each, of answers given in this second.
+
+        What all of them begin with is signed once, and all are written in one go: this is done for every answer.
+        """
+        start, size = self._start + second.to_bytes(4), CODE * rows
+        fill = bytes(-(len(start) + 4 + size + _MAC) % 3)
+        begun = self._states[0].copy()
+        begun.update(start)
+        copy, nonce, written = begun.copy, self._nonce, bytearray()
+        for place in range(0, len(codes), size):
+            nonce = (nonce + 1) & 0xFFFFFFFF
+            rest = nonce.to_bytes(4) + codes[place : place + size] + fill
+            state = copy()
+            state.update(rest)
+            written += start + rest + state.digest()
+        self._nonce = nonce
+        text = binascii.b2a_base64(written, newline=False).translate(_URL_SAFE)
+        length = (len(start) + 4 + size + len(fill) + _MAC) // 3 * 4
+        return [text[place : place + length] for place in range(0, len(text), length)]
 
     def read(self, text: str) -> Token | None:
         """What a token says; None for one that is not ours."""
@@ -71,7 +83,7 @@ class Signer:
         return Token(
             revision=content[2:end].decode(),
             second=int.from_bytes(content[end : end + 4]),
-            codes=tuple(codes[place : place + CODE] for place in range(0, len(codes), CODE)),
+            codes=tuple(codes[place : place + CODE] for place in range(0, len(codes) - CODE + 1, CODE)),
             mark=int.from_bytes(mac),
         )
 

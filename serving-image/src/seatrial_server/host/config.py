@@ -95,6 +95,31 @@ class Relay(msgspec.Struct, frozen=True):
     file: Annotated[str, msgspec.Meta(min_length=1)]
 
 
+class Stable(msgspec.Struct, frozen=True):
+    """The version that answers now, for tests against it. `way`: see `Trial`."""
+
+    version: str
+    uri: str
+    sha256: Sha256
+    way: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """Rows for declared tests."""
+
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][-A-Za-z0-9._]{0,62}$")]
+    uri: str
+    sha256: Sha256
+    way: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What the tests may need beside the package. Each `way` is a container with its own credentials, 0 the model's."""
+
+    stable: Stable | None = None
+    datasets: Annotated[tuple[Dataset, ...], msgspec.Meta(max_length=64)] = ()
+
+
 class Feedback(msgspec.Struct, frozen=True):
     """The folder in which the deployment's keys for tokens are mounted, see `feedback.keys`."""
 
@@ -126,6 +151,7 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1)] = 2 * 1024**3
     expected: Expected | None = None
     relay: Relay | None = None
+    trial: Trial = Trial()
     feedback: Feedback | None = None
     monitoring: Monitoring | None = None
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 from typing import Literal
 
 Outcome = Literal["ok", "degraded", "rejected", "error", "shed"]
-Reason = Literal["DigestMismatch", "FetchRefused", "InvalidModel", "QuantizationRejected", "TestFailed"]
+Reason = Literal[
+    "BaselineUnavailable", "DigestMismatch", "FetchRefused", "InvalidModel", "QuantizationRejected", "TestFailed"
+]
 
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "Unable to allocate")
 

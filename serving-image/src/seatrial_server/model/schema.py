@@ -151,7 +151,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `range` is inclusive; an open end is null or infinite (JSON knows no infinity, so the manifest says null). `policy`
     is for a value outside of `range` or `categories`, `missing` for NaN, null and (in BYTES) the empty string: `allow`
     hands NaN to the model, and holds by itself where the graph is made for it. `default` is the value that impute puts
-    in their place.
+    in their place. `sensitive`: its values never leave the pod in samples.
     """
 
     name: str
@@ -161,6 +161,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: Literal["reject", "clip", "impute"] = "reject"
     missing: Literal["reject", "impute", "allow"] | None = None
     default: Value | None = None
+    sensitive: bool = False
 
     @property
     def bound(self) -> str:
@@ -181,6 +182,11 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return math.inf if self.range is None or self.range[1] is None else self.range[1]
 
 
+Words = Annotated[str, msgspec.Meta(max_length=10_000)]
+Sentences = Annotated[tuple[Words, ...], msgspec.Meta(max_length=50)] | Words
+"""One, or a list of them."""
+
+
 class OutputNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which output is the label and which holds the probabilities."""
 
@@ -191,7 +197,7 @@ class OutputNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """`model.yaml`: what the graph cannot say.
 
-    `fallback` is one row for each output. `provenance` and `intendedUse` are for people.
+    `fallback` is one row for each output. From `provenance` on it is for people: the model's card is made of it.
     """
 
     task: Literal["classification", "regression"] | None = None
@@ -201,7 +207,15 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
     labels: tuple[str | int, ...] = ()
     fallback: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
-    intended_use: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+    intended_use: Words = ""
+    owner: Words = ""
+    license: Words = ""
+    architecture: Words = ""
+    rationale: Words = ""
+    hyperparameters: dict[str, Any] = {}
+    out_of_scope: Sentences = ()
+    limitations: Sentences = ()
+    ethics: Sentences = ()
 
 
 def check_outputs(card: Card, schema: Schema) -> None:

@@ -42,6 +42,7 @@ REFUSALS = {
     503: "no_room",
 }
 """Why the REST port refuses a request that it has not read to its end."""
+SAMPLES = ("sent", "dropped", "failed")
 CACHE_RESULTS = ("hit", "miss", "shared")
 
 
@@ -90,6 +91,7 @@ class Telemetry:
         self.queue_rows = 0
         self.cache = dict.fromkeys(CACHE_RESULTS, 0)
         self.cache_bytes = 0
+        self.samples = dict.fromkeys(SAMPLES, 0)
         self.fallbacks: dict[errors.Outcome, int] = {"error": 0, "shed": 0}
         self.spans: spans.Spans | None = None
         self.plan = {"threads": "1", "batching": "", "execution": ""}
@@ -157,6 +159,12 @@ class Collector(registry.Collector):
         )
         yield self._gauge("cache_bytes", "Size of the kept answers.", state.cache_bytes)
         yield self._counter("fallbacks", "Static answers given in place of an outcome.", "instead_of", state.fallbacks)
+        yield self._counter(
+            "samples",
+            "Sampled requests: sent to the sink, dropped before that, or not taken by it.",
+            "outcome",
+            state.samples,
+        )
         yield self._gauge("in_flight_requests", "Inference requests without an answer yet.", state.in_flight)
         yield from state.relayed.families(self._labels)
         yield self._gauge("queue_rows", "Rows that wait for the model.", state.queue_rows)

@@ -20,6 +20,7 @@ from seatrial_server.protocol.rpc import calls, codec, messages, others
 from seatrial_server.protocol.rpc import listener as rpc_listener
 from seatrial_server.relay.relay import Relay
 from seatrial_server.relay.shadow import Shadow
+from seatrial_server.samples import sampler
 
 _OPEN_FILES = 16_384
 
@@ -46,6 +47,7 @@ class Front:
         openapi: Callable[[], bytes],
         pages: cors.Cors | None,
         relay: Relay | None = None,
+        samples: sampler.Sampler | None = None,
         card: schema.Card,
         collecting: Collecting | None = None,
     ) -> None:
@@ -65,6 +67,7 @@ class Front:
             pages=pages,
             relay=relay,
             copies=copies,
+            samples=samples,
             collecting=collecting,
         )
         self._rest = Listener(
@@ -82,6 +85,7 @@ class Front:
                 counters=counters,
                 relay=relay,
                 copies=copies,
+                samples=samples,
                 collecting=collecting,
             ),
             beside=others.Others(about, known),

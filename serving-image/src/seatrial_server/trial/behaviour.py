@@ -5,43 +5,14 @@ Failing examples are named by row number only; values never leave the process.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from seatrial_server.artifact import package
 from seatrial_server.host import errors
-from seatrial_server.model import answers, declared, schema, session
+from seatrial_server.model import answers, declared, session
 from seatrial_server.trial import perturbing, report
+from seatrial_server.trial.subject import Subject as Subject
 
 _NAMED_ROWS = 5
-
-
-class Subject:
-    """The model under test, with what its tests refer to."""
-
-    def __init__(self, model: session.Session, card: schema.Card, folder: Path) -> None:
-        self.model, self.card, self.folder = model, card, folder
-        self.columns = perturbing.Columns(card, model.schema)
-
-    def rows(self, test: declared.InvarianceTest | declared.DirectionalTest, *, source: str) -> perturbing.Feeds:
-        """The test's rows."""
-        if (test.rows is None) == (test.dataset is None):
-            raise _invalid(source, "give either rows or dataset")
-        if test.rows is not None:
-            return package.as_feeds(test.rows, self.model.schema, source=source)
-        read = package.reference if test.dataset == "reference" else package.calibration
-        feeds = read(self.folder, self.model.schema)
-        if feeds is None:
-            raise _invalid(source, f"the package has no {test.dataset}.npz")
-        return {name: array[: test.max_rows] for name, array in feeds.items()}
-
-    def run(self, feeds: perturbing.Feeds, *, source: str, batch: int = session.ROWS_PER_RUN) -> list[session.Array]:
-        """All outputs for all rows."""
-        try:
-            return self.model.rows(feeds, batch)
-        except session.RowsFailed as error:
-            raise errors.Rejected("TestFailed", f"{source}: the model fails on {error}") from error
 
 
 def invariance(test: declared.InvarianceTest, subject: Subject) -> report.TestResult:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from seatrial_server.host import errors
 from seatrial_server.model import manifest
 from seatrial_server.trial import columns
 
@@ -26,21 +27,48 @@ _LENGTHS = (_TEXT, 60, 0)
 
 
 class TestResult(msgspec.Struct, frozen=True, rename="camel"):
-    """One declared test; `observed` and `bound` are shares of rows."""
+    """One declared test; `observed` and `bound` are shares of rows, or figures of what `metric` says.
+
+    Skipped: there was nothing to compare with.
+    """
 
     name: str
-    outcome: Literal["Pass", "Fail"]
+    outcome: Literal["Pass", "Fail", "Skipped"]
     observed: float
     bound: float
     rows: int
     message: str = ""
+    metric: str | msgspec.UnsetType = msgspec.UNSET
+    against: str | msgspec.UnsetType = msgspec.UNSET
+    """`Stable` where the stable version was the measure."""
+
+
+class Evaluation(msgspec.Struct, frozen=True, rename="camel"):
+    """A metric on a dataset, with one-sided 95 % limits. `baseline`: the stable version's on the same rows."""
+
+    name: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    rows: int
+    slice: str = ""
+    baseline: float | None = None
+
+
+class Calibration(msgspec.Struct, frozen=True, rename="camel"):
+    """Of the holdout rows with a highest score within each tenth: how many there are, and how many were right."""
+
+    output: str
+    rows: tuple[int, ...]
+    right: tuple[int, ...]
 
 
 class Report(msgspec.Struct, frozen=True, rename="camel"):
     """One JSON line. Digests and precision are empty when the trial ended before they were known."""
 
     outcome: Literal["Passed", "Rejected"]
-    reason: Literal["", "DigestMismatch", "FetchRefused", "InvalidModel", "QuantizationRejected", "TestFailed"]
+    reason: errors.Reason | Literal[""]
     message: str
     sha256: str
     served_sha256: str
@@ -50,6 +78,8 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
     environment: manifest.Environment
     calibration: dict[str, Any] | None = None
     profile: tuple[columns.Column, ...] = ()
+    evaluation: tuple[Evaluation, ...] = ()
+    calibration_bins: Calibration | None = None
     schema: int = 1
 
 
@@ -88,4 +118,5 @@ def _cut(report: Report, length: int) -> Report:
         tests=tests,
         quantization=quantization,
         profile=report.profile if length else (),
+        evaluation=report.evaluation if length else (),
     )

@@ -16,13 +16,15 @@ from seatrial_server.prepare import prepare
 from seatrial_server.trial import columns, fetching, report
 
 _PROBE = sandbox.Limits(seconds=60, doing="a call with one row")
+_TESTS = sandbox.Limits(seconds=1200, doing="running the declared tests")
 
 
 def run(settings: config.Config, work: Path, *, fetched: bool = False) -> report.Report:
-    """The verdict on one model version; `fetched`: another container has run `fetching.fetch` on this folder."""
+    """The verdict on one model version; `fetched`: another container has run `fetching.fetch_all` on this folder."""
     try:
         if not fetched:
-            fetching.fetch(settings, work)
+            for way in sorted({0, *(one.way for one in _beside(settings))}):
+                fetching.fetch_all(settings, work, way=way)
         fetching.check(work)
         prepared = prepare.run(settings, work)
     except errors.Rejected as error:
@@ -32,28 +34,47 @@ def run(settings: config.Config, work: Path, *, fetched: bool = False) -> report
         return _rejected(refusal, settings, prepared)
     try:
         sandbox.call("seatrial_server.trial.probe:run", _folders(work), limits=_PROBE)
-        tests = _tests(work)
+        seen = _tests(settings, work)
     except errors.Rejected as error:
         return _rejected(error, settings, prepared)
-    failed = [test for test in tests if test.outcome == "Fail"]
+    failed = [test for test in seen.tests if test.outcome == "Fail"]
     if failed:
-        first = failed[0]
-        refusal = errors.Rejected(
-            "TestFailed",
-            f"{len(failed)} of {len(tests)} tests failed, first {first.name!r}: "
-            f"{first.observed:.1%} of {first.rows} rows right, {first.bound:.1%} wanted; {first.message}",
-        )
-        return _rejected(refusal, settings, prepared, tests)
-    return _report("", f"{len(tests)} tests passed, served as {prepared.precision}", prepared, settings, tests)
+        words = f"{len(failed)} of {len(seen.tests)} tests failed, first {failed[0].name!r}: {_words(failed[0])}"
+        return _rejected(errors.Rejected("TestFailed", words), settings, prepared, seen)
+    skipped = [test for test in seen.tests if test.outcome == "Skipped"]
+    passed = f"{len(seen.tests) - len(skipped)} tests passed"
+    if skipped:
+        passed += f", {len(skipped)} skipped ({skipped[0].message})"
+    return _report("", f"{passed}, served as {prepared.precision}", prepared, settings, seen)
 
 
-def _tests(work: Path) -> tuple[report.TestResult, ...]:
-    result = sandbox.call("seatrial_server.trial.checks:run", _folders(work))
-    found = list(result["tests"])
+def _words(first: report.TestResult) -> str:
+    if first.metric:
+        return first.message
+    return f"{first.observed:.1%} of {first.rows} rows right, {first.bound:.1%} wanted; {first.message}"
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What the tests have shown."""
+
+    tests: tuple[report.TestResult, ...] = ()
+    evaluation: tuple[report.Evaluation, ...] = ()
+    calibration: report.Calibration | None = None
+
+
+def _tests(settings: config.Config, work: Path) -> Seen:
+    known = {"stable": msgspec.to_builtins(fetching.stable(settings, work))}
+    result = sandbox.call("seatrial_server.trial.checks:run", {**_folders(work), **known}, limits=_TESTS)
     if result["robustness"]:
         talking = sandbox.Limits(sockets=True)
-        found.append(sandbox.call("seatrial_server.trial.checks:robust", _folders(work), limits=talking)["test"])
-    return msgspec.convert(found, tuple[report.TestResult, ...])
+        made = sandbox.call("seatrial_server.trial.checks:robust", _folders(work), limits=talking)["test"]
+        result["tests"].append(made)
+    return msgspec.convert(result, Seen)
+
+
+def _beside(settings: config.Config) -> list[config.Stable | config.Dataset]:
+    stable = settings.trial.stable
+    return [*([stable] if stable else []), *settings.trial.datasets]
 
 
 def _folders(work: Path) -> dict[str, str]:
@@ -64,9 +85,9 @@ def _rejected(
     error: errors.Rejected,
     settings: config.Config,
     prepared: manifest.Manifest | None = None,
-    tests: tuple[report.TestResult, ...] = (),
+    seen: Seen | None = None,
 ) -> report.Report:
-    return _report(error.reason, str(error), prepared, settings, tests)
+    return _report(error.reason, str(error), prepared, settings, seen or Seen())
 
 
 def _report(
@@ -74,7 +95,7 @@ def _report(
     message: str,
     prepared: manifest.Manifest | None,
     settings: config.Config,
-    tests: tuple[report.TestResult, ...],
+    seen: Seen,
 ) -> report.Report:
     skipped = manifest.QuantizationResult(
         mode=settings.quantization.mode, outcome="NotApplicable", reason="the trial ended before quantization"
@@ -88,7 +109,9 @@ def _report(
             "servedSha256": prepared.served_sha256 if prepared else "",
             "precision": prepared.precision if prepared else "",
             "quantization": prepared.quantization if prepared else skipped,
-            "tests": tests,
+            "tests": seen.tests,
+            "evaluation": seen.evaluation,
+            "calibrationBins": seen.calibration,
             "environment": prepared.environment
             if prepared
             else manifest.Environment(onnxruntime=session.VERSION, cpu_flags=manifest.cpu_flags()),

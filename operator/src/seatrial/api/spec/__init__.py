@@ -13,15 +13,27 @@ from msgspec import Meta
 from seatrial.api.base import Base, SecretReference
 from seatrial.api.values import Duration, Quantity, Ratio, Size
 
-from .analysis import Analysis, Disagreement, Errors, Latency, Metric, OnNoData, OnShift, PrometheusSource, Rejections
+from .analysis import (
+    Analysis,
+    Answers,
+    Disagreement,
+    Errors,
+    Latency,
+    Metric,
+    OnNoData,
+    OnShift,
+    PrometheusSource,
+    Rejections,
+)
 from .feedback import Better, BusinessOutcome, Feedback, OutcomeSource, Quality
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
-from .monitoring import Drift, DriftMode, Monitoring, Season
+from .monitoring import Drift, DriftMode, Monitoring, Samples, Season
 from .retraining import Adopt, Retraining, Trigger
 from .rollout import (
     DEFAULT_PROVIDER,
     DEFAULT_STEPS,
     MIN_DURATION,
+    Dataset,
     Gateway,
     InsufficientTraffic,
     OnRegression,
@@ -53,11 +65,13 @@ __all__ = [
     "MIN_DURATION",
     "Adopt",
     "Analysis",
+    "Answers",
     "Better",
     "BusinessOutcome",
     "Cache",
     "Command",
     "Cors",
+    "Dataset",
     "Disagreement",
     "Drift",
     "DriftMode",
@@ -92,6 +106,7 @@ __all__ = [
     "Resources",
     "Retraining",
     "Rollout",
+    "Samples",
     "Season",
     "SecretReference",
     "Serving",

@@ -115,6 +115,23 @@ class Disagreement(Base, frozen=True, kw_only=True):
     ] = OnShift.PAUSE
 
 
+class Answers(Base, frozen=True, kw_only=True):
+    """How far the candidate's answers may be distributed otherwise than stable's, given the same traffic."""
+
+    tolerance: Annotated[
+        Ratio, Meta(description="Difference of the share of any set of answers up to which nothing counts as shifted.")
+    ] = percent("20%")
+    on_shift: Annotated[
+        OnShift,
+        Meta(
+            description=(
+                "When more is proven. Pause: the rollout is held until a command (promote, abort) or another version. "
+                "Report: it is only said. It is never rolled back for it: a new model is meant to differ."
+            )
+        ),
+    ] = OnShift.PAUSE
+
+
 class OnNoData(enum.StrEnum):
     HOLD = "Hold"
     ROLLBACK = "Rollback"
@@ -180,6 +197,7 @@ class Analysis(Base, frozen=True, kw_only=True):
     latency: Latency = Latency()
     rejections: Rejections = Rejections()
     disagreement: Disagreement | None = None
+    answers: Answers = Answers()
     quality: Quality | None = None
     outcomes: Annotated[
         tuple[BusinessOutcome, ...],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seatrial.api.base import Base
+from seatrial.api.base import Base, form
 from seatrial.api.values import Ratio, percent
 
 from .feedback import Feedback
@@ -60,8 +60,30 @@ class Drift(Base, frozen=True, kw_only=True):
     ] = ()
 
 
+class Samples(Base, frozen=True, kw_only=True):
+    """Requests with their answers, sent to an HTTP sink that keeps them. None, when left out."""
+
+    share: Annotated[
+        Ratio,
+        Meta(description="Share of the requests; the request's id decides, so both versions sample the same ones."),
+    ] = percent("0.1%")
+    sink: Annotated[
+        str,
+        Meta(
+            description=(
+                "URL that takes CloudEvents in batches, such as http://vector.logs.svc:8080/. Columns that the package "
+                "marks sensitive are masked. What it doesn't take in time is dropped and counted."
+            ),
+            pattern=r"^https?://[^\s?#@]+$",
+            extra_json_schema=form("an address that begins with http:// or https://, without ?, # and a user"),
+            max_length=512,
+        ),
+    ]
+
+
 class Monitoring(Base, frozen=True, kw_only=True):
     """How the model is watched while it serves. A change of it rolls out nothing."""
 
     drift: Drift = Drift()
+    samples: Samples | None = None
     feedback: Feedback | None = None

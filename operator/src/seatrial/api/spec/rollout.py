@@ -8,14 +8,64 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seatrial.api.base import Base, Name, ObjectName, form
+from seatrial.api.base import Base, Name, ObjectName, SecretReference, form
 from seatrial.api.values import Duration, seconds
+
+from .model import Sha256
+
+
+class Dataset(Base, frozen=True, kw_only=True):
+    """Rows for declared tests that the package doesn't bring itself, so that its author doesn't choose them."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="What the tests in the package call it.",
+            pattern="^[A-Za-z0-9][-A-Za-z0-9._]{0,62}$",
+            extra_json_schema=form("letters, digits, dots, hyphens and underscores, such as pinned"),
+            max_length=63,
+        ),
+    ]
+    uri: Annotated[
+        str,
+        Meta(
+            description="Where the .npz file is, as spec.model.uri says it.",
+            pattern="^(https?|s3|gs|az|oci|pvc)://[^ ]+$",
+            extra_json_schema=form(
+                "an address that begins with http://, https://, s3://, gs://, az://, oci:// or pvc://"
+            ),
+            max_length=2048,
+        ),
+    ]
+    sha256: Annotated[Sha256, Meta(description="SHA-256 of the file, 64 lower-case hex digits.")]
+    secret_ref: (
+        Annotated[
+            SecretReference,
+            Meta(description="Secret with the store's credentials, as spec.model.secretRef. Left out: none are used."),
+        ]
+        | None
+    ) = None
+
+    @property
+    def secret(self) -> str | None:
+        """Name of the Secret with the credentials."""
+        return self.secret_ref.name if self.secret_ref else None
 
 
 class Trial(Base, frozen=True, kw_only=True):
     """The trial Job: fetch, verify, quantize, test, before any serving pod exists."""
 
     timeout: Annotated[Duration, Meta(description="The trial fails after this time.")] = seconds("10m")
+    datasets: Annotated[
+        tuple[Dataset, ...],
+        Meta(
+            description=(
+                "Rows that tests in packages refer to by name. Fetched when a trial's tests name them; a change is "
+                "seen by the next trial, no running version is tried again."
+            ),
+            max_length=8,
+        ),
+    ] = ()
 
 
 MIN_DURATION = seconds("2m")

@@ -7,7 +7,7 @@ from typing import Any
 
 from seatrial.api import stage as stages
 from seatrial.api import status
-from seatrial.rollout import config, facts, metadata, names, templates
+from seatrial.rollout import artifacts, beside, config, facts, metadata, names, templates
 
 Object = dict[str, Any]
 
@@ -21,7 +21,13 @@ def trial(snapshot: facts.Snapshot, after: status.Status) -> Iterator[Object]:
     if not isinstance(stage, stages.Trial) or record is None:
         return
     owner, wish = snapshot.owner, snapshot.spec
-    text = config.render(namespace=owner.namespace, name=owner.name, record=record, analysis=wish.analysis)
+    stable = snapshot.known.get(after.stable.revision) if after.stable is not None else None
+    others = beside.Beside(
+        model=artifacts.Artifact(record.uri, record.secret), stable=stable, datasets=wish.trial.datasets
+    )
+    text = config.render(
+        namespace=owner.namespace, name=owner.name, record=record, analysis=wish.analysis, others=others
+    )
     meta = metadata.of(owner, names.of_trial(owner.name, record.revision), record.revision)
     yield {
         "apiVersion": "batch/v1",
@@ -30,6 +36,8 @@ def trial(snapshot: facts.Snapshot, after: status.Status) -> Iterator[Object]:
         "spec": {
             "backoffLimit": 2,
             "activeDeadlineSeconds": max(1, int(wish.trial.timeout.total_seconds())),
-            "template": templates.trial(owner.name, record, config=text, defaults=snapshot.operator.pods),
+            "template": templates.trial(
+                owner.name, record, config=text, defaults=snapshot.operator.pods, others=others.ways[1:]
+            ),
         },
     }

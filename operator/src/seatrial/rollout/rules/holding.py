@@ -72,15 +72,29 @@ def shifted(case: Case) -> Decision | None:
         return None
     if bound.on_shift is spec.OnShift.REPORT or candidate.hold is not None or _decided(case):
         return None
+    return _paused(case, candidate, look.shift)
+
+
+def answers_shifted(case: Case) -> Decision | None:
+    """The same for a candidate whose answers to its own share of the traffic are proven to be distributed otherwise."""
+    candidate, moved, bound = case.candidate, case.snapshot.moved, case.snapshot.spec.analysis.answers
+    if candidate is None or moved is None or not moved.shifted or candidate.shift:
+        return None
+    if bound.on_shift is spec.OnShift.REPORT or candidate.hold is not None or _decided(case):
+        return None
+    return _paused(case, candidate, moved.shifted)
+
+
+def _paused(case: Case, candidate: status.Candidate, words: str) -> Decision:
     return decide(
         case,
         Reason.ANSWERS_SHIFTED,
-        look.shift,
+        words,
         phase=Phase.PAUSED,
         candidate=msgspec.structs.replace(
             candidate,
-            shift=bounds.cut(look.shift, bounds.SHORT),
-            hold=status.Hold(reason=Reason.ANSWERS_SHIFTED, message=bounds.cut(look.shift), at=case.now),
+            shift=bounds.cut(words, bounds.SHORT),
+            hold=status.Hold(reason=Reason.ANSWERS_SHIFTED, message=bounds.cut(words), at=case.now),
         ),
         look_again=NOW,
     )

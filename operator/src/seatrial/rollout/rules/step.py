@@ -110,6 +110,9 @@ def _judged(case: Case, stage: stages.Step, step: spec.Step, look: looks.Look) -
     if missing := _unproven(case, look):
         words = f"step {stage.number} at {share(stage)}: not proven to be within the tolerance yet: {missing}"
         return pods.hold(case, stage, Reason.INSUFFICIENT_EVIDENCE, words)
+    if (moved := case.snapshot.moved) is not None and moved.unlike:
+        words = f"its inputs are unlike what it was made for, stable's are not: {moved.unlike}"
+        return pods.hold(case, stage, Reason.INPUTS_UNLIKE_TRAINING, words)
     if pods.stable_is_short(case):
         return pods.hold(case, stage, Reason.STARTING, pods.STABLE_FIRST)
     if words := _not_in_force(case):

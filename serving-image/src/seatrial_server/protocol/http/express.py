@@ -27,6 +27,7 @@ from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import Exchange, Ride
 from seatrial_server.protocol.http.forms import Kind
 from seatrial_server.relay.relay import Relay
+from seatrial_server.samples import sampler
 
 log = logging.getLogger(__name__)
 _NUMBER_SIZE = 26
@@ -54,6 +55,7 @@ class Express:
         relay: Relay | None,
         relayed: Callable[[Exchange], None],
         copied: Callable[[Exchange], None],
+        samples: sampler.Sampler,
         fail: Callable[[Exchange, errors.RequestError], None],
         special: Set[bytes] = frozenset(),
         collecting: Collecting | None = None,
@@ -63,7 +65,7 @@ class Express:
         self._input, self._small = decoder.schema.inputs[0], _fit_a_packet(decoder.schema.outputs)
         self._encoder, self._batcher, self._counters = encoder, batcher, counters
         self._ids, self._handle, self._general, self._fail = ids, handle, general, fail
-        self._relay, self._relayed, self._copied = relay, relayed, copied
+        self._relay, self._relayed, self._copied, self._samples = relay, relayed, copied, samples
         self._collecting = collecting
         self._answers = plain_answers.Answers(encoder.start, ids)
         self.renew = self._answers.renew
@@ -106,6 +108,8 @@ class Express:
                 continue
             if self._relay is not None and self._relay.assigned is not None:
                 taken, parts = self._chosen(self._relay, taken, parts)
+            if self._samples.on:
+                taken, parts = self._unsampled(taken, parts)
             if taken:
                 self._run(kind, taken, parts)
 
@@ -123,6 +127,20 @@ class Express:
                 self._hand_on([ride], self._copied)
             else:
                 kept[0].append(ride)
+                kept[1].append(part)
+        return kept
+
+    def _unsampled(self, rides: list[Ride], parts: list[bytes]) -> tuple[list[Ride], list[bytes]]:
+        """Those that are no samples: the general way keeps those; it finds the id where a client would have put it."""
+        kept: tuple[list[Ride], list[bytes]] = [], []
+        for (rider, head, data, begin, given), part in zip(rides, parts, strict=True):
+            request_id = given or self._ids.new().encode()
+            if self._samples.chooses(request_id.decode("latin-1")):
+                exchange = rider.exchange(head, data, begin, self._started)
+                exchange.headers = {**exchange.headers, b"x-request-id": request_id}
+                self._general(exchange)
+            else:
+                kept[0].append((rider, head, data, begin, request_id))
                 kept[1].append(part)
         return kept
 

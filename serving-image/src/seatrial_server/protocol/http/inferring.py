@@ -24,6 +24,7 @@ from seatrial_server.protocol.signature import Decoded, Reply
 from seatrial_server.relay.headers import COPIED, DEADLINE, DEGRADED_LINE, seconds, sooner
 from seatrial_server.relay.relay import Relay
 from seatrial_server.relay.shadow import Shadow
+from seatrial_server.samples import sampler
 
 log = logging.getLogger(__name__)
 _RENDERED = 4
@@ -45,6 +46,7 @@ class Inference:
         timeout_seconds: float,
         relay: Relay | None,
         copies: Shadow | None,
+        samples: sampler.Sampler,
         pinned: bool,
         collecting: Collecting | None = None,
     ) -> None:
@@ -52,7 +54,7 @@ class Inference:
         self._decoder, self._encoder, self._queue, self._counters = decoder, encoder, queue, counters
         self._workshop = heavy.Workshop(account, seconds=timeout_seconds)
         self._max_body_bytes, self._collecting = max_body_bytes, collecting
-        self._pinned, self._relay = pinned, relay
+        self._pinned, self._relay, self._samples = pinned, relay, samples
         if relay is not None and copies is not None:
             self._relaying = relaying.Relaying(
                 relay, counters=counters, account=account, submit=queue.submit, finish=self.finish
@@ -197,6 +199,8 @@ class Inference:
         else:
             if exchange.copied:
                 self._copying.answered(exchange, job, result)
+            if self._samples.on and COPIED not in exchange.headers:  # of a copy, the original is sampled
+                self._samples.offer(job, result)
 
     def _marks(self, exchange: Exchange, job: jobs.Job, result: jobs.Outputs) -> bytes:
         """The parameters of an answer that gets a token: the model's own answer to somebody who asked."""

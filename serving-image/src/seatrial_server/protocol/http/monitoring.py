@@ -1,6 +1,8 @@
-"""The second port: `/metrics` for Prometheus and `/healthz` for the kubelet."""
+"""The second port: `/metrics` for Prometheus, `/healthz` for the kubelet, `/card` for who asks what this model is."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 import prometheus_client
@@ -10,6 +12,8 @@ from seatrial_server.host import errors
 from seatrial_server.observe import cohorts, drift, telemetry
 from seatrial_server.protocol.http.exchange import Exchange
 
+Card = Callable[[str], tuple[bytes, str]]
+"""The model's card as `markdown` or `cyclonedx`, with its media type."""
 _TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -23,8 +27,10 @@ class Monitoring:
         counters: telemetry.Telemetry,
         observer: drift.Drift | None = None,
         collecting: Collecting | None = None,
+        card: Card | None = None,
     ) -> None:
         self._registry, self._drift, self._collecting = telemetry.exposition(counters), observer, collecting
+        self._card = card
         self._pairs = ",".join(
             f'{name}="{cohorts.escaped(value)}"' for name, value in msgspec.structs.asdict(counters.labels).items()
         )
@@ -53,5 +59,8 @@ class Monitoring:
             if self._collecting is not None:
                 text += self._collecting.exposition(self._pairs).encode()
             exchange.answer(200, text, content_type=_TEXT_FORMAT)
+        elif path == b"/card" and self._card is not None:
+            body, kind = self._card("cyclonedx" if b"json" in exchange.headers.get(b"accept", b"") else "markdown")
+            exchange.answer(200, body, content_type=kind.encode(), headers=b"Vary: Accept\r\n")
         else:
-            exchange.fail(errors.RequestError(404, "this port has /metrics and /healthz", code="NotFound"))
+            exchange.fail(errors.RequestError(404, "this port has /metrics, /healthz and /card", code="NotFound"))

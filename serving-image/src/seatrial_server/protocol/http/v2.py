@@ -24,6 +24,7 @@ from seatrial_server.protocol.http.encode import Encoder
 from seatrial_server.protocol.http.exchange import Exchange, ShortWay
 from seatrial_server.relay.relay import Relay
 from seatrial_server.relay.shadow import Shadow
+from seatrial_server.samples import sampler
 
 log = logging.getLogger(__name__)
 _PAGES, _TRACED = frozenset({b"origin"}), frozenset({b"traceparent"})
@@ -51,9 +52,11 @@ class V2:
         pages: cors.Cors | None = None,
         relay: Relay | None = None,
         copies: Shadow | None = None,
+        samples: sampler.Sampler | None = None,
         collecting: Collecting | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
+        samples = samples or sampler.Sampler(counters)
         self._inference = inferring.Inference(
             decoder=decoder,
             encoder=encoder,
@@ -64,6 +67,7 @@ class V2:
             timeout_seconds=timeout_seconds,
             relay=relay,
             copies=copies,
+            samples=samples,
             pinned=about.identity.pinning == "Reject",
             collecting=collecting,
         )
@@ -88,6 +92,7 @@ class V2:
                 relay=relay,
                 relayed=self._inference.take_there,
                 copied=self._inference.take_copied,
+                samples=samples,
                 special=(_PAGES if pages else frozenset()) | (_TRACED if counters.spans else frozenset()),
                 fail=self._inference.finish,
                 collecting=collecting,

@@ -27,6 +27,7 @@ from seatrial_server.protocol.rpc.relaying import Call
 from seatrial_server.relay import rpc, shadow
 from seatrial_server.relay.headers import COPIED, DEGRADED
 from seatrial_server.relay.relay import Relay
+from seatrial_server.samples import sampler
 
 log = logging.getLogger(__name__)
 Handler = Callable[[bytes, Any], Awaitable[bytes]]
@@ -46,6 +47,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         counters: telemetry.Telemetry,
         relay: Relay | None = None,
         copies: shadow.Shadow | None = None,
+        samples: sampler.Sampler | None = None,
         collecting: Collecting | None = None,
     ) -> None:
         self.last_call = 0.0
@@ -55,6 +57,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         self._ids = tracing.RequestIds()
         self._mark = revision.metadata(about.identity.revision)
         self._relay, self._collecting = relay, collecting
+        self._samples = samples or sampler.Sampler(counters)
         if relay is not None and copies is not None:
             self._relaying = relaying.Relaying(relay, counters=counters, submit=queue.submit, finish=self._finish)
             self._copying = copying.Copying(relay, copies, response=known.response["ModelInfer"])
@@ -155,6 +158,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
         call.finish(encoded)
         if call.copied:
             self._copying.answered(call, job, result)
+        if self._samples.on and not _metadata(call.context, COPIED.decode()):
+            self._samples.offer(job, result)
 
     def _marks(self, call: Call, job: jobs.Job, result: jobs.Outputs) -> dict[str, str]:
         """As over REST: see `http.inferring`."""
