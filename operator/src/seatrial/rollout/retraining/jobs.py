@@ -86,13 +86,14 @@ def _environment(snapshot: facts.Snapshot, run: trained.Run) -> dict[str, str]:
     record = snapshot.records.get(stable.revision) if stable is not None else None
     start = alarm.start or (stable.since if stable is not None else None)
     end = alarm.end or run.started_at
-    model = overlay.asked_for(snapshot)
+    model, samples = overlay.asked_for(snapshot), snapshot.spec.monitoring.samples
     return {
         "SEATRIAL_RUN": str(run.number),
         "SEATRIAL_TRIGGER": run.trigger.value,
         "SEATRIAL_REPORT": alarm.report,
         "SEATRIAL_WINDOW_FROM": start.isoformat() if start is not None else "",
         "SEATRIAL_WINDOW_TO": end.isoformat(),
+        "SEATRIAL_SAMPLES": samples.sink if samples is not None else "",
         "SEATRIAL_PARENT_URI": record.uri if record is not None else model.uri,
         "SEATRIAL_PARENT_SHA256": stable.sha256 if stable is not None else model.sha256,
         "SEATRIAL_PARENT_VERSION": stable.model_version if stable is not None else model.label,
