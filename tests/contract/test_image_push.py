@@ -94,13 +94,13 @@ def test_the_real_images_survive_the_way_through_a_registry(
 ) -> None:
     """As they run in the test cluster: pushed by tag, pulled by digest, and the program in them starts."""
     name = f"{harbour.host}/ml"
+    archives = {own: images.archive(own, say=progress.silent) for own in image.CONTAINERFILES}  # of this user's cache
     for variable, value in login(harbour.host, tmp_path / "builder", driver="overlay").items():
         monkeypatch.setenv(variable, value)
     wish = image.Wish(engine="buildah", version="7", registry=name, base="", push=True)
     digests = {}
     for own, program in (("operator", "seatrial"), ("serving", "seatrial_server")):
-        archive = images.archive(own, say=progress.silent)
-        (loaded, *_) = shell.run(["buildah", "pull", f"oci-archive:{archive}"]).split()
+        (loaded, *_) = shell.run(["buildah", "pull", f"oci-archive:{archives[own]}"]).split()
         shell.run(["buildah", "tag", loaded, wish.tag(own)])
         digests[program] = f"{name}/{own}@{image.pushed(wish, own)}"
     node = login(harbour.host, tmp_path / "node", driver="overlay")
