@@ -164,6 +164,8 @@ def totals(content: bytes, *, where: str) -> totals_.Answer:
     envelope = _envelope(content, where=where)
     if partial := _warnings(envelope):
         raise errors.PrometheusUnavailable(f"Prometheus at {where} says that its answer may be partial: {partial[0]}")
+    if envelope.data.result_type != "matrix":
+        raise errors.PrometheusUnavailable(f"Prometheus at {where} answered to no range query but to something else")
     try:
         found = msgspec.json.decode(envelope.data.result, type=tuple[totals_.Series, ...])
     except (ValueError, msgspec.DecodeError) as error:
