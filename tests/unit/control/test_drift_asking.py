@@ -70,7 +70,7 @@ async def test_one_that_hangs_ends_the_question_in_time_and_is_left_alone_for_a_
         for _ in range(3):
             with pytest.raises(errors.PrometheusUnavailable, match="did not answer within"):
                 await own.ask(QUESTION)
-    assert asked == ["query_range"]
+    assert len(asked) <= 1, "it is asked again while it hangs"
 
 
 async def test_questions_about_drift_never_take_a_turn_from_a_rollout() -> None:

@@ -18,6 +18,9 @@ from seatrial.api.status import (
     Candidate,
     Commands,
     ConditionStatus,
+    DriftedColumn,
+    DriftOutcome,
+    DriftStatus,
     Hold,
     MetricStatus,
     Previous,
@@ -216,6 +219,16 @@ def _run() -> Run:
     )
 
 
+def _drift_status() -> DriftStatus:
+    words = bounds.cut(HOSTILE, bounds.SHORT)
+    numbers = dict.fromkeys(("share", "reference", "tolerated", "window", "evidence", "bound"), "0.123456789%")
+    column = DriftedColumn(
+        name=words, kind="Prediction", test="Missing", outcome=DriftOutcome.DRIFTED, where=words, rows=10**12, **numbers
+    )
+    times = {"since": at(0), "at": at(0), "accepted_at": at(0)}
+    return DriftStatus(revision="b" * 10, outcome=DriftOutcome.DRIFTED, columns=(column,) * 5, **times)
+
+
 def longest_status() -> Status:
     """Every field at its longest: more than a status may have."""
     long = bounds.cut(HOSTILE)
@@ -235,6 +248,7 @@ def longest_status() -> Status:
         conditions.ANALYZED,
         conditions.ROUTED,
         conditions.RETRAINING,
+        conditions.DRIFTED,
     )
     rows = [(kind, ConditionStatus.TRUE, Reason.REGRESSED_AFTER_PROMOTION, HOSTILE) for kind in kinds]
     return Status(
@@ -255,6 +269,7 @@ def longest_status() -> Status:
             quantization=QuantizationStatus(mode="Auto", outcome="Applied", reason=long),
             tests=(test,) * 49 + (msgspec.structs.replace(test, outcome="Fail"),),
         ),
+        drift=_drift_status(),
         verdicts=(verdict,) * VERDICTS_KEPT,
         last_rollback=Rollback(source="b" * 10, target="b" * 10, reason=Reason.ABORTED, message=long, breach_at=at(0)),
         set_back=SetBack(revision="b" * 10, instead_of="b" * 10, at=at(0)),

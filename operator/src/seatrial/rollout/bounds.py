@@ -21,7 +21,7 @@ TOKEN = 256  # of a command
 OLD_MESSAGE = 100
 FEW_TESTS = 10
 FEW_RUNS = 4
-FEW_VERDICTS = 5  # what still follows from older ones is on the revisions' own records
+FEW_VERDICTS = 4  # what still follows from older ones is on the revisions' own records
 TIGHT = 200
 
 
@@ -46,7 +46,7 @@ def _bytes(text: str) -> int:
 
 def fitting(status: Status) -> Status:
     """The same status, if it isn't too long; else with less to read about the past."""
-    for shorter in (_short_old_runs, _short_old_verdicts, _few_tests, _short_messages, _few_runs, _few_verdicts):
+    for shorter in _SHORTER:
         if len(msgspec.json.encode(status)) <= LIMIT:
             break
         status = shorter(status)
@@ -84,10 +84,14 @@ def _short_messages(status: Status) -> Status:
         for name in ("analysis", "trial", "last_rollback", "retraining")
         if (part := getattr(status, name)) is not None
     }
+    if (candidate := status.candidate) is not None and candidate.hold is not None:
+        hold = msgspec.structs.replace(candidate.hold, message=cut(candidate.hold.message, TIGHT))
+        parts["candidate"] = msgspec.structs.replace(candidate, hold=hold)
     trial = parts.get("trial")
     if trial is not None and trial.quantization is not None:
-        short = msgspec.structs.replace(trial.quantization, reason=cut(trial.quantization.reason, TIGHT))
-        parts["trial"] = msgspec.structs.replace(trial, quantization=short)
+        reason = cut(trial.quantization.reason, TIGHT)
+        quantization = msgspec.structs.replace(trial.quantization, reason=reason)
+        parts["trial"] = msgspec.structs.replace(trial, quantization=quantization)
     return msgspec.structs.replace(status, conditions=tuple(conditions), **parts)
 
 
@@ -109,3 +113,18 @@ def _few_tests(status: Status) -> Status:
     telling = sorted(trial.tests, key=lambda one: one.outcome == "Pass")[:FEW_TESTS]
     fewer: TrialStatus = msgspec.structs.replace(trial, tests=tuple(telling))
     return msgspec.structs.replace(status, trial=fewer)
+
+
+def _strongest_drift(status: Status) -> Status:
+    """The condition's sentence names the others."""
+    if status.drift is None:
+        return status
+    return msgspec.structs.replace(
+        status, drift=msgspec.structs.replace(status.drift, columns=status.drift.columns[:1])
+    )
+
+
+_SHORTER = (
+    *(_short_old_runs, _short_old_verdicts, _few_tests, _short_messages, _few_runs, _strongest_drift),
+    _few_verdicts,
+)
