@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime as ort
 import rich.console
 import rich.table
-from tests.bench import load, models, processes
+from tests.bench import load, models, page, processes
 from tests.cluster.harness import paths
 
 from seatrial_server.model import session
@@ -36,7 +36,9 @@ PROGRAMS = Path(__file__).parent / "peer_servers"
 CONNECTIONS, WARM_SECONDS, START_SECONDS = 32, 1.0, 60.0
 SERVER_CORE, LOAD_CORE = 0, 1
 OURS = "seatrial"
-_PAGE = """# The model server beside others
+_PAGE = (
+    page.OTHERS
+    + """
 
 {date}, `python -m tests.bench peers {options}`, {machine}, load average {load:.1f} at the end.
 
@@ -50,6 +52,7 @@ is not in the wheel, it would be faster.
 
 {table}
 {left_out}"""
+)
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -101,7 +104,7 @@ class Running:
 @click.command()
 @click.option("--rounds", default=7, show_default=True, help="Interleaved rounds per model.")
 @click.option("--seconds", default=1.0, show_default=True, help="Seconds of each run in a round.")
-@click.option("--write", type=click.Path(path_type=Path), help="Write the page here.")
+@click.option("--write", type=click.Path(path_type=Path), help="Write the part of this page here.")
 def command(rounds: int, seconds: float, write: Path | None) -> None:
     """Requests per second of several model servers, as a share of raw ONNX Runtime on the same core."""
     if len(os.sched_getaffinity(0)) < 2:
@@ -124,7 +127,8 @@ def command(rounds: int, seconds: float, write: Path | None) -> None:
         console.print(f"{name} was left out: {reason}")
     if write:
         table = [HEADINGS, ("---",) * len(HEADINGS), *lines]
-        write.write_text(
+        page.write_beside(
+            write,
             _PAGE.format(
                 date=datetime.datetime.now(datetime.UTC).date(),
                 options=f"--rounds {rounds} --seconds {seconds:g} --write {write}",
@@ -136,7 +140,7 @@ def command(rounds: int, seconds: float, write: Path | None) -> None:
                 connections=CONNECTIONS,
                 table="\n".join(f"| {' | '.join(line)} |" for line in table),
                 left_out="".join(f"\n{name} was left out: {reason}\n" for name, reason in left_out.items()),
-            )
+            ),
         )
 
 

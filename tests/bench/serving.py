@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime as ort
 import rich.console
 import rich.table
-from tests.bench import load, models, processes, rpc
+from tests.bench import load, models, page, processes, rpc
 
 from seatrial_server.model import session
 
@@ -119,7 +119,7 @@ def command(rounds: int, seconds: float, only: str, write: Path | None) -> None:
     for text, held in findings:
         console.print(f"{'ok    ' if held else 'MISSED'}  {text}")
     if write:
-        write.write_text(_document(results, findings, rounds=rounds, seconds=seconds))
+        page.write_own(write, _document(results, findings, rounds=rounds, seconds=seconds))
     if not all(held for _, held in findings):
         sys.exit("serving: a requirement was missed")
 
