@@ -15,7 +15,7 @@ LONG = (
     "relay-sequences",
     "rollouts",
     "scale",
-    "thanos",
+   
     "trials",
     "weights",
 )

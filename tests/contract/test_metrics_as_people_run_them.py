@@ -92,10 +92,6 @@ def _lines(raw: matching.Raw, *, name: str, shift: float) -> str:
 
 @pytest.fixture(scope="module")
 def past() -> Past:
-    return made_up()
-
-
-def made_up() -> Past:
     """Rollouts `healthy-N` and `failing-N`, scraped every N seconds, and `twice`, scraped by two jobs."""
     made = Past()
     for every in INTERVALS:
@@ -116,12 +112,6 @@ def made_up() -> Past:
 
 @pytest.fixture(scope="module")
 def exposed(past: Past) -> Iterator[int]:
-    with exposing(past) as port:
-        yield port
-
-
-@contextlib.contextmanager
-def exposing(past: Past) -> Iterator[int]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             first = self.path not in past.told
@@ -164,25 +154,20 @@ def prometheus(folder: Path, config: str, *flags: str) -> Iterator[str]:
             process_.terminate()
 
 
-def jobs(past: Past, port: int) -> str:
-    """What Prometheus shall scrape."""
+@pytest.fixture(scope="module")
+def url(past: Past, exposed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Prometheus that has scraped everything; a query may load 20,000 samples."""
     paths = [path.strip("/").split("/") for path in past.texts]
-    told = ""
+    jobs = ""
     for job in sorted({job for job, _ in paths}):
         targets = ""
         for pod in (pod for its, pod in paths if its == job):
             namespace = "other" if job == "foreign" else "shop"
             labels = f"namespace: {namespace}, pod: {pod}"
-            targets += TARGET.format(port=port, labels=labels, name=job, pod=pod)
-        told += JOB.format(name=job, targets=targets)
-    return told
-
-
-@pytest.fixture(scope="module")
-def url(past: Past, exposed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Prometheus that has scraped everything; a query may load 20,000 samples."""
+            targets += TARGET.format(port=exposed, labels=labels, name=job, pod=pod)
+        jobs += JOB.format(name=job, targets=targets)
     folder = tmp_path_factory.mktemp("past")
-    with prometheus(folder, CONFIG.format(jobs=jobs(past, exposed)), "--query.max-samples=20000") as base:
+    with prometheus(folder, CONFIG.format(jobs=jobs), "--query.max-samples=20000") as base:
         waiting.until(lambda: past.told == set(past.texts), what="everything scraped", seconds=30)
         yield base
 

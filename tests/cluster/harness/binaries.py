@@ -98,13 +98,6 @@ PROMTOOL = Program(
     module=_PROMETHEUS_MODULE,
     package="./cmd/promtool",
 )
-THANOS = Program(
-    "thanos",
-    "Thanos 0.42.4",
-    "-s -w",
-    module="github.com/thanos-io/thanos@v0.42.4",
-    package="./cmd/thanos",
-)
 GATEWAY = Program(
     "traefik",
     f"the gateway Traefik {_TRAEFIK}",
