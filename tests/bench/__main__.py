@@ -15,7 +15,6 @@ LONG = (
     "relay-sequences",
     "rollouts",
     "scale",
-   
     "trials",
     "weights",
 )
