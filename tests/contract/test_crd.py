@@ -135,7 +135,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "triggers must have each of": {"retraining": {**TRAINED, "triggers": ["Drift", "Drift"]}},
     "maxAge must be given with trigger Age": {"retraining": {**TRAINED, "triggers": ["Age"]}},
     "uriPrefix must be given unless": {"retraining": {"cronJob": "train"}},
-    "maxAge must be a duration": {"retraining": {**TRAINED, "triggers": ["Age"], "maxAge": "1h"}},
+    "maxAge must be a duration": {"retraining": {**TRAINED, "triggers": ["Age"], "maxAge": "1h", "minInterval": "1h"}},
     "minInterval must be a duration": {"retraining": {**TRAINED, "minInterval": "1m"}},
     "minInterval must be at most": {
         "retraining": {**TRAINED, "triggers": ["Age"], "maxAge": "24h", "minInterval": "48h"}

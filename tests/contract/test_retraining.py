@@ -5,6 +5,7 @@ There is no node: what kubelets would do is done by hand, what the Job controlle
 
 from __future__ import annotations
 
+import datetime
 import json
 import secrets
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from seatrial.control import reconcile, telemetry
 
 pytestmark = pytest.mark.apiserver
 
+SOAK = datetime.timedelta(seconds=1)
 PREFIX = "oci://registry.example.com/churn"
 RESULT = {"uri": f"{PREFIX}:8", "sha256": "8" * 64, "version": "8", "data": {"sha256": "d" * 64, "rows": 120000}}
 RETRAINING = {"cronJob": "churn-train", "uriPrefix": PREFIX}
@@ -75,12 +77,17 @@ class Scene(reconciled.Scene):
         await self.settle()
         await self.pass_the_trial()
         await eventually(self._stable, what="version 7 stable", seconds=60)
+        await eventually(self._soaked, what="the end of its soak", seconds=20)
 
     async def _stable(self) -> bool:
         await self.settle()
         if self.status().get("phase") != "Stable" and len(self.listed("pods", *reconciled.SERVERS)) == 2:
             self.start_pods(2)
         return self.status().get("phase") == "Stable"
+
+    async def _soaked(self) -> bool:
+        since = datetime.datetime.fromisoformat(self.status()["stable"]["since"])
+        return datetime.datetime.now(datetime.UTC) - since > SOAK
 
     async def end_the_run(self, message: str, *, exit_code: int = 0) -> None:
         """What a node would do: the training pod ends with this termination message. The controller ends the Job."""
@@ -109,7 +116,7 @@ def scene(shop: apiserver.ApiServer, cluster: kubernetes.KubernetesCluster) -> I
     shop.kubectl("create", "namespace", namespace)
     shop.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     wish = json.loads(reconciled.smallest(namespace))
-    wish["spec"] |= {"retraining": RETRAINING, "rollout": {"soak": "1s"}}
+    wish["spec"] |= {"retraining": RETRAINING, "rollout": {"soak": f"{SOAK.seconds}s"}}
     wish["spec"]["model"]["version"] = "7"
     shop.kubectl("apply", "-f", "-", input=json.dumps(wish))
     reconciler = reconcile.Reconciler(
