@@ -57,7 +57,7 @@ def test_the_run_of_a_tracking_server_is_the_lineage(tmp_path: Path) -> None:
     provenance = told["card"]["provenance"]
     run = provenance["mlflow"]
     assert (run["uri"], run["parameters"]) == ("models:/churn/1", {"C": "0.5", "penalty": "l2"})
-    assert run["code"] == provenance["code"] == {"revision": "3f1c2d4"}
+    assert run["code"]["revision"] == provenance["code"]["revision"] == "3f1c2d4"
     assert [(one["name"], one["context"], one["source"]) for one in run["datasets"]] == [
         ("churn", "training", "s3://datasets/churn.csv")
     ]
