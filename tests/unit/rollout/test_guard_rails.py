@@ -151,6 +151,11 @@ def test_no_run_starts_while_nobody_can_see_what_serves():
     assert "Prometheus does not answer" in waits(world)
 
 
+def test_a_command_starts_a_run_before_the_first_hour_of_traffic_was_seen():
+    world = drifted(serving(**DRIFT), blind="no counters were found for the last hour")
+    told(world, retrain="one").run(started)
+
+
 def test_no_run_starts_while_a_rollback_by_hand_holds():
     world = drifted(serving(**DRIFT), "income")
     world.spec = test_retraining.spec("2", **DRIFT)

@@ -175,7 +175,8 @@ def not_ready(question: Question) -> Wait | None:
 
 
 def blind(question: Question) -> Wait | None:
-    why = question.case.snapshot.training.alarm.blind
+    """A command is somebody's own decision: he sees other things, and a new deployment has no hour of traffic yet."""
+    why = "" if question.asked.by_command else question.case.snapshot.training.alarm.blind
     return Wait(reason=Reason.COOLING_DOWN, message=f"nobody can see what serves: {why}") if why else None
 
 
