@@ -27,7 +27,7 @@ pytestmark = pytest.mark.apiserver
 NAMESPACE = "shop"
 ACCOUNT = "narrow-seatrial"
 RELEASE = ("template", "narrow", str(paths.REPO / generate.CHART), "-n", NAMESPACE)
-VALUES = ("--set", f"namespaces={{{NAMESPACE}}},crds.install=false,prometheus.secretNames={{prometheus}}")
+VALUES = ("--set", f"namespaces={{{NAMESPACE}}},crds.install=false,images.registry=seatrial.dev,prometheus.secretNames={{prometheus}}")
 FORBIDDEN = 403
 MODEL = {"uri": "https://models.example.com/churn/7.onnx", "sha256": "9f86d081" * 8}
 
@@ -69,6 +69,7 @@ class Operator:
             "watch": lambda: self._watch(kind),
             "create": lambda: self._cluster.apply(_new(kind)),
             "patch": lambda: self._cluster.apply(_new(kind)),
+            "update": lambda: self._cluster.replace(_versioned(_made(kind, name))),
             "delete": lambda: self._cluster.delete(kind, NAMESPACE, name, uid="0"),
         }
         await ordinary[verb]()
