@@ -211,6 +211,7 @@ def answered(roads: Roads) -> bool:
     return bool(said) and all(one.generation == seen.generation for one in said)
 
 
+@pytest.mark.timeout(180)
 def test_routes_are_watched_from_the_crds_installation_on_and_outlive_their_removal(
     bare: apiserver.ApiServer,
 ) -> None:

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.apiserver
 NAMESPACE = "shop"
 ACCOUNT = "narrow-seatrial"
 RELEASE = ("template", "narrow", str(paths.REPO / generate.CHART), "-n", NAMESPACE)
-VALUES = ("--set", f"namespaces={{{NAMESPACE}}},crds.install=false,images.registry=seatrial.dev,prometheus.secretNames={{prometheus}}")
+OWN = "crds.install=false,images.registry=seatrial.dev,prometheus.secretNames={prometheus}"
+VALUES = ("--set", f"namespaces={{{NAMESPACE}}},{OWN}")
 FORBIDDEN = 403
 MODEL = {"uri": "https://models.example.com/churn/7.onnx", "sha256": "9f86d081" * 8}
 
