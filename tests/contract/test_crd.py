@@ -84,7 +84,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "env must have each name once": {
         "serving": {"env": [{"name": "TZ", "value": "UTC"}, {"name": "TZ", "value": "CET"}]}
     },
-    "env[].name must not be a variable": {"serving": {"env": [{"name": "LD_PRELOAD", "value": "/work/x.so"}]}},
+    "env[].name must not be a variable": {"serving": {"env": [{"name": "LD_PRELOAD", "value": "/x.so"}]}},
     **{
         f"{'.'.join(path)}.matchExpressions[] must have": {"serving": {"affinity": _affinity(path)}}
         for path in _EXPRESSIONS

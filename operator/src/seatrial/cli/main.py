@@ -5,34 +5,20 @@ A new command is a module with a click command called `command`, and a line in C
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
+from seatrial.plugin.lazy import LazyGroup
+
 COMMANDS = {
-    "card": "seatrial.cli.card",
-    "drift": "seatrial.cli.drift",
-    "generate": "seatrial.cli.generate",
-    "pack": "seatrial.cli.pack",
-    "replay": "seatrial.cli.replay",
+    "card": "seatrial.cli.card:command",
+    "drift": "seatrial.cli.drift:command",
+    "generate": "seatrial.cli.generate:command",
+    "pack": "seatrial.cli.pack:command",
+    "replay": "seatrial.cli.replay:command",
 }
 
 
-class LazyGroup(click.Group):
-    """A click group whose commands live in modules named by COMMANDS."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = importlib.import_module(COMMANDS[cmd_name]).command
-        assert isinstance(command, click.Command)  # noqa: S101  # narrows what importlib gives
-        return command
-
-
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, places=COMMANDS)
 def main() -> None:
     """Model versions get a sea trial before they carry passengers."""
 

@@ -5,17 +5,14 @@ A new command is a module with a click command called `command`, or one of `acti
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
-from seatrial.api import status
-
-_OF_TRAINING = ("retrain", "adopt", "unfollow")  # where the resource has them
+from seatrial.plugin.lazy import LazyGroup
 
 COMMANDS = {
     "abort": "seatrial.plugin.acting:abort",
     "accept-drift": "seatrial.plugin.acting:accept_drift",
+    "adopt": "seatrial.plugin.acting:adopt",
     "completion": "seatrial.plugin.completion:command",
     "dashboard": "seatrial.plugin.dashboard.command:command",
     "drift": "seatrial.cli.drift:command",
@@ -30,31 +27,17 @@ COMMANDS = {
     "refresh-image": "seatrial.plugin.acting:refresh_image",
     "replay": "seatrial.cli.replay:command",
     "resume": "seatrial.plugin.acting:resume",
+    "retrain": "seatrial.plugin.acting:retrain",
     "retry": "seatrial.plugin.acting:retry",
     "rollback": "seatrial.plugin.acting:rollback",
     "status": "seatrial.plugin.status:command",
-    **{name: f"seatrial.plugin.acting:{name}" for name in _OF_TRAINING if name in status.Commands.__struct_fields__},
+    "unfollow": "seatrial.plugin.acting:unfollow",
 }
 
 
-class LazyGroup(click.Group):
-    """A click group whose commands live in modules named by COMMANDS."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        """In the order of the alphabet."""
-        return sorted(COMMANDS)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports it."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, member = COMMANDS[cmd_name].partition(":")
-        command = getattr(importlib.import_module(module), member)
-        assert isinstance(command, click.Command)  # noqa: S101  # narrows what getattr gives
-        return command
-
-
-@click.group(cls=LazyGroup, name="kubectl seatrial", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, places=COMMANDS, name="kubectl seatrial", context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="seatrial", message="%(version)s")
 def group() -> None:
     """Model deployments and their rollouts, with your own kubeconfig and your own rights.

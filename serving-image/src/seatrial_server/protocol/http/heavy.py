@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from seatrial_server.engine import refusals
 from seatrial_server.host import budget, errors
 from seatrial_server.protocol.http import rules
 
@@ -35,7 +36,7 @@ class Charge:
         if self.taken + count > self._account.size:
             raise rules.never_room(self.taken + count, self._account.size)
         if time.perf_counter() > self._deadline:
-            raise rules.too_late()
+            raise refusals.too_late()
         if not self._account.take(count):
             raise rules.no_room()
         self.taken += count

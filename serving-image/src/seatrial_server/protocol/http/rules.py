@@ -100,17 +100,6 @@ def never_room(count: int, size: int) -> errors.RequestError:
     )
 
 
-def too_late() -> errors.RequestError:
-    """The request's time was over before the model saw it."""
-    return errors.RequestError(
-        503,
-        "dropped after waiting until its deadline: the server is overloaded",
-        code="Overloaded",
-        outcome="shed",
-        headers=b"Retry-After: 1\r\n",
-    )
-
-
 def headers_too_large() -> errors.RequestError:
     """Too many header bytes or fields."""
     return errors.RequestError(431, f"headers exceed {MAX_HEADER_BYTES} bytes or {MAX_HEADERS} fields", code="TooLarge")
