@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
-from seatrial.api.status import Condition, ConditionStatus, Reason
-from seatrial.control import queue
+from seatrial.api.status import Condition, ConditionStatus, Reason, Status
+from seatrial.api.trained import RunOutcome, Trigger
+from seatrial.control import gauges, queue
 from seatrial.drift.judgement import Judgement, Outcome
 from seatrial.drift.tests import Question
 
-OBJECTS_METERED = 5000
+OBJECTS_METERED = 1000
 ROLLBACK_REASONS = tuple(
     reason
     for reason in Reason
@@ -92,6 +93,10 @@ class Telemetry:
             ["trigger", "outcome"],
             registry=own,
         )
+        for trigger in Trigger:
+            for outcome in RunOutcome:
+                if outcome is not RunOutcome.RUNNING:
+                    self._runs.labels(trigger.value, outcome.value)
         self._other = Gauge(
             "seatrial_serves_other_than_git",
             "1 while a trained version is wanted in place of spec.model.",
@@ -112,7 +117,9 @@ class Telemetry:
             registry=own,
         )
         self._unmetered = Gauge(
-            "seatrial_modeldeployment_unmetered", "ModelDeployments without condition metrics: too many.", registry=own
+            "seatrial_modeldeployment_unmetered",
+            "ModelDeployments without series of their own: too many.",
+            registry=own,
         )
         named = ["deployment_namespace", "deployment"]
         self._drift_alarms = Gauge(
@@ -140,6 +147,7 @@ class Telemetry:
         }
         self._found: dict[queue.Key, set[tuple[str, str]]] = {}
         self.drift_looks = DriftLooks(own)
+        self._rollouts = gauges.Gauges(own)
         self._metered: dict[queue.Key, frozenset[str]] = {}
         self._beyond: set[queue.Key] = set()
 
@@ -171,10 +179,10 @@ class Telemetry:
 
     def follows(self, key: queue.Key, trained: bool) -> None:
         """Whether a trained version is wanted in place of the object's own; only those have a series."""
-        if trained:
+        if trained and (key in self._others or len(self._others) < OBJECTS_METERED):
             self._others.add(key)
             self._other.labels(key.namespace, key.name).set(1)
-        elif key in self._others:
+        elif not trained and key in self._others:
             self._others.discard(key)
             self._other.remove(key.namespace, key.name)
 
@@ -185,12 +193,16 @@ class Telemetry:
         """Breach to zero weight."""
         self._rollback_duration.observe(seconds)
 
-    def conditions(self, key: queue.Key, conditions: Iterable[Condition]) -> None:
-        """The object's conditions as they are now."""
+    def tell(self, key: queue.Key, status: Status) -> None:
+        """What the object's status says now."""
         if key not in self._metered and len(self._metered) >= OBJECTS_METERED:
             self._beyond.add(key)
             self._unmetered.set(len(self._beyond))
             return
+        self._tell_conditions(key, status.conditions)
+        self._rollouts.show(key, status)
+
+    def _tell_conditions(self, key: queue.Key, conditions: Iterable[Condition]) -> None:
         current = tuple(conditions)
         types = frozenset(condition.type for condition in current)
         self._remove(key, self._metered.get(key, frozenset()) - types)
@@ -234,6 +246,7 @@ class Telemetry:
     def forget(self, key: queue.Key) -> None:
         """The object is gone."""
         self.follows(key, trained=False)
+        self._rollouts.forget(key)
         self._remove(key, self._metered.pop(key, frozenset()))
         self._beyond.discard(key)
         self._unmetered.set(len(self._beyond))
