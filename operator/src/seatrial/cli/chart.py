@@ -112,7 +112,7 @@ def _rows(text: str, given: Any) -> Iterator[tuple[str, Any, str]]:
 
 def _is_value(path: tuple[str, ...]) -> bool:
     """Maps that users fill, and replace as one."""
-    return path[-1] in ("annotations", "requests", "limits")
+    return path[-1] in ("annotations", "labels", "requests", "limits")
 
 
 def _lines(text: str) -> Iterator[_Line]:
