@@ -14,6 +14,8 @@ from tests.cluster.harness import paths
 
 from seatrial.api import crd
 from seatrial.cli import documents, generate, main
+from seatrial.control import telemetry
+from seatrial.rollout import conditions, narrative
 
 
 @pytest.fixture
@@ -97,10 +99,19 @@ def test_the_reference_page_names_every_field_of_the_spec() -> None:
     assert "| `falseRollbackRate` | percentage | `1%` |" in page
 
 
+def test_what_the_operator_tells_is_on_its_page() -> None:
+    page = generate.files()["docs/reference/operator.md"]
+    exported = telemetry.Telemetry().registry.collect()
+    metrics = {f"{one.name}_total" if one.type == "counter" else one.name for one in exported}
+    events = {one.value for one in narrative.Happening}
+    for name in (*metrics, *events, *conditions.MEANINGS):
+        assert f"| `{name}` |" in page or name.startswith("process_"), name
+
+
 def test_the_charts_readme_has_a_row_for_every_value() -> None:
     def leaves(values: dict[str, Any], path: str = "") -> Iterator[str]:
         for name, value in values.items():
-            inner = isinstance(value, dict) and value and name not in ("annotations", "requests", "limits")
+            inner = isinstance(value, dict) and value and name not in ("annotations", "labels", "requests", "limits")
             yield from leaves(value, f"{path}{name}.") if inner else [f"{path}{name}"]
 
     chart = paths.REPO / generate.CHART

@@ -157,7 +157,7 @@ def test_variables_that_can_not_be_meant_are_named(
 @pytest.mark.parametrize("place", ["kind", "minikube"])
 def test_the_documented_commands_load_what_was_built_and_install_it(programs: Path, place: str) -> None:
     text = (paths.REPO / "docs" / "how-to" / "images.md").read_text()
-    block = text[text.index(f"\n## {place}\n") :].partition("```sh\n")[2].partition("```")[0]
+    block = text[text.index(f"\n## {place}\n") :].partition("```sh run=stubs\n")[2].partition("```")[0]
     for name in ("docker", place, "helm"):
         stubs.program(programs, name)
     make_ = f'make() {{ /usr/bin/make "$@" PYTHON={sys.executable} SHELL=/bin/bash; }}\n'

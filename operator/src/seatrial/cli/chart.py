@@ -22,8 +22,11 @@ _README = """\
 
 {description}. Chart {version}, for Kubernetes {kube}, with Helm 3 or 4.
 
-```sh
+```sh run=no
 make image REGISTRY=registry.example.com/ml PUSH=1     # there are no published images
+```
+
+```sh run=cluster
 helm install seatrial helm/seatrial -n seatrial-system --create-namespace \\
   --set images.registry=registry.example.com/ml \\
   --set prometheus.url=http://prometheus-server.monitoring.svc

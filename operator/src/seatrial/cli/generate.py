@@ -13,7 +13,7 @@ import click
 
 from seatrial.api import crd
 
-from . import chart, documents, help_pages, reference, runbooks
+from . import catalogue, chart, documents, help_pages, reference, runbooks
 
 CHART = "helm/seatrial"
 NAMESPACE = "seatrial-system"
@@ -30,6 +30,7 @@ def files() -> dict[str, str]:
         "manifests/cluster/crd.yaml": documents.crd_file(document),
         "docs/reference/modeldeployment.md": reference.page(document),
         "docs/reference/kubectl-seatrial.md": help_pages.page(),
+        "docs/reference/operator.md": catalogue.page(),
     }
 
 

@@ -82,7 +82,10 @@ class Telemetry:
             "seatrial_event_failures_total", "Kubernetes Events that could not be posted.", registry=own
         )
         self._rollbacks = Counter(
-            "seatrial_rollbacks_total", "Candidates that lost their traffic by verdict.", ["reason"], registry=own
+            "seatrial_rollbacks_total",
+            "Candidates that lost their traffic by verdict; every reason is there from the start.",
+            ["reason"],
+            registry=own,
         )
         for reason in ROLLBACK_REASONS:
             self._rollbacks.labels(reason.value)  # from the start, so that increase() sees the first one
