@@ -8,9 +8,11 @@ BENCHES = ("detection", "labels", "lanes", "look", "overload", "quantization", "
 LONG = (
     "drift",
     "histories",
+    "images",
     "memory",
     "passages",
     "peers",
+    "pythons",
     "relay",
     "relay-sequences",
     "rollouts",

@@ -1,7 +1,7 @@
 """`make image`: builds both images with docker, podman or buildah, and says how to load them or pushes them.
 
 Runs in a clone with Python alone, without the project's environment: everything comes from the environment's variables
-VERSION, REGISTRY, ENGINE, BASE and PUSH. What the images hold is in their Containerfiles.
+VERSION, REGISTRY, ENGINE, BASE, PUSH and SOURCE_DATE_EPOCH. What the images hold is in their Containerfiles.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Wish:
     registry: str
     base: str
     push: bool
+    epoch: str
+    """Seconds since 1970 that every file and the image itself are dated; empty: as they come."""
 
     def tag(self, name: str) -> str:
         return f"{self.registry}/{name}:{self.version}"
@@ -74,8 +76,21 @@ def wished(environment: Mapping[str, str], *, root: Path) -> Wish:
     push = environment.get("PUSH", "") not in ("", "0")
     if push and registry == LOCAL:
         raise ImageError(f"PUSH=1 needs REGISTRY=registry.example.com/ml: {LOCAL} is a name and no registry")
+    epoch = environment.get("SOURCE_DATE_EPOCH") or _commit_time(root)
+    if not re.fullmatch(r"[0-9]*", epoch):
+        raise ImageError(f"SOURCE_DATE_EPOCH must be whole seconds since 1970, not {epoch!r}")
     engine = _engine(environment.get("ENGINE", ""))
-    return Wish(engine=engine, version=version, registry=registry, base=environment.get("BASE", ""), push=push)
+    base = environment.get("BASE", "")
+    return Wish(engine=engine, version=version, registry=registry, base=base, push=push, epoch=epoch)
+
+
+def _commit_time(root: Path) -> str:
+    """Of the commit that the clone stands on, so that two builds of it are dated alike; empty without one."""
+    if shutil.which("git") is None:
+        return ""
+    command = ["git", "-C", str(root), "log", "-1", "--format=%ct"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # of the user
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _engine(asked: str) -> str:
@@ -98,8 +113,11 @@ def _engine(asked: str) -> str:
 
 def build(wish: Wish, *, name: str, containerfile: str, root: Path) -> list[str]:
     """The command that builds one image. buildah without root has no namespaces to give; chroot needs none."""
-    base = ["--build-arg", f"BASE={wish.base}"] if wish.base else []
-    common = ["-t", wish.tag(name), "-f", str(root / containerfile), *base, str(root)]
+    given = {"VERSION": wish.version, "BASE": wish.base, "SOURCE_DATE_EPOCH": wish.epoch}
+    told = [part for key, value in given.items() if value for part in ("--build-arg", f"{key}={value}")]
+    # docker dates by the build argument; the others have an option.
+    dated = ["--timestamp", wish.epoch] if wish.epoch and wish.engine != "docker" else []
+    common = ["-t", wish.tag(name), "-f", str(root / containerfile), *told, *dated, str(root)]
     if wish.engine == "buildah":
         return ["buildah", "build", "--isolation", "chroot", "--layers", *common]
     return [wish.engine, "build", *common]
