@@ -6,7 +6,7 @@ A shell block says behind its language whether a test runs it, which no reader o
 
 `laptop`: in a folder with a model, its data, a package and a resource. `cluster`: against an API server that has the
 object `churn`, in the named situation. `release`, `stubs`: by `test_releases` and `test_image`. `no`: by nobody,
-because it needs what can't be had in a test, or never ends.
+because it needs what can't be had in a test, or never ends. A fence "text printed" is what a block on a laptop prints.
 """
 
 from __future__ import annotations
@@ -69,6 +69,11 @@ def _shell(page: str, content: str) -> Iterator[Block]:
             said=dict(word.split("=", 1) for word in words if "=" in word),
             text=_typed(found[3]) if language == "console" else found[3],
         )
+
+
+def printed(page: Path) -> list[str]:
+    """What the page says that its blocks print: the texts of its fences "text printed"."""
+    return [found[3] for found in _FENCE.finditer(page.read_text()) if found[2].split() == ["text", "printed"]]
 
 
 def _typed(text: str) -> str:

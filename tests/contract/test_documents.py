@@ -146,7 +146,8 @@ def test_what_a_page_does_on_a_laptop_works(page: Path, customers: Path, typed: 
         packed(customers, typed)
     for port in PORTS:
         text = re.sub(rf"\b{port}\b", str(free_port()), text)
-    typed(text, customers)
+    said = typed(text, customers)
+    assert [shown for shown in documents.printed(page) if shown not in said] == []
 
 
 class World:
