@@ -95,6 +95,24 @@ def test_pushing_ends_with_the_digests_to_install_by(programs: Path, engine: str
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_both_images_stand_on_the_digest_that_the_bases_name_has_now(programs: Path, engine: str) -> None:
+    stubs.program(programs, engine, {"words": ["inspect"], "says": f"{DIGEST}\n"})
+    done = make(programs)
+    builds = [call for call in stubs.calls(programs) if call[1] == "build"]
+    base = f"docker.io/library/python:3.11-slim-bookworm@{DIGEST}"
+    assert [f"BASE={base}" in call for call in builds] == [True, True]
+    assert f"base: {base}" in done.stdout
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_base_that_no_registry_knows_is_taken_by_its_name(programs: Path, engine: str) -> None:
+    stubs.program(programs, engine, {"words": ["pull"], "status": 1}, {"words": ["imagetools"], "status": 1})
+    make(programs, BASE="localhost/mine:1")
+    (build, _) = (call for call in stubs.calls(programs) if call[1] == "build")
+    assert "BASE=localhost/mine:1" in build
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_an_image_is_dated_as_it_is_told(programs: Path, engine: str) -> None:
     stubs.program(programs, engine)
     assert make(programs, SOURCE_DATE_EPOCH="1700000000").returncode == 0

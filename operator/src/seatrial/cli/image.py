@@ -21,6 +21,15 @@ from pathlib import Path
 CONTAINERFILES = {"operator": "operator/Containerfile", "serving": "serving-image/Containerfile"}
 LOCAL = "seatrial.dev"
 _PROBES = {"docker": ("docker", "info"), "podman": ("podman", "info"), "buildah": ("buildah", "info")}
+# What each engine is asked for the digest of an image in a registry; the last word of its answer.
+_RESOLVING = {
+    "docker": (("docker", "buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", "IMAGE"),),
+    "podman": (("podman", "pull", "-q", "IMAGE"), ("podman", "image", "inspect", "--format", "{{.Digest}}", "IMAGE")),
+    "buildah": (
+        ("buildah", "pull", "-q", "IMAGE"),
+        ("buildah", "inspect", "--type", "image", "--format", "{{.FromImageDigest}}", "IMAGE"),
+    ),
+}
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _REGISTRY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 
@@ -49,6 +58,8 @@ def main(environment: Mapping[str, str], *, root: Path, say: Callable[[str], Non
     """Status of the command; what went wrong is on standard error."""
     try:
         wish = wished(environment, root=root)
+        wish = dataclasses.replace(wish, base=pinned(wish.base or default_base(root), engine=wish.engine))
+        say(f"base: {wish.base}")
         digests = {}
         for name, containerfile in CONTAINERFILES.items():
             say(f"building {wish.tag(name)} with {wish.engine}")
@@ -109,6 +120,26 @@ def _engine(asked: str) -> str:
         tried.append(f"{engine}: {said[-1] if said else 'does not answer'}")
     reasons = "\n".join(f"  {one}" for one in tried)
     raise ImageError(f"images need docker, podman or buildah; none of them works here:\n{reasons}")
+
+
+def default_base(root: Path) -> str:
+    """The base that the Containerfiles name."""
+    found = re.search(r"^ARG BASE=(\S+)$", (root / CONTAINERFILES["operator"]).read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def pinned(base: str, *, engine: str) -> str:
+    """The base by its digest, so that both images stand on the same one; by its name where no registry knows it."""
+    if "@" in base or base in ("", "scratch"):
+        return base
+    said = ""
+    for command in _RESOLVING[engine]:
+        asked = [base if word == "IMAGE" else word for word in command]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603  # of the user
+        if done.returncode:
+            return base
+        said = done.stdout.strip()
+    return f"{base}@{said}" if re.fullmatch(r"sha256:[0-9a-f]{64}", said) else base
 
 
 def build(wish: Wish, *, name: str, containerfile: str, root: Path) -> list[str]:
