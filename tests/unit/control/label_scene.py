@@ -153,7 +153,7 @@ class Scene(drift_scene.Scene):
     def start_operator(self) -> Any:
         self.operator = controller.Controller(  # type: ignore[assignment]
             cluster=self.cluster,
-            ask=asking.Asking(self.labels, monotonic=lambda: self.seconds),  # type: ignore[arg-type]
+            ask=asking.Asking(self.origin or self.labels, monotonic=lambda: self.seconds),
             worked_out=self.labels.worked_out,
             events=events.Events(self.cluster, instance="o", failed=lambda: None, monotonic=lambda: self.seconds),
             telemetry=self.telemetry,
@@ -177,6 +177,7 @@ class Scene(drift_scene.Scene):
         kept: Callable[[bool, str], bool] = lambda right, actual: True,
         score: str = "9",
         scraped: bool = True,
+        looks: bool = True,
     ) -> None:
         """So many hours of answers in all pods, of which labels come later; `kept`: those that are sent."""
         for _ in range(hours):
@@ -190,11 +191,15 @@ class Scene(drift_scene.Scene):
                 for pod in self.running.values():
                     if scraped:
                         self.labels.scrape(at - 7, pod)
-            self.now_at = begin + HOUR
-            self.seconds += self.now_at + self.hours.settle + 1 - self.now
-            self.passed += 1
-            if self.passed % LOOK == 0:
-                await self.look()
+            await self.pass_an_hour(looks=looks)
+
+    async def pass_an_hour(self, *, looks: bool = True) -> None:
+        """The clock alone."""
+        self.now_at += HOUR
+        self.seconds += self.now_at + self.hours.settle + 1 - self.now
+        self.passed += 1
+        if looks and self.passed % LOOK == 0:
+            await self.look()
 
     def _will_come(
         self,

@@ -65,9 +65,9 @@ _STEPS: Mapping[str, str] = {
     ),
     "SeatrialQualityDropped": (
         "`status.quality` has the figures: rows with a label, the wrong ones, the limit and where it is from. Ask "
-        "first whether the labels are right: `seatrial_feedback_confusion_total` shows a pipeline that writes one class. "
-        "Then what `status.drift` says: a world that changed is a reason to train, broken rows are not. If an older version "
-        "was better, annotate `seatrial.dev/rollback-to`. [Watch labels](labels.md) has more."
+        "first whether the labels are right: `seatrial_feedback_confusion_total` shows a pipeline that writes one "
+        "class. Then what `status.drift` says: a world that changed is a reason to train, broken rows are not. If an "
+        "older version was better, annotate `seatrial.dev/rollback-to`. [Watch labels](labels.md) has more."
     ),
     "SeatrialLabelsMissing": (
         "The message of condition QualityDropped says what is missing: tokens that nobody asks for, labels that are "
