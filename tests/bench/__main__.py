@@ -11,9 +11,11 @@ BENCHES = (
 LONG = (
     "drift",
     "histories",
+    "images",
     "memory",
     "passages",
     "peers",
+    "pythons",
     "relay",
     "relay-sequences",
     "rollouts",

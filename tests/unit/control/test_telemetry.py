@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from seatrial.api.status import Condition, ConditionStatus
+from seatrial.api.status import Condition, ConditionStatus, Status
+from seatrial.api.trained import Trigger
 from seatrial.control import telemetry
 from seatrial.control.queue import Key
 
@@ -22,6 +23,14 @@ EXPECTED = {
     "seatrial_serves_other_than_git",
     "seatrial_rollback_duration_seconds",
     "seatrial_modeldeployment_condition",
+    "seatrial_modeldeployment_info",
+    "seatrial_modeldeployment_last_rollback_timestamp_seconds",
+    "seatrial_modeldeployment_last_verdict_timestamp_seconds",
+    "seatrial_modeldeployment_revision_info",
+    "seatrial_rollout_evidence_ratio",
+    "seatrial_rollout_shadow_ratio",
+    "seatrial_rollout_share_ratio",
+    "seatrial_rollout_weight_ratio",
     "seatrial_modeldeployment_unmetered",
     "seatrial_leader",
     "seatrial_event_failures",
@@ -45,6 +54,10 @@ def condition(type_: str, status: ConditionStatus) -> Condition:
     )
 
 
+def told(*conditions: Condition) -> Status:
+    return Status(conditions=conditions)
+
+
 @pytest.fixture
 def metrics() -> telemetry.Telemetry:
     return telemetry.Telemetry()
@@ -63,20 +76,20 @@ def test_names_follow_the_conventions(metrics: telemetry.Telemetry) -> None:
 
 
 def test_a_condition_is_one_of_three_states(metrics: telemetry.Telemetry) -> None:
-    metrics.conditions(CHURN, [condition("Ready", ConditionStatus.TRUE)])
+    metrics.tell(CHURN, told(condition("Ready", ConditionStatus.TRUE)))
     assert states(metrics, CHURN, "Ready") == {"True": 1, "False": 0, "Unknown": 0}
-    metrics.conditions(CHURN, [condition("Ready", ConditionStatus.FALSE)])
+    metrics.tell(CHURN, told(condition("Ready", ConditionStatus.FALSE)))
     assert states(metrics, CHURN, "Ready") == {"True": 0, "False": 1, "Unknown": 0}
 
 
 def test_a_condition_that_is_gone_and_an_object_that_is_gone_leave_no_series(metrics: telemetry.Telemetry) -> None:
     both = [condition("Ready", ConditionStatus.TRUE), condition("Stalled", ConditionStatus.TRUE)]
-    metrics.conditions(CHURN, both)
-    metrics.conditions(CHURN, both[:1])
+    metrics.tell(CHURN, told(*both))
+    metrics.tell(CHURN, told(*both[:1]))
     assert states(metrics, CHURN, "Stalled") == {}
     metrics.forget(CHURN)
     metrics.forget(CHURN)
-    assert states(metrics, CHURN, "Ready") == {}
+    assert series_of(metrics, CHURN) == []
 
 
 def test_the_number_of_metered_objects_is_bounded(
@@ -84,14 +97,18 @@ def test_the_number_of_metered_objects_is_bounded(
 ) -> None:
     monkeypatch.setattr(telemetry, "OBJECTS_METERED", 1)
     for key in (CHURN, Key("shop", "fraud")):
-        metrics.conditions(key, [condition("Ready", ConditionStatus.TRUE)])
-    assert states(metrics, Key("shop", "fraud"), "Ready") == {}
+        metrics.tell(key, told(condition("Ready", ConditionStatus.TRUE)))
+        metrics.follows(key, trained=True)
+    assert series_of(metrics, Key("shop", "fraud")) == []
     assert metrics.registry.get_sample_value("seatrial_modeldeployment_unmetered") == 1
 
 
-def test_the_first_rollback_for_any_reason_is_seen_by_increase(metrics: telemetry.Telemetry) -> None:
+def test_the_first_of_whatever_has_a_reason_is_seen_by_increase(metrics: telemetry.Telemetry) -> None:
     for reason in telemetry.ROLLBACK_REASONS:
         assert metrics.registry.get_sample_value("seatrial_rollbacks_total", {"reason": reason}) == 0
+    for trigger in Trigger:
+        labels = {"trigger": trigger, "outcome": "Failed"}
+        assert metrics.registry.get_sample_value("seatrial_retraining_runs_total", labels) == 0
     assert {"ErrorsRegressed", "LatencyAboveMaximum", "CrashLoop", "Aborted"} <= set(telemetry.ROLLBACK_REASONS)
 
 
@@ -130,3 +147,12 @@ def states(metrics: telemetry.Telemetry, key: Key, type_: str) -> dict[str, floa
             if labels.get("type") == type_ and named == (key.namespace, key.name):
                 found[labels["status"]] = sample.value
     return found
+
+
+def series_of(metrics: telemetry.Telemetry, key: Key) -> list[str]:
+    return [
+        sample.name
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if (sample.labels.get("deployment_namespace"), sample.labels.get("deployment")) == (key.namespace, key.name)
+    ]

@@ -7,6 +7,7 @@ columns only. Bounded, and free of anything that ticks by itself, so that nothin
 from __future__ import annotations
 
 import enum
+import math
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -318,6 +319,17 @@ class MetricStatus(Base, frozen=True, kw_only=True):
     evidence: Annotated[Short, Meta(description="E-value against the candidate.")] = ""
     bound: Annotated[Short, Meta(description="The e-value at which the candidate is rolled back.")] = ""
     outcome: Annotated[Short, Meta(description="Pass, Fail, NoData, Inconclusive or Error.")] = ""
+
+    @property
+    def progress(self) -> float | None:
+        """How far the evidence has come to its bound, on the scale on which it grows, its logarithm: 0 for none, 1 at
+        the bound; None where there is nothing to tell.
+        """
+        try:
+            evidence, bound = float(self.evidence), float(self.bound)
+        except ValueError:
+            return None
+        return math.log(max(evidence, 1.0)) / math.log(bound) if bound > 1 else None
 
 
 class AnalysisStatus(Base, frozen=True, kw_only=True):

@@ -130,7 +130,7 @@ class Reconciler:
 
     async def _write(self, key: Key, raw: access.Object, before: Status, after: Status) -> access.Object:
         """The status, when it differs; somebody else's write in between ends the pass with Conflict."""
-        self._telemetry.conditions(key, after.conditions)
+        self._telemetry.tell(key, after)
         if after == before:
             return raw
         return await self._cluster.write_status({**raw, "status": msgspec.to_builtins(after)})

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
-from seatrial.api.status import Condition, ConditionStatus, Reason
-from seatrial.control import model_metrics, queue
+from seatrial.api.status import Condition, ConditionStatus, Reason, Status
+from seatrial.api.trained import RunOutcome, Trigger
+from seatrial.control import gauges, model_metrics, queue
 from seatrial.drift.judgement import Judgement, Outcome
 from seatrial.drift.tests import Question
 
-OBJECTS_METERED = 5000
+OBJECTS_METERED = 1000
 ROLLBACK_REASONS = tuple(
     reason
     for reason in Reason
@@ -81,7 +82,10 @@ class Telemetry:
             "seatrial_event_failures_total", "Kubernetes Events that could not be posted.", registry=own
         )
         self._rollbacks = Counter(
-            "seatrial_rollbacks_total", "Candidates that lost their traffic by verdict.", ["reason"], registry=own
+            "seatrial_rollbacks_total",
+            "Candidates that lost their traffic by verdict; every reason is there from the start.",
+            ["reason"],
+            registry=own,
         )
         for reason in ROLLBACK_REASONS:
             self._rollbacks.labels(reason.value)  # from the start, so that increase() sees the first one
@@ -92,6 +96,10 @@ class Telemetry:
             ["trigger", "outcome"],
             registry=own,
         )
+        for trigger in Trigger:
+            for outcome in RunOutcome:
+                if outcome is not RunOutcome.RUNNING:
+                    self._runs.labels(trigger.value, outcome.value)
         self._other = Gauge(
             "seatrial_serves_other_than_git",
             "1 while a trained version is wanted in place of spec.model.",
@@ -112,7 +120,9 @@ class Telemetry:
             registry=own,
         )
         self._unmetered = Gauge(
-            "seatrial_modeldeployment_unmetered", "ModelDeployments without condition metrics: too many.", registry=own
+            "seatrial_modeldeployment_unmetered",
+            "ModelDeployments without series of their own: too many.",
+            registry=own,
         )
         named = ["deployment_namespace", "deployment"]
         self._drift_alarms = Gauge(
@@ -142,6 +152,7 @@ class Telemetry:
         self.drift_looks, self.quality_looks = Looks(own, "drift"), Looks(own, "quality")
         self._qualities = model_metrics.quality_series(own, OBJECTS_METERED)
         self._trainings = model_metrics.training_series(own, OBJECTS_METERED)
+        self._rollouts = gauges.Gauges(own)
         self._metered: dict[queue.Key, frozenset[str]] = {}
         self._beyond: set[queue.Key] = set()
 
@@ -173,10 +184,10 @@ class Telemetry:
 
     def follows(self, key: queue.Key, trained: bool) -> None:
         """Whether a trained version is wanted in place of the object's own; only those have a series."""
-        if trained:
+        if trained and (key in self._others or len(self._others) < OBJECTS_METERED):
             self._others.add(key)
             self._other.labels(key.namespace, key.name).set(1)
-        elif key in self._others:
+        elif not trained and key in self._others:
             self._others.discard(key)
             self._other.remove(key.namespace, key.name)
 
@@ -187,12 +198,16 @@ class Telemetry:
         """Breach to zero weight."""
         self._rollback_duration.observe(seconds)
 
-    def conditions(self, key: queue.Key, conditions: Iterable[Condition]) -> None:
-        """The object's conditions as they are now."""
+    def tell(self, key: queue.Key, status: Status) -> None:
+        """What the object's status says now."""
         if key not in self._metered and len(self._metered) >= OBJECTS_METERED:
             self._beyond.add(key)
             self._unmetered.set(len(self._beyond))
             return
+        self._tell_conditions(key, status.conditions)
+        self._rollouts.show(key, status)
+
+    def _tell_conditions(self, key: queue.Key, conditions: Iterable[Condition]) -> None:
         current = tuple(conditions)
         types = frozenset(condition.type for condition in current)
         self._remove(key, self._metered.get(key, frozenset()) - types)
@@ -245,6 +260,7 @@ class Telemetry:
         """The object is gone."""
         self.follows(key, trained=False)
         self.training(key, {})
+        self._rollouts.forget(key)
         self._remove(key, self._metered.pop(key, frozenset()))
         self._beyond.discard(key)
         self._unmetered.set(len(self._beyond))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,11 +39,9 @@ def number(text: str) -> float | None:
 
 
 def progress(metric: status.MetricStatus) -> float | None:
-    """How far the evidence has come to its bound, from 0 to 1, on the scale on which it grows: its logarithm."""
-    evidence, bound = number(metric.evidence), number(metric.bound)
-    if evidence is None or bound is None or bound <= 1:
-        return None
-    return min(1.0, max(0.0, math.log(max(evidence, 1.0)) / math.log(bound)))
+    """How far the evidence has come to its bound, from 0 to 1."""
+    part = metric.progress
+    return None if part is None else min(1.0, part)
 
 
 def bar(part: float | None, *, style: str) -> Text:

@@ -25,6 +25,18 @@ BESIDE = frozenset({DRIFTED, QUALITY_DROPPED})
 """Said by whoever watches it, beside the rollout."""
 RETRAINING = "Retraining"
 
+MEANINGS: Mapping[str, str] = {
+    READY: "What the spec asks for serves. False while it is on its way, and after a rollback.",
+    AVAILABLE: "A pod of stable is Ready, so requests are answered.",
+    RECONCILING: "Something is under way. Never True together with Stalled; kstatus reads both.",
+    STALLED: "What the spec asks for does not serve, and nothing goes on by itself; the reason says why.",
+    VERIFIED: "The newest version that was tried has passed its trial.",
+    ANALYZED: "The rollout can be seen: metrics arrive. False while it is blind.",
+    ROUTED: "What shares the requests out gives each version what is asked for; the reason is the provider.",
+    DRIFTED: "The traffic has moved away from the reference; only where drift is watched.",
+    RETRAINING: "A training run is under way or waits; only with spec.retraining.",
+}
+
 Row = tuple[str, ConditionStatus, str, str]
 
 _READY = {
