@@ -78,6 +78,19 @@ def drift(told: status.DriftStatus) -> list[str]:
     return said
 
 
+def quality(told: status.QualityStatus) -> list[str]:
+    """What is said of the answers by their labels: the outcome, then the figures behind it."""
+    said = [f"{told.outcome} since {told.since:%Y-%m-%d %H:%M}Z"]
+    if told.share:
+        said.append(
+            f"{told.wrong} of {told.labelled} labelled rows wrong over {told.window}: {told.share} ({told.low} to "
+            f"{told.high}), limit {told.limit} ({told.against}); evidence {told.evidence} of {told.bound}"
+        )
+    if told.estimated:
+        said.append(f"by confidence alone {told.estimated} wrong ({told.estimated_low} to {told.estimated_high})")
+    return said
+
+
 def pod_state(pod: dict[str, Any]) -> tuple[str, bool]:
     """What a pod does, in a word or the API's own words, and whether it could take requests."""
     told = pod.get("status") or {}
