@@ -125,6 +125,12 @@ async def test_labels_that_stop_coming_are_missing_and_blame_nobody() -> None:
     assert "usually for" in there.message
 
 
+async def test_labels_that_stop_coming_in_the_first_weeks_are_missing_too() -> None:
+    there = await serving(9, holdout=None)
+    await there.answer(3 * DAY, labelled=0.02)
+    assert there.said == MISSING
+
+
 async def test_weekends_without_labels_are_usual() -> None:
     there, said = Scene(), set[tuple[str, str]]()
     for day in range(17):

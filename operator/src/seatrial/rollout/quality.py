@@ -79,6 +79,8 @@ def without(
     if never := quality_after.never(days):
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()) if count)
         return unknown(Reason.LABELS_MISSING, f"{never}; refused: {told}" if told else never, estimated)
+    if missing := quality_after.missing(days):
+        return unknown(Reason.LABELS_MISSING, missing, estimated)
     why = "the trial's report has no accuracy on a holdout"
     if not memory.fair:
         why = "all labels are of one class, as no holdout is"
