@@ -34,7 +34,7 @@ MEANINGS: Mapping[str, str] = {
     ANALYZED: "The rollout can be seen: metrics arrive. False while it is blind.",
     ROUTED: "What shares the requests out gives each version what is asked for; the reason is the provider.",
     DRIFTED: "The traffic has moved away from the reference; only where drift is watched.",
-    QUALITY_DROPPED: "Labels prove that stable's answers are wrong more often than they may be; only with spec.monitoring.quality.",
+    QUALITY_DROPPED: "Stable's answers are proven wrong more often than they may be; only with monitoring.quality.",
     RETRAINING: "A training run is under way or waits; only with spec.retraining.",
 }
 
