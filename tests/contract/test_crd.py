@@ -170,7 +170,7 @@ REFUSED: dict[str, dict[str, Any]] = {
         {"source": "Prometheus", "selector": "rate(orders_total[5m])", "label": "revision", "event": None}
     ),
     "outcomes[].event must be one of": _outcomes({"event": "bought"}),
-    "quality must have spec": {"analysis": {"quality": {}}},
+    "analysis.quality must have spec": {"analysis": {"quality": {}}},
     "feedback.horizon must be": {"monitoring": {"feedback": {"horizon": "20m"}}},
     "quality.max must be": {"monitoring": {"feedback": {}, "quality": {"max": "0%"}}},
     "monitoring.quality.tolerance must be": {"monitoring": {"feedback": {}, "quality": {"tolerance": "1001%"}}},
