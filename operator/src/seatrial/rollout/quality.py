@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -167,7 +168,7 @@ def _expected(estimated: calibration.Expected | None) -> str:
     )
 
 
-def _figures(standing: Standing | None, day: timedelta) -> dict[str, str | int]:
+def _figures(standing: Standing | None, day: timedelta) -> dict[str, Any]:
     if standing is None:
         return {}
     return {
@@ -184,7 +185,7 @@ def _figures(standing: Standing | None, day: timedelta) -> dict[str, str | int]:
     }
 
 
-def _estimate(estimated: calibration.Expected | None) -> dict[str, str]:
+def _estimate(estimated: calibration.Expected | None) -> dict[str, Any]:
     if estimated is None:
         return {}
     return {

@@ -90,7 +90,7 @@ def _on_its_way(case: Case, stable: status.Stable, previous: status.Previous | N
     """The same of stable, as long as its soak goes on."""
     if previous is None:
         return ()
-    known = (case.candidate, case.status.stable)
+    known: tuple[status.Candidate | status.Stable | None, ...] = (case.candidate, case.status.stable)
     return next((one.weighed for one in known if one is not None and one.revision == stable.revision), ())
 
 
