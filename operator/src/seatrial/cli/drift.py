@@ -51,7 +51,8 @@ def command(file: str, *, changes: bool) -> None:
     was remembered before the first hour.
 
     In place of hours "prometheus" may hold the answer to a range query with a step of 1h for the counters of one
-    revision: last_over_time({__name__=~"seatrial_(feature|prediction|refused)_rows_total", revision="..."}[1h]).
+    revision:
+    last_over_time({__name__=~"seatrial_(feature|prediction|attribution|refused)_rows_total",revision="..."}[1h]).
 
     Prints one JSON line per hour: at, outcome, reason, columns (the strongest five), message. logEvidence is the
     natural logarithm of the evidence; an alarm is raised when it reaches log(bound).
