@@ -52,7 +52,7 @@ def test_the_command_of_the_help_makes_a_package_that_passes_its_trial(tmp_path:
     digest = hashlib.sha256(package.read_bytes()).hexdigest()
     assert f"{package.stat().st_size} bytes, sha256 {digest}" in done.output
     assert "conversion: 0 of 900 rows differ" in done.output
-    assert "trial: 4 tests passed, served as" in done.output
+    assert "trial: 5 tests passed, served as" in done.output
     pasted = yaml.safe_load(done.output[done.output.index("spec:") :])["spec"]["model"]
     assert pasted == {"uri": "<where you put churn-7.tar.gz>", "sha256": digest, "version": "7"}
 
@@ -178,14 +178,14 @@ def test_the_examples_on_holdout_rows_run_as_they_are(tmp_path: Path) -> None:
     model[0].named_transformers_["onehotencoder"].set_params(handle_unknown="error")
     packed = seatrial.pack(model, data=FRAME, target="churned", out="m-1.tar.gz")
     text = samples.member(packed.path, "tests.yaml").decode()
-    blocks = re.findall(r"(?m)^# (?:data|performance|fairness):\n(?:# [- ].*\n)+", text)
-    examples = yaml.safe_load("".join(block.replace("# ", "", 1).replace("\n# ", "\n") for block in blocks))
-    assert {key: len(tests) for key, tests in examples.items()} == {"data": 1, "performance": 3, "fairness": 1}
+    blocks = re.findall(r"(?m)^(?:# performance|# fairness|data):\n(?:(?:# )?[- ].*\n)+", text)
+    examples = yaml.safe_load("".join(re.sub("(?m)^# ", "", block) for block in blocks))
+    assert {key: len(tests) for key, tests in examples.items()} == {"data": 2, "performance": 3, "fairness": 1}
     files = samples.members(packed.path) | {"tests.yaml": yaml.safe_dump(examples).encode()}
     path = tmp_path / "examples-1.tar.gz"
     path.write_bytes(archives.archive(files))
     report = trying.run(path, name="m", version="1")
-    assert report.message == "4 tests passed, 1 skipped (there is no stable version yet), served as fp32"
+    assert report.message == "5 tests passed, 1 skipped (there is no stable version yet), served as fp32"
 
 
 def test_answers_that_32_bits_change_stop_the_packing(tmp_path: Path) -> None:

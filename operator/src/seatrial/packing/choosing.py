@@ -7,21 +7,41 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from seatrial.packing import comparing, conversion, errors, graphs, originals, sources, tables
+from seatrial.packing import comparing, conversion, errors, graphs, layouts, originals, sources, tables
 
 
 class Model(msgspec.Struct, frozen=True):
-    """What later steps need, however the model was given. `named`: classes in the order of the scores."""
+    """What later steps need, however the model was given. `named`: classes in the order of the scores.
+
+    `original` and `difference`: where the graph was converted from something.
+    """
 
     converted: conversion.Converted
     task: originals.Task
     classes: tuple[originals.Label, ...]
     named: bool
     difference: comparing.Difference | None = None
+    original: originals.Original | None = None
 
     def answers(self, frame: tables.Frame, table: tables.Table) -> originals.Answers:
         """As the server will answer."""
         return comparing.answers(self.converted, self.converted.layout.feeds(frame, table.columns), self.classes)
+
+    def expected(self, frame: tables.Frame, table: tables.Table) -> layouts.Feeds:
+        """By output, what is answered where the model was trained: by its library, or by a graph that was given."""
+        converted, feeds = self.converted, self.converted.layout.feeds(frame, table.columns)
+        if self.original is None:
+            return comparing.outputs(converted, feeds)
+        known, made = self.original.answers(frame, converted.layout.columns), self.answers(frame, table)
+        found: layouts.Feeds = {}
+        if converted.label and known.labels is not None:
+            found[converted.label] = np.array(self.classes)[known.labels]
+        if converted.scores and known.scores is not None and made.scores is not None:
+            found[converted.scores] = known.scores
+        if converted.number and known.numbers is not None:
+            found[converted.number] = known.numbers
+        asked = {converted.scores: made.scores, converted.number: made.numbers}
+        return {name: array for name, array in found.items() if name not in asked or array.shape == _shape(asked[name])}
 
 
 def columns_of(
@@ -68,7 +88,8 @@ def choose(
     failed: list[errors.CannotConvert] = []
     for layout in conversion.attempts(original, columns, table):
         try:
-            made = Model(conversion.convert(original, layout), original.task, original.classes, named=True)
+            converted = conversion.convert(original, layout)
+            made = Model(converted, original.task, original.classes, named=True, original=original)
             found = comparing.compare(wanted, made.answers(table.frame, table))
         except errors.CannotConvert as error:  # not every exporter knows every type
             failed.append(error)
@@ -85,6 +106,10 @@ def choose(
         f"the converted model answers otherwise: {told}; allowed are {max_differing:.2%} (--max-differing): round the "
         "columns before the model is fitted, use fewer or coarser values, or allow more"
     )
+
+
+def _shape(array: originals.Array | None) -> tuple[int, ...]:
+    return () if array is None else array.shape
 
 
 def _as_given(given: sources.Given, columns: tuple[str, ...], table: tables.Table, target: str | None) -> Model:

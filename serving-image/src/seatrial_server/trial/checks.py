@@ -43,7 +43,13 @@ def run(*, package_folder: str, prepared_folder: str, stable: dict[str, Any] | N
     with tempfile.TemporaryDirectory(dir=prepared.parent) as scratch:
         against = baseline.of(msgspec.convert(stable, baseline.Known | None), made, prepared.parent, Path(scratch))
         on = subject.Subject(
-            model, made.card, folder, made=made, fetched=datasets.folder_of(prepared.parent), stable=against
+            model,
+            made.card,
+            folder,
+            made=made,
+            fetched=datasets.folder_of(prepared.parent),
+            stable=against,
+            scratch=Path(scratch) / "converted",
         )
         results: list[report.TestResult] = []
         for test in declared.functional:
