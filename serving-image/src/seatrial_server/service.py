@@ -167,10 +167,10 @@ def _card(served: Served, report: Path | None) -> monitoring.Card:
 
     @functools.cache
     def card(form: str) -> tuple[bytes, str]:
-        from seatrial_server.cards import making
+        from seatrial_server.cards import making, recorded
 
         known = making.of_served(served.settings.model, served.card, served.model.schema, beside=report)
-        return making.render(known, form)
+        return recorded.render(known, form)
 
     return card
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "abort": "seatrial.plugin.acting:abort",
     "accept-drift": "seatrial.plugin.acting:accept_drift",
     "adopt": "seatrial.plugin.acting:adopt",
+    "card": "seatrial.plugin.card:command",
     "completion": "seatrial.plugin.completion:command",
     "dashboard": "seatrial.plugin.dashboard.command:command",
     "drift": "seatrial.cli.drift:command",

@@ -117,6 +117,9 @@ def _report(
             if prepared
             else manifest.Environment(onnxruntime=session.VERSION, cpu_flags=manifest.cpu_flags()),
             "calibration": prepared.calibration if prepared else None,
+            "card": report.told(prepared.card) if prepared else None,
+            "inputs": prepared.model.inputs if prepared else (),
+            "outputs": prepared.model.outputs if prepared else (),
             "profile": _profile(prepared, seen) if prepared else (),
         },
         report.Report,
