@@ -36,7 +36,8 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
 @click.command()
 @click.argument("file")
 @click.option("--changes", is_flag=True, help="Only hours whose outcome or reason differs from the hour before.")
-def command(file: str, *, changes: bool) -> None:
+@click.option("--plot", is_flag=True, help="Draw the evidence over days, and a column beside its reference, instead.")
+def command(file: str, *, changes: bool, plot: bool) -> None:
     """Judge recorded counts for drift hour by hour, as the operator would.
 
     FILE (or - for standard input) is JSON: {"columns": [...], "policy": {...}, "hours": [...]}. A column is {"name":
@@ -60,6 +61,9 @@ def command(file: str, *, changes: bool) -> None:
     source = "standard input" if file == "-" else file
     try:
         recording = msgspec.json.decode(_read(file), type=Recording, dec_hook=values.decode_hook)
+        if plot:
+            _draw(_checked(recording))
+            return
         for line in _lines(_checked(recording), changes=changes):
             click.echo(line)
     except OSError as error:
@@ -115,20 +119,34 @@ def _within(part: str, check: Callable[[Any], None], value: Any) -> None:
 
 
 def _lines(recording: Recording, *, changes: bool) -> Iterator[str]:
+    said = None
+    for _, judged in _steps(recording):
+        if not changes or (judged.outcome, judged.reason) != said:
+            yield _line(judged)
+        said = (judged.outcome, judged.reason)
+
+
+def _draw(recording: Recording) -> None:
+    try:
+        from seatrial.plugin import drift_picture
+    except ImportError as error:
+        _refuse(f"--plot: {error}: pip install 'seatrial[plugin]'")
+    drift_picture.show(_steps(recording), columns=recording.columns, policy=recording.policy)
+
+
+def _steps(recording: Recording) -> Iterator[tuple[watch.Memory, Judgement]]:
+    """What is remembered and said after each hour; at once where there are none."""
     memory = watch.EMPTY
     if recording.state is not None:
         memory = stored.memory(recording.state, {one.name: columns.places(one) for one in recording.columns})
     if not recording.hours:
-        yield _line(watch.judge(memory, columns=recording.columns, policy=recording.policy)[1])
-    said = None
+        yield watch.judge(memory, columns=recording.columns, policy=recording.policy)
     for number, hour in enumerate(recording.hours):
         try:
             memory, judged = watch.after(memory, hour, columns=recording.columns, policy=recording.policy)
         except ValueError as error:
             raise ValueError(f"hours[{number}]: {error}") from error
-        if not changes or (judged.outcome, judged.reason) != said:
-            yield _line(judged)
-        said = (judged.outcome, judged.reason)
+        yield memory, judged
 
 
 def _line(judged: Judgement) -> str:

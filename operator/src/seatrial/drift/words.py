@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -33,6 +34,15 @@ def where(test: Test, chosen: Floats, column: Column) -> str:
     if column.kind is Kind.ATTRIBUTION:
         return _features(chosen, test)
     return _numbers(chosen, column) if column.ordered else _categories(chosen, test)
+
+
+def bins(column: Column) -> tuple[str, ...]:
+    """Each bin by its values: `below 0`, `0 to 10000`; by its name where they are not known."""
+    if not column.ordered or not column.edges:
+        return column.bins
+    edges = [_value(edge) for edge in column.edges]
+    inner = (f"{low} to {high}" for low, high in itertools.pairwise(edges))
+    return ("missing", f"below {edges[0]}", *inner, f"above {edges[-1]}")
 
 
 def _one(finding: Finding) -> str:
