@@ -139,6 +139,19 @@ def test_an_answer_of_prometheus_is_judged_as_the_hours_are():
     assert from_totals.stdout == hour_by_hour.stdout
 
 
+def test_attributions_of_a_report_count_where_pods_have_counted_them():
+    told = json.loads(msgspec.json.encode(build.attributions(shares={"income": 0.6, "debt": 0.4})))
+    recording = {"columns": [COLUMN, told], "policy": DAY_ALONE, "prometheus": answered(EVEN, HIGHER)}
+    without = replay({**recording, "columns": [COLUMN]})
+    assert replay(recording).stdout == without.stdout
+    series = recording["prometheus"]["data"]["result"]
+    labels = {"__name__": "seatrial_attribution_rows_total", "pod": "a", "feature": "debt", "revision": "r1"}
+    series.append({"metric": labels, "values": [[3600 * hour, str(100 * hour)] for hour in range(49)]})
+    judged = lines(replay(recording))[-1]
+    assert judged["reason"] == "FeatureDrift"
+    assert {column["kind"] for column in judged["columns"]} == {"Feature", "Attribution"}
+
+
 @pytest.mark.parametrize(
     ("more", "named"),
     [

@@ -95,13 +95,20 @@ def _checked(recording: Recording) -> Recording:
     if recording.prometheus is not None:
         if recording.hours:
             raise ValueError("give hours or prometheus, not both")
-        return msgspec.structs.replace(recording, hours=_hours(recording.prometheus, recording.columns))
+        watched = _counted(recording.columns, recording.prometheus)
+        return msgspec.structs.replace(recording, columns=watched, hours=_hours(recording.prometheus, watched))
     for number, hour in enumerate(recording.hours):
         for pod in hour.pods:
             unknown = (pod.rows.keys() | pod.refused.keys()) - set(names)
             if unknown:
                 raise ValueError(f"hours[{number}] has counts of {min(unknown)!r}, which is no column")
     return recording
+
+
+def _counted(watched: Sequence[columns.Column], answer: totals.Answer) -> tuple[columns.Column, ...]:
+    """Without attributions where pods were not asked for them: the operator does not judge them then."""
+    counted = any(series.metric.get("__name__") == totals.ATTRIBUTIONS for series in answer.data.result)
+    return tuple(one for one in watched if counted or one.kind is not columns.Kind.ATTRIBUTION)
 
 
 def _hours(answer: totals.Answer, watched: Sequence[columns.Column]) -> tuple[watch.Hour, ...]:

@@ -24,9 +24,9 @@ _ROWS = {
     "seatrial_feature_rows_total": (Kind.FEATURE, "feature"),
     "seatrial_prediction_rows_total": (Kind.PREDICTION, "output"),
 }
-_ATTRIBUTIONS = "seatrial_attribution_rows_total"
+ATTRIBUTIONS = "seatrial_attribution_rows_total"
 _REFUSED = "seatrial_refused_rows_total"
-COUNTERS = (*_ROWS, _ATTRIBUTIONS, _REFUSED)
+COUNTERS = (*_ROWS, ATTRIBUTIONS, _REFUSED)
 _PODS = ("pod", "instance")
 _EXPORTED = frozenset(
     {"__name__", "deployment", "deployment_namespace", "revision", "feature", "output", "bin", "code"}
@@ -131,7 +131,7 @@ def _place(metric: Mapping[str, str], known: Mapping[tuple[Kind, str], str]) -> 
     name = metric.get("__name__", "")
     if name not in COUNTERS:
         return None
-    if name == _ATTRIBUTIONS:
+    if name == ATTRIBUTIONS:
         column = next((one for (kind, _), one in known.items() if kind is Kind.ATTRIBUTION), None)
         return None if column is None else (column, metric.get("feature", ""))
     kind, label = _ROWS.get(name, (Kind.FEATURE, "feature"))
