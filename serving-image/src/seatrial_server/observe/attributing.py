@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -67,7 +68,7 @@ class Attributing:
         self._taken = time.thread_time if threads == 1 else time.perf_counter
         self.counts = [0] * len(asked.labels)
         self.spent = 0.0
-        self._next_costs = row_seconds * len(asked.labels)
+        self._next_costs = row_seconds * asked.rows
         self._rate, self._due, self._since = 0.0, 0.0, 0.0
         self._failures = 0
         self._busy = self._shown = False
@@ -139,7 +140,8 @@ def thread() -> concurrent.futures.Executor:
     """One that gives way to requests; it begins with the first row."""
 
     def give_way() -> None:
-        with contextlib.suppress(OSError, AttributeError):  # a help, which not every kernel or sandbox gives
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW)
+        if sys.platform == "linux":  # elsewhere threads have no priority of their own
+            with contextlib.suppress(OSError):  # a help, which not every sandbox gives
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW)
 
     return concurrent.futures.ThreadPoolExecutor(1, "attributions", initializer=give_way)

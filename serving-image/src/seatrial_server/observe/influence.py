@@ -35,7 +35,8 @@ class _Answer(msgspec.Struct, frozen=True):
 class Influence:
     """Asks one model. `batch`: rows of a run.
 
-    Labels are those of the drift counters: the first three say nothing here, then none of all, then the features.
+    `rows`: what a question takes of them. Labels are those of the drift counters: the first two say nothing here, then
+    come all other features, none of all, and each of the first ones.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Influence:
         self._names = [spec.name for spec in model.schema.inputs]
         self._answer = _answer(card, model.schema)
         names = [_name(one.name) for one in typical[:MAX_NAMED]]
+        self.rows = len(typical) + 1
         self.labels = ("missing", "unseen", OTHER, NONE, *names)
 
     def of(self, row: Sequence[session.Array]) -> int | None:
@@ -56,7 +58,7 @@ class Influence:
         Raises:
             RowsFailed: the model fails.
         """
-        count = len(self._typical) + 1
+        count = self.rows
         if sum(array.nbytes for array in row) * count > MAX_BYTES:
             return None
         feeds = [np.repeat(array, count, axis=0) for array in row]

@@ -35,12 +35,11 @@ def of(on: subject.Subject) -> columns.Column | None:
     rows = package.reference(on.folder, on.model.schema)
     if rows is None:
         return None
-    asked = influence.Influence(
-        on.model, on.card, made.profile.typical, batch=session.ROWS_PER_RUN if made.batching else 1
-    )
+    batch = session.ROWS_PER_RUN if made.batching else 1
+    asked = influence.Influence(on.model, on.card, made.profile.typical, batch=batch)
     try:
         counts = _counts(asked, on, [rows[spec.name] for spec in on.model.schema.inputs])
-    except session.RowsFailed as error:
+    except Exception as error:  # whatever a model raises on values that it wasn't made for is no fault of it
         logs.warning(log, "no attributions: the model fails on replaced values", cause=str(error)[:300])
         return None
     total = int(counts.sum())
