@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from seatrial.drift import bound, course, tests, watch, words
+from seatrial.drift import bound, course, tests, watch, windows, words
 from seatrial.drift.columns import Column
 from seatrial.drift.policy import Policy
 
@@ -65,3 +65,26 @@ def beside(memory: watch.Memory, column: Column) -> Beside | None:
         *((name, was, count / total) for name, was, count in shares if was or count), strict=True
     )
     return Beside(column.name, names, reference, now, rows=int(total), hours=len(trace.past.hours))
+
+
+def days(memory: watch.Memory) -> Iterator[watch.Memory]:
+    """The memory as it stood at the end of each whole day that it holds, the oldest first.
+
+    Of such a day the hours are not kept: each counts as one twenty-fourth. Alarms are those of the end alone.
+    """
+    longest = max((len(trace.past.days) for trace in memory.traces.values()), default=0)
+    for back in reversed(range(longest)):
+        traces = {
+            name: course.Trace(_cut(trace.past, back), trace.noise)
+            for name, trace in memory.traces.items()
+            if len(trace.past.days) > back
+        }
+        yield watch.Memory(traces)
+
+
+def _cut(past: windows.Past, back: int) -> windows.Past:
+    kept = len(past.days) - back
+    end = past.at - (past.at + 1) % windows.DAY - back * windows.DAY
+    hours = np.repeat(past.days[kept - 1][None] / windows.DAY, windows.DAY, axis=0)
+    seen = np.arange(windows.DAY) < past.days_seen[kept - 1]
+    return windows.Past(end, hours, seen, past.days[:kept], past.days_seen[:kept])

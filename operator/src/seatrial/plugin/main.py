@@ -16,7 +16,7 @@ COMMANDS = {
     "card": "seatrial.plugin.card:command",
     "completion": "seatrial.plugin.completion:command",
     "dashboard": "seatrial.plugin.dashboard.command:command",
-    "drift": "seatrial.cli.drift:command",
+    "drift": "seatrial.plugin.drift:command",
     "explain": "seatrial.plugin.explain:command",
     "get": "seatrial.plugin.get:command",
     "history": "seatrial.plugin.history:command",
