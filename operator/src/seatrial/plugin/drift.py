@@ -16,7 +16,7 @@ from seatrial.api import status
 from seatrial.drift import acceptance, kept, profile, progress, schedule, watch
 from seatrial.drift import policy as policy_
 from seatrial.drift.columns import Column, Kind
-from seatrial.plugin import connection, drift_picture, errors, lazy, options, view
+from seatrial.plugin import connection, drift_picture, errors, lazy, options, view, words
 from seatrial.rollout import drifting, names, report
 
 RECORDED = "seatrial.cli.drift:command"
@@ -78,22 +78,13 @@ def tell(seen: view.View, found: status.DriftStatus) -> None:
     if not found.columns:
         return
     sheet = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in (
-        "COLUMN",
-        "TEST",
-        "OUTCOME",
-        "WHERE",
-        "SHARE",
-        "REFERENCE",
-        "TOLERATED",
-        "OVER",
-        "EVIDENCE",
-        "BOUND",
-    ):
-        sheet.add_column(heading, overflow="fold")
+    for heading in ("COLUMN", "TEST", "WHERE", "SHARE", "REFERENCE", "TOLERATED", "OVER", "EVIDENCE"):
+        named = heading in ("COLUMN", "WHERE")
+        sheet.add_column(heading, overflow="fold" if named else "ellipsis", no_wrap=not named)
     for one in found.columns:
-        told = (one.name, one.test, one.outcome.value, one.where, one.share, one.reference, one.tolerated)
-        sheet.add_row(*told, one.window, one.evidence, one.bound)
+        style = "bold red" if one.outcome is status.DriftOutcome.DRIFTED else "yellow"
+        bar = words.bar(words.part(one.evidence, one.bound), style=style)
+        sheet.add_row(one.name, one.test, one.where, one.share, one.reference, one.tolerated, one.window, bar)
     console.print(sheet)
 
 

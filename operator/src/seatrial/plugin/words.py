@@ -41,17 +41,22 @@ def number(text: str) -> float | None:
 
 def progress(metric: status.MetricStatus) -> float | None:
     """How far the evidence has come to its bound, from 0 to 1, on the scale on which it grows: its logarithm."""
-    evidence, bound = number(metric.evidence), number(metric.bound)
+    return part(metric.evidence, metric.bound)
+
+
+def part(evidence_: str, bound_: str) -> float | None:
+    """The same of any two figures of status."""
+    evidence, bound = number(evidence_), number(bound_)
     if evidence is None or bound is None or bound <= 1:
         return None
     return min(1.0, max(0.0, math.log(max(evidence, 1.0)) / math.log(bound)))
 
 
-def bar(part: float | None, *, style: str) -> Text:
+def bar(length: float | None, *, style: str) -> Text:
     """A bar of that length; dots where nothing is known."""
-    if part is None:
+    if length is None:
         return Text("·" * BAR, style="dim")
-    full = round(part * BAR)
+    full = round(length * BAR)
     return Text("█" * full, style=style) + Text("░" * (BAR - full), style="dim")
 
 
