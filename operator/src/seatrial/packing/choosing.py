@@ -10,6 +10,13 @@ import numpy as np
 from seatrial.packing import comparing, conversion, errors, graphs, layouts, originals, sources, tables
 
 
+class Expected(msgspec.Struct, frozen=True):
+    """By output, the model's own answers to some rows; `differing`: the share that the graph answers otherwise."""
+
+    outputs: layouts.Feeds = {}
+    differing: float = 0.0
+
+
 class Model(msgspec.Struct, frozen=True):
     """What later steps need, however the model was given. `named`: classes in the order of the scores.
 
@@ -27,21 +34,20 @@ class Model(msgspec.Struct, frozen=True):
         """As the server will answer."""
         return comparing.answers(self.converted, self.converted.layout.feeds(frame, table.columns), self.classes)
 
-    def expected(self, frame: tables.Frame, table: tables.Table) -> layouts.Feeds:
-        """By output, what is answered where the model was trained: by its library, or by a graph that was given."""
+    def expected(self, frame: tables.Frame, table: tables.Table) -> Expected:
+        """What is answered where the model was trained: by its library, or by a graph that was given."""
         converted, feeds = self.converted, self.converted.layout.feeds(frame, table.columns)
         if self.original is None:
-            return comparing.outputs(converted, feeds)
+            return Expected(comparing.outputs(converted, feeds))
         known, made = self.original.answers(frame, converted.layout.columns), self.answers(frame, table)
         found: layouts.Feeds = {}
         if converted.label and known.labels is not None:
             found[converted.label] = np.array(self.classes)[known.labels]
-        if converted.scores and known.scores is not None and made.scores is not None:
-            found[converted.scores] = known.scores
-        if converted.number and known.numbers is not None:
-            found[converted.number] = known.numbers
-        asked = {converted.scores: made.scores, converted.number: made.numbers}
-        return {name: array for name, array in found.items() if name not in asked or array.shape == _shape(asked[name])}
+        scores, numbers = (known.scores, made.scores), (known.numbers, made.numbers)
+        for name, (own, graphs_own) in ((converted.scores, scores), (converted.number, numbers)):
+            if name and own is not None and graphs_own is not None and own.shape == graphs_own.shape:
+                found[name] = own
+        return Expected(found, differing=comparing.compare(known, made).share)
 
 
 def columns_of(
@@ -106,10 +112,6 @@ def choose(
         f"the converted model answers otherwise: {told}; allowed are {max_differing:.2%} (--max-differing): round the "
         "columns before the model is fitted, use fewer or coarser values, or allow more"
     )
-
-
-def _shape(array: originals.Array | None) -> tuple[int, ...]:
-    return () if array is None else array.shape
 
 
 def _as_given(given: sources.Given, columns: tuple[str, ...], table: tables.Table, target: str | None) -> Model:

@@ -46,12 +46,12 @@ class Parity(msgspec.Struct, frozen=True, rename="camel"):
     max_fail_rate: float
 
     @classmethod
-    def of(cls, expected: layouts.Feeds, *, max_differing: float) -> Parity | None:
-        """None where there are no such answers."""
+    def of(cls, expected: layouts.Feeds, *, differing: float) -> Parity | None:
+        """None where there are no such answers. `differing`: the share of rows that may be answered otherwise."""
         numbers = [array for array in expected.values() if array.dtype.kind == "f"]
         spread = max((float(np.ptp(array)) for array in numbers if array.size), default=1.0)
         tolerance = max(comparing.SCORE_TOLERANCE, comparing.NUMBER_TOLERANCE * (spread or 1.0))
-        return cls(max_delta=float(f"{tolerance:.3g}"), max_fail_rate=max_differing) if expected else None
+        return cls(max_delta=float(f"{tolerance:.3g}"), max_fail_rate=float(f"{differing:.3g}")) if expected else None
 
 
 def document(shown: Shown, *, described: Sequence[Mapping[str, Any]], parity: Parity | None) -> str:

@@ -174,14 +174,16 @@ def _read(data: Any, columns: tuple[str, ...], target: str | None, *, seed: int)
 
 
 def _expected(gathered: rows.Rows) -> layouts.Feeds:
-    return {f"{expectations.EXPECTED}{name}": array for name, array in gathered.expected.items()}
+    return {f"{expectations.EXPECTED}{name}": array for name, array in gathered.expected.outputs.items()}
 
 
 def _files(
     made: choosing.Model, said: describing.Description, gathered: rows.Rows, *, environment: str, max_differing: float
 ) -> dict[str, bytes]:
     described = describing.features(made.converted.layout, said)
-    parity = expectations.Parity.of(gathered.expected, max_differing=max_differing)
+    parity = expectations.Parity.of(
+        gathered.expected.outputs, differing=max(max_differing, gathered.expected.differing)
+    )
     tests = expectations.document(gathered.shown, described=described, parity=parity)
     files = {
         "model.onnx": made.converted.content,

@@ -163,7 +163,7 @@ def files(content: bytes, graph: Graph, rows: Rows, *, max_differing: float, see
     reference = _chosen(rows, parted.reference, most)
     answered, uneven = graph.answers(reference)
     expected = {f"{expectations.EXPECTED}{name}": array for name, array in answered.items()}
-    parity = expectations.Parity.of(answered, max_differing=max_differing)
+    parity = expectations.Parity.of(answered, differing=max_differing)
     made = {
         "model.onnx": content,
         "reference.npz": archives.rows({**expected, **reference}),
