@@ -22,6 +22,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.contract.packing import samples
+from tests.unit.packing import test_tensors
 
 import seatrial
 from seatrial import packing
@@ -129,7 +130,9 @@ def test_a_package_passes_its_trial(tmp_path: Path, model: Any, target: str | No
     assert [feature.get("input") for feature in samples.card(packed.path)["features"]].count(None) >= 2, "one tensor"
 
 
-@pytest.mark.parametrize("name", ["label", "prediction", "features", "file", "mean radius (mm)", "column_sizes"])
+@pytest.mark.parametrize(
+    "name", ["label", "prediction", "features", "file", "mean radius (mm)", "column_sizes", "expected:label"]
+)
 def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
     """Also those that outputs, inputs and readers have."""
     frame = FRAME.rename(columns={"age": name})
@@ -160,6 +163,16 @@ def test_a_graph_is_packed_as_it_is(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "conversion: none, the graph was given" in done.output
     assert samples.member(tmp_path / "churn-8.tar.gz", "model.onnx") == graph.SerializeToString()
+
+
+def test_a_graph_of_images_is_packed_with_its_answers_and_passes_its_trial(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((90, 2, 2)).astype(np.float32)
+    (tmp_path / "means.onnx").write_bytes(test_tensors.means(["N", 2, 2]))
+    np.savez("rows.npz", image=images)
+    done = run("means.onnx", "--data", "rows.npz", "-o", "means-3.tar.gz", "--try")
+    assert done.exit_code == 0, done.output
+    assert "90 reference, with the answers of mean" in done.output
+    assert "trial: 3 tests passed, served as" in done.output
 
 
 def test_values_that_the_model_fails_on_are_no_categories_of_it(tmp_path: Path) -> None:
