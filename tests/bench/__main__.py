@@ -4,7 +4,10 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "labels", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
+BENCHES = (
+    *("detection", "labels", "lanes", "look", "overload", "quality", "quantization"),
+    *("rollbacks", "serving", "steps"),
+)
 LONG = (
     "drift",
     "histories",

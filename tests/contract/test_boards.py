@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
+import http.server
 import itertools
 import json
 import math
@@ -23,6 +25,7 @@ import msgspec
 import prometheus_client
 import pytest
 import yaml
+from prometheus_client import parser
 from tests.cluster.harness import waiting
 from tests.contract import charts, test_alerts
 from tests.contract.server import test_relay_processes
@@ -33,11 +36,17 @@ from tests.contract.test_prometheus import free_port
 from tests.unit.control.test_gauges import failing
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.test_rollouts import in_canary, rolled_back
+from tests.unit.server import test_metric_names
 from tests.unit.server import test_telemetry as served
 
+from seatrial.analysis import calibration, quality_after
+from seatrial.api import spec
 from seatrial.api.status import Status
-from seatrial.control import gauges, telemetry
+from seatrial.control import gauges, model_metrics, telemetry
 from seatrial.control.queue import Key
+from seatrial.drift import columns, judgement
+from seatrial.drift import tests as tests_
+from seatrial.rollout import quality
 from seatrial_server.observe import telemetry as server
 
 pytestmark = pytest.mark.timeout(900)  # Prometheus is built the first time
@@ -55,6 +64,7 @@ scrape_configs:
   static_configs:
   - {{targets: ["{stable}:{pods}"], labels: {{namespace: shop, pod: a}}}}
   - {{targets: ["{candidate}:{pods}"], labels: {{namespace: shop, pod: b}}}}
+  - {{targets: ["127.0.0.1:{page}"], labels: {{namespace: shop, pod: c}}}}
 - job_name: operator
   static_configs:
   - {{targets: ["127.0.0.1:{operator}"], labels: {{namespace: ops, pod: operator}}}}
@@ -100,12 +110,43 @@ def filled(text: str) -> str:
 
 def exported() -> set[str]:
     """Every series that can be: of the operator, of a server, of the process itself, and recorded ones."""
-    registries = (telemetry.Telemetry().registry, server.exposition(with_relay()))
+    registries = (telemetry.Telemetry().registry, server.exposition(with_relay()), Page())
     names = {rule["record"] for rule in test_alerts.rules() if "record" in rule}
     for family in itertools.chain.from_iterable(registry.collect() for registry in registries):
         suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(family.type, ("",))
         names |= {f"{family.name}{suffix}" for suffix in suffixes}
     return names
+
+
+class Page:
+    """Of a pod whose rows and labels are counted."""
+
+    text = test_metric_names.page()
+
+    def collect(self) -> Iterator[prometheus_client.Metric]:
+        return parser.text_string_to_metric_families(self.text)
+
+
+@contextlib.contextmanager
+def shown(text: str) -> Iterator[int]:
+    """The port at which it is to be had."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield httpd.server_address[1]
+        httpd.shutdown()
+        thread.join()
 
 
 def with_relay() -> server.Telemetry:
@@ -142,7 +183,7 @@ def test_a_board_is_one_that_grafana_can_lay_out_and_people_can_read(name: str) 
 
 
 def test_boards_have_names_of_their_own() -> None:
-    assert {"operator", "rollout"} <= set(BOARDS)
+    assert {"operator", "rollout", "quality"} <= set(BOARDS)
     assert len({board["title"] for board in BOARDS.values()}) == len(BOARDS)
 
 
@@ -176,8 +217,42 @@ def told() -> telemetry.Telemetry:
     """An operator that leads and knows of one object."""
     metrics = telemetry.Telemetry()
     metrics.watch(depth=lambda: 1, leading=lambda: True)
-    metrics.tell(CHURN, status())
+    now = status()
+    metrics.tell(CHURN, now)
+    metrics.training(CHURN, model_metrics.of_training(now, WISH))
+    metrics.quality(CHURN, model_metrics.of_quality(worse(), DAYS))
+    metrics.drift(CHURN, judged=judgement.Judgement(1, DRIFTED, judgement.Reason.FEATURE_DRIFT, (FINDING,), ""))
     return metrics
+
+
+WISH = spec.Retraining(cron_job="train", triggers=(spec.Trigger.AGE,), max_age=spec.Duration.parse("720h"))
+DAYS = [quality_after.Day(4000, 2000, 160)] * 20 + [quality_after.Day(4000, 2000, 500)] * 3
+DRIFTED = judgement.Outcome.DRIFTED
+FINDING = judgement.Finding(
+    column="income",
+    kind=columns.Kind.FEATURE,
+    test=tests_.Question.SHAPE,
+    where="above 52000",
+    share=0.61,
+    low=0.6,
+    high=0.62,
+    reference=0.4,
+    tolerated=0.5,
+    rows=48211,
+    window=24,
+    log_evidence=21.9,
+    bound=2.4e7,
+    dispersion=1.3,
+    outcome=DRIFTED,
+)
+
+
+def worse() -> quality.Said:
+    """What labels prove, and what confidence lets expect."""
+    standing = quality_after.judge(DAYS, most=1.0, tolerance=0.1, holdout=(2000, 160), rate=0.05)
+    assert standing is not None
+    expected = calibration.Expected(0.09, 0.08, 0.1)
+    return quality.found(standing, alarm=standing.dropped, estimated=expected, day=datetime.timedelta(days=1))
 
 
 def act(metrics: telemetry.Telemetry) -> None:
@@ -191,6 +266,7 @@ def act(metrics: telemetry.Telemetry) -> None:
     metrics.run_became("Drift", "Promoted")
     metrics.drift_looks.reconciled(seconds=0.1)
     metrics.drift_looks.reconcile_failed("PrometheusError")
+    metrics.quality_looks.reconciled(seconds=0.1)
 
 
 @contextlib.contextmanager
@@ -219,10 +295,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus that scrapes two busy pods and an operator, and records the chart's rules."""
     folder, metrics, port = tmp_path_factory.mktemp("boards"), told(), free_port()
     httpd, thread = prometheus_client.start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
-    with test_relay_processes.both_running(folder) as pods:
+    with test_relay_processes.both_running(folder) as pods, shown(Page.text) as page:
         pods.assign(weight=50, shadow=50)
         places = {"stable": STABLE, "candidate": CANDIDATE, "pods": pods.stable.metrics_url.rpartition(":")[2]}
-        config = SCRAPING.format(rules=test_alerts.RULES, operator=port, **places)
+        config = SCRAPING.format(rules=test_alerts.RULES, operator=port, page=page, **places)
         with busy(pods, metrics), prometheus(Path(folder), config) as base:
             yield base
     httpd.shutdown()

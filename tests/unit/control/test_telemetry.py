@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from seatrial.api.status import Condition, ConditionStatus, Status
-from seatrial.api.trained import Trigger
-from seatrial.control import telemetry
+from seatrial.api import spec
+from seatrial.api.status import Condition, ConditionStatus, Reason, Stable, Status
+from seatrial.api.trained import Retraining, RetrainingState, Trigger
+from seatrial.control import model_metrics, telemetry
 from seatrial.control.queue import Key
 
 CHURN = Key("shop", "churn")
@@ -40,6 +41,18 @@ EXPECTED = {
     "seatrial_drift_look_duration_seconds",
     "seatrial_drift_look_errors",
     "seatrial_drift_window_rows",
+    "seatrial_quality_wrong_ratio",
+    "seatrial_quality_wrong_low_ratio",
+    "seatrial_quality_wrong_high_ratio",
+    "seatrial_quality_labelled_ratio",
+    "seatrial_quality_evidence_nats",
+    "seatrial_quality_labels_missing",
+    "seatrial_quality_look_duration_seconds",
+    "seatrial_quality_look_errors",
+    "seatrial_model_promoted_timestamp_seconds",
+    "seatrial_model_max_age_seconds",
+    "seatrial_retraining_stopped",
+    "seatrial_retraining_waits_for_approval",
 }
 
 
@@ -156,3 +169,33 @@ def series_of(metrics: telemetry.Telemetry, key: Key) -> list[str]:
         for sample in family.samples
         if (sample.labels.get("deployment_namespace"), sample.labels.get("deployment")) == (key.namespace, key.name)
     ]
+
+
+def test_a_model_has_the_series_that_are_asked_for_and_no_others(metrics: telemetry.Telemetry) -> None:
+    own = {"deployment_namespace": "shop", "deployment": "churn"}
+    metrics.training(CHURN, {("promoted", ""): 7.0, ("stopped", ""): 1.0})
+    metrics.quality(CHURN, {("wrong", "measured"): 0.1, ("wrong", "limit"): 0.2})
+    metrics.quality(CHURN, {("wrong", "limit"): 0.3})
+    values = metrics.registry.get_sample_value
+    assert values("seatrial_model_promoted_timestamp_seconds", own) == 7
+    assert values("seatrial_quality_wrong_ratio", {**own, "kind": "limit"}) == 0.3
+    assert values("seatrial_quality_wrong_ratio", {**own, "kind": "measured"}) is None
+    metrics.forget(CHURN)
+    metrics.quality(CHURN, {})
+    assert series_of(metrics, CHURN) == []
+
+
+def test_what_a_status_says_of_age_and_training() -> None:
+    stable = Stable(revision="r", model_version="7", sha256="f" * 64, since=datetime(2026, 1, 1, tzinfo=UTC))
+    waits = Retraining(state=RetrainingState.ADOPTING, reason=Reason.WAITING_FOR_APPROVAL)
+    wish = spec.Retraining(cron_job="train", max_age=spec.Duration.parse("24h"))
+    plain = model_metrics.of_training(Status(stable=stable, retraining=waits), None)
+    assert plain == {("promoted", ""): stable.since.timestamp()}
+    assert model_metrics.of_training(Status(stable=stable, retraining=waits), wish) == {
+        **plain,
+        ("oldest", ""): 86400.0,
+        ("stopped", ""): 0.0,
+        ("waits", ""): 1.0,
+    }
+    stopped = Retraining(state=RetrainingState.STOPPED, reason=Reason.RETRAINING_STOPPED)
+    assert model_metrics.of_training(Status(retraining=stopped), wish)["stopped", ""] == 1

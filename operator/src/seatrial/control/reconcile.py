@@ -17,7 +17,7 @@ from seatrial.api.status import Reason, Status
 from seatrial.api.trained import RunOutcome
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
-from seatrial.control import applying, evidence, keys, observing, reports
+from seatrial.control import applying, evidence, keys, model_metrics, observing, reports
 from seatrial.control.drifting import canaries
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
@@ -97,6 +97,7 @@ class Reconciler:
         raw = await self._write(key, raw, snapshot.status, plan.status)
         self._count(snapshot.status, plan)
         self._count_runs(key, snapshot.status, plan.status)
+        self._telemetry.training(key, model_metrics.of_training(plan.status, snapshot.spec.retraining))
         try:
             refusals = await applying.carry_out(self._cluster, snapshot, plan)
             refusals += await self._make_key(snapshot)

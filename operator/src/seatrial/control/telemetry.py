@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from seatrial.api.status import Condition, ConditionStatus, Reason, Status
 from seatrial.api.trained import RunOutcome, Trigger
-from seatrial.control import gauges, queue
+from seatrial.control import gauges, model_metrics, queue
 from seatrial.drift.judgement import Judgement, Outcome
 from seatrial.drift.tests import Question
 
@@ -36,19 +36,19 @@ _RECONCILE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _ROLLBACK_BUCKETS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
 
 
-class DriftLooks:
-    """How the looks at drift go, which have workers of their own."""
+class Looks:
+    """How the looks at drift go, or at quality, which have workers of their own."""
 
-    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+    def __init__(self, registry: prometheus_client.CollectorRegistry, what: str) -> None:
         self._duration = Histogram(
-            "seatrial_drift_look_duration_seconds",
-            "Time one look at a ModelDeployment's drift took.",
+            f"seatrial_{what}_look_duration_seconds",
+            f"Time one look at a ModelDeployment's {what} took.",
             buckets=_RECONCILE_BUCKETS,
             registry=registry,
         )
         self._errors = Counter(
-            "seatrial_drift_look_errors_total",
-            "Looks at drift that failed and are tried again.",
+            f"seatrial_{what}_look_errors_total",
+            f"Looks at {what} that failed and are tried again.",
             ["error"],
             registry=registry,
         )
@@ -149,7 +149,9 @@ class Telemetry:
             ),
         }
         self._found: dict[queue.Key, set[tuple[str, str]]] = {}
-        self.drift_looks = DriftLooks(own)
+        self.drift_looks, self.quality_looks = Looks(own, "drift"), Looks(own, "quality")
+        self._qualities = model_metrics.quality_series(own, OBJECTS_METERED)
+        self._trainings = model_metrics.training_series(own, OBJECTS_METERED)
         self._rollouts = gauges.Gauges(own)
         self._metered: dict[queue.Key, frozenset[str]] = {}
         self._beyond: set[queue.Key] = set()
@@ -242,6 +244,14 @@ class Telemetry:
         for test in Question:
             self._drift_alarms.remove(key.namespace, key.name, test.value)
 
+    def quality(self, key: queue.Key, values: model_metrics.Values) -> None:
+        """What is known of the object's answers now; nothing: they aren't watched."""
+        self._qualities.set(key, values)
+
+    def training(self, key: queue.Key, values: model_metrics.Values) -> None:
+        """How old its model is, and where retraining stands; nothing: it is gone."""
+        self._trainings.set(key, values)
+
     def _remove_finding(self, key: queue.Key, place: tuple[str, str]) -> None:
         for gauge in self._findings.values():
             gauge.remove(key.namespace, key.name, *place)
@@ -249,6 +259,7 @@ class Telemetry:
     def forget(self, key: queue.Key) -> None:
         """The object is gone."""
         self.follows(key, trained=False)
+        self.training(key, {})
         self._rollouts.forget(key)
         self._remove(key, self._metered.pop(key, frozenset()))
         self._beyond.discard(key)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from seatrial.api.status import Condition, ConditionStatus, Reason
 from seatrial.api.values import whole_seconds
@@ -17,6 +20,9 @@ from .decision import Situation
 READY, AVAILABLE, RECONCILING, STALLED = "Ready", "Available", "Reconciling", "Stalled"
 VERIFIED, ANALYZED, ROUTED = "Verified", "Analyzed", "Routed"
 DRIFTED = "Drifted"
+QUALITY_DROPPED = "QualityDropped"
+BESIDE = frozenset({DRIFTED, QUALITY_DROPPED})
+"""Said by whoever watches it, beside the rollout."""
 RETRAINING = "Retraining"
 
 MEANINGS: Mapping[str, str] = {
@@ -28,6 +34,7 @@ MEANINGS: Mapping[str, str] = {
     ANALYZED: "The rollout can be seen: metrics arrive. False while it is blind.",
     ROUTED: "What shares the requests out gives each version what is asked for; the reason is the provider.",
     DRIFTED: "The traffic has moved away from the reference; only where drift is watched.",
+    QUALITY_DROPPED: "Stable's answers are proven wrong more often than they may be; only with monitoring.quality.",
     RETRAINING: "A training run is under way or waits; only with spec.retraining.",
 }
 
@@ -74,3 +81,18 @@ def merge(known: Iterable[Condition], facts: Iterable[Row], *, generation: int, 
             )
         )
     return tuple(merged)
+
+
+def in_status(
+    raw: Mapping[str, Any], part: str, value: Any, *, kind: str, condition: Condition | None
+) -> dict[str, Any]:
+    """The status as stored with one part and the condition about it, and nothing else of it changed. None: without."""
+    after = {key: known for key, known in raw.items() if key != part}
+    others = [one for one in raw.get("conditions") or () if one.get("type") != kind]
+    if condition is not None:
+        others.append(msgspec.to_builtins(condition))
+    if others or "conditions" in raw:
+        after["conditions"] = others
+    if value is not None:
+        after[part] = value
+    return after

@@ -19,13 +19,13 @@ from seatrial import api
 from seatrial.api import spec, status, stored, values
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
-from seatrial.control import health, observing, reading
+from seatrial.control import health, observing, reading, trials
 from seatrial.control.drifting import asking, keeping
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
 from seatrial.drift import acceptance, kept, profile, schedule, watch, windows
 from seatrial.drift import policy as policy_
-from seatrial.drift.columns import Column
+from seatrial.drift.columns import Column, Kind
 from seatrial.drift.judgement import Judgement
 from seatrial.prometheus import errors as prometheus
 from seatrial.rollout import bounds, conditions, drifting, facts, names, narrative
@@ -39,6 +39,7 @@ AGAIN_FIRST, AGAIN_LONGEST = 1 / 60, 1 / 4
 PATIENCE = 1.0
 """Hours without an answer before it is said that there is none."""
 COMMAND = "accept_drift"
+NO_ATTRIBUTIONS = "no attributions are judged: the trial's report has none, as of models that take no table"
 
 
 @dataclasses.dataclass
@@ -53,6 +54,7 @@ class _Watch:
     known: keeping.Known
     judged: Judgement | None = None
     policy: policy_.Policy | None = None
+    attributed: bool = False
     lacking: str = ""
     failures: int = 0
     again_at: float = 0.0
@@ -62,9 +64,19 @@ class _Watch:
         return kept.at(self.known.memory)
 
     @property
+    def asked(self) -> tuple[Column, ...]:
+        """Those that are judged now: attributions are off unless they are asked for."""
+        return tuple(one for one in self.columns if self.attributed or one.kind is not Kind.ATTRIBUTION)
+
+    @property
     def in_force(self) -> tuple[Column, ...]:
         accepted = self.known.accepted
-        return self.columns if accepted is None else acceptance.in_force(self.columns, accepted.references)
+        return self.asked if accepted is None else acceptance.in_force(self.asked, accepted.references)
+
+    @property
+    def without_attributions(self) -> bool:
+        """Whether they are asked for, and there is nothing to hold them against."""
+        return self.attributed and not any(one.kind is Kind.ATTRIBUTION for one in self.columns)
 
 
 class Controller:
@@ -114,6 +126,10 @@ class Controller:
             await self._take_away(raw)
             return Result()
         watched = await self._watched(key, raw, stable.revision)
+        attributions = wish.monitoring.attributions
+        attributed = attributions is not None and attributions.rows_per_second > 0
+        if watched.attributed is not attributed:
+            watched.attributed, watched.policy = attributed, None
         await self._bring_up_to_date(watched, wish)
         await self._follow_command(watched, raw, wish, handled=known.commands.accept_drift)
         await self._say(key, watched, raw)
@@ -162,13 +178,7 @@ class Controller:
 
     async def _columns(self, owner: facts.Owner, revision: str) -> tuple[Column, ...]:
         """From the report beside the configuration, else from the record's notes. Raises Unusable."""
-        name = names.of_revision(owner.name, revision)
-        config_map = await self._cluster.get("ConfigMap", owner.namespace, name)
-        found = reading.report_of(config_map) if config_map is not None else None
-        if found is None:
-            record = await self._cluster.get("ControllerRevision", owner.namespace, name)
-            notes = {revision: reading.notes(record)} if record is not None else {}
-            found = reading.noted_reports(notes).get(revision)
+        found = await trials.passed(self._cluster, owner, revision)
         if found is None:
             raise profile.Unusable("the report of the trial is gone, and with it what traffic could be held against")
         return profile.columns(bytes(found.profile))
@@ -203,7 +213,7 @@ class Controller:
             owner=watched.owner,
             revision=watched.revision,
             source=wish.analysis.prometheus,
-            columns=watched.columns,
+            columns=watched.asked,
             pods=tuple(pod for pod in servers if pod.revision == watched.revision),
             hours=watched.hours,
             first=first,
@@ -320,6 +330,7 @@ class Controller:
             filled=any(windows.filled(trace.past, season) for trace in traces),
             accepted=None if accepted is None else accepted.at,
             lacking=watched.lacking,
+            note=NO_ATTRIBUTIONS if watched.without_attributions else "",
         )
 
     async def _take_away(self, raw: access.Object) -> None:
