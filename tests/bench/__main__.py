@@ -4,7 +4,18 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "labels", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
+BENCHES = (
+    "detection",
+    "drift-look",
+    "labels",
+    "lanes",
+    "look",
+    "overload",
+    "quantization",
+    "rollbacks",
+    "serving",
+    "steps",
+)
 LONG = (
     "drift",
     "histories",
