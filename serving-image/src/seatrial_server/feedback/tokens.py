@@ -56,17 +56,19 @@ class Signer:
     def sign(self, second: int, codes: bytes, *, rows: int) -> list[bytes]:
         """The texts of tokens for so many rows each, of answers given in this second.
 
-        All are written in one go: this is done for every answer.
+        What all of them begin with is hashed once, and all are written in one go: this is done for every answer.
         """
         start, size = self._start + second.to_bytes(4), CODE * rows
-        fill, copy, number = bytes(-(len(start) + 4 + size) % 3), self._states[0].copy, self._number
-        written = bytearray()
+        fill = bytes(-(len(start) + 4 + size) % 3)
+        begun = self._states[0].copy()
+        begun.update(start)
+        copy, number, written = begun.copy, self._number, bytearray()
         for place in range(0, len(codes), size):
             number = (number + 1) & 0xFFFFFFFF
-            content = start + number.to_bytes(4) + codes[place : place + size] + fill
+            rest = number.to_bytes(4) + codes[place : place + size] + fill
             state = copy()
-            state.update(content)
-            written += content + state.digest()[:_MAC]
+            state.update(rest)
+            written += start + rest + state.digest()[:_MAC]
         self._number = number
         length = (len(start) + 4 + size + len(fill) + _MAC) // 3 * 4
         return _cut(_text(written), length)
