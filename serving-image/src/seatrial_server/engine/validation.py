@@ -30,7 +30,7 @@ def finite(array: session.Array) -> bool:
     """Whether every value of a floating array is finite."""
     if array.size <= FEW:
         return all(map(math.isfinite, array.reshape(-1).tolist()))
-    return np.count_nonzero(np.isfinite(array)) == array.size  # a third of the time of `all`
+    return bool(np.count_nonzero(np.isfinite(array)) == array.size)  # a third of the time of `all`
 
 
 class FiniteGuard:
