@@ -5,23 +5,17 @@ import importlib
 import click
 
 BENCHES = (
-    "detection",
-    "drift-look",
-    "labels",
-    "lanes",
-    "look",
-    "overload",
-    "quantization",
-    "rollbacks",
-    "serving",
-    "steps",
+    *("detection", "drift-look", "labels", "lanes", "look", "overload", "quality", "quantization"),
+    *("rollbacks", "serving", "steps"),
 )
 LONG = (
     "drift",
     "histories",
+    "images",
     "memory",
     "passages",
     "peers",
+    "pythons",
     "relay",
     "relay-sequences",
     "rollouts",

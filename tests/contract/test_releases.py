@@ -28,7 +28,7 @@ HELMS = {"helm 3": charts.helm3, "helm 4": charts.helm4}
 def api() -> Iterator[apiserver.ApiServer]:
     """An API server that has never seen Seatrial."""
     with apiserver.running() as server:
-        server.kubectl("create", "namespace", SYSTEM)
+        server.namespace(SYSTEM)
         yield server
 
 
@@ -54,7 +54,7 @@ def documented(heading: str) -> str:
     """The shell block below a heading of the page on installing."""
     text = PAGE.read_text()
     below = text[text.index(f"## {heading}\n") :]
-    found = re.search(r"```sh\n(.*?)```", below, re.DOTALL)
+    found = re.search(r"```sh run=release\n(.*?)```", below, re.DOTALL)
     assert found is not None
     return found[1]
 

@@ -1,7 +1,7 @@
 """What came back for answers of one pair of revisions: asked of Prometheus, only for what is new, and kept.
 
-It lives as long as the pair does, through all steps and the soak: labels come late. A new process begins with what it
-can still ask for. Belongs to one watch at a time.
+It lives as long as the pair does, through all steps and the soak: labels come late. A new process asks for all of it
+again, from the first weight that status knows of. Belongs to one watch at a time.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Feedback:
             self._book = None
             return
         book = self._begun(asked, wish)
-        book.changed(asked.window.since.timestamp())
+        for moment in (asked.window.since, *asked.window.weighed):
+            book.changed(moment.timestamp())
         for _ in range(PIECES):
             until = min(now, self._known + self._piece)
             if until <= self._known:
@@ -82,10 +83,8 @@ class Feedback:
         """The book, a new one where the horizon is another: pods begin anew then, too."""
         seconds = cohorts.length(wish.horizon.total_seconds())
         if self._book is None or self._book.seconds != seconds:
-            window = asked.window
-            before = min(wish.horizon, BEFORE_SOAK) if window.soak else timedelta(0)
             self._book = cohorts.Book(seconds)
-            self._since = self._known = window.since - before
+            self._since = self._known = _first(asked.window, wish)
         return self._book
 
     def _numbers(self, book: cohorts.Book, until: datetime) -> Sequence[int]:
@@ -116,3 +115,10 @@ class Feedback:
         found[key] = outcomes.Growth(
             revision=raw.labels.get(wish.label or "", ""), samples=[*older, *(raw.samples or known)]
         )
+
+
+def _first(window: looking.Window, wish: spec.Feedback) -> datetime:
+    """When the candidate got its first requests. Of a soak that an older operator has begun, nobody knows."""
+    if window.weighed:
+        return min(window.weighed)
+    return window.since - (min(wish.horizon, BEFORE_SOAK) if window.soak else timedelta(0))

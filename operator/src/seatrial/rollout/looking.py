@@ -41,7 +41,8 @@ class Window(facts.Fact, frozen=True, kw_only=True):
     it has all the traffic already or is stable in its soak. `sliding`: no traffic yet, nothing to count; only whether
     samples arrive is asked, and the window moves on with the clock. `relayed`: stable's pods pass requests on to the
     candidate and count what became of them; `sticky`: by a header's value, not each request by itself; `shadow`: it
-    gets copies of what stable has answered.
+    gets copies of what stable has answered. `weighed`: when the weight has changed since the first request; labels come
+    late, so those of all steps count.
     """
 
     stable: str
@@ -53,6 +54,7 @@ class Window(facts.Fact, frozen=True, kw_only=True):
     relayed: bool = False
     sticky: bool = False
     shadow: bool = False
+    weighed: tuple[datetime, ...] = ()
 
 
 class JudgedPod(facts.Fact, frozen=True, kw_only=True):
@@ -161,10 +163,18 @@ def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
             relayed=snapshot.provider is spec.Provider.RELAY,
             sticky=snapshot.spec.rollout.traffic.sticky is not None,
             shadow=candidate.shadow > 0,
+            weighed=candidate.weighed,
         )
     if soaking or first_soak(snapshot, now):
         before = previous.revision if previous is not None else NOBODY
-        return Window(stable=before, candidate=stable.revision, since=stable.since, alone=True, soak=True)
+        return Window(
+            stable=before,
+            candidate=stable.revision,
+            since=stable.since,
+            alone=True,
+            soak=True,
+            weighed=stable.weighed,
+        )
     return None
 
 
