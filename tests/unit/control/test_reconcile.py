@@ -201,6 +201,26 @@ async def test_a_configuration_that_was_tampered_with_does_not_stop_the_others()
     await cluster.until_serving("2")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param({}, id="nothing in it"),
+        pytest.param(None, id="none"),
+        pytest.param({"content": {"sha256": 1}, "uri": "", "podTemplate": {}}, id="not as we write it"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["stable", "candidate"])
+async def test_a_record_that_somebody_spoilt_stops_no_rollout(data, whose):
+    cluster = await installed()
+    cluster.want(spec("2"))
+    while not cluster.status.get("candidate", {}).get("weight"):
+        await cluster.step()
+    name = f"churn-{cluster.status[whose]['revision']}"
+    [record] = [one for one in cluster.of("ControllerRevision") if one["metadata"]["name"] == name]
+    record["data"] = data
+    await cluster.until_serving("2")
+
+
 async def end_of_a_rollout(
     before: Cluster, *, crash_at: int | None = None, wish: Callable[[str], dict[str, Any]] = spec
 ) -> Cluster:
