@@ -54,7 +54,9 @@ def noted(snapshot: facts.Snapshot, after: status.Status, of: str) -> Iterator[O
     wanted = of == snapshot.wanted.revision
     if existing is None and not wanted:
         return
-    data, number = _data(snapshot.wanted) if existing is None else (existing.get("data") or {}, existing.get("revision", 0))
+    data, number = (
+        _data(snapshot.wanted) if existing is None else (existing.get("data") or {}, existing.get("revision", 0))
+    )
     notes_now = _notes(snapshot, after, of, data)
     if existing is not None and notes_now == snapshot.notes.get(of, notes.Notes()):
         return
