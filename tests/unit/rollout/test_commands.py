@@ -98,6 +98,13 @@ def test_a_paused_rollout_keeps_its_weight_and_advances_nothing_until_it_is_resu
     assert world.status.commands.resume == "go-1"
 
 
+@pytest.mark.parametrize("command", ["retry", "abort", "promote"])
+def test_a_command_that_nothing_can_come_of_is_said_to_be_in_vain(command):
+    world = told(installed(), **{command: "again"})
+    world.run(lambda one: "CommandIgnored" in one.events, limit=5)
+    assert getattr(world.status.commands, command) == "again"
+
+
 def test_a_token_pauses_once():
     world = told(in_canary(installed()), pause="wait-1").run(paused)
     told(world, resume="go-1").run(lambda one: one.serving == "2")

@@ -167,7 +167,7 @@ class Observer:
         log = await self._cluster.pod_log(
             meta["namespace"], meta["name"], health.TRIAL, limit_bytes=report.LOG_BYTES, tail_lines=report.TAIL_LINES
         )
-        return report.lines(log), report.read(log, digest)
+        return report.lines(log, digest), report.read(log, digest)
 
 
 def _records(known: list[access.Object]) -> Iterator[revision.Record]:
