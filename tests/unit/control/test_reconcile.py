@@ -90,6 +90,22 @@ async def test_a_spec_that_cannot_be_read_stalls_and_leaves_stable_alone():
     await cluster.until_serving("1")
 
 
+async def test_a_candidate_is_guarded_by_the_last_readable_spec_on_its_record():
+    cluster = await installed()
+    cluster.want(spec("2"))
+    while not cluster.status.get("candidate", {}).get("weight"):
+        await cluster.step()
+    cluster.want({**spec("2"), "trial": {"timeout": "soon"}})
+    result = await cluster.step()
+    assert result is not None
+    assert result.look_again_in  # it is looked at again though nobody does anything
+    assert cluster.condition("Ready")[1] == "InvalidSpec"
+    cluster.object["metadata"]["annotations"] = {"seatrial.dev/abort": "stop"}
+    await cluster.step()
+    assert "candidate" not in cluster.status
+    assert [one["reason"] for one in cluster.status["verdicts"]][0] == "Aborted"
+
+
 async def test_an_image_that_is_not_allowed_stalls_before_any_pod_runs_it():
     cluster = await installed()
     before = cluster.children(), cluster.status["stable"]
