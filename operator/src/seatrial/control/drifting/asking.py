@@ -84,9 +84,10 @@ class Asking:
     async def _from_prometheus(self, asked: Question) -> totals.Answer:
         """One answer of as many questions as it takes."""
         place = ("", "") if asked.source is None else (asked.owner.namespace, asked.source.url or "")
-        resting = self._resting.get(place)
-        if resting is not None and self._monotonic() < resting[0]:
-            raise resting[1]
+        now = self._monotonic()
+        self._resting = {one: known for one, known in self._resting.items() if now < known[0]}
+        if place in self._resting:
+            raise self._resting[place][1].with_traceback(None)  # else it grows with everybody who is told
         hourly = sources.Hourly(
             namespace=asked.owner.namespace,
             source=asked.source,
@@ -96,10 +97,11 @@ class Asking:
         )
         try:
             found = await self._in_pieces(asked, hourly)
+        except errors.AnswerTooLarge:  # of one object, which nobody else has to wait for
+            raise
         except errors.PrometheusError as error:
             self._resting[place] = (self._monotonic() + REST_SECONDS, error)
             raise
-        self._resting.pop(place, None)
         return found
 
     async def _in_pieces(self, asked: Question, hourly: sources.Hourly) -> totals.Answer:
