@@ -103,7 +103,7 @@ async def test_a_candidate_is_guarded_by_the_last_readable_spec_on_its_record():
     cluster.object["metadata"]["annotations"] = {"seatrial.dev/abort": "stop"}
     await cluster.step()
     assert "candidate" not in cluster.status
-    assert [one["reason"] for one in cluster.status["verdicts"]][0] == "Aborted"
+    assert next(one["reason"] for one in cluster.status["verdicts"]) == "Aborted"
 
 
 async def test_an_image_that_is_not_allowed_stalls_before_any_pod_runs_it():
