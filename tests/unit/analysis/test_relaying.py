@@ -55,7 +55,7 @@ def test_where_a_header_decides_rows_that_stable_fails_at_too_say_nothing_of_the
     """One user, whose rows no version can answer, has all of his requests at the candidate."""
     sticky = Relay(by_request=False, paired=True)
     both = read(*given(ok=5, **{outcome: 5}), C1, relay=sticky)
-    assert (candidate(both).requests, candidate(both).errors, candidate(both).rejected) == (50, 0, 0)
+    assert (candidate(both).requests, candidate(both).errors, candidate(both).rejected) == (100, 0, 0)
     assert judge(both).outcome is not Outcome.FAIL
     alone = judge(read(*given(ok=5, **{f"{outcome}_covered": 5}), C1, relay=sticky))
     assert alone.outcome is Outcome.FAIL

@@ -99,15 +99,14 @@ def _slot(
     covered = {outcome: count(Counter.RELAYED, f"{outcome}/{COVERED}") for outcome in GIVEN}
     copies = {outcome: count(Counter.COPIES, outcome) for outcome in GIVEN}
     alone = {outcome: count(Counter.RELAYED, outcome) for outcome in GIVEN}
-    if relay.paired:  # one client's requests may all be here: what stable fails at too is that client's
-        alone |= dict.fromkeys(ANSWERED_BADLY, 0)
     ends = {outcome: alone[outcome] + covered[outcome] + copies[outcome] for outcome in GIVEN}
+    both = {outcome: alone[outcome] if relay.paired else 0 for outcome in ANSWERED_BADLY}  # their client's own doing
     lost = ends[UNREACHABLE] + ends[LATE]
     return msgspec.structs.replace(
         own,
         requests=sum(ends[outcome] for outcome in COUNTED) + lost,
-        errors=ends["error"] + lost,
-        rejected=ends["rejected"],
+        errors=ends["error"] - both["error"] + lost,
+        rejected=ends["rejected"] - both["rejected"],
         degraded=ends["degraded"],
         shed=ends[SHED],
         unreachable=ends[UNREACHABLE],
