@@ -11,7 +11,6 @@ from msgspec import Meta
 from seatrial.drift.columns import Count, Kind
 from seatrial.drift.tests import Question
 
-
 MOST_HOURS = 24 * 31
 
 
