@@ -4,13 +4,18 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "labels", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
+BENCHES = (
+    *("detection", "labels", "lanes", "look", "overload", "quality", "quantization"),
+    *("rollbacks", "serving", "steps"),
+)
 LONG = (
     "drift",
     "histories",
+    "images",
     "memory",
     "passages",
     "peers",
+    "pythons",
     "relay",
     "relay-sequences",
     "rollouts",

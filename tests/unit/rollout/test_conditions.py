@@ -14,7 +14,7 @@ from tests.unit.rollout import world as worlds
 from seatrial.api import status
 from seatrial.api.spec import Duration
 from seatrial.api.status import Phase, Reason
-from seatrial.rollout import bounds, facts, planner, statuses
+from seatrial.rollout import bounds, conditions, facts, planner, statuses
 
 ALWAYS = ("Ready", "Available", "Reconciling", "Stalled")
 installed, in_canary, rolled_back = test_rollouts.installed, test_rollouts.in_canary, test_rollouts.rolled_back
@@ -312,3 +312,12 @@ def test_the_longest_status_is_shortened_where_it_tells_least():
 def test_a_status_of_usual_length_is_left_alone():
     usual = soaking().status
     assert bounds.fitting(usual) is usual
+
+
+def test_every_condition_that_a_rollout_has_is_in_the_catalogue():
+    world = in_canary(installed())
+    world.error_share["2"] = 0.3
+    world.run(rolled_back)
+    seen = {one.type for status in world.written for one in status.conditions}
+    assert seen <= conditions.MEANINGS.keys()
+    assert "Analyzed" in seen

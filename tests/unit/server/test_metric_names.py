@@ -27,9 +27,8 @@ KNOWN = {
 }
 
 
-@pytest.fixture
-def families() -> list[prometheus_client.Metric]:
-    """With more features than are counted."""
+def page() -> str:
+    """With more features than are counted, and with feedback."""
     rows = np.random.default_rng(0).standard_normal((100, 300)).astype(np.float32)
     texts = np.array([[str(number)] for number in range(100)], np.object_)
     tensors = (schema.TensorSpec("x", "FP32", (-1, 300)), schema.TensorSpec("t", "BYTES", (-1, 1)))
@@ -49,8 +48,12 @@ def families() -> list[prometheus_client.Metric]:
     text = prometheus_client.generate_latest(telemetry.exposition(counters)).decode()
     collected = test_feedback.Pod(card=test_feedback.NAMED, model=test_feedback.SCORES)
     pairs = ",".join(f'{name}="{value}"' for name, value in test_telemetry.LABELS.items())
-    text += observer.exposition() + collected.own.exposition(pairs)
-    return list(parser.text_string_to_metric_families(text))
+    return text + observer.exposition() + collected.own.exposition(pairs)
+
+
+@pytest.fixture
+def families() -> list[prometheus_client.Metric]:
+    return list(parser.text_string_to_metric_families(page()))
 
 
 def test_names_say_what_is_counted_and_in_which_unit(families: list[prometheus_client.Metric]) -> None:

@@ -1,7 +1,7 @@
 """What came back for answers of one pair of revisions: asked of Prometheus, only for what is new, and kept.
 
-It lives as long as the pair does, through all steps and the soak: labels come late. A new process begins with what it
-can still ask for. Belongs to one watch at a time.
+It lives as long as the pair does, through all steps and the soak: labels come late. A new process asks for all of it
+again, from the first weight that status knows of. Belongs to one watch at a time.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class Feedback:
             self._book = None
             return
         book = self._begun(asked, wish)
-        book.changed(asked.window.since.timestamp())
+        for moment in (asked.window.since, *asked.window.weighed):
+            book.changed(moment.timestamp())
 
         async def ask(since: datetime, until: datetime) -> None:
             answer = await origin.returned(asked, numbers=self._numbers(book, until), since=since, until=until)
@@ -95,10 +96,8 @@ class Feedback:
         """The book, a new one where the horizon is another: pods begin anew then, too."""
         seconds = cohorts.length(wish.horizon.total_seconds())
         if self._book is None or self._book.seconds != seconds:
-            window = asked.window
-            before = min(wish.horizon, BEFORE_SOAK) if window.soak else timedelta(0)
             self._book = cohorts.Book(seconds)
-            self._since = window.since - before
+            self._since = _first(asked.window, wish)
             self._pods = _Reach(self._since)
         return self._book
 
@@ -139,3 +138,10 @@ class Feedback:
         found[key] = outcomes.Growth(
             revision=raw.labels.get(wish.label or "", ""), samples=[*older, *(raw.samples or known)]
         )
+
+
+def _first(window: looking.Window, wish: spec.Feedback) -> datetime:
+    """When the candidate got its first requests. Of a soak that an older operator has begun, nobody knows."""
+    if window.weighed:
+        return min(window.weighed)
+    return window.since - (min(wish.horizon, BEFORE_SOAK) if window.soak else timedelta(0))

@@ -107,14 +107,8 @@ def in_status(
     handled: str = "",
 ) -> dict[str, Any]:
     """The status as stored with these parts in it, and nothing else of it changed. None takes a part away."""
-    after = {key: value for key, value in raw.items() if key != "drift"}
-    others = [one for one in raw.get("conditions") or () if one.get("type") != conditions.DRIFTED]
-    if condition is not None:
-        others.append(msgspec.to_builtins(condition))
-    if others or "conditions" in raw:
-        after["conditions"] = others
-    if drift is not None:
-        after["drift"] = msgspec.to_builtins(drift)
+    part = None if drift is None else msgspec.to_builtins(drift)
+    after = conditions.in_status(raw, "drift", part, kind=conditions.DRIFTED, condition=condition)
     if handled:
         after["commands"] = {**(raw.get("commands") or {}), "acceptDrift": handled}
     return after

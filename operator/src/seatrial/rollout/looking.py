@@ -41,7 +41,8 @@ class Window(facts.Fact, frozen=True, kw_only=True):
     it has all the traffic already or is stable in its soak. `sliding`: no traffic yet, nothing to count; only whether
     samples arrive is asked, and the window moves on with the clock. `relayed`: stable's pods pass requests on to the
     candidate and count what became of them; `sticky`: by a header's value, not each request by itself; `shadow`: it
-    gets copies of what stable has answered; `cover`: stable answers what the candidate fails at.
+    gets copies of what stable has answered; `cover`: stable answers what the candidate fails at. `weighed`: when the
+    weight has changed since the first request; labels come late, so those of all steps count.
     """
 
     stable: str
@@ -54,6 +55,7 @@ class Window(facts.Fact, frozen=True, kw_only=True):
     sticky: bool = False
     shadow: bool = False
     cover: bool = False
+    weighed: tuple[datetime, ...] = ()
 
 
 class JudgedPod(facts.Fact, frozen=True, kw_only=True):
@@ -167,10 +169,18 @@ def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
             sticky=snapshot.spec.rollout.traffic.sticky is not None,
             shadow=candidate.shadow > 0,
             cover=snapshot.spec.rollout.traffic.cover,
+            weighed=candidate.weighed,
         )
     if soaking or first_soak(snapshot, now):
         before = previous.revision if previous is not None else NOBODY
-        return Window(stable=before, candidate=stable.revision, since=stable.since, alone=True, soak=True)
+        return Window(
+            stable=before,
+            candidate=stable.revision,
+            since=stable.since,
+            alone=True,
+            soak=True,
+            weighed=stable.weighed,
+        )
     return None
 
 

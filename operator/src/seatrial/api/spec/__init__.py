@@ -25,7 +25,7 @@ from .analysis import (
     PrometheusSource,
     Rejections,
 )
-from .feedback import Better, BusinessOutcome, Feedback, OutcomeSource, Quality
+from .feedback import Better, BusinessOutcome, Feedback, OutcomeSource, Quality, QualityAfter
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
 from .monitoring import Drift, DriftMode, Monitoring, Samples, Season
 from .retraining import Adopt, Retraining, Trigger
@@ -96,6 +96,7 @@ __all__ = [
     "Promotion",
     "Provider",
     "Quality",
+    "QualityAfter",
     "Quantity",
     "Quantization",
     "QuantizationFailure",

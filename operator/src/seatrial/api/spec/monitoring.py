@@ -10,7 +10,7 @@ from msgspec import Meta
 from seatrial.api.base import Base, form
 from seatrial.api.values import Ratio, percent
 
-from .feedback import Feedback
+from .feedback import Feedback, QualityAfter
 
 
 class DriftMode(enum.StrEnum):
@@ -87,3 +87,4 @@ class Monitoring(Base, frozen=True, kw_only=True):
     drift: Drift = Drift()
     samples: Samples | None = None
     feedback: Feedback | None = None
+    quality: QualityAfter | None = None

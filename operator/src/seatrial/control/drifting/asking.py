@@ -1,7 +1,4 @@
-"""The hours of a revision's traffic: asked of Prometheus in pieces that fit, or read off the pods where there is none.
-
-A Prometheus that doesn't answer is left alone for a while: an outage costs few questions, however many objects wait.
-"""
+"""The hours of a revision's traffic: asked of Prometheus in pieces that fit, or read off the pods where it is none."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from seatrial.api import spec
-from seatrial.control import sources
+from seatrial.control import resting, sources
 from seatrial.control.drifting import believing, direct
 from seatrial.drift import columns as columns_
 from seatrial.drift import schedule, totals, watch
@@ -20,7 +17,6 @@ from seatrial.drift.columns import Column, Kind
 from seatrial.prometheus import errors, query
 from seatrial.rollout import facts, names
 
-REST_SECONDS = 30.0
 SETTLED_PARTS = 12
 """A pod counts as one that must have been seen if it was there this part of an hour before its end."""
 
@@ -51,8 +47,7 @@ class Asking:
     def __init__(
         self, origin: sources.Sources, pods: direct.Direct, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._sources, self._pods, self._monotonic = origin, pods, monotonic
-        self._resting: dict[tuple[str, str], tuple[float, errors.PrometheusError]] = {}
+        self._sources, self._pods, self._resting = origin, pods, resting.Resting(monotonic)
         self._fits: dict[str, int] = {}  # by uid: columns of a piece, where not all fit
 
     def forget(self, uid: str) -> None:
@@ -83,11 +78,6 @@ class Asking:
 
     async def _from_prometheus(self, asked: Question) -> totals.Answer:
         """One answer of as many questions as it takes."""
-        place = ("", "") if asked.source is None else (asked.owner.namespace, asked.source.url or "")
-        now = self._monotonic()
-        self._resting = {one: known for one, known in self._resting.items() if now < known[0]}
-        if place in self._resting:
-            raise self._resting[place][1].with_traceback(None)  # else it grows with everybody who is told
         hourly = sources.Hourly(
             namespace=asked.owner.namespace,
             source=asked.source,
@@ -95,14 +85,8 @@ class Asking:
             end=asked.hours.end(asked.last),
             step=asked.hours.seconds,
         )
-        try:
-            found = await self._in_pieces(asked, hourly)
-        except errors.AnswerTooLarge:  # of one object, which nobody else has to wait for
-            raise
-        except errors.PrometheusError as error:
-            self._resting[place] = (self._monotonic() + REST_SECONDS, error)
-            raise
-        return found
+        where = resting.place(asked.owner.namespace, asked.source)
+        return await self._resting.asked(where, lambda: self._in_pieces(asked, hourly))
 
     async def _in_pieces(self, asked: Question, hourly: sources.Hourly) -> totals.Answer:
         series: list[totals.Series] = []

@@ -19,7 +19,7 @@ from seatrial import api
 from seatrial.api import spec, status, stored, values
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
-from seatrial.control import health, observing, reading
+from seatrial.control import health, observing, reading, trials
 from seatrial.control.drifting import asking, keeping
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
@@ -164,13 +164,7 @@ class Controller:
 
     async def _columns(self, owner: facts.Owner, revision: str) -> tuple[Column, ...]:
         """From the report beside the configuration, else from the record's notes. Raises Unusable."""
-        name = names.of_revision(owner.name, revision)
-        config_map = await self._cluster.get("ConfigMap", owner.namespace, name)
-        found = reading.report_of(config_map) if config_map is not None else None
-        if found is None:
-            record = await self._cluster.get("ControllerRevision", owner.namespace, name)
-            notes = {revision: reading.notes(record)} if record is not None else {}
-            found = reading.noted_reports(notes).get(revision)
+        found = await trials.passed(self._cluster, owner, revision)
         if found is None:
             raise profile.Unusable("the report of the trial is gone, and with it what traffic could be held against")
         return profile.columns(bytes(found.profile))
