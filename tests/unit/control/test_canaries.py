@@ -103,6 +103,13 @@ async def test_shifted_answers_are_said_from_real_counters(watching):
     assert found.shifted.startswith("score: 95% of ")
 
 
+async def test_the_attributions_of_a_report_are_no_matter_of_a_canary(watching):
+    told = msgspec.json.encode([TENTHS, drifts.attributions(shares={"income": 0.6, "debt": 0.4})])
+    both = msgspec.structs.replace(PASSED, profile=msgspec.Raw(told))
+    seen = msgspec.structs.replace(snapshot(), reports={STABLE: both, CANDIDATE: both})
+    assert await watching(Prometheus(HIGH), seen).look() == await watching(Prometheus(HIGH), snapshot()).look()
+
+
 async def test_a_prometheus_that_is_away_says_nothing(watching):
     prometheus = Prometheus(HIGH)
     prometheus.down = True

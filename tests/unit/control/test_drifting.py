@@ -349,6 +349,78 @@ async def test_another_tolerance_is_judged_at_once():
     assert there.said[0] != "True"
 
 
+INFLUENCES = drifts.attributions(shares={"income": 0.7, "age": 0.3})
+AS_TRIED = (0, 0, 0, 0, 70, 30)
+TURNED = (0, 0, 0, 0, 10, 90)
+
+
+async def attributed(*, wished: bool = True, known: bool = True) -> Scene:
+    """Two days like the reference."""
+    there = Scene((INCOME, INFLUENCES) if known else (INCOME,))
+    if wished:
+        there.wish_for_attributions()
+    await there.serve(2 * DAY, {"income": EVEN, INFLUENCES.name: AS_TRIED})
+    return there
+
+
+async def test_another_feature_that_decides_is_told_in_words_while_the_values_are_as_ever():
+    there = await attributed()
+    assert there.said == ("False", "NoDrift")
+    await there.serve(DAY, {"income": EVEN, INFLUENCES.name: TURNED})
+    assert there.said == ("True", "AttributionDrift")
+    assert "most influential feature" in there.message
+    assert "decided by age" in there.message
+    [column] = there.drift.columns
+    assert (column.kind, column.test, column.bad_data) == ("Attribution", "Shape", False)
+
+
+async def test_attributions_that_nobody_asked_for_are_not_judged_and_change_no_bound():
+    there, plain = await attributed(wished=False), await calm(2)
+    await there.serve(DAY, {"income": HIGH, INFLUENCES.name: TURNED})
+    await plain.serve(DAY, HIGH)
+    assert there.message == plain.message
+    there.wish_for_attributions(0)
+    await there.serve(DAY, {"income": EVEN, INFLUENCES.name: TURNED})
+    assert {column.kind for column in there.drift.columns} <= {"Feature"}
+
+
+async def test_attributions_begin_when_they_are_asked_for_and_end_when_they_are_not():
+    there = await attributed(wished=False)
+    there.wish_for_attributions()
+    await there.serve(2 * DAY, {"income": EVEN, INFLUENCES.name: TURNED})
+    assert there.said == ("True", "AttributionDrift")
+    there.wish_for_attributions(None)
+    await there.look()
+    assert there.said == ("False", "NoDrift")
+
+
+async def test_a_report_without_attributions_is_said_where_they_are_asked_for():
+    there = await attributed(known=False)
+    assert there.said == ("False", "NoDrift")
+    assert "no attributions are judged" in there.message
+    there.wish_for_attributions(None)
+    await there.serve(DAY)
+    assert "attributions" not in there.message
+
+
+async def test_pods_that_count_no_attributions_are_judged_by_all_else():
+    there = await attributed()
+    await there.serve(DAY, {"income": HIGH})
+    assert there.said == ("True", "FeatureDrift")
+
+
+async def test_attributions_that_do_not_fit_one_answer_are_asked_for_by_themselves():
+    columns = (*(drifts.numbers(f"c{number}") for number in range(4)), INFLUENCES)
+    there = Scene(columns)
+    there.wish_for_attributions()
+    there.prometheus.most = 80
+    rows: dict[str, Any] = {column.name: EVEN for column in columns[:-1]}
+    await there.serve(2 * DAY, {**rows, INFLUENCES.name: AS_TRIED})
+    assert there.said == ("False", "NoDrift")
+    await there.serve(DAY, {**rows, INFLUENCES.name: TURNED})
+    assert there.said == ("True", "AttributionDrift")
+
+
 @pytest.mark.parametrize(
     ("profile", "words"),
     [

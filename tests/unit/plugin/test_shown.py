@@ -161,7 +161,7 @@ def test_the_evidence_of_a_rollback_reaches_the_bound_in_the_picture() -> None:
     first, *_ = lines = chart.lines(course)
     assert first.name == "errors"
     assert max(first.parts) >= 1
-    picture = chart.draw(lines, width=80, colour=False)
+    picture = chart.draw(lines, title="evidence", times="seconds", width=80, colour=False)
     assert "errors" in picture
     assert max(len(line) for line in picture.splitlines()) <= 80
 

@@ -21,7 +21,7 @@ from seatrial.cluster import errors as errors_
 from seatrial.control import queue, sources
 from seatrial.control.drifting import believing
 from seatrial.drift import canary, profile, totals
-from seatrial.drift.columns import Column
+from seatrial.drift.columns import Column, Kind
 from seatrial.prometheus import errors, query
 from seatrial.rollout import drifting, facts, names
 
@@ -182,9 +182,10 @@ class Watch:
 
 
 def _columns(snapshot: facts.Snapshot, revision: str) -> tuple[Column, ...]:
-    """None where there is nothing to hold traffic against."""
+    """Features and predictions; none where there is nothing to hold traffic against."""
     known = snapshot.reports.get(revision)
     try:
-        return () if known is None else profile.columns(bytes(known.profile))
+        found = () if known is None else profile.columns(bytes(known.profile))
     except profile.Unusable:
         return ()
+    return tuple(one for one in found if one.kind is not Kind.ATTRIBUTION)

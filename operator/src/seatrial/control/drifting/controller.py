@@ -25,7 +25,7 @@ from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
 from seatrial.drift import acceptance, kept, profile, schedule, watch, windows
 from seatrial.drift import policy as policy_
-from seatrial.drift.columns import Column
+from seatrial.drift.columns import Column, Kind
 from seatrial.drift.judgement import Judgement
 from seatrial.prometheus import errors as prometheus
 from seatrial.rollout import bounds, conditions, drifting, facts, names, narrative
@@ -39,6 +39,7 @@ AGAIN_FIRST, AGAIN_LONGEST = 1 / 60, 1 / 4
 PATIENCE = 1.0
 """Hours without an answer before it is said that there is none."""
 COMMAND = "accept_drift"
+NO_ATTRIBUTIONS = "no attributions are judged: the trial's report has none, as of models that take no table"
 
 
 @dataclasses.dataclass
@@ -53,6 +54,7 @@ class _Watch:
     known: keeping.Known
     judged: Judgement | None = None
     policy: policy_.Policy | None = None
+    attributed: bool = False
     lacking: str = ""
     failures: int = 0
     again_at: float = 0.0
@@ -63,9 +65,19 @@ class _Watch:
         return kept.at(self.known.memory)
 
     @property
+    def asked(self) -> tuple[Column, ...]:
+        """Those that are judged now: attributions are off unless they are asked for."""
+        return tuple(one for one in self.columns if self.attributed or one.kind is not Kind.ATTRIBUTION)
+
+    @property
     def in_force(self) -> tuple[Column, ...]:
         accepted = self.known.accepted
-        return self.columns if accepted is None else acceptance.in_force(self.columns, accepted.references)
+        return self.asked if accepted is None else acceptance.in_force(self.asked, accepted.references)
+
+    @property
+    def without_attributions(self) -> bool:
+        """Whether they are asked for, and there is nothing to hold them against."""
+        return self.attributed and not any(one.kind is Kind.ATTRIBUTION for one in self.columns)
 
 
 class Controller:
@@ -115,6 +127,10 @@ class Controller:
             await self._take_away(raw)
             return Result()
         watched = await self._watched(key, raw, stable.revision)
+        attributions = wish.monitoring.attributions
+        attributed = attributions is not None and attributions.rows_per_second > 0
+        if watched.attributed is not attributed:
+            watched.attributed, watched.policy = attributed, None
         await self._bring_up_to_date(watched, wish)
         await self._follow_command(watched, raw, wish, handled=known.commands.accept_drift)
         await self._say(key, watched, raw)
@@ -201,7 +217,7 @@ class Controller:
             owner=watched.owner,
             revision=watched.revision,
             source=wish.analysis.prometheus,
-            columns=watched.columns,
+            columns=watched.asked,
             pods=tuple(pod for pod in servers if pod.revision == watched.revision),
             hours=watched.hours,
             first=first,
@@ -332,6 +348,7 @@ class Controller:
             filled=any(windows.filled(trace.past, season) for trace in traces),
             accepted=None if accepted is None else accepted.at,
             lacking=watched.lacking,
+            note=NO_ATTRIBUTIONS if watched.without_attributions else "",
         )
 
     async def _take_away(self, raw: access.Object) -> None:
