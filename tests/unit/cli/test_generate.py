@@ -13,16 +13,19 @@ from click.testing import CliRunner
 from tests.cluster.harness import paths
 
 from seatrial.api import crd
-from seatrial.cli import documents, generate, main
+from seatrial.cli import argocd, documents, generate, main
+
+LUA = ("health", "discovery")
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A folder that passes for a clone of the repository."""
-    for path in ("Chart.yaml", "values.yaml", "values.schema.json", "files/rules.yaml"):
-        copied = tmp_path / generate.CHART / path
+    chart = [f"{generate.CHART}/{path}" for path in ("Chart.yaml", "values.yaml", "values.schema.json")]
+    for path in (*chart, f"{generate.CHART}/files/rules.yaml", *(f"{argocd.FOLDER}/{lua}.lua" for lua in LUA)):
+        copied = tmp_path / path
         copied.parent.mkdir(parents=True, exist_ok=True)
-        copied.write_text((paths.REPO / generate.CHART / path).read_text())
+        copied.write_text((paths.REPO / path).read_text())
     return tmp_path
 
 

@@ -13,7 +13,7 @@ import click
 
 from seatrial.api import crd
 
-from . import chart, documents, help_pages, reference, runbooks
+from . import argocd, chart, documents, help_pages, reference, runbooks
 
 CHART = "helm/seatrial"
 NAMESPACE = "seatrial-system"
@@ -43,6 +43,12 @@ def of_chart(root: Path) -> dict[str, str]:
         "docs/how-to/alerts.md": runbooks.alerts(rules),
         "docs/reference/reasons.md": runbooks.reasons(),
     }
+
+
+def of_argocd(root: Path) -> dict[str, str]:
+    """Path -> content, of what is made from the Lua for Argo CD."""
+    health, discovery = ((root / argocd.FOLDER / name).read_text() for name in ("health.lua", "discovery.lua"))
+    return {f"{argocd.FOLDER}/argocd-cm.yaml": argocd.fragment(health=health, discovery=discovery)}
 
 
 def base(root: Path, *, helm: str) -> dict[str, str]:
@@ -83,7 +89,7 @@ def command(*, check: bool, helm: str | None, root: Path) -> None:
     """Write the files made from the resource's types and the commands: CRD, its copies, reference pages."""
     if not (root / CHART / "Chart.yaml").is_file():
         raise click.ClickException(f"{root} is not a clone of the repository: run it there, or give --root")
-    contents = {**files(), **of_chart(root)}
+    contents = {**files(), **of_chart(root), **of_argocd(root)}
     found = stale(root, contents)
     if not check:
         _write(root, contents, found)
