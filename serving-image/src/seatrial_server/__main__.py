@@ -77,7 +77,7 @@ def trial(config_path: Path, work: Path, *, fetched: bool) -> None:
     from seatrial_server.trial import report
     from seatrial_server.trial import run as running
 
-    logs.configure()
+    logs.configure(stream=sys.stdout)
     try:
         lines = report.encode(running.run(config.load(config_path), work, fetched=fetched))
     except (errors.ServerError, OSError) as error:

@@ -17,6 +17,7 @@ import msgspec
 
 from seatrial.api import spec
 from seatrial.api import stage as stages
+from seatrial.cluster import errors as errors_
 from seatrial.control import queue, sources
 from seatrial.control.drifting import believing
 from seatrial.drift import canary, profile, totals
@@ -128,8 +129,11 @@ class Watch:
             await asyncio.sleep(max(SHORTEST, self.snapshot.spec.analysis.interval.total_seconds()))
             try:
                 found = await self.look()
-            except (errors.PrometheusError, ValueError) as error:
+            except (errors.PrometheusError, errors_.ClusterError, ValueError) as error:
                 _LOG.info("answers not seen", extra={"object": self.snapshot.owner.name, "error": str(error)})
+                continue
+            except Exception:  # whatever one look provokes, the next one is taken
+                _LOG.exception("answers not judged", extra={"object": self.snapshot.owner.name})
                 continue
             if found != self.found:
                 self.found = found
