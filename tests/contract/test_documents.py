@@ -171,6 +171,9 @@ class World:
             self._objects("digits", namespace="seatrial-demo", situation="refused")
         else:
             self._objects("churn", namespace="shop", situation=block.said.get("churn", "stable").replace("-", " "))
+            self.server.kubectl("delete", "secret", "store", "--ignore-not-found")
+            if "create secret" not in block.text:
+                self.server.kubectl("create", "secret", "generic", "store")
 
     def _nothing(self) -> None:
         self.type(NOTHING_YET)
@@ -208,7 +211,7 @@ def world(typed: Typed) -> Iterator[World]:
     with apiserver.running() as server:
         for namespace in ("shop", "seatrial-demo"):
             server.kubectl("create", "namespace", namespace)
-        server.kubectl("create", "secret", "generic", "store")
+        server.kubectl("config", "set-context", "--current", "--namespace=shop")
         server.kubectl("create", "serviceaccount", "models")
         server.kubectl("apply", "-f", "-", input=json.dumps(claim("shared-models")))
         yield World(server, typed)
