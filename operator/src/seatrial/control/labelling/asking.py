@@ -64,7 +64,7 @@ class Asking:
         """Whether there is a Prometheus to ask."""
         return self._sources.named(source)
 
-    async def cohorts(self, asked: Subject, *, start: int, end: int, step: int) -> list[cohorts.Series]:
+    async def returned(self, asked: Subject, *, start: int, end: int, step: int) -> list[cohorts.Series]:
         """The highest totals in each part up to `end`; the first ends with `start`. Raises PrometheusError."""
         return await self._rested(asked, lambda: self._in_pieces(asked, start=start, end=end, step=step))
 
