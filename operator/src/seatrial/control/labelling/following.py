@@ -108,7 +108,7 @@ class Following:
         try:
             if end > watched.asked:
                 start = int(watched.asked) + step
-                found = await self._asking.returned(subject, start=start, end=int(end), step=step)
+                found = await self._asking.cohorts(subject, start=start, end=int(end), step=step)
                 complete = await self._worked_out(functools.partial(returns.add, found))
                 watched.asked, watched.lacking = end, "" if found else NOBODY.format(watched.revision)
                 days = maturing.counted(
