@@ -17,7 +17,7 @@ import re
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from tests.unit.server import test_telemetry as served
 from seatrial.analysis import calibration, quality_after
 from seatrial.api import spec
 from seatrial.api.status import Status
-from seatrial.control import model_metrics, telemetry
+from seatrial.control import gauges, model_metrics, telemetry
 from seatrial.control.queue import Key
 from seatrial.drift import columns, judgement
 from seatrial.drift import tests as tests_
@@ -199,11 +199,12 @@ def test_the_chart_makes_a_config_map_of_each_board_that_grafanas_sidecar_finds(
 
 def status() -> Status:
     """In the canary of a third version, after the second was rolled back; revisions as the pods name theirs."""
-    world = failing().run(rolled_back)
-    seen: Callable[[worlds.World], bool] = lambda now: (  # noqa: E731
-        now.status.traffic is not None and bool(now.status.traffic.measured_share)
-    )
-    now = in_canary(world, "3").run(seen).status
+
+    def seen(world: worlds.World) -> bool:
+        shown = {name for name, *_ in gauges.samples(world.status)}
+        return {"seatrial_rollout_share_ratio", "seatrial_rollout_evidence_ratio"} <= shown
+
+    now = in_canary(failing().run(rolled_back), "3").run(seen).status
     assert now.stable is not None
     assert now.candidate is not None
     stable = msgspec.structs.replace(now.stable, revision="stable")

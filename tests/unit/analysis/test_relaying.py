@@ -50,6 +50,18 @@ def test_requests_without_a_good_answer_in_time_are_errors_of_the_candidate(outc
     assert (judged.outcome, judged.reason) == (Outcome.FAIL, Reason.ERRORS_REGRESSED)
 
 
+@pytest.mark.parametrize("outcome", ["error", "rejected"])
+def test_where_a_header_decides_rows_that_stable_fails_at_too_say_nothing_of_the_version(outcome: str):
+    """One user, whose rows no version can answer, has all of his requests at the candidate."""
+    sticky = Relay(by_request=False, paired=True)
+    both = read(*given(ok=5, **{outcome: 5}), C1, relay=sticky)
+    assert (candidate(both).requests, candidate(both).errors, candidate(both).rejected) == (100, 0, 0)
+    assert judge(both).outcome is not Outcome.FAIL
+    alone = judge(read(*given(ok=5, **{f"{outcome}_covered": 5}), C1, relay=sticky))
+    assert alone.outcome is Outcome.FAIL
+    assert judge(read(*given(ok=5, late=5), C1, relay=sticky)).outcome is Outcome.FAIL
+
+
 def test_a_candidate_that_nobody_reaches_is_evidence_though_its_own_pods_tell_nothing():
     reading = read(*given(unreachable_covered=10))
     judged = judge(reading)

@@ -109,10 +109,22 @@ def test_what_labels_say_is_shown_with_its_figures() -> None:
     raw = recorded.raw(recorded.world("stable"))
     raw["status"]["quality"] = {
         "revision": raw["status"]["stable"]["revision"],
-        "outcome": "Dropped", "since": "2026-01-02T12:00:00Z", "at": "2026-01-02T12:00:00Z",
-        "labelled": 3940, "wrong": 612, "share": "15.5%", "low": "13.6%", "high": "17.6%", "window": "48h",
-        "limit": "10.7%", "against": "Holdout", "evidence": "3e+09", "bound": "8.76e+04",
-        "estimated": "9.2%", "estimatedLow": "8.4%", "estimatedHigh": "10.1%",
+        "outcome": "Dropped",
+        "since": "2026-01-02T12:00:00Z",
+        "at": "2026-01-02T12:00:00Z",
+        "labelled": 3940,
+        "wrong": 612,
+        "share": "15.5%",
+        "low": "13.6%",
+        "high": "17.6%",
+        "window": "48h",
+        "limit": "10.7%",
+        "against": "Holdout",
+        "evidence": "3e+09",
+        "bound": "8.76e+04",
+        "estimated": "9.2%",
+        "estimatedLow": "8.4%",
+        "estimatedHigh": "10.1%",
     }
     out = Console(file=io.StringIO(), width=200)
     out.print(tree.render(view.of(raw), [], now=NOW))
@@ -149,7 +161,7 @@ def test_the_evidence_of_a_rollback_reaches_the_bound_in_the_picture() -> None:
     first, *_ = lines = chart.lines(course)
     assert first.name == "errors"
     assert max(first.parts) >= 1
-    picture = chart.draw(lines, width=80, colour=False)
+    picture = chart.draw(lines, title="evidence", times="seconds", width=80, colour=False)
     assert "errors" in picture
     assert max(len(line) for line in picture.splitlines()) <= 80
 

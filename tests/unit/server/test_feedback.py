@@ -160,7 +160,7 @@ def test_a_cohort_that_comes_round_again_begins_at_zero() -> None:
     [
         (NAMED, SCORES, [[0, 1, 0]], ["leave", 1, 1.0, "stay", 2], ["Leave", 3, -1, [1], {}, 0.5, float("nan")]),
         (schema.Card(), SCORES, [[0, 1, 0]], [1, 0, 7, True], ["1", "leave", 1.5, [], float("inf")]),
-        (NUMBER, NUMBERS, [[2.0]], [2, 2.4, -1e9], ["2", True, [2], float("nan"), float("-inf")]),
+        (NUMBER, NUMBERS, [[2.0]], [2, 2.4, -1e9], ["2", True, [2], float("nan"), float("-inf"), 10**400]),
     ],
     ids=["named classes", "whole numbers", "numbers"],
 )

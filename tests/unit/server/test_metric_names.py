@@ -9,7 +9,7 @@ import numpy as np
 import prometheus_client
 import pytest
 from prometheus_client import parser
-from tests.unit.server import test_feedback, test_telemetry
+from tests.unit.server import test_attributions, test_feedback, test_telemetry
 
 from seatrial_server.model import bins, schema
 from seatrial_server.observe import drift, telemetry
@@ -42,7 +42,11 @@ def page() -> str:
         feature_shares=drift.shares(features, dtypes, [rows, texts]),
         output_shares=drift.shares(outputs, dtypes, [rows, texts]),
     )
-    observer = drift.Drift(reference, inputs=dtypes, outputs=dtypes, labels=test_telemetry.LABELS)
+    attributions = test_attributions.Process((1.0,) * 300).attributing
+    attributions.follow(test_attributions.ON)
+    observer = drift.Drift(
+        reference, inputs=dtypes, outputs=dtypes, labels=test_telemetry.LABELS, attributing=attributions
+    )
     counters = test_telemetry.counters()
     counters.relayed.follow("b2", 0.1)
     text = prometheus_client.generate_latest(telemetry.exposition(counters)).decode()

@@ -322,14 +322,18 @@ class MetricStatus(Base, frozen=True, kw_only=True):
 
     @property
     def progress(self) -> float | None:
-        """How far the evidence has come to its bound, on the scale on which it grows, its logarithm: 0 for none, 1 at
-        the bound; None where there is nothing to tell.
-        """
-        try:
-            evidence, bound = float(self.evidence), float(self.bound)
-        except ValueError:
-            return None
-        return math.log(max(evidence, 1.0)) / math.log(bound) if bound > 1 else None
+        return progress(self.evidence, self.bound)
+
+
+def progress(evidence: str, bound: str) -> float | None:
+    """How far evidence has come to its bound, on the scale on which it grows, its logarithm: 0 for none, 1 at the
+    bound; None where there is nothing to tell.
+    """
+    try:
+        has, needs = float(evidence), float(bound)
+    except ValueError:
+        return None
+    return math.log(max(has, 1.0)) / math.log(needs) if needs > 1 else None
 
 
 class AnalysisStatus(Base, frozen=True, kw_only=True):

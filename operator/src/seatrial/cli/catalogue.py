@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -47,7 +47,14 @@ the decision ([reasons](reasons.md)) or one of these. No event is the only recor
 def page() -> str:
     """The page as Markdown."""
     return "".join(
-        [_HEAD, *_metrics(), _CONDITIONS, *_rows(conditions.MEANINGS), _EVENTS, *_rows(narrative.HAPPENINGS)]
+        [
+            _HEAD,
+            *_metrics(),
+            _CONDITIONS,
+            *_rows(conditions.MEANINGS.items()),
+            _EVENTS,
+            *_rows(narrative.HAPPENINGS.items()),
+        ]
     )
 
 
@@ -61,6 +68,6 @@ def _metrics() -> Iterator[str]:
         yield f"| `{name}` | {one._type} | {labels} | {one._documentation} |\n"
 
 
-def _rows(meanings: Mapping[str, str]) -> Iterator[str]:
-    for name, text in meanings.items():
+def _rows(meanings: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, text in meanings:
         yield f"| `{name}` | {text} |\n"

@@ -59,12 +59,19 @@ def of(name: str) -> str:
     if name in _IN_FILES:
         return _IN_FILES[name]
     said = importlib.metadata.metadata(name)
-    if expression := said.get("License-Expression"):
-        return str(expression)
-    (text, *_) = (said.get("License") or "").strip().splitlines() or [""]
+    if expression := _first(said, "License-Expression"):
+        return expression
+    text = _first(said, "License")
     if text and len(text) <= _LONG:
         return _SPDX.get(text, text)
     kinds = [one.rpartition(" :: ")[2] for one in said.get_all("Classifier", []) if one.startswith("License ::")]
     if not kinds:
         raise LookupError(f"{name} says nothing of its licence; add what its files say to {__name__}")
     return " OR ".join(_SPDX.get(kind, kind) for kind in kinds)
+
+
+def _first(said: importlib.metadata.PackageMetadata, field: str) -> str:
+    """The first line of a field, or nothing."""
+    (text, *_) = said.get_all(field) or [""]
+    (line, *_) = str(text).strip().splitlines() or [""]
+    return line

@@ -85,8 +85,8 @@ def samples(status: Status) -> Iterator[Sample]:
         yield "seatrial_modeldeployment_last_verdict_timestamp_seconds", labels, newest.at.timestamp()
     if status.last_rollback is not None:
         last = status.last_rollback
-        labels = (last.reason.value,)
-        yield "seatrial_modeldeployment_last_rollback_timestamp_seconds", labels, last.breach_at.timestamp()
+        at = last.breach_at.timestamp()
+        yield "seatrial_modeldeployment_last_rollback_timestamp_seconds", (last.reason.value,), at
     yield from _shares(status)
     if status.analysis is not None and _is_newest(status.candidate, status.analysis):
         for metric in status.analysis.metrics:

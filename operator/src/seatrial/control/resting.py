@@ -27,13 +27,14 @@ class Resting:
 
     async def asked(self, where: Place, question: Callable[[], Awaitable[_Result]]) -> _Result:
         """The answer. Raises PrometheusError, at once while it rests."""
-        resting = self._resting.get(where)
-        if resting is not None and self._monotonic() < resting[0]:
-            raise resting[1]
+        now = self._monotonic()
+        self._resting = {one: known for one, known in self._resting.items() if now < known[0]}
+        if where in self._resting:
+            raise self._resting[where][1].with_traceback(None)  # else it grows with everybody who is told
         try:
-            found = await question()
+            return await question()
+        except errors.AnswerTooLarge:  # of one object, which nobody else has to wait for
+            raise
         except errors.PrometheusError as error:
             self._resting[where] = (self._monotonic() + REST_SECONDS, error)
             raise
-        self._resting.pop(where, None)
-        return found

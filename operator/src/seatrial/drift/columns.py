@@ -27,10 +27,13 @@ REFUSED = 2
 """Further places of a row of counts, behind its bins: rows refused for a missing value, and for one not allowed."""
 OUTPUT = " (output)"
 """Ends the name of a prediction that a feature has as well."""
+ATTRIBUTION = " (attribution)"
 _MISSING_CODE = "Missing"
 
 
 class Kind(enum.StrEnum):
+    """What a column is of. The values of an attribution are features: which of them moved the answer most."""
+
     FEATURE = "Feature"
     PREDICTION = "Prediction"
     ATTRIBUTION = "Attribution"

@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from seatrial.drift import columns, margin, sets
-from seatrial.drift.columns import Column, Floats
+from seatrial.drift.columns import Column, Floats, Kind
 from seatrial.drift.policy import Policy
 
 GROSS_RARE = 0.1
@@ -60,8 +60,10 @@ class Test:
 
 
 def of(column: Column, policy: Policy) -> tuple[Test, ...]:
-    """The questions that can be put to a column: one with a single bin has no shape."""
+    """The questions that can be put to a column: one with a single bin has no shape, an attribution nothing else."""
     shape = _shape(column, policy)
+    if column.kind is Kind.ATTRIBUTION:
+        return () if shape is None else (shape,)
     outside = ("below", "above") if column.ordered else ("unseen",)
     rare = (
         _rare(Question.MISSING, column, policy, inside=("missing",), refused=0),

@@ -24,7 +24,9 @@ _ROWS = {
     "seatrial_feature_rows_total": (Kind.FEATURE, "feature"),
     "seatrial_prediction_rows_total": (Kind.PREDICTION, "output"),
 }
+ATTRIBUTIONS = "seatrial_attribution_rows_total"
 _REFUSED = "seatrial_refused_rows_total"
+COUNTERS = (*_ROWS, ATTRIBUTIONS, _REFUSED)
 _PODS = ("pod", "instance")
 _EXPORTED = frozenset(
     {"__name__", "deployment", "deployment_namespace", "revision", "feature", "output", "bin", "code"}
@@ -109,10 +111,8 @@ def _by_pod(
     places: dict[_Where, _Totals | None] = {}  # a pod has a thousand series, all of them with the same few labels
     revisions = set()
     for series in result:
-        name = series.metric.get("__name__", "")
-        kind, label = _ROWS.get(name, (Kind.FEATURE, "feature"))
-        column = known.get((kind, series.metric.get(label, "")))
-        if (name not in _ROWS and name != _REFUSED) or column is None:
+        found = _place(series.metric, known)
+        if found is None:
             continue
         revisions.add(series.metric.get("revision", ""))
         where = tuple([pair for pair in series.metric.items() if pair[0] not in _EXPORTED])
@@ -122,14 +122,26 @@ def _by_pod(
         totals = places[where]
         if totals is None:
             continue
-        counted = totals.refused if name == _REFUSED else totals.rows
-        place = (column, series.metric.get("code" if name == _REFUSED else "bin", ""))
+        counted = totals.refused if series.metric["__name__"] == _REFUSED else totals.rows
         for moment, value in series.values:
             if (total := _whole(value)) is not None:
-                counted.setdefault(int(moment), {})[place] = total
+                counted.setdefault(int(moment), {})[found] = total
     if len(revisions) > 1:
         raise ValueError(f"has counters of {len(revisions)} revisions, whose bins differ: choose one by its label")
     return pods
+
+
+def _place(metric: Mapping[str, str], known: Mapping[tuple[Kind, str], str]) -> Place | None:
+    """What a series counts; None where that is no column. Of attributions the features are the bins of a single one."""
+    name = metric.get("__name__", "")
+    if name not in COUNTERS:
+        return None
+    if name == ATTRIBUTIONS:
+        column = next((one for (kind, _), one in known.items() if kind is Kind.ATTRIBUTION), None)
+        return None if column is None else (column, metric.get("feature", ""))
+    kind, label = _ROWS.get(name, (Kind.FEATURE, "feature"))
+    column = known.get((kind, metric.get(label, "")))
+    return None if column is None else (column, metric.get("code" if name == _REFUSED else "bin", ""))
 
 
 def _target(where: _Where) -> str:

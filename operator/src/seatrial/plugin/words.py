@@ -40,15 +40,20 @@ def number(text: str) -> float | None:
 
 def progress(metric: status.MetricStatus) -> float | None:
     """How far the evidence has come to its bound, from 0 to 1."""
-    part = metric.progress
-    return None if part is None else min(1.0, part)
+    return part(metric.evidence, metric.bound)
 
 
-def bar(part: float | None, *, style: str) -> Text:
+def part(evidence: str, bound: str) -> float | None:
+    """The same of any two figures of status."""
+    far = status.progress(evidence, bound)
+    return None if far is None else min(1.0, far)
+
+
+def bar(length: float | None, *, style: str) -> Text:
     """A bar of that length; dots where nothing is known."""
-    if part is None:
+    if length is None:
         return Text("·" * BAR, style="dim")
-    full = round(part * BAR)
+    full = round(length * BAR)
     return Text("█" * full, style=style) + Text("░" * (BAR - full), style="dim")
 
 

@@ -57,14 +57,23 @@ def samples(subject: Subject, *, window: timedelta) -> str:
     return f"{{{','.join(matchers)}}}[{max(1, math.ceil(window / timedelta(milliseconds=1)))}ms]"
 
 
-def rows(subject: Subject, *, seconds: int, features: Iterable[str] = (), outputs: Iterable[str] = ()) -> str:
+def rows(
+    subject: Subject,
+    *,
+    seconds: int,
+    features: Iterable[str] = (),
+    outputs: Iterable[str] = (),
+    attributions: bool = False,
+) -> str:
     """PromQL for the totals of the drift counters at the end of an hour, of pods that have ended within it as well.
 
     Args:
-        features, outputs: only these, of one kind at a time; without names all columns of both kinds.
+        features, outputs, attributions: only these, of one kind at a time; without any all columns of all kinds.
     """
-    kinds, some = "feature|prediction|refused", []
-    if named := tuple(features):
+    kinds, some = "feature|prediction|refused|attribution", []
+    if attributions:
+        kinds = "attribution"
+    elif named := tuple(features):
         kinds, some = "feature|refused", [f"feature=~{_any_of(named)}"]
     elif named := tuple(outputs):
         kinds, some = "prediction", [f"output=~{_any_of(named)}"]

@@ -53,7 +53,13 @@ def unknown(reason: Reason, message: str) -> Said:
 
 
 def found(
-    judged: judgement.Judgement, hours: schedule.Hours, *, filled: bool, accepted: datetime | None, lacking: str
+    judged: judgement.Judgement,
+    hours: schedule.Hours,
+    *,
+    filled: bool,
+    accepted: datetime | None,
+    lacking: str,
+    note: str = "",
 ) -> Said:
     """What a judgement says.
 
@@ -61,8 +67,9 @@ def found(
         filled: a whole season was seen; before that only alarms and suspicions are worth a word.
         accepted: when references were accepted in place of the package's.
         lacking: why there is no newer one; nothing where there is.
+        note: what else the user should know.
     """
-    message = "; ".join(one for one in (judged.message, lacking) if one)
+    message = "; ".join(one for one in (judged.message, lacking, note) if one)
     columns = tuple(_column(one, hours) for one in judged.columns)
     outcome, reason = DriftOutcome(judged.outcome), Reason(judged.reason)
     if outcome is DriftOutcome.CLEAN and not filled:

@@ -116,10 +116,15 @@ def _expressions(asked: Question, piece: Sequence[Column]) -> list[str]:
     seconds = asked.hours.seconds
     if len(piece) == len(asked.columns):
         return [query.rows(subject, seconds=seconds)]
-    features = [columns_.labelled(one) for one in piece if one.kind is not Kind.PREDICTION]
-    outputs = [columns_.labelled(one) for one in piece if one.kind is Kind.PREDICTION]
-    found = [query.rows(subject, seconds=seconds, features=features)] if features else []
-    return [*found, query.rows(subject, seconds=seconds, outputs=outputs)] if outputs else found
+    by_kind = {kind: [columns_.labelled(one) for one in piece if one.kind is kind] for kind in Kind}
+    found = []
+    if features := by_kind[Kind.FEATURE]:
+        found.append(query.rows(subject, seconds=seconds, features=features))
+    if outputs := by_kind[Kind.PREDICTION]:
+        found.append(query.rows(subject, seconds=seconds, outputs=outputs))
+    if by_kind[Kind.ATTRIBUTION]:
+        found.append(query.rows(subject, seconds=seconds, attributions=True))
+    return found
 
 
 def _with_expected(asked: Question, hours: Sequence[watch.Hour]) -> tuple[watch.Hour, ...]:

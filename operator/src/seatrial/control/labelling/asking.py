@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import msgspec
 
-from seatrial.analysis import cohorts, promised
+from seatrial.analysis import cohorts as cohorts_
+from seatrial.analysis import promised
 from seatrial.api import spec
 from seatrial.control import resting, sources
 from seatrial.control.drifting import believing
@@ -64,12 +65,12 @@ class Asking:
         """Whether there is a Prometheus to ask."""
         return self._sources.named(source)
 
-    async def cohorts(self, asked: Subject, *, start: int, end: int, step: int) -> list[cohorts.Series]:
+    async def cohorts(self, asked: Subject, *, start: int, end: int, step: int) -> list[cohorts_.Series]:
         """The highest totals in each part up to `end`; the first ends with `start`. Raises PrometheusError."""
         return await self._rested(asked, lambda: self._in_pieces(asked, start=start, end=end, step=step))
 
-    async def _in_pieces(self, asked: Subject, *, start: int, end: int, step: int) -> list[cohorts.Series]:
-        found, most = list[cohorts.Series](), LONGEST
+    async def _in_pieces(self, asked: Subject, *, start: int, end: int, step: int) -> list[cohorts_.Series]:
+        found, most = list[cohorts_.Series](), LONGEST
         expression = query.cohorts_at_most(asked.question, seconds=step)
         while start <= end:
             until = min(end, start + (most - 1) * step)
@@ -127,17 +128,17 @@ class _Whose:
         return self._known[revision].whose(labels)
 
 
-def _series(asked: Subject, answer: totals.Answer) -> list[cohorts.Series]:
+def _series(asked: Subject, answer: totals.Answer) -> list[cohorts_.Series]:
     whose, found = _Whose(asked), []
     for one in answer.data.result:
         labels, cohort = one.metric, one.metric.get("cohort", "")
         pod = whose(labels)
-        if pod is None or not cohort.isdecimal() or int(cohort) >= cohorts.COUNT:
+        if pod is None or not cohort.isdecimal() or int(cohort) >= cohorts_.COUNT:
             continue
         found.append(
-            cohorts.Series(
+            cohorts_.Series(
                 pod=pod,
-                kind=_KINDS.get(labels.get("outcome", ""), cohorts.Kind.ROWS),
+                kind=_KINDS.get(labels.get("outcome", ""), cohorts_.Kind.ROWS),
                 by=labels.get("answered_by", "") or labels.get("revision", ""),
                 cohort=int(cohort),
                 target=matching.target({name: text for name, text in labels.items() if name not in _OWN}),
@@ -147,7 +148,7 @@ def _series(asked: Subject, answer: totals.Answer) -> list[cohorts.Series]:
     return found
 
 
-_KINDS = {"right": cohorts.Kind.RIGHT, "wrong": cohorts.Kind.WRONG}
+_KINDS = {"right": cohorts_.Kind.RIGHT, "wrong": cohorts_.Kind.WRONG}
 _OWN = frozenset({"answered_by", "cohort"})
 
 

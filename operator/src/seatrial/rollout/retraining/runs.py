@@ -138,6 +138,9 @@ def _without_job(state: State, run: trained.Run) -> State:
         return _failed(state, f"its Job was refused: {training.refused}")
     if training.template is not None and training.template.trouble:
         return _ended(state, RunOutcome.FAILED, f"no Job was made: {training.template.trouble}")
+    late = deadline(state)
+    if late is not None and state.case.now >= late:
+        return _ended(state, RunOutcome.FAILED, f"no Job was made within {state.case.now - run.started_at}")
     return state
 
 
