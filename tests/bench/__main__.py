@@ -5,7 +5,7 @@ import importlib
 import click
 
 BENCHES = (
-    *("detection", "labels", "lanes", "look", "overload", "quality", "quantization"),
+    *("detection", "drift-look", "labels", "lanes", "look", "overload", "quality", "quantization"),
     *("rollbacks", "serving", "steps"),
 )
 LONG = (

@@ -14,9 +14,11 @@ from click.testing import CliRunner
 from tests.cluster.harness import paths
 
 from seatrial.api import crd
-from seatrial.cli import documents, generate, licences, main
+from seatrial.cli import argocd, documents, generate, licences, main
 from seatrial.control import telemetry
 from seatrial.rollout import conditions, narrative
+
+LUA = ("health", "discovery")
 
 
 @pytest.fixture
@@ -24,7 +26,8 @@ def clone(tmp_path: Path) -> Path:
     """A folder that passes for a clone of the repository."""
     own = ("Chart.yaml", "values.yaml", "values.schema.json", "files/rules.yaml")
     lists = (f"requirements/{name}.txt" for name in generate.LISTS)
-    for path in (*(f"{generate.CHART}/{name}" for name in own), *lists, generate.SERVER, "pyproject.toml"):
+    lua = (f"{argocd.FOLDER}/{one}.lua" for one in LUA)
+    for path in (*(f"{generate.CHART}/{name}" for name in own), *lists, *lua, generate.SERVER, "pyproject.toml"):
         copied = tmp_path / path
         copied.parent.mkdir(parents=True, exist_ok=True)
         copied.write_text((paths.REPO / path).read_text())

@@ -21,7 +21,7 @@ installed, in_canary, rolled_back = test_rollouts.installed, test_rollouts.in_ca
 
 
 def kstatus(obj: Mapping[str, Any]) -> str:
-    """What kstatus makes of an object: Flux, Argo CD and Helm wait by these rules."""
+    """What kstatus makes of an object: Flux and Helm 4 wait by these rules."""
     said = obj.get("status", {})
     if "deletionTimestamp" in obj["metadata"]:
         return "Terminating"

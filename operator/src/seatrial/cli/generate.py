@@ -15,7 +15,7 @@ import click
 
 from seatrial.api import crd
 
-from . import catalogue, chart, documents, help_pages, licences, reference, runbooks
+from . import argocd, catalogue, chart, documents, help_pages, licences, reference, runbooks
 
 CHART = "helm/seatrial"
 SERVER = "serving-image/src/seatrial_server/__init__.py"
@@ -62,10 +62,16 @@ def of_chart(root: Path, *, meta: str) -> dict[str, str]:
     }
 
 
+def of_argocd(root: Path) -> dict[str, str]:
+    """Path -> content, of what is made from the Lua for Argo CD."""
+    health, discovery = ((root / argocd.FOLDER / name).read_text() for name in ("health.lua", "discovery.lua"))
+    return {f"{argocd.FOLDER}/argocd-cm.yaml": argocd.fragment(health=health, discovery=discovery)}
+
+
 def everything(root: Path) -> dict[str, str]:
     """All that needs no other program."""
     project = of_project(root)
-    return {**files(), **project, **of_chart(root, meta=project[f"{CHART}/Chart.yaml"])}
+    return {**files(), **project, **of_chart(root, meta=project[f"{CHART}/Chart.yaml"]), **of_argocd(root)}
 
 
 def base(root: Path, *, helm: str) -> dict[str, str]:

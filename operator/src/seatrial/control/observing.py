@@ -71,7 +71,7 @@ class Observer:
             spec=wish,
             unreadable=unreadable,
             status=status,
-            commands=_commands(raw),
+            commands=commands_of(raw),
             wanted=children.new_record(
                 owner.name, content=content, wish=wish, known=records, defaults=self._operator.pods
             ),
@@ -243,7 +243,7 @@ def _spec(raw: Mapping[str, Any], known: Iterable[notes_.Notes], operator: facts
         raise InvalidSpec(unreadable) from error
 
 
-def _commands(raw: Mapping[str, Any]) -> Commands:
+def commands_of(raw: Mapping[str, Any]) -> Commands:
     """Tokens of the command annotations, cut to what status can keep."""
     annotations = raw["metadata"].get("annotations") or {}
     said = {field: annotations.get(names.command(field), "") for field in Commands.__struct_fields__}

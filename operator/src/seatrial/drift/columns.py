@@ -94,8 +94,8 @@ def check(column: Column) -> None:
         raise ValueError("edges are for numbers: one more than there are bins between below and above")
 
 
-def counts(column: Column, rows: tuple[int, ...], refused: Mapping[str, int]) -> Floats:
-    """Rows by bin, and those refused for this column by their code, as one array.
+def counts(column: Column, rows: tuple[int, ...], refused: Mapping[str, int]) -> list[int]:
+    """Rows by bin, and those refused for this column by their code, as one row.
 
     Raises:
         ValueError: another number of bins.
@@ -103,4 +103,4 @@ def counts(column: Column, rows: tuple[int, ...], refused: Mapping[str, int]) ->
     if len(rows) != len(column.bins):
         raise ValueError(f"{column.name} must have {len(column.bins)} counts as it has bins, not {len(rows)}")
     missing = refused.get(_MISSING_CODE, 0)
-    return np.array([*rows, missing, sum(refused.values()) - missing], dtype=np.float64)
+    return [*rows, missing, sum(refused.values()) - missing]

@@ -37,6 +37,8 @@ class Coder:
         found = answers.read(card, model, examples)
         self.kind: Kind = "class" if found.labels else "number" if found.values.shape[1:] == (1,) else "none"
         self._texts = found.labels and not card.labels and found.values.dtype == np.object_
+        place, given = answers.output(card, model)
+        self._scores = place if found.labels and not given and not self._whole else None
         self._packed: dict[object, bytes] = {}
 
     @property
@@ -46,6 +48,8 @@ class Coder:
 
     def pack(self, outputs: Sequence[session.Array]) -> bytes:
         """The answers of all rows, one after the other."""
+        if self._scores is not None:  # the usual case: the place of the highest score is the class's code
+            return answers.best(outputs[self._scores]).astype("<i4").tobytes()
         if self.kind == "none":
             rows = 1 if self._whole else len(outputs[0])
             return bytes(4 * rows)
