@@ -34,8 +34,8 @@ def command() -> None:
     with tempfile.TemporaryDirectory() as folder:
         wheel = _wheel(Path(folder))
         for version in PYTHONS:
-            python = shutil.which(f"python{version}")
-            if python is None or subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+            python = _found(version)
+            if python is None:
                 click.echo(f"Python {version}: not on this machine")
                 continue
             said = _tried(python, wheel=wheel, folder=Path(folder) / version)
@@ -43,6 +43,16 @@ def command() -> None:
             failed += [version] if said else []
     if failed:
         sys.exit(f"pythons: {', '.join(failed)} failed")
+
+
+def _found(version: str) -> str | None:
+    """On the PATH, or among pyenv's; a shim of pyenv's for a Python that isn't chosen doesn't run."""
+    name = f"python{version}"
+    own = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}"))
+    for one in (shutil.which(name), *map(str, own)):
+        if one and subprocess.run([one, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return one
+    return None
 
 
 def _wheel(folder: Path) -> Path:

@@ -187,6 +187,14 @@ def test_copies_are_no_share_of_the_requests():
     assert share.measured(read(*shadow, C1, relay=Relay(copies=True)).slots) == 0
 
 
+def test_a_share_counts_from_the_first_request_that_the_candidate_was_given():
+    """Seconds pass until every pod, endpoint or gateway has followed."""
+    before = slots.Slot(seconds=7, stable=slots.ArmCounts(requests=350), candidate=slots.ArmCounts(requests=0))
+    after = slots.Slot(seconds=60, stable=slots.ArmCounts(requests=2400), candidate=slots.ArmCounts(requests=600))
+    assert share.measured((before, after)) == 0.2
+    assert share.measured((before,)) == 0
+
+
 def test_nothing_asked_is_no_share():
     assert share.measured(()) is None
 
