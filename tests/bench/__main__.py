@@ -6,6 +6,7 @@ import click
 
 BENCHES = ("detection", "labels", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
 LONG = (
+    "deaths",
     "drift",
     "histories",
     "memory",
