@@ -59,7 +59,7 @@ def install(*, say: progress.Say, hour: int = HOUR) -> Platform:
     """
     cluster = harness.up(images=IMAGES, say=say)
     with progress.step(say, "installing the operator with its Helm chart"):
-        _operator(cluster, hour=hour)
+        operator(cluster, hour=hour)
     platform = Platform(cluster=cluster, models=images.MODELS.folder(say=say))
     with progress.step(say, "starting the model store"):
         namespace(platform, NAMESPACE)
@@ -87,12 +87,13 @@ def namespace(platform: Platform, name: str) -> None:
     platform.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
 
-def _operator(cluster: harness.Cluster, *, hour: int) -> None:
-    operator, serving = (images.lookup(name).tag for name in ("operator", "serving"))
+def operator(cluster: harness.Cluster, *, hour: int = HOUR, **more: Any) -> None:
+    """The release as wanted; `more` are values of the chart."""
+    own, serving = (images.lookup(name).tag for name in ("operator", "serving"))
     values: dict[str, Any] = {
         "images": {
-            "registry": operator.partition("/")[0],
-            "operator": _named(operator),
+            "registry": own.partition("/")[0],
+            "operator": _named(own),
             "serving": _named(serving),
         },
         "prometheus": {"url": cluster.prometheus_in_cluster},
@@ -100,6 +101,7 @@ def _operator(cluster: harness.Cluster, *, hour: int) -> None:
         # The tag stays: a new build has to restart the pod.
         "podAnnotations": {"seatrial.dev/image-digest": cluster.image_digest("operator")},
     }
+    values |= more
     if hour != HOUR:
         values["env"] = [{"name": "SEATRIAL_TEST_DRIFT_HOUR_SECONDS", "value": str(hour)}]
     # An upgrade that was interrupted leaves a release that Helm refuses to touch.

@@ -96,7 +96,7 @@ class Proxy:
         """The port, on loopback."""
         application = web.Application(client_max_size=2**25)
         application.router.add_route("*", "/{rest:.*}", self._pass_on)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         connector, timeout = aiohttp.TCPConnector(ssl=self._tls, limit=0), aiohttp.ClientTimeout(total=None)
         try:
@@ -117,7 +117,7 @@ class Proxy:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         headers["Authorization"] = f"Bearer {self._token}"
         url = yarl.URL(f"{self._server}{request.raw_path}", encoded=True)
-        async with self._session.request(request.method, url, headers=headers, data=body) as answer:
+        async with self._session.request(request.method, url, headers=headers, data=body or None) as answer:
             if death is not None:
                 await answer.read()
                 return self._end(request, f"{what}: {answer.status}")
@@ -177,7 +177,7 @@ def _without_the_installed_one(platform: installation.Platform) -> Iterator[dict
     kubectl("scale", f"deployment/{NAME}", "-n", space, "--replicas=0")
     selector = f"app.kubernetes.io/name={NAME}"
     try:
-        kubectl("wait", "pods", "-n", space, "-l", selector, "--for=delete", "--timeout=60s")
+        waiting.until(lambda: not platform.list("pods", space, selector), what="the installed one gone", seconds=60)
         yield {**told, **PROBES, "POD_NAME": "of-a-test", "POD_NAMESPACE": space}
     finally:
         kubectl("scale", f"deployment/{NAME}", "-n", space, f"--replicas={deployment['spec']['replicas']}")

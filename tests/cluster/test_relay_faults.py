@@ -157,8 +157,7 @@ def test_stable_pods_that_come_and_go_pass_on_all_the_same(canary):
         return lambda sight: sight.status.stable.ready_replicas == len(pods(canary, "stable")) == count
 
     def scale(count: int) -> None:
-        wish = {"spec": {"replicas": count}}
-        kubectl("patch", watching.RESOURCE, canary.name, "-n", space, "--type=merge", "-p", str(wish).replace("'", '"'))
+        kubectl("scale", f"{watching.RESOURCE}/{canary.name}", "-n", space, f"--replicas={count}")  # as autoscalers do
         canary.wait(there(count), what=f"{count} pods", seconds=60)
         canary.wait(everybody_follows, what="all of stable's pods", seconds=30)
 
