@@ -1,8 +1,9 @@
 """`python -m tests.cluster.hammer URL MODEL INPUT`: requests in front of a gateway, each noted by moment and version.
 
 Four clients keep their connection, two open one for each request; each sends some forty requests a second, one after
-another, until standard input ends. Then a line of JSON a request goes to standard output: when it began (unix time),
-and which version answered, or what came instead. Nothing is sent twice: what is lost shows.
+another, until standard input ends. A gateway takes up its first pods in its own time: the clients begin after the
+first good answer, and `begun` is printed. At the end a line of JSON a request: when it began (unix time), and which
+version answered, or what came instead. Nothing is sent twice: what is lost shows.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import NamedTuple
 
 KEEPING, OPENING = 4, 2
 PAUSE = 0.02
+PATIENCE = 30.0  # seconds for the first good answer
+BEGUN = "begun"
 
 
 class Answer(NamedTuple):
@@ -73,6 +76,14 @@ def read(text: str) -> Iterator[Answer]:
     return (Answer(*json.loads(line)) for line in text.splitlines())
 
 
+def _until_good(client: Client) -> None:
+    end = time.monotonic() + PATIENCE
+    while not (answer := client.ask()).good:
+        if time.monotonic() > end:
+            sys.exit(f"no good answer within {PATIENCE:.0f} s: {answer.who}")
+        time.sleep(PAUSE)
+
+
 def main(url: str, model: str, tensor: str) -> None:
     answers: list[Answer] = []
     over = threading.Event()
@@ -82,6 +93,8 @@ def main(url: str, model: str, tensor: str) -> None:
             answers.append(client.ask())
 
     clients = [Client(url, model, tensor, keeps=number < KEEPING) for number in range(KEEPING + OPENING)]
+    _until_good(clients[0])
+    print(BEGUN, flush=True)
     workers = [threading.Thread(target=work, args=(one,)) for one in clients]
     for worker in workers:
         worker.start()

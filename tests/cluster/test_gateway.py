@@ -69,6 +69,8 @@ def load(subject: watching.Subject, front: gateway.Front) -> Iterator[Load]:
     with subprocess.Popen(
         [*inside, *command], cwd=paths.REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == hammer.BEGUN
         try:
             yield told
         finally:

@@ -18,7 +18,7 @@ def shop() -> Iterator[apiserver.ApiServer]:
     with apiserver.running() as api:
         api.kubectl("apply", "-f", str(paths.REPO / "crds" / f"{crd.NAME}.yaml"))
         established.until_established(api)
-        api.kubectl("create", "namespace", "shop")
+        api.namespace("shop")
         yield api
 
 

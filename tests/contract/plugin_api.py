@@ -121,7 +121,7 @@ def running(folder: Path) -> Iterator[Api]:
         api = Api(server, folder)
         server.kubectl("apply", "-f", str(paths.REPO / "crds" / f"{crd.NAME}.yaml"))
         established.until_established(server)
-        server.kubectl("create", "namespace", NAMESPACE)
+        server.namespace(NAMESPACE)
         for situation in recorded.SITUATIONS:
             api.put(situation, situation.replace(" ", "-"))
         yield api

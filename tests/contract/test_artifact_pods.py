@@ -20,7 +20,7 @@ pytestmark = pytest.mark.apiserver
 @pytest.fixture(scope="module")
 def namespace(shop: apiserver.ApiServer) -> str:
     """With the service account that a controller manager makes, where one runs."""
-    shop.kubectl("create", "namespace", "artifacts")
+    shop.namespace("artifacts")
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "artifacts"}}
     shop.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(account))
     return "artifacts"

@@ -103,7 +103,7 @@ def api(metrics: MetricsApi, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with apiserver.running() as server, serving(metrics, tmp_path_factory.mktemp("metrics")) as port:
         server.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(crd.document()))
         established.until_established(server)
-        server.kubectl("create", "namespace", "shop")
+        server.namespace("shop")
         for one in _metrics_objects(port):
             server.kubectl("apply", "-f", "-", input=json.dumps(one))
         available = 'jsonpath={.status.conditions[?(@.type=="Available")].status}'

@@ -32,7 +32,7 @@ def server() -> Iterator[apiserver.ApiServer]:
     with apiserver.running() as api:
         api.kubectl("apply", "-f", str(paths.REPO / "crds" / f"{crd.NAME}.yaml"))
         established.until_established(api)
-        api.kubectl("create", "namespace", "shop")
+        api.namespace("shop")
         yield api
 
 
@@ -84,7 +84,7 @@ async def namespace_in(api: apiserver.ApiServer, monkeypatch: pytest.MonkeyPatch
     """A namespace, and an operator that looks when told to."""
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig))
     namespace = f"roads-{secrets.token_hex(4)}"
-    api.kubectl("create", "namespace", namespace)
+    api.namespace(namespace)
     async with kubernetes.connected(timeout=5) as cluster:
         reconciler = reconcile.Reconciler(
             cluster=Logged(cluster._rest),

@@ -185,7 +185,7 @@ def prepared(bare: apiserver.ApiServer) -> apiserver.ApiServer:
     """With what a cluster has once, and a namespace whose administrator has no other rights."""
     bare.kubectl("apply", "--server-side", "-k", str(CLUSTER))
     established.until_established(bare)
-    bare.kubectl("create", "namespace", "shop")
+    bare.namespace("shop")
     bare.kubectl("create", "rolebinding", "chief", "--clusterrole=admin", "--user=chief", "-n", "shop")
     waiting.until(
         lambda: may(bare, "update", "modeldeployments.seatrial.dev/status", account="chief", namespace="shop"),

@@ -78,7 +78,7 @@ def api() -> Iterator[apiserver.ApiServer]:
             "apply", "--server-side", *(part for path in sorted(crds.glob("*.yaml")) for part in ("-f", str(path)))
         )
         for namespace in ("ops", "shop", "bank"):
-            server.kubectl("create", "namespace", namespace)
+            server.namespace(namespace)
         waiting.until(
             lambda: "prometheusrules" in server.kubectl("api-resources", "--api-group=monitoring.coreos.com"),
             what="the prometheus-operator's kinds served",

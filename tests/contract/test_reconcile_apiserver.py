@@ -165,7 +165,7 @@ def smallest(namespace: str) -> str:
 def scene(shop: apiserver.ApiServer, cluster: kubernetes.KubernetesCluster) -> Iterator[Scene]:
     """The smallest object that works, in a namespace that enforces the restricted standard."""
     namespace = f"reconciled-{secrets.token_hex(4)}"
-    shop.kubectl("create", "namespace", namespace)
+    shop.namespace(namespace)
     shop.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     shop.kubectl("apply", "-f", "-", input=smallest(namespace))
     reconciler = reconcile.Reconciler(

@@ -28,7 +28,7 @@ HELMS = {"helm 3": charts.helm3, "helm 4": charts.helm4}
 def api() -> Iterator[apiserver.ApiServer]:
     """An API server that has never seen Seatrial."""
     with apiserver.running() as server:
-        server.kubectl("create", "namespace", SYSTEM)
+        server.namespace(SYSTEM)
         yield server
 
 

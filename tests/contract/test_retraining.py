@@ -113,7 +113,7 @@ class Scene(reconciled.Scene):
 def scene(shop: apiserver.ApiServer, cluster: kubernetes.KubernetesCluster) -> Iterator[Scene]:
     """An object with retraining, in a namespace that enforces the restricted standard."""
     namespace = f"trained-{secrets.token_hex(4)}"
-    shop.kubectl("create", "namespace", namespace)
+    shop.namespace(namespace)
     shop.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     wish = json.loads(reconciled.smallest(namespace))
     wish["spec"] |= {"retraining": RETRAINING, "rollout": {"soak": f"{SOAK.seconds}s"}}

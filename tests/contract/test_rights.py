@@ -144,7 +144,7 @@ def server() -> Iterator[apiserver.ApiServer]:
         api.kubectl("apply", "--server-side", "-k", str(paths.REPO / "manifests" / "cluster"))
         established.until_established(api)
         gateway.install(api.kubectl)
-        api.kubectl("create", "namespace", NAMESPACE)
+        api.namespace(NAMESPACE)
         apply(api, *roles(api))
         yield api
 

@@ -265,7 +265,7 @@ def test_an_api_server_that_is_away_ends_the_leader_and_is_waited_for_by_the_nex
 
 def test_without_the_kind_the_operator_says_what_is_missing(shop: apiserver.ApiServer) -> None:
     with apiserver.running() as bare:
-        bare.kubectl("create", "namespace", "shop")
+        bare.namespace("shop")
         with replica(bare, "a") as running:
             assert running.wait(seconds=20) == 1
             assert any("modeldeployments" in line for line in running.logs), running.explain()
@@ -288,7 +288,7 @@ def test_a_namespace_that_may_not_be_served_leaves_the_others_alone_and_is_serve
     shop: apiserver.ApiServer, tmp_path: Path
 ) -> None:
     """As when a namespace was deleted, and the Role with it."""
-    shop.kubectl("create", "namespace", "late")
+    shop.namespace("late")
     user = service_account(shop, tmp_path, namespace="shop", name="namespaced")
     allow(shop, "namespaced", namespace="shop", leases=True)
     apply(shop, model_deployment("churn"), model_deployment("fraud", namespace="late"))

@@ -1,7 +1,7 @@
 """An API server without a node, on loopback, for contract tests: etcd, API server, controller manager.
 
     with apiserver.running() as api:
-        api.kubectl("create", "namespace", "shop")
+        api.namespace("shop")
         api.server.stop()          # a fault; api.server.start() ends it
 
 Needs no root and no namespaces; ready in seconds. The supervisor that runs it ends with the test process, however
@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import json
 import os
 import shutil
 import socket
@@ -45,6 +46,12 @@ class ApiServer:
     def kubectl(self, *args: str, input: str | None = None, check: bool = True, timeout: float = 60) -> str:
         """Standard output of kubectl; a failure raises CommandFailed with its words."""
         return shell.run([*self.kubectl_argv, *args], input=input, check=check, timeout=timeout, env=self.environment)
+
+    def namespace(self, name: str) -> None:
+        """Makes one that takes pods at once: with the service account that the controller manager brings later."""
+        self.kubectl("create", "namespace", name)
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
+        self.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(account))
 
 
 @contextlib.contextmanager

@@ -210,6 +210,18 @@ def test_a_rollout_ends_with_the_gateway_that_it_began_with_and_then_its_route_g
     assert road.route is None
 
 
+def test_a_route_deleted_after_its_gateway_left_the_spec_is_not_made_for_nobody_and_the_rollout_goes_on():
+    road = in_step(installed())
+    road.spec = msgspec.structs.replace(
+        road.spec, rollout=msgspec.structs.replace(road.spec.rollout, traffic=specs.Traffic(provider="Service"))
+    )
+    road.lose_route()
+    road.step()
+    assert road.route is None
+    assert road.status.traffic.provider == "Service"
+    road.run(lambda one: settled(one) and one.serving == "2")
+
+
 def test_pods_stay_until_no_gateway_leads_to_them_also_when_another_provider_was_asked_for_meanwhile():
     """The route goes last: nobody may be sent where nobody answers, which the world looks at after each write."""
     road = in_step(installed())

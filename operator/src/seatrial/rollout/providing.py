@@ -1,6 +1,7 @@
 """Which provider shares the traffic out, settled before a pass decides anything.
 
-A rollout ends with the provider that it began with: it is noted on the candidate when its pods are asked for. Between
+A rollout ends with the provider that it began with: it is noted on the candidate when its pods are asked for. A route
+that was deleted when the spec no longer named its gateway can't be made anew: then the spec's provider goes on. Between
 rollouts the spec says it; where the spec says nothing, an object keeps what it has until its spec changes, so that
 another release's default changes nothing by itself.
 """
@@ -13,7 +14,7 @@ from seatrial.api import spec
 from seatrial.api import stage as stages
 
 from .facts import Snapshot
-from .traffic import relay
+from .traffic import gateway, relay
 
 BEGUN_UNNOTED = spec.Provider.SERVICE  # the first operators knew no other
 
@@ -22,6 +23,8 @@ def settled(snapshot: Snapshot) -> Snapshot:
     """The snapshot with its provider. Before the first weight it can still turn out that the pods can't relay."""
     candidate, asked = snapshot.status.candidate, asked_for(snapshot)
     provider = _noted(snapshot) or asked
+    if provider is spec.Provider.GATEWAY_API and not gateway.known(snapshot):
+        provider = asked
     unable = relay.unable(snapshot) if spec.Provider.RELAY in (provider, asked) else ""
     unweighted = candidate is None or isinstance(stages.of(candidate), stages.Trial | stages.Starting)
     if provider is spec.Provider.RELAY and unable and unweighted:

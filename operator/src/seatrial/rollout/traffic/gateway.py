@@ -81,6 +81,11 @@ def _wish(snapshot: facts.Snapshot) -> spec.Gateway:
     return snapshot.spec.rollout.traffic.gateway or present
 
 
+def known(snapshot: facts.Snapshot) -> bool:
+    """There is a gateway that a route could be made for."""
+    return bool(_wish(snapshot).parent_refs)
+
+
 def _reference(one: spec.ParentRef) -> Object:
     optional = {"namespace": one.namespace, "sectionName": one.section_name}
     return {
