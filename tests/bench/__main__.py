@@ -4,14 +4,19 @@ import importlib
 
 import click
 
-BENCHES = ("detection", "labels", "lanes", "look", "overload", "quantization", "rollbacks", "serving", "steps")
+BENCHES = (
+    *("detection", "drift-look", "labels", "lanes", "look", "overload", "quality", "quantization"),
+    *("rollbacks", "serving", "steps"),
+)
 LONG = (
     "deaths",
     "drift",
     "histories",
+    "images",
     "memory",
     "passages",
     "peers",
+    "pythons",
     "relay",
     "relay-sequences",
     "rollouts",

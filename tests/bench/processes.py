@@ -9,6 +9,7 @@ import contextlib
 import gc
 import hashlib
 import http.client
+import itertools
 import os
 import platform
 import re
@@ -145,6 +146,25 @@ def prepare(model: models.Model, folder: Path) -> list[str]:
     return ["--config", str(folder / "config.json"), "--work", str(folder)]
 
 
+def with_tokens(folder: Path) -> list[str]:
+    """The arguments of a server of the same model that gives a token with every answer."""
+    plain = msgspec.json.decode((folder / "config.json").read_bytes(), type=config.Config)
+    key, live, path = folder / "keys" / "key", folder / "live.json", folder / "config-tokens.json"
+    key.parent.mkdir()
+    key.write_bytes(bytes(range(32)))
+    live.write_bytes(b'{"feedback":{"horizonSeconds":86400,"always":true}}')
+    given = msgspec.structs.replace(
+        plain,
+        deployment="bench",
+        namespace="bench",
+        revision="0123456789",
+        monitoring=config.Monitoring(file=str(live)),
+        feedback=config.Feedback(keys=str(key.parent)),
+    )
+    path.write_bytes(msgspec.json.encode(given))
+    return ["--config", str(path), "--work", str(folder)]
+
+
 def serve_arguments(arguments: list[str]) -> list[str]:
     """The command line behind the module's name."""
     return ["serve", *arguments, "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--metrics-port", "0"]
@@ -155,13 +175,19 @@ def main() -> None:
     """The children of the benchmark; not for people."""
 
 
+def _prepared(folder: Path) -> tuple[session.Session, str, list[models.Array]]:
+    """The model, its input's name, and the rows."""
+    model = session.load(folder / "prepared" / manifest.MODEL)
+    rows = [row.reshape(1, -1) for row in np.load(folder / "rows.npy")]
+    return model, model.schema.inputs[0].name, rows
+
+
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def raw(folder: Path) -> None:
     """Tight loop over rotating rows; each line on standard input asks for so many seconds."""
-    model = session.load(folder / "prepared" / manifest.MODEL)
-    rows = [row.reshape(1, -1) for row in np.load(folder / "rows.npy")]
-    name, run = model.schema.inputs[0].name, model.run
+    model, name, rows = _prepared(folder)
+    run = model.run
     gc.freeze()
     click.echo("ready")
     for line in sys.stdin:
@@ -193,16 +219,27 @@ def probe(port: int, path: str) -> None:
     click.echo(" ".join(map(str, taken)))
 
 
+def _called(folder: Path) -> Iterator[object]:
+    """The answers of the model to one row after the other."""
+    model, name, rows = _prepared(folder)
+    return (model.run({name: row}) for row in itertools.cycle(rows))
+
+
 @main.command()
-def echo() -> None:
-    """The same HTTP and gRPC stacks with applications that answer a constant."""
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+def echo(folder: Path | None) -> None:
+    """The same HTTP and gRPC stacks with applications that answer a constant; with a model, REST calls it first."""
     from seatrial_server.protocol.http import exchange, listener
     from seatrial_server.protocol.rpc import listener as rpc_listener
+
+    called = _called(folder) if folder is not None else None
 
     class Echo:
         max_body_bytes = 1 << 20
 
         def handle(self, request: exchange.Exchange) -> None:
+            if called is not None:
+                next(called)
             request.answer(200, _ECHO)
 
         def refused(self, request: exchange.Exchange, error: errors.RequestError) -> None:

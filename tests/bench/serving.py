@@ -36,7 +36,9 @@ REQUIRED = {
 AIM = {"linear": 0.45, "trees": 0.75, "mlp": 0.9}
 _REQUESTS = 8 * models.BODIES
 """With heads or ids of their own: so many that none is seen twice before a thousand others."""
-BINARY_GAIN, OBSERVABILITY, TAIL, SINGLE, START, MEMORY = 1.15, 0.08, 3.0, 1.2, 1.0, 100
+BINARY_GAIN, OBSERVABILITY, TOKENS, TAIL, START, MEMORY = 1.15, 0.08, 0.9, 3.0, 1.0, 100
+SINGLE = 1.6
+"""Latency at one connection as a multiple of an echo's that makes the same call of ONNX Runtime, see `speed.md`."""
 GRPC, GRPC_SHARE = 6000, 0.85
 """Requests per second over gRPC, the only bound that is no ratio; and the share of grpcio's own limit."""
 _SERVER_CORE, _LOAD_CORE = 0, 1
@@ -143,7 +145,9 @@ def measure(model: models.Model, *, rounds: int, seconds: float) -> Rounds:
 
         raw = start("tests.bench.processes", "raw", str(folder))
         echo = start("tests.bench.processes", "echo")
+        calling = start("tests.bench.processes", "echo", str(folder))
         unobserved = start("tests.bench.processes", "unobserved", *arguments)
+        tokens = start("seatrial_server", *processes.serve_arguments(processes.with_tokens(folder)))
         began = time.perf_counter()
         server = start("seatrial_server", *arguments)
         _check([(0, load.once(server.port, json[0]))], models.values, expected)
@@ -151,7 +155,7 @@ def measure(model: models.Model, *, rounds: int, seconds: float) -> Rounds:
 
         def rest(process: processes.Child, requests: list[bytes], connections: int) -> Run:
             drive = functools.partial(load.drive, process.port, requests, connections=connections)
-            return Run(process, drive, None if process is echo else models.values)
+            return Run(process, drive, None if process in (echo, calling) else models.values)
 
         def call(process: processes.Child) -> Run:
             drive = functools.partial(rpc.drive, process.grpc_port, messages, streams=32)
@@ -162,12 +166,14 @@ def measure(model: models.Model, *, rounds: int, seconds: float) -> Rounds:
             "envoy 32": rest(server, envoy, 32),
             "id in body 32": rest(server, own_id, 32),
             "unobserved 32": rest(unobserved, json, 32),
+            "tokens 32": rest(tokens, json, 32),
             "binary 32": rest(server, binary, 32),
             "binary envoy 32": rest(server, binary_envoy, 32),
             "echo 32": rest(echo, json, 32),
             "json 1": rest(server, json, 1),
             "binary 1": rest(server, binary, 1),
             "echo 1": rest(echo, json, 1),
+            "echo + call 1": rest(calling, json, 1),
             "grpc 32": call(server),
             "grpc echo 32": call(echo),
         }
@@ -209,7 +215,9 @@ def _check(
 
 def judge(name: str, result: Rounds) -> list[tuple[str, bool]]:
     """Every requirement with what was measured."""
-    single = result.p50("json 1") / (result.p50("echo 1") + 1e6 / result.raw_rate)
+    single = result.p50("json 1") / result.p50("echo + call 1")
+    apart = result.p50("json 1") / (result.p50("echo 1") + 1e6 / result.raw_rate)
+    tokens = result.gain("tokens 32", "json 32")
     cost = 1 - result.gain("json 32", "unobserved 32")
     checks = [
         (
@@ -219,7 +227,12 @@ def judge(name: str, result: Rounds) -> list[tuple[str, bool]]:
         for run, least in REQUIRED.items()
     ]
     checks += [
-        (f"{name}: p50 at one connection {single:.2f} of echo + raw call, at most {SINGLE}", single <= SINGLE),
+        (
+            f"{name}: p50 at one connection {single:.2f} of an echo with a call, at most {SINGLE} "
+            f"({apart:.2f} of an echo, and a call in a tight loop)",
+            single <= SINGLE,
+        ),
+        (f"{name}: with a token in every answer {tokens:.2f} of the rate, at least {TOKENS}", tokens >= TOKENS),
         (f"{name}: observability costs {100 * cost:.1f} %, at most {100 * OBSERVABILITY:.0f} %", cost <= OBSERVABILITY),
         (f"{name}: p99 is {result.tail('json 32'):.2f} of p50, at most {TAIL:g}", result.tail("json 32") <= TAIL),
         (f"{name}: first answer after {result.start:.2f} s, at most {START:g} s", result.start <= START),
@@ -297,9 +310,10 @@ error is allowed.
 
 *requests/s* is per second of CPU time of the measured process, *wall* per second on the clock (the machine has other
 work); *of raw* compares with batch-1 calls of ONNX Runtime in a tight loop in the same round. *echo* is the same HTTP
-(or gRPC) stack with nothing behind it, *unobserved* the server without its counters. The number after a run is its
-connections, for gRPC its streams over four connections. *envoy* requests have the headers that an Envoy gateway adds,
-other ones in each; *id in body* requests have an id of their own in the JSON.
+(or gRPC) stack with nothing behind it, *echo + call* the same with one call of ONNX Runtime for each request,
+*unobserved* the server without its counters, *tokens* with a token for feedback in every answer. The number after a
+run is its connections, for gRPC its streams over four connections. *envoy* requests have the headers that an Envoy
+gateway adds, other ones in each; *id in body* requests have an id of their own in the JSON.
 
 {table}
 

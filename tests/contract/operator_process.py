@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -21,8 +21,8 @@ class Process:
 
 
 @contextlib.contextmanager
-def running(kubeconfig: Path, *, namespace: str, lease: str) -> Iterator[Process]:
-    """Ends it in order when the block ends."""
+def running(kubeconfig: Path, *, namespace: str, lease: str, environment: Mapping[str, str] = {}) -> Iterator[Process]:
+    """Ends it in order when the block ends. `environment` is added to this one's."""
     settings = {
         "KUBECONFIG": str(kubeconfig),
         "SEATRIAL_SERVING_IMAGE": "serving:1",
@@ -36,7 +36,7 @@ def running(kubeconfig: Path, *, namespace: str, lease: str) -> Iterator[Process
     told = Process()
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "seatrial"], env={**os.environ, **settings}, stdout=log, stderr=log
+            [sys.executable, "-m", "seatrial"], env={**os.environ, **settings, **environment}, stdout=log, stderr=log
         )
         try:
             yield told

@@ -44,6 +44,12 @@ def condition(kind: str, status: str, values: str) -> dict[str, str]:
     return {"series": f'{CONDITION}{{{CHURN},type="{kind}",status="{status}"}}', "values": values}
 
 
+def one_of(metric: str, values: str, **labels: str) -> dict[str, str]:
+    """A series of the object."""
+    pairs = ",".join([CHURN, *(f'{name}="{text}"' for name, text in labels.items())])
+    return {"series": f"seatrial_{metric}{{{pairs}}}", "values": values}
+
+
 def requests(outcome: str, per_minute: int, minutes: int) -> dict[str, str]:
     series = f'seatrial_requests_total{{{CHURN},revision="r",pod="a",outcome="{outcome}"}}'
     return {"series": series, "values": f"0+{per_minute}x{minutes}"}
@@ -121,6 +127,60 @@ CASES = [
         "SeatrialDrifted", after="10m", labels={"severity": "warning", **LABELS},
         fires=[condition("Drifted", "True", "1x20")],
         quiet=[condition("Drifted", "True", "0x20"), condition("Drifted", "Unknown", "1x20")],
+    ),
+    Case(
+        "SeatrialInvalidData", after="10m", labels={"severity": "critical", **LABELS},
+        fires=[one_of("drift_alarms", "2x20", test="Missing"), one_of("drift_alarms", "0x20", test="Shape")],
+        quiet=[one_of("drift_alarms", "0x20", test="Missing"), one_of("drift_alarms", "3x20", test="Shape")],
+    ),
+    Case(
+        "SeatrialQualityDropped", after="10m", labels={"severity": "critical", **LABELS},
+        fires=[condition("QualityDropped", "True", "1x20")],
+        quiet=[condition("QualityDropped", "True", "0x20"), condition("QualityDropped", "Unknown", "1x20")],
+    ),
+    Case(
+        "SeatrialLabelsMissing", after="31h", labels={"severity": "warning", **LABELS},
+        fires=[one_of("quality_labels_missing", "1x2000")],
+        quiet=[one_of("quality_labels_missing", "0x300 1x1500 0x200")],
+    ),
+    Case(
+        "SeatrialRetrainingStopped", after="10m", labels={"severity": "warning", **LABELS},
+        fires=[one_of("retraining_stopped", "1x20")],
+        quiet=[one_of("retraining_stopped", "0x20")],
+    ),
+    Case(
+        "SeatrialRetrainingWaits", after="25h", labels={"severity": "info", **LABELS},
+        fires=[one_of("retraining_waits_for_approval", "1x1600")],
+        quiet=[one_of("retraining_waits_for_approval", "1x700 0x100 1x800")],
+    ),
+    Case(
+        "SeatrialServesOtherThanGit", after="25h", labels={"severity": "info", **LABELS},
+        fires=[one_of("serves_other_than_git", "1x1600")],
+        quiet=[one_of("serves_other_than_git", "_x700 1x900")],
+    ),
+    Case(
+        "SeatrialModelOld", after="50h", labels={"severity": "info", **LABELS},
+        fires=[one_of("model_promoted_timestamp_seconds", "0x3100"), one_of("model_max_age_seconds", "86400x3100")],
+        quiet=[
+            one_of("model_promoted_timestamp_seconds", "0x1900 108000x1200"),
+            one_of("model_max_age_seconds", "86400x3100"),
+        ],
+    ),
+    Case(
+        "SeatrialModelOld", after="51h", labels={"severity": "info", **LABELS},
+        fires=[one_of("model_promoted_timestamp_seconds", "0x3100"), one_of("model_max_age_seconds", "3600x3100")],
+        quiet=[one_of("model_promoted_timestamp_seconds", "0x3100")],
+    ),
+    Case(
+        "SeatrialSamplesDropped", after="40m", labels={"severity": "warning", **LABELS},
+        fires=[
+            one_of("samples_total", "0+97x60", outcome="sent"),
+            one_of("samples_total", "0+3x60", outcome="failed"),
+        ],
+        quiet=[
+            one_of("samples_total", "0+500x60", outcome="sent"),
+            one_of("samples_total", "0+3x60", outcome="dropped"),
+        ],
     ),
     Case(
         "SeatrialUnavailable", after="20m", labels={"severity": "critical", **LABELS},

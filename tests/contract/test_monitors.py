@@ -34,6 +34,7 @@ EVERYTHING: dict[str, Any] = {
         },
         "serviceMonitor": {"install": True, "labels": STACK},
         "rules": {"install": True, "labels": STACK, "alertLabels": {"team": "ml"}, "errorBudget": 0.02},
+        "boards": {"install": True, "annotations": {"grafana_folder": "Seatrial"}},
     },
 }
 PLACED: dict[str, Any] = {

@@ -17,7 +17,7 @@ from click.testing import Result
 from tests.cluster.harness import shell, waiting
 from tests.contract import plugin_api
 from tests.contract.plugin_api import NAMESPACE, READ, WRITE, Api, Run, process, run
-from tests.unit.plugin import recorded
+from tests.unit.plugin import recorded, test_card
 
 pytestmark = pytest.mark.apiserver
 
@@ -189,6 +189,19 @@ def test_pin_says_what_serves_and_where_its_bytes_are(api: Api, plugin: Run) -> 
     api.server.kubectl("apply", "-f", "-", input=json.dumps(record))
     found = json.loads(said(run(api.kubeconfig("admin"))("pin", "rolled-back", "-o", "json")))
     assert found == {"spec": {"model": {"uri": "http://store/1.onnx", "sha256": stable.sha256, "version": "1"}}}
+
+
+def test_the_card_of_a_version_comes_from_what_the_operator_has_kept(api: Api, plugin: Run) -> None:
+    stable = api.worlds["stable"].status.stable
+    assert stable is not None
+    assert "you may read neither" in one_sentence(plugin("card", "stable"))
+    files = {"metadata": {"name": f"stable-{stable.revision}", "namespace": NAMESPACE}, "data": test_card.files()}
+    api.server.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "ConfigMap", **files}))
+    admin = run(api.kubeconfig("admin"))
+    markdown = said(admin("card", "stable"))
+    assert "# churn 7" in markdown
+    assert f"| revision | {stable.revision} |" in markdown
+    assert json.loads(said(admin("card", "stable", "--revision", "1", "-o", "cyclonedx")))["specVersion"] == "1.6"
 
 
 # what can't be done

@@ -54,7 +54,7 @@ def documented(heading: str) -> str:
     """The shell block below a heading of the page on installing."""
     text = PAGE.read_text()
     below = text[text.index(f"## {heading}\n") :]
-    found = re.search(r"```sh\n(.*?)```", below, re.DOTALL)
+    found = re.search(r"```sh run=release\n(.*?)```", below, re.DOTALL)
     assert found is not None
     return found[1]
 

@@ -77,7 +77,7 @@ def trial(config_path: Path, work: Path, *, fetched: bool) -> None:
     from seatrial_server.trial import report
     from seatrial_server.trial import run as running
 
-    logs.configure()
+    logs.configure(stream=sys.stdout)
     try:
         lines = report.encode(running.run(config.load(config_path), work, fetched=fetched))
     except (errors.ServerError, OSError) as error:
@@ -95,12 +95,12 @@ def trial(config_path: Path, work: Path, *, fetched: bool) -> None:
 @click.option("--form", type=click.Choice(["markdown", "cyclonedx"]), default="markdown", show_default=True)
 def card(config_path: Path, work: Path, report: Path | None, form: str) -> None:
     """Print the card of the fetched model."""
-    from seatrial_server.cards import making
+    from seatrial_server.cards import making, recorded
 
     logs.configure()
     told = report.read_text(errors="replace") if report is not None else ""
     try:
-        document, _ = making.render(making.of_folder(config.load(config_path), work, told=told), form)
+        document, _ = recorded.render(making.of_folder(config.load(config_path), work, told=told), form)
     except (errors.ServerError, OSError) as error:
         _fail(error)
     sys.stdout.buffer.write(document + b"\n")

@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,14 @@ import uvloop
 
 import seatrial_server
 from seatrial_server import loading
-from seatrial_server.engine import batching, chain, examples, inference, validation, warmup
+from seatrial_server.engine import admitting, batching, chain, examples, inference, validation, warmup
 from seatrial_server.feedback import codes, keys
 from seatrial_server.feedback.collecting import Collecting
 from seatrial_server.feedback.collecting import Settings as FeedbackSettings
 from seatrial_server.host import budget, config, errors, live, logs
 from seatrial_server.loading import Served
 from seatrial_server.model import datatypes, features, session
-from seatrial_server.observe import drift, telemetry
+from seatrial_server.observe import attributing, drift, influence, telemetry
 from seatrial_server.protocol import certificate, documents, openapi, revision
 from seatrial_server.protocol import front as fronts
 from seatrial_server.protocol.http import cors, monitoring
@@ -71,8 +72,9 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     described = features.by_input(served.card.features, served.model.schema)
     plan = warmup.plan(served.model, served.rows, may_batch=served.batching)
     counters = _counters(served, plan)
-    observer = _observer(served, counters)
     guards = validation.guards(served.model.schema, described, missing=served.missing)
+    attributions = _attributing(served, counters, plan, guards)
+    observer = _observer(served, counters, attributions)
     engine = inference.Engine(
         served.model,
         guards,
@@ -123,7 +125,7 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
     )
     tls = certificate.Certificate(served.settings.tls) if served.settings.tls else None
     renewals = loop.create_task(tls.watch()) if tls else None
-    following_settings = _live(served.settings, observer, collecting, samples)
+    following_settings = _live(served.settings, observer, attributions, collecting, samples)
     following_keys = _keys(served.settings, collecting)
     samples_sent = _sending(served, samples, counters)
     try:
@@ -154,6 +156,8 @@ async def _run(served: Served, *, host: str | None, ports: Ports, announce: bool
         if task is not None:
             task.cancel()
     batcher.close()
+    if attributions is not None:
+        attributions.close()
     if counters.spans is not None:
         await asyncio.to_thread(counters.spans.close)
 
@@ -163,10 +167,10 @@ def _card(served: Served, report: Path | None) -> monitoring.Card:
 
     @functools.cache
     def card(form: str) -> tuple[bytes, str]:
-        from seatrial_server.cards import making
+        from seatrial_server.cards import making, recorded
 
         known = making.of_served(served.settings.model, served.card, served.model.schema, beside=report)
-        return making.render(known, form)
+        return recorded.render(known, form)
 
     return card
 
@@ -183,7 +187,11 @@ def _sending(served: Served, samples: sampler.Sampler, counters: telemetry.Telem
 
 
 def _live(
-    settings: config.Config, observer: drift.Drift | None, collecting: Collecting, samples: sampler.Sampler
+    settings: config.Config,
+    observer: drift.Drift | None,
+    attributions: attributing.Attributing | None,
+    collecting: Collecting,
+    samples: sampler.Sampler,
 ) -> asyncio.Task[None] | None:
     """What follows the settings that change while this process runs."""
     if settings.monitoring is None:
@@ -193,7 +201,16 @@ def _live(
     changing.on("feedback", FeedbackSettings, collecting.follow)
     if observer is not None:
         changing.on("drift", drift.Settings, observer.follow)
+    changing.on("attributions", attributing.Settings, functools.partial(_follow, attributions))
     return asyncio.get_running_loop().create_task(changing.watch(Path(settings.monitoring.file)))
+
+
+def _follow(attributions: attributing.Attributing | None, settings: attributing.Settings) -> None:
+    """What is asked for, or the log's word that it can't be had."""
+    if attributions is not None:
+        attributions.follow(settings)
+    elif settings.rows_per_second:
+        log.warning("no attributions: they need reference rows of a table with two to 512 columns")
 
 
 def _keys(settings: config.Config, collecting: Collecting) -> asyncio.Task[None] | None:
@@ -222,7 +239,27 @@ def _collecting(served: Served) -> Collecting:
     )
 
 
-def _observer(served: Served, counters: telemetry.Telemetry) -> drift.Drift | None:
+def _attributing(
+    served: Served, counters: telemetry.Telemetry, plan: batching.Plan, guards: Sequence[validation.Guard | None]
+) -> attributing.Attributing | None:
+    """What finds influential features, where the package has rows that say what is typical."""
+    model, typical = served.model, served.profile.typical
+    if not typical:
+        return None
+    batch = plan.most_rows if served.batching else 1
+    return attributing.Attributing(
+        influence.Influence(model, served.card, typical, batch=batch),
+        repair=admitting.repair(guards, whole=model.schema.axis.kind == "none"),
+        model_seconds=lambda: counters.model_durations.total,
+        row_seconds=plan.row_seconds,
+        threads=model.threads,
+        executor=attributing.thread(),
+    )
+
+
+def _observer(
+    served: Served, counters: telemetry.Telemetry, attributions: attributing.Attributing | None
+) -> drift.Drift | None:
     """Counters of drift, when the package has rows to drift away from."""
     if not served.profile.features:
         return None
@@ -232,6 +269,7 @@ def _observer(served: Served, counters: telemetry.Telemetry) -> drift.Drift | No
         inputs=datatypes.dtypes(model.inputs),
         outputs=datatypes.dtypes(model.outputs),
         labels=msgspec.structs.asdict(counters.labels),
+        attributing=attributions,
     )
 
 

@@ -17,7 +17,7 @@ from tests.cluster.models import digits
 
 HOUR = 10
 DEADLINE = 240.0
-GAPS = 0.3
+GAPS = 0.5
 """Share of the digits that come with a line of pixels missing."""
 CONDITIONS = ("Drifted", "Retraining")
 CALM = 2 * HOUR

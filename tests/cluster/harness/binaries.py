@@ -31,6 +31,7 @@ _PROMETHEUS_MODULE = "github.com/prometheus/prometheus@v0.309.1"
 _TRAEFIK = "3.6.12"
 _HELM3 = "3.19.5"
 _PROMETHEUS_OPERATOR = "0.85.0"
+_FLUX = "1.7.3"
 
 _GO_ENV = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 
@@ -147,6 +148,24 @@ PROMETHEUS_OPERATOR = Program(
         "github.com/prometheus-operator/prometheus-operator/pkg/client",
     ),
 )
+
+SOURCE_CONTROLLER_MODULE = f"github.com/fluxcd/source-controller@v{_FLUX}"
+SOURCE_CONTROLLER = Program(
+    "source-controller",
+    f"Flux's source-controller {_FLUX}",
+    "-s -w",
+    module=SOURCE_CONTROLLER_MODULE,
+    published=("github.com/fluxcd/source-controller/api",),
+)
+KUSTOMIZE_CONTROLLER_MODULE = f"github.com/fluxcd/kustomize-controller@v{_FLUX}"
+KUSTOMIZE_CONTROLLER = Program(
+    "kustomize-controller",
+    f"Flux's kustomize-controller {_FLUX}",
+    "-s -w",
+    module=KUSTOMIZE_CONTROLLER_MODULE,
+    published=("github.com/fluxcd/kustomize-controller/api",),
+)
+LUA = Program("argocd-lua", "the Lua of Argo CD", "-s -w", folder=paths.HARNESS / "lua")
 
 
 def ensure(*programs: Program, say: progress.Say) -> None:

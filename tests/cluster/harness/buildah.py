@@ -31,9 +31,18 @@ def has(name: str) -> bool:
 
 
 def build(
-    containerfile: Path, *, context: Path, name: str, base: str = "", extra: Mapping[str, Path] | None = None
+    containerfile: Path,
+    *,
+    context: Path,
+    name: str,
+    base: str = "",
+    extra: Mapping[str, Path] | None = None,
+    dated: int | None = None,
 ) -> None:
-    """Builds into buildah's own storage under `name`; `base` becomes build argument BASE, `extra` named contexts."""
+    """Builds into buildah's own storage under `name`; `base` becomes build argument BASE, `extra` named contexts.
+
+    With `dated`, seconds since 1970, nothing of an earlier build is used, and all files have that time.
+    """
     wheels = paths.images() / "pip"
     wheels.mkdir(parents=True, exist_ok=True)
     volumes = [f"{wheels}:/root/.cache/pip"] + [f"{path}:{path}:ro" for path in _MOUNTED if os.path.exists(path)]
@@ -41,9 +50,8 @@ def build(
     flags += ["--build-arg", f"BASE={base}"] if base else []
     flags += [part for key, path in (extra or {}).items() for part in ("--build-context", f"{key}={path}")]
     flags += ["--ignorefile", str(paths.HARNESS / "containerignore")]
-    call(
-        "bud", "--layers", "--pull-never", "--network", "host", *flags, "--tag", name, "--file", containerfile, context
-    )
+    flags += ["--layers"] if dated is None else ["--no-cache", "--timestamp", str(dated)]
+    call("bud", "--pull-never", "--network", "host", *flags, "--tag", name, "--file", containerfile, context)
 
 
 def export(name: str, *, target: Path, tag: str) -> None:

@@ -22,6 +22,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.contract.packing import samples
+from tests.unit.packing import test_tensors
 
 import seatrial
 from seatrial import packing
@@ -52,7 +53,7 @@ def test_the_command_of_the_help_makes_a_package_that_passes_its_trial(tmp_path:
     digest = hashlib.sha256(package.read_bytes()).hexdigest()
     assert f"{package.stat().st_size} bytes, sha256 {digest}" in done.output
     assert "conversion: 0 of 900 rows differ" in done.output
-    assert "trial: 4 tests passed, served as" in done.output
+    assert "trial: 5 tests passed, served as" in done.output
     pasted = yaml.safe_load(done.output[done.output.index("spec:") :])["spec"]["model"]
     assert pasted == {"uri": "<where you put churn-7.tar.gz>", "sha256": digest, "version": "7"}
 
@@ -129,7 +130,9 @@ def test_a_package_passes_its_trial(tmp_path: Path, model: Any, target: str | No
     assert [feature.get("input") for feature in samples.card(packed.path)["features"]].count(None) >= 2, "one tensor"
 
 
-@pytest.mark.parametrize("name", ["label", "prediction", "features", "file", "mean radius (mm)", "column_sizes"])
+@pytest.mark.parametrize(
+    "name", ["label", "prediction", "features", "file", "mean radius (mm)", "column_sizes", "expected:label"]
+)
 def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
     """Also those that outputs, inputs and readers have."""
     frame = FRAME.rename(columns={"age": name})
@@ -162,6 +165,16 @@ def test_a_graph_is_packed_as_it_is(tmp_path: Path) -> None:
     assert samples.member(tmp_path / "churn-8.tar.gz", "model.onnx") == graph.SerializeToString()
 
 
+def test_a_graph_of_images_is_packed_with_its_answers_and_passes_its_trial(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((90, 2, 2)).astype(np.float32)
+    (tmp_path / "means.onnx").write_bytes(test_tensors.means(["N", 2, 2]))
+    np.savez("rows.npz", image=images)
+    done = run("means.onnx", "--data", "rows.npz", "-o", "means-3.tar.gz", "--try")
+    assert done.exit_code == 0, done.output
+    assert "90 reference, with the answers of mean" in done.output
+    assert "trial: 3 tests passed, served as" in done.output
+
+
 def test_values_that_the_model_fails_on_are_no_categories_of_it(tmp_path: Path) -> None:
     """OneHotEncoder(handle_unknown='error') in the library is silent zeros in the graph: the server has to refuse."""
     model = samples.pipeline(FRAME)
@@ -178,14 +191,14 @@ def test_the_examples_on_holdout_rows_run_as_they_are(tmp_path: Path) -> None:
     model[0].named_transformers_["onehotencoder"].set_params(handle_unknown="error")
     packed = seatrial.pack(model, data=FRAME, target="churned", out="m-1.tar.gz")
     text = samples.member(packed.path, "tests.yaml").decode()
-    blocks = re.findall(r"(?m)^# (?:data|performance|fairness):\n(?:# [- ].*\n)+", text)
-    examples = yaml.safe_load("".join(block.replace("# ", "", 1).replace("\n# ", "\n") for block in blocks))
-    assert {key: len(tests) for key, tests in examples.items()} == {"data": 1, "performance": 3, "fairness": 1}
+    blocks = re.findall(r"(?m)^(?:# performance|# fairness|data):\n(?:(?:# )?[- ].*\n)+", text)
+    examples = yaml.safe_load("".join(re.sub("(?m)^# ", "", block) for block in blocks))
+    assert {key: len(tests) for key, tests in examples.items()} == {"data": 2, "performance": 3, "fairness": 1}
     files = samples.members(packed.path) | {"tests.yaml": yaml.safe_dump(examples).encode()}
     path = tmp_path / "examples-1.tar.gz"
     path.write_bytes(archives.archive(files))
     report = trying.run(path, name="m", version="1")
-    assert report.message == "4 tests passed, 1 skipped (there is no stable version yet), served as fp32"
+    assert report.message == "5 tests passed, 1 skipped (there is no stable version yet), served as fp32"
 
 
 def test_answers_that_32_bits_change_stop_the_packing(tmp_path: Path) -> None:

@@ -9,15 +9,23 @@ from typing import Any
 from tests.unit.server import graphs
 from tests.unit.server import prepared as written
 
-from seatrial_server.model import schema
+from seatrial_server.model import bins, schema
 
 LABELS = {"deployment": "churn", "deployment_namespace": "shop", "revision": "abc"}
 
 
-def pod(folder: Path, content: bytes = b"", *, card: schema.Card | None = None, **settings: Any) -> list[str | Path]:
+def pod(
+    folder: Path,
+    content: bytes = b"",
+    *,
+    card: schema.Card | None = None,
+    profile: bins.Profile | None = None,
+    **settings: Any,
+) -> list[str | Path]:
     """Arguments of `process.serving` for version 3 of `model`, the linear graph when nothing is said."""
     content = content or graphs.linear()
-    digest = written.write(folder / "work" / "prepared", content, card=card or schema.Card()).sha256
+    known = {"card": card or schema.Card(), "profile": profile or bins.Profile()}
+    digest = written.write(folder / "work" / "prepared", content, **known).sha256
     document = {
         "deployment": LABELS["deployment"],
         "namespace": LABELS["deployment_namespace"],

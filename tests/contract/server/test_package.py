@@ -110,13 +110,19 @@ def test_refused_and_repeated_rows_are_traffic_too(server: Server) -> None:
 
 def test_the_report_has_the_bins_and_the_references_share_of_each(bench: test_trial.Bench) -> None:
     bench.publish(content(graphs.linear(), CARD))
-    columns = {column["name"]: column for column in bench.trial()["profile"]}
-    assert set(columns) == {"age", "income", "region", "score", "y"}
+    told = bench.trial()
+    columns = {column["name"]: column for column in told["profile"]}
+    assert set(columns) == {"age", "income", "region", "score", "y", "most influential feature"}
     age = columns["age"]
     assert (age["kind"], age["bins"], len(age["edges"])) == ("Feature", list(AGE_BINS), 11)
     assert age["rows"] == len(REFERENCE)
     assert sum(age["reference"]) == pytest.approx(1)
     assert columns["y"]["kind"] == "Prediction"
+    influences = columns["most influential feature"]
+    assert (influences["kind"], influences["bins"][4:]) == ("Attribution", ["age", "income", "region", "score"])
+    assert sum(influences["reference"]) == pytest.approx(1)
+    assert told["inputs"][0]["datatype"] == "FP32"
+    assert told["card"]["features"] == [], "the card has the words for people"
 
 
 def test_a_cached_answer_carries_the_id_of_its_own_request(server: Server) -> None:

@@ -82,10 +82,17 @@ class Pods:
 
 @pytest.fixture
 def pods(tmp_path: Path) -> Iterator[Pods]:
-    volume, ports = Volume(tmp_path / "volume"), (*free_ports(), free_ports()[0])
+    with both_running(tmp_path) as both:
+        yield both
+
+
+@contextlib.contextmanager
+def both_running(folder: Path) -> Iterator[Pods]:
+    """Both, until the block ends."""
+    volume, ports = Volume(folder / "volume"), (*free_ports(), free_ports()[0])
     with contextlib.ExitStack() as stack:
         stable, candidate = (
-            stack.enter_context(_serving(tmp_path / revision, revision, address, ports, volume.file))
+            stack.enter_context(_serving(folder / revision, revision, address, ports, volume.file))
             for revision, address in (("stable", STABLE), ("candidate", CANDIDATE))
         )
         yield Pods(stable, candidate, volume)

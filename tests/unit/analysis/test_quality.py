@@ -247,6 +247,22 @@ def test_a_shops_own_counter_is_held_against_the_requests_before_it(rate: float,
     assert found.stable.share == pytest.approx(0.02, rel=0.1)
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, -5.0])
+def test_a_sample_that_no_counter_has_is_as_if_absent(odd: float) -> None:
+    grown, slots = shop(0.012)
+    spoilt = [
+        outcomes.Growth(one.revision, [*one.samples[:50], (one.samples[50][0], odd), *one.samples[51:]])
+        for one in grown
+    ]
+    found = outcomes.of_counters(
+        ORDERS, spoilt, slots, since=T0, until=T0 + 2500, revisions=("s", "c"), alpha=0.01, count=1
+    )
+    assert found.outcome is Outcome.FAIL
+    assert found.stable.share == pytest.approx(0.02, rel=0.1)
+    [one, *_] = counted(series(Kind.ROWS, FIRST, (70.0, 5.0), (85.0, odd), (100.0, 9.0)))
+    assert one.candidate.rows == 9
+
+
 def test_a_counter_that_is_not_there_says_nothing() -> None:
     _, slots = shop(0.02)
     found = outcomes.of_counters(

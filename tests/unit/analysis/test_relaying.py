@@ -50,6 +50,18 @@ def test_requests_without_a_good_answer_in_time_are_errors_of_the_candidate(outc
     assert (judged.outcome, judged.reason) == (Outcome.FAIL, Reason.ERRORS_REGRESSED)
 
 
+@pytest.mark.parametrize("outcome", ["error", "rejected"])
+def test_where_a_header_decides_rows_that_stable_fails_at_too_say_nothing_of_the_version(outcome: str):
+    """One user, whose rows no version can answer, has all of his requests at the candidate."""
+    sticky = Relay(by_request=False, paired=True)
+    both = read(*given(ok=5, **{outcome: 5}), C1, relay=sticky)
+    assert (candidate(both).requests, candidate(both).errors, candidate(both).rejected) == (100, 0, 0)
+    assert judge(both).outcome is not Outcome.FAIL
+    alone = judge(read(*given(ok=5, **{f"{outcome}_covered": 5}), C1, relay=sticky))
+    assert alone.outcome is Outcome.FAIL
+    assert judge(read(*given(ok=5, late=5), C1, relay=sticky)).outcome is Outcome.FAIL
+
+
 def test_a_candidate_that_nobody_reaches_is_evidence_though_its_own_pods_tell_nothing():
     reading = read(*given(unreachable_covered=10))
     judged = judge(reading)
@@ -173,6 +185,14 @@ def test_the_measured_share_is_that_of_stables_pods():
 def test_copies_are_no_share_of_the_requests():
     shadow = [dataclasses.replace(one, given={}, copies={"ok": 10}) for one in (S1, S2)]
     assert share.measured(read(*shadow, C1, relay=Relay(copies=True)).slots) == 0
+
+
+def test_a_share_counts_from_the_first_request_that_the_candidate_was_given():
+    """Seconds pass until every pod, endpoint or gateway has followed."""
+    before = slots.Slot(seconds=7, stable=slots.ArmCounts(requests=350), candidate=slots.ArmCounts(requests=0))
+    after = slots.Slot(seconds=60, stable=slots.ArmCounts(requests=2400), candidate=slots.ArmCounts(requests=600))
+    assert share.measured((before, after)) == 0.2
+    assert share.measured((before,)) == 0
 
 
 def test_nothing_asked_is_no_share():

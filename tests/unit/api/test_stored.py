@@ -52,6 +52,16 @@ def test_a_verdict_of_an_unknown_kind_lets_nobody_in():
     assert stored.read(raw)[0].verdicts[1].verdict is VerdictKind.REJECTED
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+00:00"])
+def test_a_moment_that_no_deadline_can_follow_from_is_left_out_and_named(moment):
+    raw = full()
+    raw["verdicts"][0]["at"] = moment
+    raw["previous"]["warmUntil"] = moment
+    seen, lost = stored.read(raw)
+    assert (len(seen.verdicts), seen.previous) == (len(raw["verdicts"]) - 1, None)
+    assert {"status.verdicts[0].at", "status.previous.warmUntil"} <= set(lost)
+
+
 def test_a_part_that_cannot_be_read_is_left_out_and_named():
     raw = full()
     raw["analysis"]["at"] = "yesterday"

@@ -139,6 +139,19 @@ def test_an_answer_of_prometheus_is_judged_as_the_hours_are():
     assert from_totals.stdout == hour_by_hour.stdout
 
 
+def test_attributions_of_a_report_count_where_pods_have_counted_them():
+    told = json.loads(msgspec.json.encode(build.attributions(shares={"income": 0.6, "debt": 0.4})))
+    recording = {"columns": [COLUMN, told], "policy": DAY_ALONE, "prometheus": answered(EVEN, HIGHER)}
+    without = replay({**recording, "columns": [COLUMN]})
+    assert replay(recording).stdout == without.stdout
+    series = recording["prometheus"]["data"]["result"]
+    labels = {"__name__": "seatrial_attribution_rows_total", "pod": "a", "feature": "debt", "revision": "r1"}
+    series.append({"metric": labels, "values": [[3600 * hour, str(100 * hour)] for hour in range(49)]})
+    judged = lines(replay(recording))[-1]
+    assert judged["reason"] == "FeatureDrift"
+    assert {column["kind"] for column in judged["columns"]} == {"Feature", "Attribution"}
+
+
 @pytest.mark.parametrize(
     ("more", "named"),
     [
@@ -153,3 +166,73 @@ def test_an_answer_of_prometheus_is_judged_as_the_hours_are():
 def test_an_answer_that_is_no_record_is_refused(more, named):
     result = replay({"columns": [COLUMN], "prometheus": answered(EVEN), **more})
     assert (result.exit_code, named in result.stderr) == (2, True)
+
+
+def picture(recording, *options):
+    result = replay(recording, "--plot", *options)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_picture_has_the_evidence_over_days_and_the_column_beside_its_reference():
+    drawn = picture({"columns": [COLUMN], "policy": DAY_ALONE, "hours": hours(EVEN, EVEN, EVEN, HIGHER)})
+    assert "evidence of drift; it alarms at 1" in drawn
+    assert "2.00┤" in drawn
+    assert "income shape" in drawn
+    assert "income: 24000 rows of the last 24 hours" in drawn
+    bars = {line.split("  ")[0]: line for line in drawn.splitlines() if "%" in line}
+    assert "10.0%" in bars["90000 to 100000"]
+    assert "16.0%" in bars["60000 to 70000"]
+    assert bars["60000 to 70000"].count("█") > bars["0 to 10000"].count("█")
+    assert drawn.splitlines()[-1].startswith("Drifted: drift: income: 83%")
+    assert max(map(len, drawn.splitlines()[:-1])) <= 100
+
+
+def test_of_several_columns_the_one_that_moved_is_drawn():
+    regions = {
+        "name": "region",
+        "bins": ["missing", "unseen", "other", "north"],
+        "reference": [0, 0, 0.5, 0.5],
+        "rows": 2000,
+    }
+    moved = [{"rows": {"income": EVEN, "region": [300, 0, 100, 100]}}] * 2
+    recorded = [{"at": at, "ready": 2, "pods": moved} for at in range(48)]
+    drawn = picture({"columns": [COLUMN, regions], "policy": DAY_ALONE, "hours": recorded})
+    assert "region: 24000 rows" in drawn
+    assert "income:" not in drawn
+    assert "missing" in drawn
+
+
+def test_refused_rows_are_drawn_as_what_they_are():
+    pods = [{"rows": {"income": EVEN}, "refused": {"income": {"Missing": 400, "OutOfRange": 100}}}] * 2
+    recorded = [{"at": at, "ready": 2, "pods": pods} for at in range(24)]
+    drawn = picture({"columns": [COLUMN], "policy": DAY_ALONE, "hours": recorded})
+    bars = {line.split("  ")[0]: line for line in drawn.splitlines() if "%" in line}
+    assert "40.0%" in bars["missing"]
+    assert "10.0%" in bars["refused"]
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [
+        pytest.param({"columns": [COLUMN], "hours": []}, id="no hours"),
+        pytest.param({"columns": [COLUMN], "hours": [{"at": 1, "pods": []}]}, id="nobody seen"),
+        pytest.param(
+            {"columns": [COLUMN], "policy": {"ignore": ["income"]}, "hours": hours(EVEN)}, id="nothing judged"
+        ),
+        pytest.param({"columns": [{**COLUMN, "edges": []}], "hours": hours(EVEN, EVEN)}, id="no edges"),
+    ],
+)
+def test_there_is_a_picture_or_a_sentence_whatever_is_recorded(recording):
+    assert picture(recording).splitlines()[-1].partition(":")[0] in ("Clean", "Unknown")
+
+
+def test_attributions_are_drawn_by_feature():
+    names = ["missing", "unseen", "other", "(none)", "income", "debt"]
+    column = {"name": "most influential feature", "kind": "Attribution", "bins": names, "rows": 1000}
+    column["reference"] = [0, 0, 0, 0.1, 0.6, 0.3]
+    pods = [{"rows": {column["name"]: [0, 0, 0, 10, 10, 80]}}] * 2
+    recorded = [{"at": at, "ready": 2, "pods": pods} for at in range(24)]
+    drawn = picture({"columns": [column], "policy": DAY_ALONE, "hours": recorded})
+    assert "decided by debt" in drawn
+    assert "unseen" not in drawn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,23 @@ from click.testing import CliRunner
 from tests.cluster.harness import paths
 
 from seatrial.api import crd
-from seatrial.cli import documents, generate, main
+from seatrial.cli import argocd, documents, generate, licences, main
+from seatrial.control import telemetry
+from seatrial.rollout import conditions, narrative
+
+LUA = ("health", "discovery")
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A folder that passes for a clone of the repository."""
-    for path in ("Chart.yaml", "values.yaml", "values.schema.json", "files/rules.yaml"):
-        copied = tmp_path / generate.CHART / path
+    own = ("Chart.yaml", "values.yaml", "values.schema.json", "files/rules.yaml")
+    lists = (f"requirements/{name}.txt" for name in generate.LISTS)
+    lua = (f"{argocd.FOLDER}/{one}.lua" for one in LUA)
+    for path in (*(f"{generate.CHART}/{name}" for name in own), *lists, *lua, generate.SERVER, "pyproject.toml"):
+        copied = tmp_path / path
         copied.parent.mkdir(parents=True, exist_ok=True)
-        copied.write_text((paths.REPO / generate.CHART / path).read_text())
+        copied.write_text((paths.REPO / path).read_text())
     return tmp_path
 
 
@@ -58,6 +66,24 @@ def test_a_wrong_helm_command_is_named(clone: Path) -> None:
     status, said = run(clone, "--helm", "no-such-helm --now")
     assert status == 1
     assert "'no-such-helm --now'" in said
+
+
+def test_a_new_version_is_said_once_and_reaches_chart_and_server(clone: Path) -> None:
+    project = clone / "pyproject.toml"
+    project.write_text(project.read_text().replace('version = "0.1.0"', 'version = "4.5.6"'))
+    assert run(clone)[0] == 0
+    meta = yaml.safe_load((clone / generate.CHART / "Chart.yaml").read_text())
+    assert (meta["version"], meta["appVersion"]) == ("4.5.6", "4.5.6")
+    assert 'VERSION = "4.5.6"' in (clone / generate.SERVER).read_text()
+    assert "Chart 4.5.6, for" in (clone / generate.CHART / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", generate.LISTS)
+def test_no_licence_of_a_package_asks_for_our_sources(name: str) -> None:
+    text = (paths.REPO / "requirements" / f"{name}.txt").read_text()
+    packages = re.findall(r"^([a-z0-9_.-]+)==", text, re.MULTILINE)
+    assert packages
+    assert [one for one in packages if re.search(r"\b[AL]?GPL", licences.of(one))] == []
 
 
 def test_every_generated_file_says_so() -> None:
@@ -97,14 +123,23 @@ def test_the_reference_page_names_every_field_of_the_spec() -> None:
     assert "| `falseRollbackRate` | percentage | `1%` |" in page
 
 
+def test_what_the_operator_tells_is_on_its_page() -> None:
+    page = generate.files()["docs/reference/operator.md"]
+    exported = telemetry.Telemetry().registry.collect()
+    metrics = {f"{one.name}_total" if one.type == "counter" else one.name for one in exported}
+    events = {one.value for one in narrative.Happening}
+    for name in (*metrics, *events, *conditions.MEANINGS):
+        assert f"| `{name}` |" in page or name.startswith("process_"), name
+
+
 def test_the_charts_readme_has_a_row_for_every_value() -> None:
     def leaves(values: dict[str, Any], path: str = "") -> Iterator[str]:
         for name, value in values.items():
-            inner = isinstance(value, dict) and value and name not in ("annotations", "requests", "limits")
+            inner = isinstance(value, dict) and value and name not in ("annotations", "labels", "requests", "limits")
             yield from leaves(value, f"{path}{name}.") if inner else [f"{path}{name}"]
 
     chart = paths.REPO / generate.CHART
-    page = generate.of_chart(paths.REPO)[f"{generate.CHART}/README.md"]
+    page = generate.everything(paths.REPO)[f"{generate.CHART}/README.md"]
     expected = list(leaves(yaml.safe_load((chart / "values.yaml").read_text())))
     assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")] == expected
 

@@ -94,6 +94,33 @@ def test_pushing_ends_with_the_digests_to_install_by(programs: Path, engine: str
     assert f"--set-string images.operator.digest={DIGEST} --set-string images.serving.digest={DIGEST}" in done.stdout
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_both_images_stand_on_the_digest_that_the_bases_name_has_now(programs: Path, engine: str) -> None:
+    stubs.program(programs, engine, {"words": ["inspect"], "says": f"{DIGEST}\n"})
+    done = make(programs)
+    builds = [call for call in stubs.calls(programs) if call[1] == "build"]
+    base = f"docker.io/library/python:3.11-slim-bookworm@{DIGEST}"
+    assert [f"BASE={base}" in call for call in builds] == [True, True]
+    assert f"base: {base}" in done.stdout
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_base_that_no_registry_knows_is_taken_by_its_name(programs: Path, engine: str) -> None:
+    stubs.program(programs, engine, {"words": ["pull"], "status": 1}, {"words": ["imagetools"], "status": 1})
+    make(programs, BASE="localhost/mine:1")
+    (build, _) = (call for call in stubs.calls(programs) if call[1] == "build")
+    assert "BASE=localhost/mine:1" in build
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_image_is_dated_as_it_is_told(programs: Path, engine: str) -> None:
+    stubs.program(programs, engine)
+    assert make(programs, SOURCE_DATE_EPOCH="1700000000").returncode == 0
+    (build, _) = (call for call in stubs.calls(programs) if call[1] == "build")
+    assert "SOURCE_DATE_EPOCH=1700000000" in build
+    assert engine == "docker" or build[build.index("--timestamp") + 1] == "1700000000"
+
+
 def test_an_engine_that_does_not_answer_is_passed_over(programs: Path) -> None:
     """A docker client whose daemon is away is on many a machine."""
     stubs.program(programs, "docker", {"words": ["info"], "status": 1, "complains": "Cannot connect to the daemon"})
@@ -129,7 +156,7 @@ def test_another_base_reaches_the_containerfile(programs: Path, engine: str) -> 
     stubs.program(programs, engine)
     make(programs, BASE="mirror.example.com/python:3.11")
     (build, *_) = (call for call in stubs.calls(programs) if call[1] == "build")
-    assert build[build.index("--build-arg") + 1] == "BASE=mirror.example.com/python:3.11"
+    assert build[build.index("BASE=mirror.example.com/python:3.11") - 1] == "--build-arg"
 
 
 @pytest.mark.parametrize(
@@ -141,6 +168,7 @@ def test_another_base_reaches_the_containerfile(programs: Path, engine: str) -> 
         ({"REGISTRY": "registry.example.com/Models"}, "REGISTRY must be like"),
         ({"ENGINE": "kaniko"}, "ENGINE must be docker, podman or buildah"),
         ({"PUSH": "1"}, "PUSH=1 needs REGISTRY"),
+        ({"SOURCE_DATE_EPOCH": "today"}, "SOURCE_DATE_EPOCH must be whole seconds"),
         ({"ENGINE": "podman"}, "podman: not on the PATH"),
     ],
     ids=str,
@@ -154,10 +182,18 @@ def test_variables_that_can_not_be_meant_are_named(
     assert [call for call in stubs.calls(programs) if "build" in call] == []
 
 
+def test_an_image_is_dated_by_the_commit_that_it_is_made_of(tmp_path: Path) -> None:
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    dated = {**os.environ, "GIT_COMMITTER_DATE": "1700000001 +0000"}
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True, env=dated)
+    assert image._commit_time(tmp_path) == "1700000001"
+
+
 @pytest.mark.parametrize("place", ["kind", "minikube"])
 def test_the_documented_commands_load_what_was_built_and_install_it(programs: Path, place: str) -> None:
     text = (paths.REPO / "docs" / "how-to" / "images.md").read_text()
-    block = text[text.index(f"\n## {place}\n") :].partition("```sh\n")[2].partition("```")[0]
+    block = text[text.index(f"\n## {place}\n") :].partition("```sh run=stubs\n")[2].partition("```")[0]
     for name in ("docker", place, "helm"):
         stubs.program(programs, name)
     make_ = f'make() {{ /usr/bin/make "$@" PYTHON={sys.executable} SHELL=/bin/bash; }}\n'

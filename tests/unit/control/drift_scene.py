@@ -84,12 +84,16 @@ class Prometheus:
         return totals.Answer(status="success", data=totals.Data(result_type="matrix", result=tuple(found)))
 
     def _wanted(self, column: str, expression: str) -> bool:
+        if '"seatrial_(attribution)_rows_total"' in expression:
+            return column == "most influential feature"
         named = [part for part in expression.split(",") if part.startswith(("feature=~", "output=~"))]
         return not named or column in named[0].split('"')[1].split("|")
 
     def _labels(self, revision: str, pod: str, column: str, bin_: str) -> dict[str, str]:
-        own = {"__name__": "seatrial_feature_rows_total", **LABELS, "revision": revision}
-        return {**own, "feature": column, "bin": bin_, "namespace": "shop", "pod": pod}
+        own = {**LABELS, "revision": revision, "namespace": "shop", "pod": pod}
+        if any(one.name == column and one.kind is columns_.Kind.ATTRIBUTION for one in self.columns):
+            return {**own, "__name__": "seatrial_attribution_rows_total", "feature": bin_}
+        return {**own, "__name__": "seatrial_feature_rows_total", "feature": column, "bin": bin_}
 
 
 async def not_asked(ip: str) -> bytes | str:
@@ -108,6 +112,7 @@ class Scene:
         self.hours = schedule.Hours.of(self.uid)
         self.profile = msgspec.json.encode(columns).decode() if profile is None else profile
         self.telemetry = telemetry.Telemetry()
+        self.rung: list[queue.Key] = []
         self.origin: Any = None
         self.fetch: direct.Fetch = not_asked
         self.put("ModelDeployment", "churn", spec=self.spec(), status={})
@@ -173,6 +178,7 @@ class Scene:
             worked_out=origin.worked_out,
             events=events.Events(self.cluster, instance="o", failed=lambda: None, monotonic=lambda: self.seconds),
             telemetry=self.telemetry,
+            ring=self.rung.append,
         )
         return self.operator
 
@@ -211,6 +217,13 @@ class Scene:
 
     def wish(self, **drift: Any) -> None:
         self.get("ModelDeployment")["spec"] = self.spec(**drift)
+
+    def wish_for_attributions(self, rows_per_second: int | None = 1) -> None:
+        """None: left out."""
+        monitoring = self.get("ModelDeployment")["spec"]["monitoring"]
+        monitoring.pop("attributions", None)
+        if rows_per_second is not None:
+            monitoring["attributions"] = {"rowsPerSecond": rows_per_second}
 
     def accept(self, token: str) -> None:
         self.get("ModelDeployment")["metadata"]["annotations"] = {"seatrial.dev/accept-drift": token}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.unit.drift import build as drifts
 from tests.unit.rollout import build
 
 from seatrial.api import spec, status
+from seatrial.cluster import errors as cluster
 from seatrial.control import queue, sources
 from seatrial.control.drifting import canaries
 from seatrial.drift import canary, columns, totals
@@ -101,6 +103,13 @@ async def test_shifted_answers_are_said_from_real_counters(watching):
     assert found.shifted.startswith("score: 95% of ")
 
 
+async def test_the_attributions_of_a_report_are_no_matter_of_a_canary(watching):
+    told = msgspec.json.encode([TENTHS, drifts.attributions(shares={"income": 0.6, "debt": 0.4})])
+    both = msgspec.structs.replace(PASSED, profile=msgspec.Raw(told))
+    seen = msgspec.structs.replace(snapshot(), reports={STABLE: both, CANDIDATE: both})
+    assert await watching(Prometheus(HIGH), seen).look() == await watching(Prometheus(HIGH), snapshot()).look()
+
+
 async def test_a_prometheus_that_is_away_says_nothing(watching):
     prometheus = Prometheus(HIGH)
     prometheus.down = True
@@ -129,6 +138,30 @@ async def test_a_step_that_is_over_is_forgotten_with_what_was_found():
     watch.found = await watch.look()
     assert own.attached(KEY, snapshot()).moved == watch.found
     assert own.attached(KEY, snapshot(weight_since=build.at(300))).moved is None
+    await own.close()
+
+
+async def test_a_look_that_fails_whatever_for_is_followed_by_the_next_one(monkeypatch):
+    monkeypatch.setattr(canaries, "SHORTEST", 0)
+    wish = msgspec.structs.replace(snapshot().spec, analysis=spec.Analysis(interval=spec.Duration(milliseconds=1)))
+    rung = asyncio.Event()
+    prometheus = Prometheus(HIGH)
+    answer, failing = prometheus.totals, [KeyError("a fault of ours"), cluster.Unavailable("the API server is away")]
+
+    async def totals_(asked: sources.Hourly, expression: str) -> totals.Answer:
+        if failing:
+            raise failing.pop()
+        return await answer(asked, expression)
+
+    prometheus.totals = totals_  # type: ignore[method-assign]
+    own = canaries.Canaries(prometheus, ring=lambda key: rung.set(), clock=lambda: build.at(600))  # type: ignore[arg-type]
+    seen = msgspec.structs.replace(snapshot(), spec=wish)
+    own.attached(KEY, seen)
+    async with asyncio.timeout(5):
+        await rung.wait()
+    found = own.attached(KEY, seen).moved
+    assert found is not None
+    assert found.shifted.startswith("score: 95% of ")
     await own.close()
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from tests.unit.control import watching
@@ -71,6 +72,21 @@ async def test_one_that_hangs_ends_the_question_in_time_and_is_left_alone_for_a_
             with pytest.raises(errors.PrometheusUnavailable, match="did not answer within"):
                 await own.ask(QUESTION)
     assert len(asked) <= 1, "it is asked again while it hangs"
+
+
+async def test_one_object_whose_answer_is_too_large_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "BODY_LIMIT", 1000)
+    wide = msgspec.structs.replace(QUESTION, revision="wide")
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        large = "wide" in str(dict(await request.post()))
+        body: dict[str, Any] = {"status": "success", "data": {"resultType": "matrix", "result": []}}
+        return web.json_response(body | {"infos": ["x" * 2000]} if large else body)
+
+    async with prometheus(answer) as (own, _):
+        with pytest.raises(errors.AnswerTooLarge):
+            await own.ask(wide)
+        assert (await own.ask(QUESTION)).lacking.startswith("no counters")  # it was asked
 
 
 async def test_questions_about_drift_never_take_a_turn_from_a_rollout() -> None:

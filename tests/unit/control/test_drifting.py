@@ -10,7 +10,7 @@ import pytest
 from tests.unit.control.drift_scene import EVEN, HIGH, INCOME, KEY, MANY_MISSING, Scene
 from tests.unit.drift import build as drifts
 
-from seatrial.cluster import errors
+from seatrial.cluster import access, errors
 from seatrial.drift import windows
 
 DAY = windows.DAY
@@ -51,6 +51,17 @@ async def test_a_shift_is_told_in_words_of_values_once():
     await there.serve(6, HIGH)
     assert there.events.count("DriftDetected") == 1
     assert not there.drift.bad_data
+
+
+async def test_what_is_said_wakes_the_rollout_once_as_retraining_rests_on_it():
+    """The operator's own write is no news to its watch."""
+    there = await calm(2)
+    there.rung.clear()
+    await there.serve(1)
+    assert there.rung == []
+    await there.serve(2, MANY_MISSING)
+    assert there.said == ("True", "InvalidData")
+    assert there.rung == [KEY]
 
 
 async def test_missing_values_are_bad_data():
@@ -276,6 +287,61 @@ async def test_a_crash_between_state_and_status_accepts_once():
     assert there.status.commands.accept_drift == "t"
 
 
+async def test_what_was_accepted_is_on_file_before_the_command_counts_as_followed():
+    there = await drifted()
+    there.accept("t")
+
+    def away(method: str) -> None:
+        if method in ("create", "replace"):
+            raise errors.Unavailable("the API server is away")
+
+    there.cluster.before = away
+    with pytest.raises(errors.Unavailable):
+        await there.look()
+    there.cluster.before = lambda method: None
+    await there.look()
+    assert there.status.commands.accept_drift == "t"
+    there.start_operator()
+    await there.serve(1, HIGH)
+    assert there.said == ("False", "DriftAccepted")
+
+
+async def test_a_command_is_followed_though_somebody_touches_the_state_at_that_moment():
+    there = await drifted()
+    before = there.state["metadata"]["resourceVersion"]
+    while there.state["metadata"]["resourceVersion"] == before:
+        await there.serve(1, HIGH)  # until what is on file is as new as what is known
+    there.accept("t")
+    there.state["metadata"]["resourceVersion"] += "0"
+    with pytest.raises(errors.Conflict):
+        await there.look()
+    await there.look()
+    assert there.said == ("False", "DriftAccepted")
+    assert "CommandIgnored" not in there.events
+
+
+async def test_a_state_that_may_not_be_written_keeps_no_alarm_from_being_said():
+    there = Scene()
+
+    def admit(wanted: access.Object) -> None:
+        if wanted["kind"] == "ConfigMap":
+            raise errors.Refused(403, reason="Forbidden", message="exceeded quota: count/configmaps=5")
+
+    there.cluster.admit = admit
+    await there.serve(2 * DAY)
+    await there.serve(DAY, HIGH)
+    assert there.said == ("True", "FeatureDrift")
+    there.accept("t")
+    await there.look()
+    assert there.status.commands.accept_drift == ""
+    there.cluster.admit = lambda wanted: None
+    await there.look()
+    assert there.status.commands.accept_drift == "t"
+    there.start_operator()
+    await there.serve(1, HIGH)
+    assert there.said == ("False", "DriftAccepted")
+
+
 async def test_switched_off_nothing_is_asked_or_said():
     there = await drifted()
     there.wish(mode="Off")
@@ -292,6 +358,78 @@ async def test_another_tolerance_is_judged_at_once():
     there.wish(ignore=["income"])
     await there.look()
     assert there.said[0] != "True"
+
+
+INFLUENCES = drifts.attributions(shares={"income": 0.7, "age": 0.3})
+AS_TRIED = (0, 0, 0, 0, 70, 30)
+TURNED = (0, 0, 0, 0, 10, 90)
+
+
+async def attributed(*, wished: bool = True, known: bool = True) -> Scene:
+    """Two days like the reference."""
+    there = Scene((INCOME, INFLUENCES) if known else (INCOME,))
+    if wished:
+        there.wish_for_attributions()
+    await there.serve(2 * DAY, {"income": EVEN, INFLUENCES.name: AS_TRIED})
+    return there
+
+
+async def test_another_feature_that_decides_is_told_in_words_while_the_values_are_as_ever():
+    there = await attributed()
+    assert there.said == ("False", "NoDrift")
+    await there.serve(DAY, {"income": EVEN, INFLUENCES.name: TURNED})
+    assert there.said == ("True", "AttributionDrift")
+    assert "most influential feature" in there.message
+    assert "decided by age" in there.message
+    [column] = there.drift.columns
+    assert (column.kind, column.test, column.bad_data) == ("Attribution", "Shape", False)
+
+
+async def test_attributions_that_nobody_asked_for_are_not_judged_and_change_no_bound():
+    there, plain = await attributed(wished=False), await calm(2)
+    await there.serve(DAY, {"income": HIGH, INFLUENCES.name: TURNED})
+    await plain.serve(DAY, HIGH)
+    assert there.message == plain.message
+    there.wish_for_attributions(0)
+    await there.serve(DAY, {"income": EVEN, INFLUENCES.name: TURNED})
+    assert {column.kind for column in there.drift.columns} <= {"Feature"}
+
+
+async def test_attributions_begin_when_they_are_asked_for_and_end_when_they_are_not():
+    there = await attributed(wished=False)
+    there.wish_for_attributions()
+    await there.serve(2 * DAY, {"income": EVEN, INFLUENCES.name: TURNED})
+    assert there.said == ("True", "AttributionDrift")
+    there.wish_for_attributions(None)
+    await there.look()
+    assert there.said == ("False", "NoDrift")
+
+
+async def test_a_report_without_attributions_is_said_where_they_are_asked_for():
+    there = await attributed(known=False)
+    assert there.said == ("False", "NoDrift")
+    assert "no attributions are judged" in there.message
+    there.wish_for_attributions(None)
+    await there.serve(DAY)
+    assert "attributions" not in there.message
+
+
+async def test_pods_that_count_no_attributions_are_judged_by_all_else():
+    there = await attributed()
+    await there.serve(DAY, {"income": HIGH})
+    assert there.said == ("True", "FeatureDrift")
+
+
+async def test_attributions_that_do_not_fit_one_answer_are_asked_for_by_themselves():
+    columns = (*(drifts.numbers(f"c{number}") for number in range(4)), INFLUENCES)
+    there = Scene(columns)
+    there.wish_for_attributions()
+    there.prometheus.most = 80
+    rows: dict[str, Any] = {column.name: EVEN for column in columns[:-1]}
+    await there.serve(2 * DAY, {**rows, INFLUENCES.name: AS_TRIED})
+    assert there.said == ("False", "NoDrift")
+    await there.serve(DAY, {**rows, INFLUENCES.name: TURNED})
+    assert there.said == ("True", "AttributionDrift")
 
 
 @pytest.mark.parametrize(
@@ -316,6 +454,15 @@ async def test_a_report_that_is_gone_is_said():
     del there.cluster.objects["ConfigMap", "shop", "churn-r1"]
     await there.look()
     assert there.said == ("Unknown", "NoReference")
+
+
+async def test_a_report_that_comes_back_is_used():
+    there = Scene()
+    gone = there.cluster.objects.pop(("ConfigMap", "shop", "churn-r1"))
+    await there.look()
+    there.cluster.objects["ConfigMap", "shop", "churn-r1"] = gone
+    await there.serve(DAY)
+    assert there.said == ("False", "NoDrift")
 
 
 async def test_an_answer_that_does_not_fit_is_asked_for_in_pieces_and_then_at_once_in_these():

@@ -90,6 +90,22 @@ async def test_a_spec_that_cannot_be_read_stalls_and_leaves_stable_alone():
     await cluster.until_serving("1")
 
 
+async def test_a_candidate_is_guarded_by_the_last_readable_spec_on_its_record():
+    cluster = await installed()
+    cluster.want(spec("2"))
+    while not cluster.status.get("candidate", {}).get("weight"):
+        await cluster.step()
+    cluster.want({**spec("2"), "trial": {"timeout": "soon"}})
+    result = await cluster.step()
+    assert result is not None
+    assert result.look_again_in  # it is looked at again though nobody does anything
+    assert cluster.condition("Ready")[1] == "InvalidSpec"
+    cluster.object["metadata"]["annotations"] = {"seatrial.dev/abort": "stop"}
+    await cluster.step()
+    assert "candidate" not in cluster.status
+    assert next(one["reason"] for one in cluster.status["verdicts"]) == "Aborted"
+
+
 async def test_an_image_that_is_not_allowed_stalls_before_any_pod_runs_it():
     cluster = await installed()
     before = cluster.children(), cluster.status["stable"]
@@ -198,6 +214,26 @@ async def test_a_configuration_that_was_tampered_with_does_not_stop_the_others()
     for one in cluster.of("ConfigMap"):
         one["data"] = {}
     cluster.want(spec("2"))
+    await cluster.until_serving("2")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param({}, id="nothing in it"),
+        pytest.param(None, id="none"),
+        pytest.param({"content": {"sha256": 1}, "uri": "", "podTemplate": {}}, id="not as we write it"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["stable", "candidate"])
+async def test_a_record_that_somebody_spoilt_stops_no_rollout(data, whose):
+    cluster = await installed()
+    cluster.want(spec("2"))
+    while not cluster.status.get("candidate", {}).get("weight"):
+        await cluster.step()
+    name = f"churn-{cluster.status[whose]['revision']}"
+    [record] = [one for one in cluster.of("ControllerRevision") if one["metadata"]["name"] == name]
+    record["data"] = data
     await cluster.until_serving("2")
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 from tests.unit.rollout import build
-from tests.unit.rollout import test_relay as relays
+from tests.unit.rollout import relayed as relays
 
 from seatrial.control import queue, reports
 from seatrial.rollout import facts

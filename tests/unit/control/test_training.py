@@ -11,9 +11,18 @@ import msgspec
 import pytest
 from tests.unit.rollout import build, trainer
 
-from seatrial.api.status import Condition, ConditionStatus, DriftedColumn, DriftOutcome, DriftStatus, Status
+from seatrial.api.status import (
+    Condition,
+    ConditionStatus,
+    DriftedColumn,
+    DriftOutcome,
+    DriftStatus,
+    QualityOutcome,
+    QualityStatus,
+    Status,
+)
 from seatrial.control import training
-from seatrial.rollout import names
+from seatrial.rollout import names, quality
 from seatrial.rollout.retraining import alarms, seen
 
 CRON_JOB = {
@@ -174,6 +183,34 @@ def test_columns_that_moved_are_told_from_bad_data_and_from_suspicion():
 def test_what_was_found_of_a_version_before_is_no_alarm_about_the_one_that_serves():
     assert alarms.of(status(column("income"), revision="elsewhere")) == seen.Alarm()
     assert alarms.of(msgspec.structs.replace(status(column("income")), stable=None)) == seen.Alarm()
+
+
+def of_quality(outcome: QualityOutcome, **changes: str) -> Status:
+    """Labels have said this of what serves, and drift nothing."""
+    found = QualityStatus(**{"revision": "r1", "outcome": outcome, "since": NOW, "at": NOW, "until": NOW, **changes})
+    told = msgspec.structs.replace(status(), drift=None)
+    said = msgspec.structs.replace(told.conditions[0], type="QualityDropped", message="20% were wrong")
+    revision = told.stable.revision if told.stable is not None else ""
+    return msgspec.structs.replace(
+        told, quality=msgspec.structs.replace(found, revision=changes.get("revision", revision)), conditions=(said,)
+    )
+
+
+def test_dropped_quality_is_an_alarm_with_its_rows_and_its_report():
+    found = alarms.of(of_quality(QualityOutcome.DROPPED, window="48h", share="20%"))
+    assert (found.dropped, found.since, found.columns) == ("20% were wrong", {quality.NAME: NOW}, ())
+    assert (found.start, found.end) == (NOW - timedelta(days=2), NOW)
+    assert json.loads(found.report)["quality"]["share"] == "20%"
+
+
+@pytest.mark.parametrize("outcome", [one for one in QualityOutcome if one is not QualityOutcome.DROPPED])
+def test_quality_that_is_not_proven_to_have_dropped_is_no_alarm(outcome):
+    found = alarms.of(of_quality(outcome))
+    assert (found.dropped, found.since, found.blind) == ("", {}, "")
+
+
+def test_the_quality_of_a_version_before_is_no_alarm():
+    assert alarms.of(of_quality(QualityOutcome.DROPPED, revision="elsewhere")) == seen.Alarm()
 
 
 def test_no_metrics_are_blindness_and_no_reference_is_not():

@@ -18,6 +18,13 @@ def categories(name="region", *, shares, rows=2000, other=0.0):
     return columns.Column(name=name, bins=bins, reference=(0.0, 0.0, other, *shares.values()), rows=rows)
 
 
+def attributions(name="most influential feature", *, shares, rows=1000):
+    """Which feature is the most influential; `shares` by feature."""
+    bins = ("missing", "unseen", "other", "(none)", *shares)
+    kind = columns.Kind.ATTRIBUTION
+    return columns.Column(name=name, kind=kind, bins=bins, reference=(0, 0, 0, 0, *shares.values()), rows=rows)
+
+
 def hour(at, *pods, ready=None, refused=None):
     """One hour; pods as counts by column."""
     return watch.Hour(at=at, pods=tuple(watch.Pod(rows=pod, refused=refused or {}) for pod in pods), ready=ready)

@@ -1,14 +1,20 @@
 """What is kept and what it is held against: profiles, accepted references, hours of an object, a memory as bytes."""
 
+import contextlib
+import functools
 import json
+import operator
 import zlib
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.unit.drift import build
 
 from seatrial.drift import acceptance, columns, kept, policy, profile, schedule, watch
+from seatrial.rollout import drifting
 
 POLICY = policy.Policy()
 INCOME = build.numbers("income")
@@ -49,6 +55,54 @@ def test_a_memory_of_something_else_is_none(changes):
     content = kept.pack(shifted(), revision="r", hour=3600, accepted=None)
     with pytest.raises(kept.Unreadable):
         kept.unpack(content, **{"columns": [INCOME], "revision": "r", "hour": 3600, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"bound": 0}, {"bound": -1.5}, {"since": 2**62}, {"window": 10**9}, {"window": 0}, {"rows": -1}],
+    ids=str,
+)
+def test_an_alarm_with_figures_that_no_test_has_makes_a_memory_unreadable(changes):
+    document = json.loads(zlib.decompress(kept.pack(shifted(), revision="r", hour=3600, accepted=None)))
+    document["state"]["alarms"][0] |= changes
+    with pytest.raises(kept.Unreadable):
+        kept.unpack(zlib.compress(json.dumps(document).encode()), [INCOME], revision="r", hour=3600)
+
+
+ODD = [None, -1, 0, 1e308, 2**53, 2**62, 10**30, 0.5, 1e-300, "x", [], {}, True]
+PLAIN = zlib.decompress(kept.pack(shifted(), revision="r", hour=3600, accepted=None))
+
+
+def places(value, here=()):
+    """Where something stands in a document."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, member in inside:
+        yield (*here, name)
+        yield from places(member, (*here, name))
+
+
+@settings(max_examples=300, deadline=None)
+@given(edits=st.lists(st.tuples(st.sampled_from(list(places(json.loads(PLAIN)))), st.sampled_from(ODD)), min_size=1))
+def test_no_edit_of_a_memory_ends_the_watch(edits):
+    """It is unreadable, or it is judged, said and kept as any other."""
+    document = json.loads(PLAIN)
+    for (*way, last), value in edits:
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            functools.reduce(operator.getitem, way, document)[last] = value
+    try:
+        memory, _ = kept.unpack(zlib.compress(json.dumps(document).encode()), [INCOME], revision="r", hour=3600)
+    except kept.Unreadable:
+        return
+    memory, judged = watch.judge(memory, columns=[INCOME], policy=POLICY)
+    hours = schedule.Hours.of("u")
+    said = drifting.found(judged, hours, filled=True, accepted=None, lacking="")
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    status = drifting.written(None, said, revision="r", now=now, accepted_at=None)
+    assert msgspec.convert(msgspec.to_builtins(status), type(status)) == status
+    hour = watch.Hour(at=(kept.at(memory) or 0) + 1, pods=(), ready=2)
+    memory, _ = watch.after(memory, hour, columns=[INCOME], policy=POLICY)
+    with contextlib.suppress(kept.Unreadable):
+        kept.pack(memory, revision="r", hour=3600, accepted=None)
 
 
 def test_bytes_without_end_are_not_unpacked():

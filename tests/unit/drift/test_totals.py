@@ -113,6 +113,21 @@ def test_a_feature_and_a_prediction_are_told_apart():
     assert hours(series([0, 5], feature="score"), watched=(column,)) == ()
 
 
+def test_the_features_of_attributions_are_the_bins_of_one_column():
+    watched = (COLUMN, build.attributions(shares={"region": 0.5, "age": 0.5}))
+    name = "seatrial_attribution_rows_total"
+    found = [series([0, rows], feature=feature, name=name) for feature, rows in (("age", 7), ("region", 2), ("new", 5))]
+    [hour] = hours(series([0, 10]), *found, watched=watched)
+    assert hour.pods[0].rows == {"region": (0, 0, 10), "most influential feature": (0, 0, 0, 0, 2, 7)}
+
+
+def test_attributions_that_are_switched_on_later_restart_nothing():
+    watched = (COLUMN, build.attributions(shares={"region": 0.5, "age": 0.5}))
+    name = "seatrial_attribution_rows_total"
+    later = series([None, None, 7], feature="age", name=name)
+    assert counted(hours(series([100, 110, 130]), later, watched=watched)) == [{"a": 10}, {"a": 20}]
+
+
 @pytest.mark.parametrize(
     ("found", "named"),
     [

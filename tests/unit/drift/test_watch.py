@@ -252,3 +252,24 @@ def test_sets_of_categories_are_said_by_their_names(chosen, words):
     column = build.categories(shares={"north": 0.5, "south": 0.3, "east": 0.2})
     (shape, *_) = tests.of(column, POLICY)
     assert said.where(shape, np.array([float(one) for one in chosen]), column) == words
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        pytest.param((0, 0, 1, 0), "decided by c", id="one"),
+        pytest.param((1, 1, 0, 0), "decided by a or b", id="two"),
+    ],
+)
+def test_sets_of_attributions_are_said_by_the_features(chosen, words):
+    column = build.attributions(shares={"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1})
+    [shape] = tests.of(column, policy.Policy())
+    picked = [float(name in "abcd" and chosen["abcd".index(name)]) for name in shape.names]
+    assert said.where(shape, np.array(picked), column) == words
+
+
+def test_of_many_features_the_others_are_named():
+    column = build.attributions(shares=dict.fromkeys("abcdefghij", 0.1))
+    [shape] = tests.of(column, policy.Policy())
+    all_but_a = np.array([float(name != "a") for name in shape.names])
+    assert said.where(shape, all_but_a, column) == "decided by another feature than a"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from tests.unit.rollout import test_commands, test_rollouts
+from tests.unit.rollout import commanded, test_rollouts
 from tests.unit.rollout import world as worlds
 
 from seatrial.api import values
@@ -24,8 +24,8 @@ def approval() -> worlds.World:
 
 
 def paused() -> worlds.World:
-    world = test_commands.told(test_rollouts.in_canary(test_rollouts.installed()), pause="wait-1")
-    return world.run(test_commands.paused)
+    world = commanded.told(test_rollouts.in_canary(test_rollouts.installed()), pause="wait-1")
+    return world.run(commanded.paused)
 
 
 def soaking() -> worlds.World:
@@ -37,7 +37,7 @@ def rolled_back() -> worlds.World:
     world = test_rollouts.in_canary(test_rollouts.installed())
     world.error_share["2"] = 0.3
     world.run(test_rollouts.rolled_back)
-    return test_commands.later(world, 10)
+    return commanded.later(world, 10)
 
 
 def refused() -> worlds.World:
@@ -49,8 +49,8 @@ def refused() -> worlds.World:
 
 
 def aborted() -> worlds.World:
-    world = test_commands.told(test_rollouts.in_canary(test_rollouts.installed()), abort="no-1")
-    return test_commands.later(world.run(test_rollouts.rolled_back), 10)
+    world = commanded.told(test_rollouts.in_canary(test_rollouts.installed()), abort="no-1")
+    return commanded.later(world.run(test_rollouts.rolled_back), 10)
 
 
 def blind() -> worlds.World:
@@ -66,15 +66,15 @@ def second_promoted() -> worlds.World:
 
 
 SITUATIONS: Mapping[str, Callable[[], worlds.World]] = {
-    "first install": test_commands.first_install,
+    "first install": commanded.first_install,
     "stable": test_rollouts.installed,
-    "on trial": test_commands.on_trial,
-    "starting": test_commands.starting,
+    "on trial": commanded.on_trial,
+    "starting": commanded.starting,
     "canary": lambda: test_rollouts.in_canary(test_rollouts.installed()),
     "waiting for approval": approval,
     "paused": paused,
     "blind": blind,
-    "promoting": test_commands.promoting,
+    "promoting": commanded.promoting,
     "soaking": soaking,
     "second promoted": second_promoted,
     "rolled back": rolled_back,

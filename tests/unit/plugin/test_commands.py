@@ -9,7 +9,19 @@ from click.testing import CliRunner, Result
 
 from seatrial.plugin import completion, main
 
-NEED_A_CLUSTER = ("abort", "explain", "get", "history", "pause", "pin", "promote", "refresh-image", "resume", "retry")
+NEED_A_CLUSTER = (
+    "abort",
+    "card",
+    "explain",
+    "get",
+    "history",
+    "pause",
+    "pin",
+    "promote",
+    "refresh-image",
+    "resume",
+    "retry",
+)
 
 
 def run(*arguments: str, kubeconfig: str | None = None) -> Result:

@@ -32,6 +32,7 @@ def test_the_smallest_object_is_fine() -> None:
         pytest.param("  replicaz: 3", "spec.replicaz: is no field here; did you mean replicas?", id="unknown field"),
         pytest.param("  replicas: three", 'spec.replicas: must be a whole number, not "three"', id="text"),
         pytest.param("  replicas: 0", "spec.replicas: must be at least 1, not 0", id="too small"),
+        pytest.param(f"  replicas: {10**30}", f"spec.replicas: must be at most 500, not {10**30}", id="far too large"),
         pytest.param("  replicas: 1.5", "spec.replicas: must be a whole number, not 1.5", id="fraction"),
         pytest.param(
             "  quantization: {mode: auto}",

@@ -105,6 +105,36 @@ def test_brackets_in_a_message_are_no_markup() -> None:
     assert "[red]x[/nope] \\[bold]" in out.file.getvalue()
 
 
+def test_what_labels_say_is_shown_with_its_figures() -> None:
+    raw = recorded.raw(recorded.world("stable"))
+    raw["status"]["quality"] = {
+        "revision": raw["status"]["stable"]["revision"],
+        "outcome": "Dropped",
+        "since": "2026-01-02T12:00:00Z",
+        "at": "2026-01-02T12:00:00Z",
+        "labelled": 3940,
+        "wrong": 612,
+        "share": "15.5%",
+        "low": "13.6%",
+        "high": "17.6%",
+        "window": "48h",
+        "limit": "10.7%",
+        "against": "Holdout",
+        "evidence": "3e+09",
+        "bound": "8.76e+04",
+        "estimated": "9.2%",
+        "estimatedLow": "8.4%",
+        "estimatedHigh": "10.1%",
+    }
+    out = Console(file=io.StringIO(), width=200)
+    out.print(tree.render(view.of(raw), [], now=NOW))
+    assert isinstance(out.file, io.StringIO)
+    shown = out.file.getvalue()
+    assert "quality Dropped since 2026-01-02 12:00Z" in shown
+    assert "612 of 3940 labelled rows wrong over 48h: 15.5% (13.6% to 17.6%), limit 10.7% (Holdout)" in shown
+    assert "by confidence alone 9.2% wrong (8.4% to 10.1%)" in shown
+
+
 # explain
 
 
@@ -131,7 +161,7 @@ def test_the_evidence_of_a_rollback_reaches_the_bound_in_the_picture() -> None:
     first, *_ = lines = chart.lines(course)
     assert first.name == "errors"
     assert max(first.parts) >= 1
-    picture = chart.draw(lines, width=80, colour=False)
+    picture = chart.draw(lines, title="evidence", times="seconds", width=80, colour=False)
     assert "errors" in picture
     assert max(len(line) for line in picture.splitlines()) <= 80
 

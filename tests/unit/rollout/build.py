@@ -14,6 +14,7 @@ from tests.unit.rollout import world as worlds
 from seatrial.api.spec import Duration, Rollout, Spec, Step
 from seatrial.api.status import (
     VERDICTS_KEPT,
+    WEIGHTS_KEPT,
     AnalysisStatus,
     Candidate,
     Commands,
@@ -24,6 +25,8 @@ from seatrial.api.status import (
     Hold,
     MetricStatus,
     Previous,
+    QualityOutcome,
+    QualityStatus,
     QuantizationStatus,
     Reason,
     Rollback,
@@ -229,6 +232,20 @@ def _drift_status() -> DriftStatus:
     return DriftStatus(revision="b" * 10, outcome=DriftOutcome.DRIFTED, columns=(column,) * 5, **times)
 
 
+def _quality_status() -> QualityStatus:
+    texts = dict.fromkeys(
+        (
+            *("window", "share", "low", "high", "limit", "against", "evidence", "bound"),
+            *("estimated", "estimated_low", "estimated_high"),
+        ),
+        "0.123456789%",
+    )
+    times = dict.fromkeys(("since", "at", "until"), at(0))
+    return QualityStatus(
+        revision="b" * 10, outcome=QualityOutcome.DROPPED, labelled=10**12, wrong=10**12, **times, **texts
+    )
+
+
 def longest_status() -> Status:
     """Every field at its longest: more than a status may have."""
     long = bounds.cut(HOSTILE)
@@ -249,16 +266,18 @@ def longest_status() -> Status:
         conditions.ROUTED,
         conditions.RETRAINING,
         conditions.DRIFTED,
+        conditions.QUALITY_DROPPED,
     )
     rows = [(kind, ConditionStatus.TRUE, Reason.REGRESSED_AFTER_PROMOTION, HOSTILE) for kind in kinds]
     return Status(
         observed_generation=1,
         conditions=conditions.merge((), rows, generation=1, now=at(0)),
-        stable=Stable(**arm, since=at(0)),
+        stable=Stable(**arm, since=at(0), weighed=(at(0),) * WEIGHTS_KEPT),
         previous=Previous(**arm, since=at(0), warm_until=at(0)),
         candidate=Candidate(
             **arm,
             shift=bounds.cut(HOSTILE, bounds.SHORT),
+            weighed=(at(0),) * WEIGHTS_KEPT,
             hold=Hold(reason=Reason.ERRORS_REGRESSED, message=long, at=at(0)),
         ),
         analysis=AnalysisStatus(outcome="Fail", at=at(0), message=long, metrics=(metric,) * 10),
@@ -270,6 +289,7 @@ def longest_status() -> Status:
             tests=(test,) * 49 + (msgspec.structs.replace(test, outcome="Fail"),),
         ),
         drift=_drift_status(),
+        quality=_quality_status(),
         verdicts=(verdict,) * VERDICTS_KEPT,
         last_rollback=Rollback(source="b" * 10, target="b" * 10, reason=Reason.ABORTED, message=long, breach_at=at(0)),
         set_back=SetBack(revision="b" * 10, instead_of="b" * 10, at=at(0)),

@@ -358,6 +358,14 @@ def test_samples_are_a_live_setting():
     }
 
 
+def test_attributions_are_a_live_setting_and_no_part_of_the_revision():
+    wish = msgspec.structs.replace(build.spec("1"), monitoring=spec.Monitoring(attributions=spec.Attributions()))
+    [told] = settings(wish)
+    assert told["data"] == {"monitoring.json": '{"attributions":{"rowsPerSecond":1}}'}
+    known = [revision.wanted(one, name="churn", default_image="i", known=()) for one in (build.spec("1"), wish)]
+    assert known[0] == known[1]
+
+
 def test_live_settings_go_with_no_revision():
     [off] = settings(with_drift(mode=spec.DriftMode.OFF))
     seen = build.snapshot(

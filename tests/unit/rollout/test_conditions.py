@@ -14,14 +14,14 @@ from tests.unit.rollout import world as worlds
 from seatrial.api import status
 from seatrial.api.spec import Duration
 from seatrial.api.status import Phase, Reason
-from seatrial.rollout import bounds, facts, planner, statuses
+from seatrial.rollout import bounds, conditions, facts, planner, statuses
 
 ALWAYS = ("Ready", "Available", "Reconciling", "Stalled")
 installed, in_canary, rolled_back = test_rollouts.installed, test_rollouts.in_canary, test_rollouts.rolled_back
 
 
 def kstatus(obj: Mapping[str, Any]) -> str:
-    """What kstatus makes of an object: Flux, Argo CD and Helm wait by these rules."""
+    """What kstatus makes of an object: Flux and Helm 4 wait by these rules."""
     said = obj.get("status", {})
     if "deletionTimestamp" in obj["metadata"]:
         return "Terminating"
@@ -204,6 +204,9 @@ def test_an_object_that_was_never_looked_at_is_in_progress():
             "False",
             id="canary, the selector just changed",
         ),
+        pytest.param(
+            second_trial, ("Unknown", "TrialRunning"), ("True", "MetricsAvailable"), "True", id="second trial"
+        ),
         pytest.param(blind, ("True", "TrialPassed"), ("False", "MetricsUnavailable"), "True", id="blind"),
         pytest.param(
             soaking_blind, ("True", "TrialPassed"), ("False", "MetricsUnavailable"), "True", id="soaking, no metrics"
@@ -241,6 +244,17 @@ def test_replicas_and_selector_are_of_the_pods_that_stand_for_the_service():
     case = build.case(candidate=build.promoting(weight=100), pods=build.pods("2", True, False))
     after = planner.plan(case.snapshot, case.now).status
     assert (after.replicas, build.name_of("2") in after.selector) == (2, True)
+
+
+def test_the_endpoint_is_of_the_model_that_serves():
+    world = installed()
+    before = world.status.endpoint
+    assert before.endswith("/v2/models/churn")
+    model = msgspec.structs.replace(worlds.spec("2").model, name="renamed")
+    world.spec = msgspec.structs.replace(world.spec, model=model)
+    in_canary = world.run(lambda one: one.status.candidate is not None and one.status.candidate.weight > 0)
+    assert in_canary.status.endpoint == before
+    assert world.run(lambda one: one.serving == "2").status.endpoint.endswith("/v2/models/renamed")
 
 
 def test_leaving_pods_are_no_replicas():
@@ -298,3 +312,13 @@ def test_the_longest_status_is_shortened_where_it_tells_least():
 def test_a_status_of_usual_length_is_left_alone():
     usual = soaking().status
     assert bounds.fitting(usual) is usual
+
+
+def test_every_condition_that_a_rollout_has_is_in_the_catalogue():
+    world = in_canary(installed())
+    world.error_share["2"] = 0.3
+    world.run(rolled_back)
+    seen = {one.type for status in world.written for one in status.conditions}
+    named = {value for name, value in vars(conditions).items() if name.isupper() and isinstance(value, str)}
+    assert seen <= named
+    assert named == conditions.MEANINGS.keys()

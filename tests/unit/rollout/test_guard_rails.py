@@ -12,7 +12,7 @@ from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import Adopt, Duration, Trigger, VersionPinning
 from seatrial.api.status import SetBack
-from seatrial.rollout import report
+from seatrial.rollout import quality, report
 from seatrial.rollout.retraining import seen
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -56,6 +56,42 @@ def test_drift_starts_a_run_and_the_run_knows_the_columns():
 
 def test_drift_that_is_not_among_the_triggers_starts_nothing():
     assert waits(drifted(serving(**AGE), "income")) == "nothing asks for a run"
+
+
+QUALITY = {"triggers": (Trigger.QUALITY,)}
+
+
+def worse(world: worlds.World, **changes: object) -> worlds.World:
+    """Labels prove now that answers have become worse."""
+    alarm = {"since": {quality.NAME: world.now}, "dropped": "20% were wrong", **changes}
+    world.trainer.alarm = seen.Alarm(**alarm)
+    return world
+
+
+def test_dropped_quality_starts_a_run_and_the_run_says_so():
+    world = worse(serving(**QUALITY)).run(started)
+    [run] = runs(world)
+    assert (run.trigger, run.cause, run.message) == ("Quality", (quality.NAME,), "20% were wrong")
+
+
+def test_dropped_quality_that_is_not_among_the_triggers_starts_nothing():
+    assert waits(worse(serving(**DRIFT))) == "nothing asks for a run"
+
+
+def test_drift_does_not_start_a_run_that_quality_alone_may_start():
+    assert waits(drifted(serving(**QUALITY), "income")) == "nothing asks for a run"
+
+
+def test_of_quality_and_drift_quality_is_the_reason_of_the_run():
+    world = drifted(serving(triggers=(Trigger.DRIFT, Trigger.QUALITY)), "income")
+    world.trainer.alarm = msgspec.structs.replace(
+        world.trainer.alarm, dropped="worse", since={"income": world.now, quality.NAME: world.now}
+    )
+    assert runs(world.run(started))[0].trigger == "Quality"
+
+
+def test_bad_data_keeps_dropped_quality_from_starting_a_run():
+    assert "values of age are missing" in waits(worse(serving(**QUALITY), invalid=("age",)))
 
 
 def test_age_starts_a_run_when_the_version_is_old_and_not_before():
@@ -298,9 +334,13 @@ def test_the_same_data_again_is_no_answer_to_an_alarm_but_to_a_command():
 # 7
 
 
-def test_a_loop_that_promotes_without_curing_stops_after_three():
-    world = serving(**DRIFT, adopt=Adopt.APPROVE)
-    drifted(world, "income")
+@pytest.mark.parametrize(
+    ("triggers", "alarms"),
+    [(DRIFT, lambda world: drifted(world, "income")), (QUALITY, worse)],
+    ids=["drift", "quality"],
+)
+def test_a_loop_that_promotes_without_curing_stops_after_three(triggers, alarms):
+    world = alarms(serving(**triggers, adopt=Adopt.APPROVE))
     promoted = ""
     for _ in range(80):
         later(world, DAY / 4)
@@ -310,7 +350,7 @@ def test_a_loop_that_promotes_without_curing_stops_after_three():
         world.run(lambda one: one.status.candidate is None and one.status.previous is None)
         if world.serving != promoted and test_rollouts.settled(world):
             promoted = world.serving
-            drifted(world, "income")
+            alarms(world)
     assert outcomes(world) == ["NotCured"] * 3
     assert state(world) == ("Stopped", "RetrainingStopped")
 

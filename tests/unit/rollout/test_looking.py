@@ -94,10 +94,10 @@ def test_pods_that_come_and_go_are_no_new_subject():
     assert msgspec.structs.replace(asked, pods=()).subject == asked.subject
 
 
-def relaying(*, sticky: str | None = None, **candidate: object) -> looking.Question:
+def relaying(*, sticky: str | None = None, cover: bool = True, **candidate: object) -> looking.Question:
     """A rollout under way with provider Relay."""
     before = snapshot(**candidate)
-    rollout = msgspec.structs.replace(before.spec.rollout, traffic=Traffic(sticky=sticky))
+    rollout = msgspec.structs.replace(before.spec.rollout, traffic=Traffic(sticky=sticky, cover=cover))
     wish = msgspec.structs.replace(before.spec, rollout=rollout)
     asked = looking.question(msgspec.structs.replace(before, provider=Provider.RELAY, spec=wish), NOW)
     assert asked is not None
@@ -112,7 +112,8 @@ def test_under_relay_stables_pods_are_asked_what_became_of_the_candidates_reques
 
 
 def test_a_header_that_decides_is_no_random_assignment():
-    assert relaying(sticky="x-user-id").relay == counters.Relay(by_request=False)
+    assert relaying(sticky="x-user-id").relay == counters.Relay(by_request=False, paired=True)
+    assert relaying(sticky="x-user-id", cover=False).relay == counters.Relay(by_request=False)
 
 
 def test_a_step_with_a_shadow_has_copies_as_evidence():

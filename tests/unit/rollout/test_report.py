@@ -101,6 +101,13 @@ def parts(plain: bytes, *, count: int, sha256: str = "") -> list[str]:
 PARTS = parts(line().encode(), count=3)
 
 
+@pytest.mark.parametrize("text", [line(), "\n".join(PARTS)], ids=["in one line", "in three"])
+def test_what_comes_late_through_another_pipe_costs_no_report(text: str) -> None:
+    late = f"{text}\nonnxruntime: 2 warnings\n\n"
+    assert report.read(late, report.digest_of(text)).outcome is report.Outcome.PASSED
+    assert report.lines(late, report.digest_of(text)) == text
+
+
 def test_a_report_in_parts_is_one_report():
     found = report.read("\n".join(["before", *PARTS, ""]), report.digest_of(PARTS[-1]))
     assert (found.precision, found.digest) == ("int8-static", report.digest_of(PARTS[-1]))

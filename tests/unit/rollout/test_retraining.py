@@ -230,7 +230,7 @@ def test_a_trained_version_refused_in_its_trial_never_has_a_pod():
 
 def test_a_rejected_second_version_leaves_the_first_trained_one_in_place():
     world = later(followed(serving()), DAY)
-    told(world, retrain="two").run(offered)
+    told(world, retrain="two/now").run(offered)
     told(world, adopt="b/yes").run(
         lambda one: (
             one.status.candidate is not None
@@ -411,6 +411,30 @@ def test_a_run_that_never_ends_is_given_up_and_its_job_goes():
     told(world, retrain="one").run(lambda one: bool(one.trainer.running()))
     later(world, timedelta(hours=7))
     assert (outcomes(world), world.trainer.running()) == (["Failed"], [])
+
+
+def test_a_run_whose_job_nobody_can_make_is_given_up_as_one_that_never_ends():
+    world = serving()
+    told(world, retrain="one")
+    while not runs(world):
+        world.writes_until_crash = 1  # the operator dies between the intent and the Job
+        world.step()
+    assert (outcomes(world), world.trainer.made) == (["Running"], [])
+    world.trainer.template = None  # the API server doesn't give the CronJob
+    later(world, timedelta(hours=7))
+    assert (outcomes(world), world.status.retraining.attempts) == (["Failed"], 0)
+    assert runs(world)[0].message.startswith("no Job was made within ")
+    world.trainer.template = trainer.TEMPLATE
+    told(world, retrain="two/now").run(offered)
+
+
+def test_a_trained_version_with_a_label_that_somebody_has_spoilt_is_called_by_its_digest():
+    world = followed(serving())
+    spoilt = msgspec.structs.replace(world.status.trained.current, version="no label!")
+    world.status = msgspec.structs.replace(
+        world.status, trained=msgspec.structs.replace(world.status.trained, current=spoilt)
+    )
+    world.run(lambda one: one.serving == "aaaaaaaa" and settled(one))
 
 
 def test_a_missing_cron_job_is_said_and_costs_no_attempt():

@@ -302,7 +302,7 @@ class World:
                 self.versions[of] = self.records[of].content.model_version
                 self.notes[of] = reading.notes(wanted)
                 self.noted.update(reading.noted_reports({of: self.notes[of]}))
-            case "ConfigMap":
+            case "ConfigMap" if of:
                 self.configs[of] = wanted
                 self.reports[of] = reading.known_report(wanted)
                 self.passed.add(of)

@@ -13,7 +13,7 @@ from cyclonedx.validation import json as validation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seatrial_server.cards import cyclonedx, facts, making, markdown
+from seatrial_server.cards import cyclonedx, facts, markdown, recorded
 from seatrial_server.host import config
 from seatrial_server.model import manifest, schema
 from seatrial_server.trial import report
@@ -185,12 +185,12 @@ def test_no_text_breaks_either_form(provenance: dict[str, Any], words: str) -> N
 
 def test_the_report_is_read_in_either_form_and_another_one_costs_only_the_numbers() -> None:
     plain = report.encode(TRIAL).decode()
-    assert making.reported(f'{{"message": "a line of the log"}}\n{plain}\n') == TRIAL
+    assert recorded.reported(f'{{"message": "a line of the log"}}\n{plain}\n') == TRIAL
     long = msgspec.structs.replace(
         TRIAL, tests=tuple(msgspec.structs.replace(TRIAL.tests[0], name=f"{number}" * 40) for number in range(600))
     )
     packed = report.encode(long).decode()
     assert packed.startswith("seatrial-report 1/")
-    assert making.reported(packed) == long
+    assert recorded.reported(packed) == long
     for broken in ("", "{}", "no report", "seatrial-report 1/1 x !!!"):
-        assert making.reported(broken) is None
+        assert recorded.reported(broken) is None

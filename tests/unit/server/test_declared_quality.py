@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from tests.unit.server import graphs, prepared
 
 from seatrial_server.artifact import datasets
-from seatrial_server.host import errors
+from seatrial_server.host import config, errors
 from seatrial_server.model import declared, schema, session
 from seatrial_server.prepare import reference
 from seatrial_server.trial import (
@@ -242,6 +242,21 @@ def test_answers_unlike_those_of_the_training_are_found_by_row(tmp_path: Path) -
     of = on(tmp_path, holdout={"x": ROWS, "expected:probabilities": answers})
     found = result("data: [{name: t, dataset: holdout, parity: {}}]", of)
     assert (found.outcome, found.message) == ("Fail", "answered otherwise: rows 3, 70")
+
+
+def test_of_an_int8_model_the_graph_that_was_converted_is_asked_as_its_own_loss_has_another_bound(
+    tmp_path: Path,
+) -> None:
+    answers = session.load(classifier()).run({"x": ROWS})[1]
+    folder = package(tmp_path, holdout={"x": ROWS, "expected:probabilities": answers})
+    derived = prepared.loaded(classifier(tilt=3))
+
+    def asked(precision: config.Precision) -> str:
+        made = msgspec.structs.replace(prepared.described(classifier()), precision=precision)
+        of = subject.Subject(derived, CARD, folder, made=made, scratch=tmp_path / "scratch")
+        return result("data: [{name: t, dataset: holdout, parity: {}}]", of).outcome
+
+    assert (asked("int8-static"), asked("fp32")) == ("Pass", "Fail")
 
 
 def test_rows_once_wrong_must_be_right(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_cohort_that_comes_round_again_begins_at_zero() -> None:
     [
         (NAMED, SCORES, [[0, 1, 0]], ["leave", 1, 1.0, "stay", 2], ["Leave", 3, -1, [1], {}, 0.5, float("nan")]),
         (schema.Card(), SCORES, [[0, 1, 0]], [1, 0, 7, True], ["1", "leave", 1.5, [], float("inf")]),
-        (NUMBER, NUMBERS, [[2.0]], [2, 2.4, -1e9], ["2", True, [2], float("nan"), float("-inf")]),
+        (NUMBER, NUMBERS, [[2.0]], [2, 2.4, -1e9], ["2", True, [2], float("nan"), float("-inf"), 10**400]),
     ],
     ids=["named classes", "whole numbers", "numbers"],
 )
@@ -313,6 +313,46 @@ def test_without_settings_or_a_key_no_answer_has_a_token() -> None:
         pod.back()
     pod.own.use([b"short"])
     assert not pod.own.on
+
+
+@pytest.mark.parametrize(
+    ("card", "model", "answers"),
+    [
+        pytest.param(NAMED, SCORES, [[[0.1, 0.8, 0.1]] * 40, [[0.9, 0, 0.1], [0.1, 0.8, 0.1]] * 20], id="classes"),
+        pytest.param(NUMBER, NUMBERS, [[[7.0]] * 40, [[float(number)] for number in range(40)]], id="numbers"),
+        pytest.param(schema.Card(), WHOLE, [np.arange(3000), np.arange(3000)], id="many codes"),
+    ],
+)
+def test_answers_of_one_turn_have_tokens_of_their_own_and_each_says_what_was_answered(
+    card: schema.Card, model: schema.Schema, answers: list[Any]
+) -> None:
+    pod, dtype = Pod(card=card, model=model), np.int64 if model is WHOLE else np.float32
+    given: list[tuple[str, Any]] = []
+    for turn in answers:
+        rows = np.array(turn, dtype)
+        for mark in pod.own.marks([rows], [True] * len(rows)):
+            row = rows[len(given) % len(rows)]
+            token = json.loads(b"{%b}" % mark[1:])["parameters"]["feedback"]
+            given.append((token, int(row.argmax()) if card is NAMED else row.reshape(-1)[0].item()))
+        pod.now += 0.5
+    assert len({token for token, _ in given}) == len(given)
+    for token, label in given[::7]:
+        assert pod.back({"token": token, "label": label}) == [""]
+    assert pod.counted("feedback_rows_total", outcome="wrong") == 0
+
+
+@hypothesis.given(
+    st.integers(0, 43), st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+)
+def test_no_letter_of_a_token_that_shares_its_hash_can_be_changed(place: int, letter: str) -> None:
+    signer = tokens.Signer([KEY], deployment="shop/churn", revision="abcde12345", nonce=0)
+    codes_of_a_turn = bytes(tokens.CODE * 9)
+    written = {text.decode() for text in signer.in_turn(NOON, codes_of_a_turn)}
+    assert len(written) == 9
+    assert all(signer.read(text) is not None for text in written)
+    for text in sorted(written):
+        changed = text[:place] + letter + text[place + 1 :]
+        assert changed in written or signer.read(changed) is None
 
 
 def test_keys_are_found_when_the_secret_comes_later_and_when_it_is_renewed(tmp_path: Path) -> None:

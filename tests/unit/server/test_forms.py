@@ -15,16 +15,21 @@ from seatrial_server.host import errors
 from seatrial_server.model import schema
 from seatrial_server.protocol.http import decode
 
-MODEL = schema.Schema(
-    inputs=(schema.TensorSpec(name="x", datatype="FP32", shape=(schema.FREE, 3)),),
-    outputs=(schema.TensorSpec(name="y", datatype="FP32", shape=(schema.FREE, 1)),),
-)
+
+def of_columns(columns: int) -> schema.Schema:
+    return schema.Schema(
+        inputs=(schema.TensorSpec(name="x", datatype="FP32", shape=(schema.FREE, columns)),),
+        outputs=(schema.TensorSpec(name="y", datatype="FP32", shape=(schema.FREE, 1)),),
+    )
+
+
+MODEL = of_columns(3)
 HEAD, TAIL = '{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[', "]}]}"
 
 
-def trained() -> decode.Decoder:
-    result = decode.Decoder(MODEL, stacked=True)
-    result.decode(f"{HEAD}1,2,3{TAIL}".encode(), None)
+def trained(model: schema.Schema = MODEL, body: str = f"{HEAD}1,2,3{TAIL}") -> decode.Decoder:
+    result = decode.Decoder(model, stacked=True)
+    result.decode(body.encode(), None)
     return result
 
 
@@ -34,7 +39,7 @@ def outcome(decoder: decode.Decoder, *bodies: bytes) -> list[Any]:
     for body in bodies:
         try:
             [values] = decoder.decode(body, None).values
-            result.append(conversion.Converter(MODEL.inputs[0]).joined([values]).tolist())
+            result.append(conversion.Converter(decoder.schema.inputs[0]).joined([values]).tolist())
         except errors.RequestError as error:
             result.append(str(error))
     return result
@@ -63,6 +68,20 @@ def test_any_text_in_the_place_of_the_numbers_ends_as_it_would_have_otherwise(te
     body = f"{HEAD}{text}{TAIL}".encode(errors="surrogateescape")
     [expected] = outcome(decode.Decoder(MODEL, stacked=True), body)
     assert outcome(trained(), body) == [expected]
+
+
+@pytest.mark.long
+@hypothesis.given(text=TEXTS | st.just("1e39,2,3") | st.just("-1e-46,16777217,0.1"))
+@hypothesis.settings(max_examples=200, deadline=None, derandomize=True)
+def test_few_numbers_are_read_as_many_are(text: str) -> None:
+    few, more = conversion.FEW, "0," * (conversion.FEW - 2)
+    read = []
+    for columns, before in ((few + 1, more), (3, "")):
+        model, head = of_columns(columns), HEAD.replace("[1,3]", f"[1,{columns}]") + before
+        decoder = trained(model, f"{head}1,2,3{TAIL}")
+        [outcome_here] = outcome(decoder, f"{head}{text}{TAIL}".encode(errors="surrogateescape"))
+        read.append(outcome_here[-3:] if isinstance(outcome_here, list) else "refused")
+    assert read[0] == read[1]
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ import numpy as np
 import prometheus_client
 import pytest
 from prometheus_client import parser
-from tests.unit.server import test_feedback, test_telemetry
+from tests.unit.server import test_attributions, test_feedback, test_telemetry
 
 from seatrial_server.model import bins, schema
 from seatrial_server.observe import drift, telemetry
@@ -27,9 +27,8 @@ KNOWN = {
 }
 
 
-@pytest.fixture
-def families() -> list[prometheus_client.Metric]:
-    """With more features than are counted."""
+def page() -> str:
+    """With more features than are counted, and with feedback."""
     rows = np.random.default_rng(0).standard_normal((100, 300)).astype(np.float32)
     texts = np.array([[str(number)] for number in range(100)], np.object_)
     tensors = (schema.TensorSpec("x", "FP32", (-1, 300)), schema.TensorSpec("t", "BYTES", (-1, 1)))
@@ -43,14 +42,22 @@ def families() -> list[prometheus_client.Metric]:
         feature_shares=drift.shares(features, dtypes, [rows, texts]),
         output_shares=drift.shares(outputs, dtypes, [rows, texts]),
     )
-    observer = drift.Drift(reference, inputs=dtypes, outputs=dtypes, labels=test_telemetry.LABELS)
+    attributions = test_attributions.Process((1.0,) * 300).attributing
+    attributions.follow(test_attributions.ON)
+    observer = drift.Drift(
+        reference, inputs=dtypes, outputs=dtypes, labels=test_telemetry.LABELS, attributing=attributions
+    )
     counters = test_telemetry.counters()
     counters.relayed.follow("b2", 0.1)
     text = prometheus_client.generate_latest(telemetry.exposition(counters)).decode()
     collected = test_feedback.Pod(card=test_feedback.NAMED, model=test_feedback.SCORES)
     pairs = ",".join(f'{name}="{value}"' for name, value in test_telemetry.LABELS.items())
-    text += observer.exposition() + collected.own.exposition(pairs)
-    return list(parser.text_string_to_metric_families(text))
+    return text + observer.exposition() + collected.own.exposition(pairs)
+
+
+@pytest.fixture
+def families() -> list[prometheus_client.Metric]:
+    return list(parser.text_string_to_metric_families(page()))
 
 
 def test_names_say_what_is_counted_and_in_which_unit(families: list[prometheus_client.Metric]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from seatrial_server.engine import validation
+from seatrial_server.engine import conversion, validation
 from seatrial_server.host import errors
 from seatrial_server.model import features, schema
 
@@ -30,6 +31,7 @@ RANGE = F("a", range=(0, 10))
 ONE_SIDED = F("a", range=(0, float("inf")))
 
 
+@pytest.mark.parametrize("columns", [1, conversion.FEW, conversion.FEW + 1])
 @pytest.mark.parametrize(
     ("column", "datatype", "value", "wanted"),
     [
@@ -56,9 +58,12 @@ ONE_SIDED = F("a", range=(0, float("inf")))
         (F("a", categories=("red", "blue")), "BYTES", "", "Missing"),
     ],
 )
-def test_a_value_is_taken_or_refused(column: schema.Feature, datatype: str, value: Any, wanted: str) -> None:
+def test_a_value_is_taken_or_refused(
+    column: schema.Feature, datatype: str, value: Any, wanted: str, columns: int
+) -> None:
     dtype = {"FP16": "f2", "FP32": "f4", "FP64": "f8", "INT8": "i1", "INT32": "i4", "INT64": "i8", "BYTES": "O"}
-    assert code(guard(datatype, column).examine(np.array([[value]], dtype[datatype]))) == wanted
+    described = [msgspec.structs.replace(column, name=f"a{number}") for number in range(columns)]
+    assert code(guard(datatype, *described).examine(np.array([[value] * columns], dtype[datatype]))) == wanted
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ Pure but for its own state. Samples are given up once they are added, so memory 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -64,6 +65,11 @@ class Cohort(msgspec.Struct, frozen=True, kw_only=True):
     candidate: Answers = Answers()
 
 
+def countable(value: float) -> bool:
+    """No counter has any other value; such a sample is as if absent."""
+    return math.isfinite(value) and value >= 0
+
+
 def length(horizon: float) -> float:
     """Seconds of a cohort: as the pods have it."""
     return float(max(60, int(horizon) // 24))
@@ -78,7 +84,7 @@ class _Count:
         self.at, self.before, self.last = float("-inf"), 0.0, 0.0
 
     def add(self, at: float, value: float) -> None:
-        if at <= self.at:
+        if at <= self.at or not countable(value):
             return
         if value < self.last:
             self.before += self.last

@@ -81,7 +81,7 @@ def _by_span(found: Iterable[Growth], bounds: Sequence[float]) -> Mapping[str, d
     sums: dict[str, dict[int, float]] = {}
     for one in found:
         before: float | None = None
-        for at, value in one.samples:
+        for at, value in ((at, value) for at, value in one.samples if cohorts.countable(value)):
             grown = 0.0 if before is None else value - before if value >= before else value
             before = value
             place = math.floor((at - bounds[0]) / SPAN)

@@ -38,6 +38,7 @@ OF_CANDIDATE: tuple[slots_.Metric, ...] = ("latency",)  # by its own
 _RELAYED: tuple[Key, ...] = tuple(
     (Counter.RELAYED, label) for outcome in GIVEN for label in (outcome, f"{outcome}/{COVERED}")
 )
+ANSWERED_BADLY = ("error", "rejected")  # one that came late has left stable less time
 _COPIES: tuple[Key, ...] = tuple((Counter.COPIES, outcome) for outcome in GIVEN)
 
 
@@ -74,7 +75,9 @@ def arm(
     """
     sums = _sums(stable, bounds)
     known = [(track, _known(track, relay)) for track in stable]
-    return [_slot(sums, k, mine, unseen=_unseen(known, bounds[k], bounds[k + 1])) for k, mine in enumerate(own)]
+    return [
+        _slot(sums, k, mine, relay=relay, unseen=_unseen(known, bounds[k], bounds[k + 1])) for k, mine in enumerate(own)
+    ]
 
 
 def _sums(stable: Sequence[Track], bounds: Sequence[float]) -> dict[Key, Counts]:
@@ -87,7 +90,7 @@ def _sums(stable: Sequence[Track], bounds: Sequence[float]) -> dict[Key, Counts]
 
 
 def _slot(
-    sums: dict[Key, Counts], k: int, own: slots_.ArmCounts, *, unseen: tuple[slots_.Metric, ...]
+    sums: dict[Key, Counts], k: int, own: slots_.ArmCounts, *, relay: Relay, unseen: tuple[slots_.Metric, ...]
 ) -> slots_.ArmCounts:
     def count(counter: Counter, label: str) -> int:
         counts = sums.get((counter, label))
@@ -95,13 +98,15 @@ def _slot(
 
     covered = {outcome: count(Counter.RELAYED, f"{outcome}/{COVERED}") for outcome in GIVEN}
     copies = {outcome: count(Counter.COPIES, outcome) for outcome in GIVEN}
-    ends = {outcome: count(Counter.RELAYED, outcome) + covered[outcome] + copies[outcome] for outcome in GIVEN}
+    alone = {outcome: count(Counter.RELAYED, outcome) for outcome in GIVEN}
+    ends = {outcome: alone[outcome] + covered[outcome] + copies[outcome] for outcome in GIVEN}
+    both = {outcome: alone[outcome] if relay.paired else 0 for outcome in ANSWERED_BADLY}  # their client's own doing
     lost = ends[UNREACHABLE] + ends[LATE]
     return msgspec.structs.replace(
         own,
         requests=sum(ends[outcome] for outcome in COUNTED) + lost,
-        errors=ends["error"] + lost,
-        rejected=ends["rejected"],
+        errors=ends["error"] - both["error"] + lost,
+        rejected=ends["rejected"] - both["rejected"],
         degraded=ends["degraded"],
         shed=ends[SHED],
         unreachable=ends[UNREACHABLE],

@@ -50,11 +50,13 @@ class Relay(msgspec.Struct, frozen=True):
     """Stable's pods give requests to the candidate, and count what becomes of them.
 
     `by_request`: each is assigned by itself, at random; not so when a header's value decides. `copies`: it gets copies
-    of requests that stable has answered.
+    of requests that stable has answered. `paired`: what stable has failed at as well, in the candidate's place, is no
+    failure of the candidate's.
     """
 
     by_request: bool = True
     copies: bool = False
+    paired: bool = False
 
 
 class Series(msgspec.Struct, frozen=True):

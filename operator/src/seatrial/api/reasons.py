@@ -176,6 +176,21 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "An alarm about the traffic has begun, or another kind of it.", "See the reason of the condition Drifted."
     ),
     Reason.DRIFT_CLEARED: Meaning("A whole season of traffic looks like the reference again."),
+    Reason.QUALITY_DROPPED: Meaning(
+        "Labels prove that the version that serves is wrong more often than it may be.",
+        "status.quality has the figures. See whether the labels are right (seatrial_feedback_confusion_total) and what "
+        "status.drift says; then make a new version of newer rows.",
+    ),
+    Reason.QUALITY_HOLDS: Meaning("By its labels the version that serves is as good as it was."),
+    Reason.QUALITY_ESTIMATED_LOWER: Meaning(
+        "Its confidence lets expect more wrong answers than are allowed; labels have not proven it.",
+        "An estimate, never a verdict: look at status.drift, and wait for labels.",
+    ),
+    Reason.LABELS_MISSING: Meaning(
+        "Too few labels come back for answers, so that nobody knows how good they are.",
+        "The message says whether tokens are asked for, labels refused, or fewer sent than usual: look at what sends "
+        "them.",
+    ),
     Reason.UNKNOWN: Meaning("Another release of the operator wrote it."),
 }
 

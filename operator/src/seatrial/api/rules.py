@@ -298,7 +298,7 @@ RULES = (
     Rule(
         "spec.retraining.triggers",
         "self.all(a, self.exists_one(b, b == a))",
-        "spec.retraining.triggers must have each of Drift and Age once",
+        "spec.retraining.triggers must have each of Quality, Drift and Age once",
     ),
     Rule(
         "spec.retraining",
@@ -316,6 +316,12 @@ RULES = (
         "!(has(self.monitoring) && has(self.monitoring.drift) && has(self.monitoring.drift.mode)) || "
         "self.monitoring.drift.mode == 'Watch'",
         "spec.monitoring.drift.mode must be Watch where spec.retraining.triggers has Drift",
+    ),
+    Rule(
+        "spec",
+        "!(has(self.retraining) && has(self.retraining.triggers) && 'Quality' in self.retraining.triggers) || "
+        "(has(self.monitoring) && has(self.monitoring.quality))",
+        "spec.monitoring.quality must be there where spec.retraining.triggers has Quality",
     ),
     _duration("spec.retraining.maxAge", "24h", "8760h"),
     _duration("spec.retraining.minInterval", "1h", "720h"),
@@ -384,6 +390,13 @@ RULES = (
         "self.analysis.outcomes.all(one, !has(one.event) || (has(self.monitoring) && has(self.monitoring.feedback) && "
         "has(self.monitoring.feedback.events) && one.event in self.monitoring.feedback.events))",
         "spec.analysis.outcomes[].event must be one of spec.monitoring.feedback.events",
+    ),
+    _percentage("spec.monitoring.quality.max", above=0, at_most=100),
+    _percentage("spec.monitoring.quality.tolerance", at_most=1000),
+    Rule(
+        "spec.monitoring",
+        "!has(self.quality) || has(self.feedback)",
+        "spec.monitoring.quality must have spec.monitoring.feedback beside it",
     ),
     _between("spec.analysis.answers.tolerance", "1", "95"),
     _between("spec.monitoring.drift.tolerance", "1", "50"),

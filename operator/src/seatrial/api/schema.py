@@ -38,7 +38,7 @@ MAX_INTEGER = 2**53 - 1  # JSON numbers are exact up to here
 _EPOCH = "1970-01-01T00:00:00Z"
 _NEVER_SEEN = -1
 
-# Without it kstatus (Flux, Helm, Argo CD) would call a new object Current until the operator first looks at it.
+# Without it kstatus (Flux, Helm) would call a new object Current until the operator first looks at it.
 STATUS_DEFAULT: Schema = {
     "observedGeneration": _NEVER_SEEN,
     "conditions": [

@@ -7,6 +7,7 @@ columns only. Bounded, and free of anything that ticks by itself, so that nothin
 from __future__ import annotations
 
 import enum
+import math
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -29,6 +30,13 @@ Image = Annotated[str, Meta(description="Serving image, recorded when the revisi
 ReadyReplicas = Annotated[Count, Meta(description="Pods that are Ready.")]
 
 VERDICTS_KEPT = 20
+WEIGHTS_KEPT = 24
+Weighed = Annotated[
+    tuple[datetime, ...],
+    Meta(
+        description="When its weight changed on its way, newest first; labels count from then.", max_length=WEIGHTS_KEPT
+    ),
+]
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -120,6 +128,10 @@ class Reason(enum.StrEnum):
     NO_REFERENCE = "NoReference"
     DRIFT_DETECTED = "DriftDetected"
     DRIFT_CLEARED = "DriftCleared"
+    QUALITY_DROPPED = "QualityDropped"
+    QUALITY_HOLDS = "QualityHolds"
+    QUALITY_ESTIMATED_LOWER = "QualityEstimatedLower"
+    LABELS_MISSING = "LabelsMissing"
     UNKNOWN = "Unknown"  # of another release
 
 
@@ -134,7 +146,12 @@ class Condition(Base, frozen=True, kw_only=True, omit_defaults=False):
 
     type: Annotated[
         Short,
-        Meta(description="Ready, Available, Reconciling, Stalled, Verified, Analyzed, Routed, Drifted or Retraining."),
+        Meta(
+            description=(
+                "Ready, Available, Reconciling, Stalled, Verified, Analyzed, Routed, Drifted, QualityDropped or "
+                "Retraining."
+            )
+        ),
     ]
     status: Annotated[ConditionStatus, Meta(description="True, False or Unknown.")]
     reason: Annotated[
@@ -183,6 +200,7 @@ class Stable(Known, frozen=True, kw_only=True):
     first: Annotated[
         bool, Meta(description="Nothing was stable before it, so it was compared with nobody before its soak.")
     ] = False
+    weighed: Weighed = ()
     breach: Breach | None = None
 
 
@@ -249,6 +267,7 @@ class Candidate(Known, frozen=True, kw_only=True):
     windows: Annotated[
         int, Meta(description="How often the evidence of the step was begun; each time has its part of the rate.", ge=0)
     ] = 1
+    weighed: Weighed = ()
     shift: Annotated[
         Text, Meta(description="That its answers to copies differ from stable's more often than they may; once proven.")
     ] = ""
@@ -300,6 +319,21 @@ class MetricStatus(Base, frozen=True, kw_only=True):
     evidence: Annotated[Short, Meta(description="E-value against the candidate.")] = ""
     bound: Annotated[Short, Meta(description="The e-value at which the candidate is rolled back.")] = ""
     outcome: Annotated[Short, Meta(description="Pass, Fail, NoData, Inconclusive or Error.")] = ""
+
+    @property
+    def progress(self) -> float | None:
+        return progress(self.evidence, self.bound)
+
+
+def progress(evidence: str, bound: str) -> float | None:
+    """How far evidence has come to its bound, on the scale on which it grows, its logarithm: 0 for none, 1 at the
+    bound; None where there is nothing to tell.
+    """
+    try:
+        has, needs = float(evidence), float(bound)
+    except ValueError:
+        return None
+    return math.log(max(has, 1.0)) / math.log(needs) if needs > 1 else None
 
 
 class AnalysisStatus(Base, frozen=True, kw_only=True):
@@ -445,6 +479,40 @@ class DriftStatus(Base, frozen=True, kw_only=True):
         return any(one.bad_data for one in self.alarms)
 
 
+class QualityOutcome(enum.StrEnum):
+    HOLDS = "Holds"
+    SUSPECTED = "Suspected"
+    DROPPED = "Dropped"
+    UNKNOWN = "Unknown"
+
+
+class QualityStatus(Base, frozen=True, kw_only=True):
+    """How often stable's answers turn out wrong, by labels of whole days. Written when that changes, and once a day."""
+
+    revision: Revision
+    outcome: Annotated[QualityOutcome, Meta(description="Holds, Suspected, Dropped or Unknown.")]
+    since: Annotated[datetime, Meta(description="Since when the outcome is this.")]
+    at: Annotated[datetime, Meta(description="When it was last written.")]
+    until: Annotated[datetime, Meta(description="End of the days of requests that were looked at.")] | None = None
+    window: Annotated[Short, Meta(description="Over which time.")] = ""
+    labelled: Annotated[Count, Meta(description="Rows with a label.")] = 0
+    wrong: Annotated[Count, Meta(description="Those of them that were wrong.")] = 0
+    share: Annotated[Short, Meta(description="Share of wrong rows.")] = ""
+    low: Annotated[Short, Meta(description="What the share is above, with 99%.")] = ""
+    high: Annotated[Short, Meta(description="What it is below, with 99%.")] = ""
+    limit: Annotated[Short, Meta(description="Share up to which it counts as no worse.")] = ""
+    against: Annotated[
+        Short, Meta(description="Where the limit is from: Maximum, as in the spec; Holdout; FirstWeeks.")
+    ] = ""
+    evidence: Annotated[Short, Meta(description="E-value against the share being within the limit.")] = ""
+    bound: Annotated[Short, Meta(description="The e-value that is an alarm.")] = ""
+    estimated: Annotated[
+        Short, Meta(description="Share of wrong rows that confidence alone lets expect on the last day; never judged.")
+    ] = ""
+    estimated_low: Annotated[Short, Meta(description="Lower end of that, with 95%.")] = ""
+    estimated_high: Annotated[Short, Meta(description="Upper end of that, with 95%.")] = ""
+
+
 class SetBack(Base, frozen=True, kw_only=True):
     """By the rollback-to command: which revision serves in place of the one that the spec asks for."""
 
@@ -503,6 +571,7 @@ class Status(Base, frozen=True, kw_only=True):
     last_rollback: Rollback | None = None
     set_back: SetBack | None = None
     drift: DriftStatus | None = None
+    quality: QualityStatus | None = None
     trained: Trained | None = None
     retraining: Retraining | None = None
     commands: Commands = Commands()

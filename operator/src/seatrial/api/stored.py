@@ -8,6 +8,7 @@ out, and everything else counts. The names of what was lost are for a condition.
 from __future__ import annotations
 
 import enum
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -25,13 +26,30 @@ CAUTIOUS: Final[Mapping[type[enum.Enum], enum.Enum]] = {
 }
 
 _MISSING: Final = object()
+_MOMENT: Final = re.compile(r"([0-9]{4})-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9:]+)?")
+_YEARS: Final = range(1970, 2500)
 
 
 def read(raw: Any) -> tuple[Status, tuple[str, ...]]:
     """The status, and the paths of what this release can't read."""
     lost: list[str] = []
-    found = _read(raw, Status, "status", lost)
+    found = _read(_of_our_time(raw, "status", lost), Status, "status", lost)
     return (found if isinstance(found, Status) else Status()), tuple(lost)
+
+
+def _of_our_time(raw: Any, path: str, lost: list[str]) -> Any:
+    """Without moments that nothing can be added to or taken from: no deadline follows from them."""
+    if isinstance(raw, Mapping):
+        kept = {name: _of_our_time(value, f"{path}.{name}", lost) for name, value in raw.items()}
+        return {name: value for name, value in kept.items() if value is not _MISSING}
+    if isinstance(raw, list):
+        kept_ = [_of_our_time(value, f"{path}[{place}]", lost) for place, value in enumerate(raw)]
+        return [value for value in kept_ if value is not _MISSING]
+    moment = _MOMENT.fullmatch(raw) if isinstance(raw, str) else None
+    if moment is None or int(moment[1]) in _YEARS:
+        return raw
+    lost.append(path)
+    return _MISSING
 
 
 def _read(raw: Any, kind: Any, path: str, lost: list[str]) -> Any:

@@ -58,6 +58,7 @@ class Trained(Base, frozen=True, kw_only=True):
 class Trigger(enum.StrEnum):
     """What started a run."""
 
+    QUALITY = "Quality"
     DRIFT = "Drift"
     AGE = "Age"
     COMMAND = "Command"
@@ -81,7 +82,7 @@ class Run(Base, frozen=True, kw_only=True):
     """One run of the training Job."""
 
     number: Annotated[int, Meta(description="Part of its Job's name.", ge=1)]
-    trigger: Annotated[Trigger, Meta(description="Drift, Age or Command.")]
+    trigger: Annotated[Trigger, Meta(description="Quality, Drift, Age or Command.")]
     cause: Annotated[
         tuple[Short, ...], Meta(description="What the alarm was about, such as columns.", max_length=CAUSES_KEPT)
     ] = ()

@@ -22,8 +22,11 @@ _README = """\
 
 {description}. Chart {version}, for Kubernetes {kube}, with Helm 3 or 4.
 
-```sh
+```sh run=no
 make image REGISTRY=registry.example.com/ml PUSH=1     # there are no published images
+```
+
+```sh run=cluster
 helm install seatrial helm/seatrial -n seatrial-system --create-namespace \\
   --set images.registry=registry.example.com/ml \\
   --set prometheus.url=http://prometheus-server.monitoring.svc
@@ -112,7 +115,7 @@ def _rows(text: str, given: Any) -> Iterator[tuple[str, Any, str]]:
 
 def _is_value(path: tuple[str, ...]) -> bool:
     """Maps that users fill, and replace as one."""
-    return path[-1] in ("annotations", "requests", "limits")
+    return path[-1] in ("annotations", "labels", "requests", "limits")
 
 
 def _lines(text: str) -> Iterator[_Line]:

@@ -83,4 +83,5 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _dump(document: dict[str, Any]) -> str:
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    """Lines are as long as they are: deep in the CRD each break would cost its indentation."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=2**20, allow_unicode=True)

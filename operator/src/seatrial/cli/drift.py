@@ -36,7 +36,8 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
 @click.command()
 @click.argument("file")
 @click.option("--changes", is_flag=True, help="Only hours whose outcome or reason differs from the hour before.")
-def command(file: str, *, changes: bool) -> None:
+@click.option("--plot", is_flag=True, help="Draw the evidence over days, and a column beside its reference, instead.")
+def command(file: str, *, changes: bool, plot: bool) -> None:
     """Judge recorded counts for drift hour by hour, as the operator would.
 
     FILE (or - for standard input) is JSON: {"columns": [...], "policy": {...}, "hours": [...]}. A column is {"name":
@@ -51,7 +52,8 @@ def command(file: str, *, changes: bool) -> None:
     was remembered before the first hour.
 
     In place of hours "prometheus" may hold the answer to a range query with a step of 1h for the counters of one
-    revision: last_over_time({__name__=~"seatrial_(feature|prediction|refused)_rows_total", revision="..."}[1h]).
+    revision:
+    last_over_time({__name__=~"seatrial_(feature|prediction|attribution|refused)_rows_total",revision="..."}[1h]).
 
     Prints one JSON line per hour: at, outcome, reason, columns (the strongest five), message. logEvidence is the
     natural logarithm of the evidence; an alarm is raised when it reaches log(bound).
@@ -59,6 +61,9 @@ def command(file: str, *, changes: bool) -> None:
     source = "standard input" if file == "-" else file
     try:
         recording = msgspec.json.decode(_read(file), type=Recording, dec_hook=values.decode_hook)
+        if plot:
+            _draw(_checked(recording))
+            return
         for line in _lines(_checked(recording), changes=changes):
             click.echo(line)
     except OSError as error:
@@ -90,13 +95,20 @@ def _checked(recording: Recording) -> Recording:
     if recording.prometheus is not None:
         if recording.hours:
             raise ValueError("give hours or prometheus, not both")
-        return msgspec.structs.replace(recording, hours=_hours(recording.prometheus, recording.columns))
+        watched = _counted(recording.columns, recording.prometheus)
+        return msgspec.structs.replace(recording, columns=watched, hours=_hours(recording.prometheus, watched))
     for number, hour in enumerate(recording.hours):
         for pod in hour.pods:
             unknown = (pod.rows.keys() | pod.refused.keys()) - set(names)
             if unknown:
                 raise ValueError(f"hours[{number}] has counts of {min(unknown)!r}, which is no column")
     return recording
+
+
+def _counted(watched: Sequence[columns.Column], answer: totals.Answer) -> tuple[columns.Column, ...]:
+    """Without attributions where pods were not asked for them: the operator does not judge them then."""
+    counted = any(series.metric.get("__name__") == totals.ATTRIBUTIONS for series in answer.data.result)
+    return tuple(one for one in watched if counted or one.kind is not columns.Kind.ATTRIBUTION)
 
 
 def _hours(answer: totals.Answer, watched: Sequence[columns.Column]) -> tuple[watch.Hour, ...]:
@@ -114,20 +126,34 @@ def _within(part: str, check: Callable[[Any], None], value: Any) -> None:
 
 
 def _lines(recording: Recording, *, changes: bool) -> Iterator[str]:
+    said = None
+    for _, judged in _steps(recording):
+        if not changes or (judged.outcome, judged.reason) != said:
+            yield _line(judged)
+        said = (judged.outcome, judged.reason)
+
+
+def _draw(recording: Recording) -> None:
+    try:
+        from seatrial.plugin import drift_picture
+    except ImportError as error:
+        _refuse(f"--plot: {error}: pip install 'seatrial[plugin]'")
+    drift_picture.show(_steps(recording), columns=recording.columns, policy=recording.policy)
+
+
+def _steps(recording: Recording) -> Iterator[tuple[watch.Memory, Judgement]]:
+    """What is remembered and said after each hour; at once where there are none."""
     memory = watch.EMPTY
     if recording.state is not None:
         memory = stored.memory(recording.state, {one.name: columns.places(one) for one in recording.columns})
     if not recording.hours:
-        yield _line(watch.judge(memory, columns=recording.columns, policy=recording.policy)[1])
-    said = None
+        yield watch.judge(memory, columns=recording.columns, policy=recording.policy)
     for number, hour in enumerate(recording.hours):
         try:
             memory, judged = watch.after(memory, hour, columns=recording.columns, policy=recording.policy)
         except ValueError as error:
             raise ValueError(f"hours[{number}]: {error}") from error
-        if not changes or (judged.outcome, judged.reason) != said:
-            yield _line(judged)
-        said = (judged.outcome, judged.reason)
+        yield memory, judged
 
 
 def _line(judged: Judgement) -> str:

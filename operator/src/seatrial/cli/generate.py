@@ -5,17 +5,21 @@ Runs in a clone of the repository, for its developers. What the files say is in 
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import click
 
 from seatrial.api import crd
 
-from . import chart, documents, help_pages, reference, runbooks
+from . import argocd, catalogue, chart, documents, help_pages, licences, reference, runbooks
 
 CHART = "helm/seatrial"
+SERVER = "serving-image/src/seatrial_server/__init__.py"
+LISTS = ("operator", "server", "plugin", "pack")  # of requirements/
 NAMESPACE = "seatrial-system"
 REGISTRY = "seatrial.dev"  # of the kustomize base, whose users name theirs in an overlay
 OWN_ROLE = f"{NAMESPACE}-seatrial"  # the operator's own rights: cluster-wide, but no part of what all operators share
@@ -30,19 +34,44 @@ def files() -> dict[str, str]:
         "manifests/cluster/crd.yaml": documents.crd_file(document),
         "docs/reference/modeldeployment.md": reference.page(document),
         "docs/reference/kubectl-seatrial.md": help_pages.page(),
+        "docs/reference/operator.md": catalogue.page(),
     }
 
 
-def of_chart(root: Path) -> dict[str, str]:
-    """Path -> content, of what is made from the chart's own files."""
+def of_project(root: Path) -> dict[str, str]:
+    """Path -> content, of what is made from pyproject.toml and the lists of packages: the version and the licences."""
+    version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    meta, server = ((root / path).read_text() for path in (f"{CHART}/Chart.yaml", SERVER))
+    lists = {name: (root / "requirements" / f"{name}.txt").read_text() for name in LISTS}
+    return {
+        f"{CHART}/Chart.yaml": re.sub(r"^(version|appVersion): .*$", rf"\1: {version}", meta, flags=re.MULTILINE),
+        SERVER: re.sub(r'^VERSION = "[^"]*"', f'VERSION = "{version}"', server, flags=re.MULTILINE),
+        "docs/reference/licences.md": licences.page(lists),
+    }
+
+
+def of_chart(root: Path, *, meta: str) -> dict[str, str]:
+    """Path -> content, of what is made from the chart's own files; `meta` is its Chart.yaml."""
     folder = root / CHART
     values, rules = (folder / "values.yaml").read_text(), (folder / "files" / "rules.yaml").read_text()
     return {
         f"{CHART}/values.schema.json": chart.values_schema((folder / "values.schema.json").read_text()),
-        f"{CHART}/README.md": chart.readme(chart=(folder / "Chart.yaml").read_text(), given=values),
+        f"{CHART}/README.md": chart.readme(chart=meta, given=values),
         "docs/how-to/alerts.md": runbooks.alerts(rules),
         "docs/reference/reasons.md": runbooks.reasons(),
     }
+
+
+def of_argocd(root: Path) -> dict[str, str]:
+    """Path -> content, of what is made from the Lua for Argo CD."""
+    health, discovery = ((root / argocd.FOLDER / name).read_text() for name in ("health.lua", "discovery.lua"))
+    return {f"{argocd.FOLDER}/argocd-cm.yaml": argocd.fragment(health=health, discovery=discovery)}
+
+
+def everything(root: Path) -> dict[str, str]:
+    """All that needs no other program."""
+    project = of_project(root)
+    return {**files(), **project, **of_chart(root, meta=project[f"{CHART}/Chart.yaml"]), **of_argocd(root)}
 
 
 def base(root: Path, *, helm: str) -> dict[str, str]:
@@ -83,7 +112,7 @@ def command(*, check: bool, helm: str | None, root: Path) -> None:
     """Write the files made from the resource's types and the commands: CRD, its copies, reference pages."""
     if not (root / CHART / "Chart.yaml").is_file():
         raise click.ClickException(f"{root} is not a clone of the repository: run it there, or give --root")
-    contents = {**files(), **of_chart(root)}
+    contents = everything(root)
     found = stale(root, contents)
     if not check:
         _write(root, contents, found)

@@ -1,7 +1,7 @@
 """`make image`: builds both images with docker, podman or buildah, and says how to load them or pushes them.
 
 Runs in a clone with Python alone, without the project's environment: everything comes from the environment's variables
-VERSION, REGISTRY, ENGINE, BASE and PUSH. What the images hold is in their Containerfiles.
+VERSION, REGISTRY, ENGINE, BASE, PUSH and SOURCE_DATE_EPOCH. What the images hold is in their Containerfiles.
 """
 
 from __future__ import annotations
@@ -21,6 +21,15 @@ from pathlib import Path
 CONTAINERFILES = {"operator": "operator/Containerfile", "serving": "serving-image/Containerfile"}
 LOCAL = "seatrial.dev"
 _PROBES = {"docker": ("docker", "info"), "podman": ("podman", "info"), "buildah": ("buildah", "info")}
+# What each engine is asked for the digest of an image in a registry; the last word of its answer.
+_RESOLVING = {
+    "docker": (("docker", "buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", "IMAGE"),),
+    "podman": (("podman", "pull", "-q", "IMAGE"), ("podman", "image", "inspect", "--format", "{{.Digest}}", "IMAGE")),
+    "buildah": (
+        ("buildah", "pull", "-q", "IMAGE"),
+        ("buildah", "inspect", "--type", "image", "--format", "{{.FromImageDigest}}", "IMAGE"),
+    ),
+}
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _REGISTRY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 
@@ -38,6 +47,8 @@ class Wish:
     registry: str
     base: str
     push: bool
+    epoch: str
+    """Seconds since 1970 that every file and the image itself are dated; empty: as they come."""
 
     def tag(self, name: str) -> str:
         return f"{self.registry}/{name}:{self.version}"
@@ -47,6 +58,8 @@ def main(environment: Mapping[str, str], *, root: Path, say: Callable[[str], Non
     """Status of the command; what went wrong is on standard error."""
     try:
         wish = wished(environment, root=root)
+        wish = dataclasses.replace(wish, base=pinned(wish.base or default_base(root), engine=wish.engine))
+        say(f"base: {wish.base}")
         digests = {}
         for name, containerfile in CONTAINERFILES.items():
             say(f"building {wish.tag(name)} with {wish.engine}")
@@ -74,8 +87,21 @@ def wished(environment: Mapping[str, str], *, root: Path) -> Wish:
     push = environment.get("PUSH", "") not in ("", "0")
     if push and registry == LOCAL:
         raise ImageError(f"PUSH=1 needs REGISTRY=registry.example.com/ml: {LOCAL} is a name and no registry")
+    epoch = environment.get("SOURCE_DATE_EPOCH") or _commit_time(root)
+    if not re.fullmatch(r"[0-9]*", epoch):
+        raise ImageError(f"SOURCE_DATE_EPOCH must be whole seconds since 1970, not {epoch!r}")
     engine = _engine(environment.get("ENGINE", ""))
-    return Wish(engine=engine, version=version, registry=registry, base=environment.get("BASE", ""), push=push)
+    base = environment.get("BASE", "")
+    return Wish(engine=engine, version=version, registry=registry, base=base, push=push, epoch=epoch)
+
+
+def _commit_time(root: Path) -> str:
+    """Of the commit that the clone stands on, so that two builds of it are dated alike; empty without one."""
+    if shutil.which("git") is None:
+        return ""
+    command = ["git", "-C", str(root), "log", "-1", "--format=%ct"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # of the user
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _engine(asked: str) -> str:
@@ -96,10 +122,33 @@ def _engine(asked: str) -> str:
     raise ImageError(f"images need docker, podman or buildah; none of them works here:\n{reasons}")
 
 
+def default_base(root: Path) -> str:
+    """The base that the Containerfiles name."""
+    found = re.search(r"^ARG BASE=(\S+)$", (root / CONTAINERFILES["operator"]).read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def pinned(base: str, *, engine: str) -> str:
+    """The base by its digest, so that both images stand on the same one; by its name where no registry knows it."""
+    if "@" in base or base in ("", "scratch"):
+        return base
+    said = ""
+    for command in _RESOLVING[engine]:
+        asked = [base if word == "IMAGE" else word for word in command]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603  # of the user
+        if done.returncode:
+            return base
+        said = done.stdout.strip()
+    return f"{base}@{said}" if re.fullmatch(r"sha256:[0-9a-f]{64}", said) else base
+
+
 def build(wish: Wish, *, name: str, containerfile: str, root: Path) -> list[str]:
     """The command that builds one image. buildah without root has no namespaces to give; chroot needs none."""
-    base = ["--build-arg", f"BASE={wish.base}"] if wish.base else []
-    common = ["-t", wish.tag(name), "-f", str(root / containerfile), *base, str(root)]
+    given = {"VERSION": wish.version, "BASE": wish.base, "SOURCE_DATE_EPOCH": wish.epoch}
+    told = [part for key, value in given.items() if value for part in ("--build-arg", f"{key}={value}")]
+    # docker dates by the build argument; the others have an option.
+    dated = ["--timestamp", wish.epoch] if wish.epoch and wish.engine != "docker" else []
+    common = ["-t", wish.tag(name), "-f", str(root / containerfile), *told, *dated, str(root)]
     if wish.engine == "buildah":
         return ["buildah", "build", "--isolation", "chroot", "--layers", *common]
     return [wish.engine, "build", *common]

@@ -12,9 +12,12 @@ REFUSED = 2
 @click.command()
 @click.argument("model")
 @click.option(
-    "--data", required=True, metavar="FILE", help="Rows like those the model was made for: .csv, .csv.gz, .parquet."
+    "--data",
+    required=True,
+    metavar="FILE",
+    help="Rows like those the model was made for: .csv, .csv.gz, .parquet; .npz for a graph that takes tensors.",
 )
-@click.option("--target", metavar="COLUMN", help="The column of the data that says what is right.")
+@click.option("--target", metavar="COLUMN", help="The column (or array) of the data that says what is right.")
 @click.option(
     "-o", "--out", metavar="FILE", help="The package to write, such as churn-7.tar.gz.  [default: MODEL.tar.gz]"
 )

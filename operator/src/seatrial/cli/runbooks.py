@@ -59,6 +59,38 @@ _STEPS: Mapping[str, str] = {
         "`status.drift` names the columns, how far they have moved, and since when; the reason says whether values "
         "changed or came broken. Ask first what changed: a season, a customer, a pipeline."
     ),
+    "SeatrialInvalidData": (
+        "`status.drift` names the columns, and whether values are missing or outside. Find the pipeline that broke. Do "
+        "not train on these rows; with retraining no run starts by itself until they are whole again."
+    ),
+    "SeatrialQualityDropped": (
+        "`status.quality` has the figures: rows with a label, the wrong ones, the limit and where it is from. Ask "
+        "first whether the labels are right: `seatrial_feedback_confusion_total` shows a pipeline that writes one "
+        "class. Then what `status.drift` says: a world that changed is a reason to train, broken rows are not. If an "
+        "older version was better, annotate `seatrial.dev/rollback-to`. [Watch labels](labels.md) has more."
+    ),
+    "SeatrialLabelsMissing": (
+        "The message of condition QualityDropped says what is missing: tokens that nobody asks for, labels that are "
+        "refused (`seatrial_feedback_refused_total` has the reasons), or fewer labels than usual. Look at what sends "
+        "them to `/feedback`, and whether they come within `spec.monitoring.feedback.horizon`."
+    ),
+    "SeatrialRetrainingStopped": (
+        "`status.retraining.runs` says what became of each run. When the cause is gone, annotate "
+        "`seatrial.dev/retrain`, or change the CronJob's jobTemplate."
+    ),
+    "SeatrialRetrainingWaits": (
+        "`status.trained.offered` names the version. Annotate `seatrial.dev/adopt` with `VERSION/TOKEN` to let it "
+        "begin its trial; with `adopt: External`, merge the change of `spec.model`."
+    ),
+    "SeatrialServesOtherThanGit": (
+        "Write the version into Git: `status.trained.current` has its uri and sha256. Or annotate "
+        "`seatrial.dev/unfollow` to go back to `spec.model`."
+    ),
+    "SeatrialModelOld": ("The message of condition Retraining says why no run has started, or what became of it."),
+    "SeatrialSamplesDropped": (
+        "Is the sink of `spec.monitoring.samples` up, and does it answer with 2xx in time? `failed` in "
+        "`seatrial_samples_total` is a sink that refuses, `dropped` one that is too slow."
+    ),
     "SeatrialUnavailable": (
         "`kubectl get pods -l seatrial.dev/modeldeployment=NAME` and `kubectl describe` one that isn't Ready."
         " Requests fail now."
@@ -106,6 +138,15 @@ _REASONS: Mapping[str, tuple[Reason, ...]] = {
         Reason.PREDICTION_DRIFT,
         Reason.ATTRIBUTION_DRIFT,
         Reason.INVALID_DATA,
+    ),
+    "SeatrialInvalidData": (Reason.INVALID_DATA, Reason.DATA_SUSPECT),
+    "SeatrialQualityDropped": (Reason.QUALITY_DROPPED,),
+    "SeatrialLabelsMissing": (Reason.LABELS_MISSING,),
+    "SeatrialRetrainingStopped": (Reason.RETRAINING_STOPPED,),
+    "SeatrialRetrainingWaits": (Reason.WAITING_FOR_APPROVAL,),
+    "SeatrialModelOld": (
+        *(Reason.COOLING_DOWN, Reason.DATA_SUSPECT, Reason.NO_NEW_MODEL, Reason.RETRAINING_FAILED),
+        Reason.RETRAINING_STOPPED,
     ),
     "SeatrialUnavailable": (
         Reason.CRASH_LOOP,

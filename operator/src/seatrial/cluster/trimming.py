@@ -92,6 +92,8 @@ def _pod(raw: Object) -> dict[str, Any]:
 
 def _container(raw: Object) -> dict[str, Any]:
     kept = {"name": raw["name"], "state": _state(raw.get("state") or {})}
+    if raw.get("ready") and "running" in kept["state"]:  # while the pod's own condition says no: its node is lost
+        kept["ready"] = True
     if raw.get("restartCount"):
         kept |= {"restartCount": raw["restartCount"], "lastState": _state(raw.get("lastState") or {})}
     return kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -58,7 +58,7 @@ class Observer:
         of_kind["ConfigMap"] = [one for one in of_kind["ConfigMap"] if reading.revision_of(one)]
         notes = {reading.revision_of(one): reading.notes(one) for one in of_kind["ControllerRevision"]}
         wish, unreadable = _spec(raw, notes.values(), self._operator)
-        records = {one.revision: one for one in map(reading.record, of_kind["ControllerRevision"])}
+        records = {one.revision: one for one in _records(of_kind["ControllerRevision"])}
         content = revision.wanted(
             wish, name=owner.name, default_image=self._operator.serving_image, known=records.values()
         )
@@ -71,7 +71,7 @@ class Observer:
             spec=wish,
             unreadable=unreadable,
             status=status,
-            commands=_commands(raw),
+            commands=commands_of(raw),
             wanted=children.new_record(
                 owner.name, content=content, wish=wish, known=records, defaults=self._operator.pods
             ),
@@ -167,7 +167,16 @@ class Observer:
         log = await self._cluster.pod_log(
             meta["namespace"], meta["name"], health.TRIAL, limit_bytes=report.LOG_BYTES, tail_lines=report.TAIL_LINES
         )
-        return report.lines(log), report.read(log, digest)
+        return report.lines(log, digest), report.read(log, digest)
+
+
+def _records(known: list[access.Object]) -> Iterator[revision.Record]:
+    """One that can't be read counts as deleted: what it says of pods is lost, and nothing else is concerned."""
+    for one in known:
+        try:
+            yield reading.record(one)
+        except (msgspec.ValidationError, KeyError, TypeError) as error:
+            _LOG.warning("record unreadable", extra={"record": one["metadata"]["name"], "error": str(error)})
 
 
 def _reports(config_maps: list[access.Object]) -> dict[str, report.Report]:
@@ -234,7 +243,7 @@ def _spec(raw: Mapping[str, Any], known: Iterable[notes_.Notes], operator: facts
         raise InvalidSpec(unreadable) from error
 
 
-def _commands(raw: Mapping[str, Any]) -> Commands:
+def commands_of(raw: Mapping[str, Any]) -> Commands:
     """Tokens of the command annotations, cut to what status can keep."""
     annotations = raw["metadata"].get("annotations") or {}
     said = {field: annotations.get(names.command(field), "") for field in Commands.__struct_fields__}

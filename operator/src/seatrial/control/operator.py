@@ -19,7 +19,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from seatrial import api
@@ -28,6 +28,8 @@ from seatrial.control import evidence, logs, probes, queue, reports, resync, sou
 from seatrial.control import settings as settings_
 from seatrial.control.drifting import asking, canaries, controller
 from seatrial.control.drifting import direct as pods_directly
+from seatrial.control.labelling import asking as labels
+from seatrial.control.labelling import controller as labelling
 from seatrial.prometheus import client, pods
 from seatrial.rollout import names
 
@@ -38,8 +40,8 @@ STUCK_SECONDS = 300.0
 STANDBY_STUCK_SECONDS = 60.0
 DRAIN_SECONDS = 8.0
 WATCH_STOP_SECONDS = 3.0
-DRIFT_WORKERS = 8
-DRIFT_LOOK_SECONDS = 300.0  # an answer that doesn't fit is asked for in pieces
+BESIDE_WORKERS = 8
+BESIDE_LOOK_SECONDS = 300.0  # an answer that doesn't fit is asked for in pieces
 SWITCH_SECONDS = 0.001  # a busy watch thread would otherwise hold up each answer for looks and lease by 5 ms
 
 
@@ -129,8 +131,19 @@ async def run(settings: settings_.Settings, build: Build) -> None:
             events=posted,
             telemetry=metrics,
             hour=settings.drift_hour,
+            ring=ring,
         )
-        replica = Replica(parts, build(parts), drift=drift.look, stopping=stopping)
+        quality = labelling.Controller(
+            cluster=cluster,
+            ask=labels.Asking(origin),
+            worked_out=origin.worked_out,
+            events=posted,
+            telemetry=metrics,
+            hour=settings.drift_hour,
+            ring=ring,
+        )
+        beside = {"drift": (drift.look, metrics.drift_looks), "quality": (quality.look, metrics.quality_looks)}
+        replica = Replica(parts, build(parts), beside=beside, stopping=stopping)
         await stack.enter_async_context(
             probes.serving(
                 healthy=replica.unhealthy,
@@ -143,12 +156,23 @@ async def run(settings: settings_.Settings, build: Build) -> None:
         await replica.run()
 
 
+Beside = Mapping[str, tuple[workers.Reconcile, workers.Counted]]
+"""What is watched beside the rollouts, by name: the look, and where it is told how looks went."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Watching:
+    """One of them, with its queue."""
+
+    name: str
+    keys: queue.Queue
+    working: workers.Workers
+
+
 class Replica:
     """One operator process after its parts are connected."""
 
-    def __init__(
-        self, parts: Parts, reconcile: workers.Reconcile, *, drift: workers.Reconcile, stopping: asyncio.Event
-    ) -> None:
+    def __init__(self, parts: Parts, reconcile: workers.Reconcile, *, beside: Beside, stopping: asyncio.Event) -> None:
         self._parts = parts
         self._stopping = stopping
         self._rng = random.Random()  # noqa: S311  spreads load, keeps no secret
@@ -166,15 +190,7 @@ class Replica:
             count=parts.settings.workers,
             may_act=lambda: self._lease.leading,
         )
-        self._drift_queue = queue.Queue(now=time.monotonic, rng=self._rng)
-        self._drift_workers = workers.Workers(
-            self._drift_queue,
-            drift,
-            telemetry=parts.telemetry.drift_looks,
-            count=DRIFT_WORKERS,
-            may_act=lambda: self._lease.leading,
-            look_timeout=DRIFT_LOOK_SECONDS,
-        )
+        self._beside = [self._watching(name, *one) for name, one in beside.items()]
         self._resync = resync.Resync(
             parts.cluster,
             parts.seen,
@@ -185,6 +201,19 @@ class Replica:
         )
         self._filled = False
         parts.telemetry.watch(depth=lambda: len(self._queue), leading=lambda: self._lease.leading)
+
+    def _watching(self, name: str, look: workers.Reconcile, told: workers.Counted) -> _Watching:
+        """A queue and workers of its own, so that nothing that is watched beside the rollouts holds them up."""
+        keys = queue.Queue(now=time.monotonic, rng=self._rng)
+        working = workers.Workers(
+            keys,
+            look,
+            telemetry=told,
+            count=BESIDE_WORKERS,
+            may_act=lambda: self._lease.leading,
+            look_timeout=BESIDE_LOOK_SECONDS,
+        )
+        return _Watching(name, keys, working)
 
     def unhealthy(self) -> str:
         """Why this process should be restarted; nothing when it shouldn't."""
@@ -228,12 +257,13 @@ class Replica:
                 ]
                 working = [
                     tasks.create_task(self._workers.run(), name="workers"),
-                    tasks.create_task(self._drift_workers.run(), name="drift"),
+                    *(tasks.create_task(one.working.run(), name=one.name) for one in self._beside),
                 ]
                 await self._stopping.wait()
                 _LOG.info("stopping")
                 self._workers.stop()
-                self._drift_workers.stop()
+                for one in self._beside:
+                    one.working.stop()
                 await asyncio.wait(working, timeout=DRAIN_SECONDS)
                 for task in (*lasting, *working):
                     task.cancel()
@@ -273,7 +303,8 @@ class Replica:
         asked = waking.wake(change)
         self._queue.add(asked.key, after=asked.after, lane=asked.lane)
         if change.kind == api.KIND:
-            self._drift_queue.add(asked.key, after=waking.WITH_COMPANY)
+            for one in self._beside:
+                one.keys.add(asked.key, after=waking.WITH_COMPANY)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

@@ -136,7 +136,11 @@ def attempt(raw: Object) -> int | None:
 
 
 def record(raw: Object) -> revision.Record:
-    """With the address that its notes give. Raises msgspec.ValidationError for a ControllerRevision that isn't ours."""
+    """With the address that its notes give.
+
+    Raises:
+        msgspec.ValidationError, KeyError, TypeError: its data isn't what this release writes.
+    """
     made = msgspec.convert(
         {**raw["data"], "number": raw.get("revision", 0)}, revision.Record, dec_hook=values.decode_hook
     )

@@ -17,7 +17,7 @@ from seatrial.api.status import Reason, Status
 from seatrial.api.trained import RunOutcome
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
-from seatrial.control import applying, evidence, keys, observing, reports
+from seatrial.control import applying, evidence, keys, model_metrics, observing, reports
 from seatrial.control.drifting import canaries
 from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
@@ -97,6 +97,7 @@ class Reconciler:
         raw = await self._write(key, raw, snapshot.status, plan.status)
         self._count(snapshot.status, plan)
         self._count_runs(key, snapshot.status, plan.status)
+        self._telemetry.training(key, model_metrics.of_training(plan.status, snapshot.spec.retraining))
         try:
             refusals = await applying.carry_out(self._cluster, snapshot, plan)
             refusals += await self._make_key(snapshot)
@@ -129,7 +130,7 @@ class Reconciler:
 
     async def _write(self, key: Key, raw: access.Object, before: Status, after: Status) -> access.Object:
         """The status, when it differs; somebody else's write in between ends the pass with Conflict."""
-        self._telemetry.conditions(key, after.conditions)
+        self._telemetry.tell(key, after)
         if after == before:
             return raw
         return await self._cluster.write_status({**raw, "status": msgspec.to_builtins(after)})

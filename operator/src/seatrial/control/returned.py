@@ -1,12 +1,12 @@
 """What came back for answers of one pair of revisions: asked of Prometheus, only for what is new, and kept.
 
-It lives as long as the pair does, through all steps and the soak: labels come late. A new process begins with what it
-can still ask for. Belongs to one watch at a time.
+It lives as long as the pair does, through all steps and the soak: labels come late. A new process asks for all of it
+again, from the first weight that status knows of. Belongs to one watch at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from seatrial.analysis import cohorts, outcomes
@@ -23,15 +23,37 @@ PIECES = 8  # at one look: what is older is asked for at the next ones
 BEFORE_SOAK = timedelta(hours=6)
 
 
+class _Reach:
+    """Up to when something is known, and how much of it is asked for at once."""
+
+    def __init__(self, known: datetime) -> None:
+        self.known, self._piece = known, LONGEST_PIECE
+
+    async def to(self, now: datetime, ask: Callable[[datetime, datetime], Awaitable[None]]) -> None:
+        """Asks for what is new, in pieces that fit. Raises PrometheusError."""
+        for _ in range(PIECES):
+            until = min(now, self.known + self._piece)
+            if until <= self.known:
+                return
+            try:
+                await ask(self.known - OVERLAP, until)
+            except errors.AnswerTooLarge:
+                if self._piece <= SHORTEST_PIECE:
+                    raise
+                self._piece = max(self._piece / 2, SHORTEST_PIECE)
+            else:
+                self.known = until
+
+
 class Feedback:
     """The answers to the questions so far."""
 
     def __init__(self) -> None:
         self._book: cohorts.Book | None = None
-        self._since = self._known = datetime.min
-        self._piece = LONGEST_PIECE
+        self._since = datetime.min
+        self._pods = _Reach(datetime.min)
+        self._services: dict[str, _Reach] = {}
         self._growth: dict[str, dict[tuple[tuple[str, str], ...], outcomes.Growth]] = {}
-        self._growth_since: datetime | None = None
         self.error = ""
 
     async def ask(self, asked: looking.Question, origin: sources.Sources, *, now: datetime) -> None:
@@ -61,31 +83,22 @@ class Feedback:
             self._book = None
             return
         book = self._begun(asked, wish)
-        book.changed(asked.window.since.timestamp())
-        for _ in range(PIECES):
-            until = min(now, self._known + self._piece)
-            if until <= self._known:
-                return
-            try:
-                answer = await origin.returned(
-                    asked, numbers=self._numbers(book, until), since=self._known - OVERLAP, until=until
-                )
-            except errors.AnswerTooLarge:
-                if self._piece <= SHORTEST_PIECE:
-                    raise
-                self._piece = max(self._piece / 2, SHORTEST_PIECE)
-                continue
+        for moment in (asked.window.since, *asked.window.weighed):
+            book.changed(moment.timestamp())
+
+        async def ask(since: datetime, until: datetime) -> None:
+            answer = await origin.returned(asked, numbers=self._numbers(book, until), since=since, until=until)
             book.add(matching.returned(answer.series, asked=asked))
-            self._known = until
+
+        await self._pods.to(now, ask)
 
     def _begun(self, asked: looking.Question, wish: spec.Feedback) -> cohorts.Book:
         """The book, a new one where the horizon is another: pods begin anew then, too."""
         seconds = cohorts.length(wish.horizon.total_seconds())
         if self._book is None or self._book.seconds != seconds:
-            window = asked.window
-            before = min(wish.horizon, BEFORE_SOAK) if window.soak else timedelta(0)
             self._book = cohorts.Book(seconds)
-            self._since = self._known = window.since - before
+            self._since = _first(asked.window, wish)
+            self._pods = _Reach(self._since)
         return self._book
 
     def _numbers(self, book: cohorts.Book, until: datetime) -> Sequence[int]:
@@ -98,15 +111,24 @@ class Feedback:
         window = asked.window
         if window.alone or window.sliding:
             return
-        since = self._growth_since
-        if since is None or since < window.since:
-            self._growth, since = {}, window.since
         for wish in asked.analysis.outcomes:
             if wish.source is spec.OutcomeSource.PROMETHEUS:
-                answer = await origin.of_service(asked, wish, since=since - OVERLAP, until=now)
-                for raw in answer.series:
-                    self._grow(wish, raw)
-        self._growth_since = now
+                await self._ask_service(asked, wish, origin, now=now)
+
+    async def _ask_service(
+        self, asked: looking.Question, wish: spec.BusinessOutcome, origin: sources.Sources, *, now: datetime
+    ) -> None:
+        reach = self._services.get(wish.name)
+        if reach is None or reach.known < asked.window.since:
+            reach = self._services[wish.name] = _Reach(asked.window.since)
+            self._growth.pop(wish.name, None)
+
+        async def ask(since: datetime, until: datetime) -> None:
+            answer = await origin.of_service(asked, wish, since=since, until=until)
+            for raw in answer.series:
+                self._grow(wish, raw)
+
+        await reach.to(now, ask)
 
     def _grow(self, wish: spec.BusinessOutcome, raw: matching.Raw) -> None:
         found = self._growth.setdefault(wish.name, {})
@@ -116,3 +138,10 @@ class Feedback:
         found[key] = outcomes.Growth(
             revision=raw.labels.get(wish.label or "", ""), samples=[*older, *(raw.samples or known)]
         )
+
+
+def _first(window: looking.Window, wish: spec.Feedback) -> datetime:
+    """When the candidate got its first requests. Of a soak that an older operator has begun, nobody knows."""
+    if window.weighed:
+        return min(window.weighed)
+    return window.since - (min(wish.horizon, BEFORE_SOAK) if window.soak else timedelta(0))

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
-from seatrial.api.status import Condition, ConditionStatus, Reason
-from seatrial.control import queue
+from seatrial.api.status import Condition, ConditionStatus, Reason, Status
+from seatrial.api.trained import RunOutcome, Trigger
+from seatrial.control import gauges, model_metrics, queue
 from seatrial.drift.judgement import Judgement, Outcome
 from seatrial.drift.tests import Question
 
-OBJECTS_METERED = 5000
+OBJECTS_METERED = 1000
 ROLLBACK_REASONS = tuple(
     reason
     for reason in Reason
@@ -35,19 +36,19 @@ _RECONCILE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _ROLLBACK_BUCKETS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
 
 
-class DriftLooks:
-    """How the looks at drift go, which have workers of their own."""
+class Looks:
+    """How the looks at drift go, or at quality, which have workers of their own."""
 
-    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+    def __init__(self, registry: prometheus_client.CollectorRegistry, what: str) -> None:
         self._duration = Histogram(
-            "seatrial_drift_look_duration_seconds",
-            "Time one look at a ModelDeployment's drift took.",
+            f"seatrial_{what}_look_duration_seconds",
+            f"Time one look at a ModelDeployment's {what} took.",
             buckets=_RECONCILE_BUCKETS,
             registry=registry,
         )
         self._errors = Counter(
-            "seatrial_drift_look_errors_total",
-            "Looks at drift that failed and are tried again.",
+            f"seatrial_{what}_look_errors_total",
+            f"Looks at {what} that failed and are tried again.",
             ["error"],
             registry=registry,
         )
@@ -81,7 +82,10 @@ class Telemetry:
             "seatrial_event_failures_total", "Kubernetes Events that could not be posted.", registry=own
         )
         self._rollbacks = Counter(
-            "seatrial_rollbacks_total", "Candidates that lost their traffic by verdict.", ["reason"], registry=own
+            "seatrial_rollbacks_total",
+            "Candidates that lost their traffic by verdict; every reason is there from the start.",
+            ["reason"],
+            registry=own,
         )
         for reason in ROLLBACK_REASONS:
             self._rollbacks.labels(reason.value)  # from the start, so that increase() sees the first one
@@ -92,6 +96,10 @@ class Telemetry:
             ["trigger", "outcome"],
             registry=own,
         )
+        for trigger in Trigger:
+            for outcome in RunOutcome:
+                if outcome is not RunOutcome.RUNNING:
+                    self._runs.labels(trigger.value, outcome.value)
         self._other = Gauge(
             "seatrial_serves_other_than_git",
             "1 while a trained version is wanted in place of spec.model.",
@@ -112,7 +120,9 @@ class Telemetry:
             registry=own,
         )
         self._unmetered = Gauge(
-            "seatrial_modeldeployment_unmetered", "ModelDeployments without condition metrics: too many.", registry=own
+            "seatrial_modeldeployment_unmetered",
+            "ModelDeployments without series of their own: too many.",
+            registry=own,
         )
         named = ["deployment_namespace", "deployment"]
         self._drift_alarms = Gauge(
@@ -139,7 +149,10 @@ class Telemetry:
             ),
         }
         self._found: dict[queue.Key, set[tuple[str, str]]] = {}
-        self.drift_looks = DriftLooks(own)
+        self.drift_looks, self.quality_looks = Looks(own, "drift"), Looks(own, "quality")
+        self._qualities = model_metrics.quality_series(own, OBJECTS_METERED)
+        self._trainings = model_metrics.training_series(own, OBJECTS_METERED)
+        self._rollouts = gauges.Gauges(own)
         self._metered: dict[queue.Key, frozenset[str]] = {}
         self._beyond: set[queue.Key] = set()
 
@@ -171,10 +184,10 @@ class Telemetry:
 
     def follows(self, key: queue.Key, trained: bool) -> None:
         """Whether a trained version is wanted in place of the object's own; only those have a series."""
-        if trained:
+        if trained and (key in self._others or len(self._others) < OBJECTS_METERED):
             self._others.add(key)
             self._other.labels(key.namespace, key.name).set(1)
-        elif key in self._others:
+        elif not trained and key in self._others:
             self._others.discard(key)
             self._other.remove(key.namespace, key.name)
 
@@ -185,12 +198,16 @@ class Telemetry:
         """Breach to zero weight."""
         self._rollback_duration.observe(seconds)
 
-    def conditions(self, key: queue.Key, conditions: Iterable[Condition]) -> None:
-        """The object's conditions as they are now."""
+    def tell(self, key: queue.Key, status: Status) -> None:
+        """What the object's status says now."""
         if key not in self._metered and len(self._metered) >= OBJECTS_METERED:
             self._beyond.add(key)
             self._unmetered.set(len(self._beyond))
             return
+        self._tell_conditions(key, status.conditions)
+        self._rollouts.show(key, status)
+
+    def _tell_conditions(self, key: queue.Key, conditions: Iterable[Condition]) -> None:
         current = tuple(conditions)
         types = frozenset(condition.type for condition in current)
         self._remove(key, self._metered.get(key, frozenset()) - types)
@@ -227,6 +244,14 @@ class Telemetry:
         for test in Question:
             self._drift_alarms.remove(key.namespace, key.name, test.value)
 
+    def quality(self, key: queue.Key, values: model_metrics.Values) -> None:
+        """What is known of the object's answers now; nothing: they aren't watched."""
+        self._qualities.set(key, values)
+
+    def training(self, key: queue.Key, values: model_metrics.Values) -> None:
+        """How old its model is, and where retraining stands; nothing: it is gone."""
+        self._trainings.set(key, values)
+
     def _remove_finding(self, key: queue.Key, place: tuple[str, str]) -> None:
         for gauge in self._findings.values():
             gauge.remove(key.namespace, key.name, *place)
@@ -234,6 +259,8 @@ class Telemetry:
     def forget(self, key: queue.Key) -> None:
         """The object is gone."""
         self.follows(key, trained=False)
+        self.training(key, {})
+        self._rollouts.forget(key)
         self._remove(key, self._metered.pop(key, frozenset()))
         self._beyond.discard(key)
         self._unmetered.set(len(self._beyond))

@@ -6,8 +6,8 @@ Knows nothing of rollouts: a model that serves is watched whether or not another
 Read in this order: `columns` (what is counted), `windows` (over which time), `sets` (what may have moved), `margin`
 (how far it may), `phi` (how noisy the traffic is), `season` (how far single days may stray), `policy` (what the user
 tolerates), `tests` (three questions to each column), `bound` (when evidence is enough), `course` (all tests after one
-more hour), `decision` and `judgement` (what is said), `words` (its sentence), `watch` (a whole deployment, hour by
-hour), `stored` (its memory as JSON), `totals` (from Prometheus' answer to hours).
+more hour), `together` (many columns at once), `decision` and `judgement` (what is said), `words` (its sentence),
+`watch` (a whole deployment, hour by hour), `stored` (its memory as JSON), `totals` (from Prometheus' answer to hours).
 
 Arrays have the bins on their last axis. Axes before it are free: one column in the operator, thousands in simulations,
 by the same code.

@@ -27,10 +27,13 @@ REFUSED = 2
 """Further places of a row of counts, behind its bins: rows refused for a missing value, and for one not allowed."""
 OUTPUT = " (output)"
 """Ends the name of a prediction that a feature has as well."""
+ATTRIBUTION = " (attribution)"
 _MISSING_CODE = "Missing"
 
 
 class Kind(enum.StrEnum):
+    """What a column is of. The values of an attribution are features: which of them moved the answer most."""
+
     FEATURE = "Feature"
     PREDICTION = "Prediction"
     ATTRIBUTION = "Attribution"
@@ -91,8 +94,8 @@ def check(column: Column) -> None:
         raise ValueError("edges are for numbers: one more than there are bins between below and above")
 
 
-def counts(column: Column, rows: tuple[int, ...], refused: Mapping[str, int]) -> Floats:
-    """Rows by bin, and those refused for this column by their code, as one array.
+def counts(column: Column, rows: tuple[int, ...], refused: Mapping[str, int]) -> list[int]:
+    """Rows by bin, and those refused for this column by their code, as one row.
 
     Raises:
         ValueError: another number of bins.
@@ -100,4 +103,4 @@ def counts(column: Column, rows: tuple[int, ...], refused: Mapping[str, int]) ->
     if len(rows) != len(column.bins):
         raise ValueError(f"{column.name} must have {len(column.bins)} counts as it has bins, not {len(rows)}")
     missing = refused.get(_MISSING_CODE, 0)
-    return np.array([*rows, missing, sum(refused.values()) - missing], dtype=np.float64)
+    return [*rows, missing, sum(refused.values()) - missing]

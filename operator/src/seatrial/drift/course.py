@@ -54,9 +54,9 @@ def after(trace: Trace, at: int, pods: Floats, *, tests: Sequence[Test], seen: b
     for test in tests:
         one = noise.get(test.question, phi.UNKNOWN)
         if parts is not None:
-            one = phi.after_hour(one, parts @ test.pick)
+            one = phi.after_hour(one, test.counted(parts))
         if pair is not None:
-            one = phi.after_day(one, *(pair @ test.pick))
+            one = phi.after_day(one, *test.counted(pair))
         noise[test.question] = one
     return Trace(past, noise)
 
@@ -70,15 +70,15 @@ def looks(trace: Trace, tests: Sequence[Test], *, of: Season) -> Iterator[Look]:
 
 def look(trace: Trace, test: Test, window: windows.Window, *, of: Season) -> Look:
     """The evidence of one test in one window."""
-    counts = window.counts @ test.pick
+    counts = test.counted(window.counts)
     dispersion = _dispersion(trace, test, window)
     most, room = test.most, np.zeros(counts.shape[:-1])
     if window.length is windows.Length.HOUR:
         most = test.gross
     elif test.question is Question.SHAPE and window.length is windows.Length.DAYS and of is Season.AUTO:
         room = _room(trace, test, window)
-    evidence = _log_evidence(counts, test, most, room, dispersion)
-    return Look(test, window, counts, dispersion, most, room, evidence)
+    terms = sets.log_terms(counts, test.chosen, most + room[..., None] if room.any() else most, test.excesses)
+    return Look(test, window, counts, dispersion, most, room, sets.log_evidence(terms, dispersion))
 
 
 def _parts(before: windows.Past, past: windows.Past, pods: Floats) -> Floats | None:
@@ -105,18 +105,4 @@ def _room(trace: Trace, test: Test, window: windows.Window) -> Floats:
     if week is None:
         return np.full(window.counts.shape[:-1], season.FIRST_WEEK)
     noise = phi.pods(trace.noise.get(test.question, phi.UNKNOWN))
-    return season.stray(past.days[week] @ test.pick, noise)
-
-
-def _log_evidence(counts: Floats, test: Test, most: Floats, room: Floats, dispersion: Floats) -> Floats:
-    """Columns of unlike room have hypotheses of their own; the steps of `season` keep them few."""
-    if counts.ndim == 1:
-        factors, _ = sets.log_factors(test.chosen, most + float(room), test.excesses)
-        return sets.log_evidence(counts, factors, dispersion)
-    result = np.full(counts.shape[:-1], -np.inf)
-    spread = np.broadcast_to(dispersion, result.shape)
-    for level in np.unique(room):
-        here = room == level
-        factors, _ = sets.log_factors(test.chosen, most + level, test.excesses)
-        result[here] = sets.log_evidence(counts[here], factors, spread[here])
-    return result
+    return season.stray(test.counted(past.days[week]), noise)

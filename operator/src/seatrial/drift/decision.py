@@ -9,7 +9,7 @@ import numpy as np
 
 from seatrial.analysis import evidence
 from seatrial.drift import margin, sets, words
-from seatrial.drift.columns import Column
+from seatrial.drift.columns import Array, Column
 from seatrial.drift.course import Look
 from seatrial.drift.judgement import REASONS, Finding, Judgement, Outcome, Reason
 from seatrial.drift.tests import VALIDITY, Question
@@ -17,25 +17,19 @@ from seatrial.drift.tests import VALIDITY, Question
 MOST_FINDINGS = 5
 
 
+def suspicious(look: Look, bound: float) -> Array:
+    """Where a look is at least a suspicion: half of the way, in nats. [...]"""
+    return np.asarray(look.log_evidence >= math.log(bound) / 2)
+
+
 def strongest(looks: Iterable[Look], column: Column, *, bound: float) -> list[Finding]:
-    """For each question the look with most evidence, in words, if it is at least a suspicion."""
+    """For each question the look with most evidence, in words. All are at least suspicious."""
     best: dict[Question, Look] = {}
     for look in looks:
         other = best.get(look.test.question)
         if other is None or look.log_evidence > other.log_evidence:
             best[look.test.question] = look
-    return [
-        _finding(look, column, bound=bound)
-        for look in best.values()
-        if outcome(float(look.log_evidence), bound) is not Outcome.CLEAN
-    ]
-
-
-def outcome(log_evidence: float, bound: float) -> Outcome:
-    """Half of the way, in nats, is a suspicion."""
-    if log_evidence >= math.log(bound):
-        return Outcome.DRIFTED
-    return Outcome.SUSPECTED if log_evidence >= math.log(bound) / 2 else Outcome.CLEAN
+    return [_finding(look, column, bound=bound) for look in best.values()]
 
 
 def calm(look: Look) -> bool:
@@ -104,12 +98,12 @@ def _finding(look: Look, column: Column, *, bound: float) -> Finding:
         log_evidence=log_evidence,
         bound=bound,
         dispersion=float(look.dispersion),
-        outcome=outcome(log_evidence, bound),
+        outcome=Outcome.DRIFTED if log_evidence >= math.log(bound) else Outcome.SUSPECTED,
         note=test.note,
     )
 
 
 def _place(look: Look) -> int:
     """The set that gave most of the evidence."""
-    factors, place = sets.log_factors(look.test.chosen, look.most + float(look.room), look.test.excesses)
-    return int(place[np.argmax(look.counts @ factors)]) if factors.shape[1] else 0
+    terms = sets.log_terms(look.counts, look.test.chosen, look.most + look.room, look.test.excesses)
+    return int(np.argmax(terms.max(axis=-1)))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import enum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from seatrial.drift.columns import Kind
+from seatrial.drift.columns import Count, Kind
 from seatrial.drift.tests import Question
+
+MOST_HOURS = 24 * 31
 
 
 class Outcome(enum.StrEnum):
@@ -37,7 +41,7 @@ REASONS = {
 
 
 class Finding(msgspec.Struct, frozen=True, rename="camel"):
-    """One test of one column over one window.
+    """One test of one column over one window. Kept with the memory, where anybody may edit it.
 
     `share` of `rows` lay in the set of bins that `where` names; at most `tolerated` should. The true share is between
     `low` and `high`, with 99 % at all times at once. `window` in hours; `log_evidence` natural.
@@ -52,10 +56,10 @@ class Finding(msgspec.Struct, frozen=True, rename="camel"):
     high: float
     reference: float
     tolerated: float
-    rows: int
-    window: int
+    rows: Count
+    window: Annotated[int, Meta(ge=1, le=MOST_HOURS)]
     log_evidence: float
-    bound: float
+    bound: Annotated[float, Meta(gt=0)]
     dispersion: float
     outcome: Outcome
     note: str = ""

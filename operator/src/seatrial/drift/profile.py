@@ -52,10 +52,9 @@ def columns(profile: bytes) -> tuple[Column, ...]:
 
 
 def _told_apart(found: Sequence[Column]) -> tuple[Column, ...]:
-    features = {one.name for one in found if one.kind is Kind.FEATURE}
-    return tuple(
-        msgspec.structs.replace(one, name=one.name + columns_.OUTPUT)
-        if one.kind is Kind.PREDICTION and one.name in features
-        else one
-        for one in found
-    )
+    taken, named = {one.name for one in found if one.kind is Kind.FEATURE}, list[Column]()
+    for one in sorted(found, key=lambda one: list(Kind).index(one.kind)):
+        clashes = one.kind is not Kind.FEATURE and one.name in taken
+        ending = columns_.OUTPUT if one.kind is Kind.PREDICTION else columns_.ATTRIBUTION
+        named.append(msgspec.structs.replace(one, name=one.name + ending) if clashes else one)
+    return tuple(named)

@@ -10,7 +10,6 @@ import functools
 
 import numpy as np
 
-from seatrial.analysis.evidence import log_mean_exp
 from seatrial.drift.columns import Array, Floats
 
 EXCESSES: Floats = np.array([1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0])
@@ -39,27 +38,33 @@ def family(bins: int, *, ordered: bool) -> Floats:
     return np.array(sorted(rows), dtype=np.float64)
 
 
-def log_factors(chosen: Floats, most: Floats, excesses: Floats = EXCESSES) -> tuple[Floats, Array]:
-    """What one row in each bin adds to the log evidence of each (set, alternative): [bins, J]; and each one's set: [J].
+def log_terms(counts: Floats, chosen: Floats, most: Floats, excesses: Floats = EXCESSES) -> Floats:
+    """What the rows of a window say for each set and alternative: [..., sets, alternatives].
 
     Under "the share of the set is at most `most`" the likelihood ratio of `most` times an excess has a mean of at most
-    1 for every row, also while the share moves below it. Alternatives end at 95 %; sets that may hold as much say
-    nothing, so J may be 0.
+    1 for every row, also while the share moves below it. Its logarithm adds up over rows, so that the rows in the set
+    and the others are all it takes. Alternatives end at 95 %; what lies no higher than `most` is none: minus infinity.
+
+    counts [..., bins], chosen [sets, bins], most [..., sets].
     """
-    limit = most[:, None]
+    limit = most[..., None]
     alternative = np.minimum(HIGHEST, limit * excesses)
-    place, number = np.nonzero((alternative > limit) & (limit < HIGHEST))
-    limits, alternatives = most[place], alternative[place, number]
-    inside, outside = np.log(alternatives / limits), np.log((1 - alternatives) / (1 - limits))
-    return np.where(chosen[place] == 1, inside[:, None], outside[:, None]).T, place
+    higher = alternative > limit
+    limit = np.where(higher, limit, alternative / 2)
+    hits = (counts @ chosen.T)[..., None]
+    others = counts.sum(axis=-1)[..., None, None] - hits
+    inside, outside = np.log(alternative / limit), np.log((1 - alternative) / (1 - limit))
+    return np.where(higher, hits * inside + others * outside, _NEVER)
 
 
-def log_evidence(counts: Floats, factors: Floats, dispersion: Array) -> Floats:
+def log_evidence(terms: Floats, dispersion: Array) -> Floats:
     """Natural log of the evidence of one window: the mean over all sets and alternatives, tempered by the dispersion.
 
-    An e-value: a power 1/phi <= 1 of a factor with mean at most 1 still has such a mean (Jensen). counts [..., bins],
-    dispersion [...]; result [...].
+    An e-value: a power 1/phi <= 1 of a factor with mean at most 1 still has such a mean (Jensen). terms as of
+    `log_terms`, dispersion [...]; result [...], minus infinity where there is no alternative at all.
     """
-    if not factors.shape[1]:
-        return np.full(counts.shape[:-1], _NEVER)
-    return np.asarray(log_mean_exp((counts @ factors) / np.asarray(dispersion)[..., None]))
+    flat = terms.reshape(*terms.shape[:-2], -1) / np.asarray(dispersion)[..., None]
+    some = np.count_nonzero(flat != _NEVER, axis=-1)
+    top = np.where(some > 0, flat.max(axis=-1), 0.0)
+    total = np.exp(flat - top[..., None]).sum(axis=-1)
+    return np.where(some > 0, top + np.log(np.maximum(total, 1) / np.maximum(some, 1)), _NEVER)

@@ -73,6 +73,9 @@ def memory(state: State, places: dict[str, int]) -> Memory:
     unknown = state.columns.keys() - places.keys()
     if unknown:
         raise ValueError(f"state.columns has {min(unknown)!r}, which is no column")
+    newest = max((one.at for one in state.columns.values()), default=0)
+    if any((alarm.since or 0) > newest for alarm in state.alarms):
+        raise ValueError("state.alarms has one that began after all that is known")
     return Memory(
         traces={name: _trace(name, one, places[name]) for name, one in state.columns.items()},
         alarms={alarm.key: alarm for alarm in state.alarms},

@@ -24,13 +24,16 @@ _ROWS = {
     "seatrial_feature_rows_total": (Kind.FEATURE, "feature"),
     "seatrial_prediction_rows_total": (Kind.PREDICTION, "output"),
 }
+ATTRIBUTIONS = "seatrial_attribution_rows_total"
 _REFUSED = "seatrial_refused_rows_total"
+COUNTERS = (*_ROWS, ATTRIBUTIONS, _REFUSED)
 _PODS = ("pod", "instance")
 _EXPORTED = frozenset(
     {"__name__", "deployment", "deployment_namespace", "revision", "feature", "output", "bin", "code"}
 )  # said by the pod itself; all other labels say where and by whom it was scraped
 Whose = Callable[[Mapping[str, str]], str | None]
-"""The name of the pod that a series is of; None: of nobody that is to be believed."""
+"""The name of the pod that a series is of, by its labels but those exported; None: of nobody that is to be believed."""
+_Where = tuple[tuple[str, str], ...]
 Place = tuple[str, str]
 """Of a count in a pod's hour: name of the column, and bin (or code, for refused rows)."""
 
@@ -105,30 +108,44 @@ def _by_pod(
 ) -> dict[str, dict[str, _Totals]]:
     """By pod, then by target."""
     pods: dict[str, dict[str, _Totals]] = {}
+    places: dict[_Where, _Totals | None] = {}  # a pod has a thousand series, all of them with the same few labels
     revisions = set()
     for series in result:
-        name = series.metric.get("__name__", "")
-        kind, label = _ROWS.get(name, (Kind.FEATURE, "feature"))
-        column = known.get((kind, series.metric.get(label, "")))
-        if (name not in _ROWS and name != _REFUSED) or column is None:
+        found = _place(series.metric, known)
+        if found is None:
             continue
         revisions.add(series.metric.get("revision", ""))
-        pod = whose(series.metric)
-        if pod is None:
+        where = tuple([pair for pair in series.metric.items() if pair[0] not in _EXPORTED])
+        if where not in places:
+            pod = whose(dict(where))
+            places[where] = None if pod is None else pods.setdefault(pod, {}).setdefault(_target(where), _Totals())
+        totals = places[where]
+        if totals is None:
             continue
-        totals = pods.setdefault(pod, {}).setdefault(_target(series.metric), _Totals())
-        counted = totals.refused if name == _REFUSED else totals.rows
-        place = (column, series.metric.get("code" if name == _REFUSED else "bin", ""))
+        counted = totals.refused if series.metric["__name__"] == _REFUSED else totals.rows
         for moment, value in series.values:
             if (total := _whole(value)) is not None:
-                counted.setdefault(int(moment), {})[place] = total
+                counted.setdefault(int(moment), {})[found] = total
     if len(revisions) > 1:
         raise ValueError(f"has counters of {len(revisions)} revisions, whose bins differ: choose one by its label")
     return pods
 
 
-def _target(metric: Mapping[str, str]) -> str:
-    return ",".join(f"{name}={value}" for name, value in sorted(metric.items()) if name not in _EXPORTED)
+def _place(metric: Mapping[str, str], known: Mapping[tuple[Kind, str], str]) -> Place | None:
+    """What a series counts; None where that is no column. Of attributions the features are the bins of a single one."""
+    name = metric.get("__name__", "")
+    if name not in COUNTERS:
+        return None
+    if name == ATTRIBUTIONS:
+        column = next((one for (kind, _), one in known.items() if kind is Kind.ATTRIBUTION), None)
+        return None if column is None else (column, metric.get("feature", ""))
+    kind, label = _ROWS.get(name, (Kind.FEATURE, "feature"))
+    column = known.get((kind, metric.get(label, "")))
+    return None if column is None else (column, metric.get("code" if name == _REFUSED else "bin", ""))
+
+
+def _target(where: _Where) -> str:
+    return ",".join(f"{name}={value}" for name, value in sorted(where))
 
 
 def _whole(text: str) -> int | None:
@@ -167,11 +184,14 @@ def _fullest(targets: Sequence[_Totals], now: int) -> _Totals:
 def _pod(name: str, totals: _Totals, columns: Sequence[Column], *, before: int, now: int) -> Pod:
     restarted = _fell(totals.rows, before=before, now=now) or _fell(totals.refused, before=before, now=now)
     rows = _increments(totals.rows, before=before, now=now, restarted=restarted)
-    refused = _increments(totals.refused, before=before, now=now, restarted=restarted)
+    refused: dict[str, dict[str, int]] = {}
+    for (column, code), count in _increments(totals.refused, before=before, now=now, restarted=restarted).items():
+        if count:
+            refused.setdefault(column, {})[code] = count
     return Pod(
         name=name,
         rows={one.name: tuple(rows.get((one.name, bin_), 0) for bin_ in one.bins) for one in columns},
-        refused={one.name: codes for one in columns if (codes := _codes(refused, one.name))},
+        refused=refused,
     )
 
 
@@ -185,7 +205,3 @@ def _increments(
 ) -> dict[Place, int]:
     known = {} if restarted else totals.get(before, {})
     return {place: total - known.get(place, 0) for place, total in totals.get(now, {}).items()}
-
-
-def _codes(refused: Mapping[Place, int], column: str) -> dict[str, int]:
-    return {code: rows for (name, code), rows in refused.items() if name == column and rows}

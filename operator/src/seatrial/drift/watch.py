@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from seatrial.drift import bound, course, decision, season, tests, windows
+from seatrial.drift import bound, course, decision, season, tests, together, windows
 from seatrial.drift import columns as columns_
 from seatrial.drift.columns import Column, Count, Floats
 from seatrial.drift.course import Look, Trace
@@ -19,11 +19,11 @@ from seatrial.drift.judgement import Finding, Judgement, Outcome
 from seatrial.drift.policy import Policy
 from seatrial.drift.season import Season
 from seatrial.drift.tests import Question, Test
+from seatrial.drift.together import Asked, Block
 
 PODS_SEEN = 0.8
 """Share of the ready pods that must have answered for an hour to count."""
 Key = tuple[str, Question]
-Asked = tuple[Column, tuple[Test, ...]]
 
 
 class Pod(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -65,31 +65,32 @@ def after(memory: Memory, hour: Hour, *, columns: Sequence[Column], policy: Poli
     """
     asked = _asked(columns, policy)
     seen = bool(hour.pods) and len(hour.pods) >= PODS_SEEN * (hour.ready or 0)
-    traces = {column.name: _after(memory, hour, column, own, seen=seen) for column, own in asked}
-    return _judge(dataclasses.replace(memory, traces=traces), asked, policy)
+    blocks = [_after(block, hour, seen=seen) for block in together.blocks(asked, memory.traces, at=hour.at)]
+    known = dict(pair for block in blocks for pair in block.apart())
+    traces = {column.name: known[column.name] for column, _ in asked}
+    return _judge(dataclasses.replace(memory, traces=traces), asked, blocks, policy)
 
 
 def judge(memory: Memory, *, columns: Sequence[Column], policy: Policy) -> tuple[Memory, Judgement]:
     """What is to be said at the last hour of a memory. Columns that it doesn't know are not judged."""
     known = [(column, own) for column, own in _asked(columns, policy) if column.name in memory.traces]
-    return _judge(memory, known, policy)
+    return _judge(memory, known, together.blocks(known, memory.traces, at=0), policy)
 
 
 def _asked(columns: Sequence[Column], policy: Policy) -> list[Asked]:
     return [(column, tests.of(column, policy)) for column in columns if column.name not in policy.ignore]
 
 
-def _judge(memory: Memory, asked: Sequence[Asked], policy: Policy) -> tuple[Memory, Judgement]:
+def _judge(memory: Memory, asked: Sequence[Asked], blocks: Sequence[Block], policy: Policy) -> tuple[Memory, Judgement]:
     enough = bound.of(policy.false_alarm_rate, max(1, len(asked)) * tests.PER_COLUMN)
     watched = {(column.name, test.question) for column, own in asked for test in own}
     alarms = {key: alarm for key, alarm in memory.alarms.items() if key in watched}
-    anew, findings, at, seen = dict(memory.anew), list[Finding](), 0, False
+    anew, findings, at = dict(memory.anew), list[Finding](), 0
+    suspicious, seen = _suspicious(blocks, policy, enough=enough, anew=anew)
     for column, own in asked:
         trace = memory.traces[column.name]
         at = trace.past.at
-        looks = [look for look in course.looks(trace, own, of=policy.season) if _counts(look, column, at, anew)]
-        seen = seen or bool(looks)
-        found = decision.strongest(looks, column, bound=enough)
+        found = decision.strongest(suspicious.get(column.name, ()), column, bound=enough)
         findings += found
         _raise(alarms, found, at)
         for test in own:
@@ -101,26 +102,33 @@ def _judge(memory: Memory, asked: Sequence[Asked], policy: Policy) -> tuple[Memo
     return Memory(memory.traces, alarms, anew), judged
 
 
-def _after(memory: Memory, hour: Hour, column: Column, asked: Sequence[Test], *, seen: bool) -> Trace:
-    trace = memory.traces.get(column.name)
-    places = columns_.places(column)
-    return course.after(
-        course.begin(hour.at, (places,)) if trace is None else trace,
-        hour.at,
-        _pods(hour, column, places),
-        tests=asked,
-        seen=seen,
-    )
+def _suspicious(
+    blocks: Sequence[Block], policy: Policy, *, enough: float, anew: Mapping[Key, int]
+) -> tuple[dict[str, list[Look]], bool]:
+    """The looks that give rise to words, by column; and whether there was any look that counts."""
+    found, seen = dict[str, list[Look]](), False
+    for block in blocks:
+        for look in course.looks(block.trace, block.tests, of=policy.season):
+            counts = [_counts(look, column, block.trace.past.at, anew) for column, _ in block.asked]
+            seen = seen or any(counts)
+            for place in np.flatnonzero(decision.suspicious(look, enough) & counts).tolist():
+                found.setdefault(block.asked[place][0].name, []).append(block.look(look, place))
+    return found, seen
 
 
-def _pods(hour: Hour, column: Column, places: int) -> Floats:
-    """[pods, places]; a pod that doesn't know the column has no rows of it."""
-    nothing = (0,) * len(column.bins)
+def _after(block: Block, hour: Hour, *, seen: bool) -> Block:
+    pods = _pods(hour, [column for column, _ in block.asked])
+    return dataclasses.replace(block, trace=course.after(block.trace, hour.at, pods, tests=block.tests, seen=seen))
+
+
+def _pods(hour: Hour, columns: Sequence[Column]) -> Floats:
+    """[pods, columns, places]; a pod that doesn't know a column has no rows of it."""
     rows = [
-        columns_.counts(column, pod.rows.get(column.name, nothing), pod.refused.get(column.name, {}))
+        columns_.counts(one, pod.rows.get(one.name, (0,) * len(one.bins)), pod.refused.get(one.name, {}))
         for pod in hour.pods
+        for one in columns
     ]
-    return np.stack(rows) if rows else np.zeros((0, places))
+    return np.array(rows, dtype=np.float64).reshape(len(hour.pods), len(columns), columns_.places(columns[0]))
 
 
 def _counts(look: Look, column: Column, at: int, anew: Mapping[Key, int]) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
-from seatrial.drift.columns import Column, Floats
+from seatrial.drift.columns import Column, Floats, Kind
 from seatrial.drift.judgement import Finding, Outcome
 from seatrial.drift.tests import Question, Test
 
@@ -30,7 +31,18 @@ def where(test: Test, chosen: Floats, column: Column) -> str:
         return "missing"
     if test.question is Question.OUTSIDE:
         return _outside(column)
+    if column.kind is Kind.ATTRIBUTION:
+        return _features(chosen, test)
     return _numbers(chosen, column) if column.ordered else _categories(chosen, test)
+
+
+def bins(column: Column) -> tuple[str, ...]:
+    """Each bin by its values: `below 0`, `0 to 10000`; by its name where they are not known."""
+    if not column.ordered or not column.edges:
+        return column.bins
+    edges = [_value(edge) for edge in column.edges]
+    inner = (f"{low} to {high}" for low, high in itertools.pairwise(edges))
+    return ("missing", f"below {edges[0]}", *inner, f"above {edges[-1]}")
 
 
 def _one(finding: Finding) -> str:
@@ -74,9 +86,25 @@ def _run(begin: int, end: int, column: Column) -> str:
     return f"above {edges[begin]}" if end == column.inner else f"between {edges[begin]} and {edges[end]}"
 
 
-def _categories(chosen: Floats, test: Test) -> str:
+def _features(chosen: Floats, test: Test) -> str:
+    """Of an attribution: `decided by income`."""
+    members, others = _parted(chosen, test)
+    if len(members) <= NAMED:
+        return f"decided by {_either(members)}"
+    if len(others) <= NAMED:
+        return f"decided by another feature than {_either(others)}"
+    frequent = members[0] == test.names[0]
+    return f"decided by one of the {len(members)} features that {'most' if frequent else 'least'} often do"
+
+
+def _parted(chosen: Floats, test: Test) -> tuple[list[str], list[str]]:
+    """Names of the bins in a set, and of the others."""
     members = [name for name, member in zip(test.names, chosen, strict=True) if member]
-    others = [name for name, member in zip(test.names, chosen, strict=True) if not member]
+    return members, [name for name, member in zip(test.names, chosen, strict=True) if not member]
+
+
+def _categories(chosen: Floats, test: Test) -> str:
+    members, others = _parted(chosen, test)
     if len(members) <= NAMED:
         return f"being {_either(members)}"
     if len(others) <= NAMED:

@@ -7,21 +7,47 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from seatrial.packing import comparing, conversion, errors, graphs, originals, sources, tables
+from seatrial.packing import comparing, conversion, errors, graphs, layouts, originals, sources, tables
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """By output, the model's own answers to some rows; `differing`: the share that the graph answers otherwise."""
+
+    outputs: layouts.Feeds = {}
+    differing: float = 0.0
 
 
 class Model(msgspec.Struct, frozen=True):
-    """What later steps need, however the model was given. `named`: classes in the order of the scores."""
+    """What later steps need, however the model was given. `named`: classes in the order of the scores.
+
+    `original` and `difference`: where the graph was converted from something.
+    """
 
     converted: conversion.Converted
     task: originals.Task
     classes: tuple[originals.Label, ...]
     named: bool
     difference: comparing.Difference | None = None
+    original: originals.Original | None = None
 
     def answers(self, frame: tables.Frame, table: tables.Table) -> originals.Answers:
         """As the server will answer."""
         return comparing.answers(self.converted, self.converted.layout.feeds(frame, table.columns), self.classes)
+
+    def expected(self, frame: tables.Frame, table: tables.Table) -> Expected:
+        """What is answered where the model was trained: by its library, or by a graph that was given."""
+        converted, feeds = self.converted, self.converted.layout.feeds(frame, table.columns)
+        if self.original is None:
+            return Expected(comparing.outputs(converted, feeds))
+        known, made = self.original.answers(frame, converted.layout.columns), self.answers(frame, table)
+        found: layouts.Feeds = {}
+        if converted.label and known.labels is not None:
+            found[converted.label] = np.array(self.classes)[known.labels]
+        scores, numbers = (known.scores, made.scores), (known.numbers, made.numbers)
+        for name, (own, graphs_own) in ((converted.scores, scores), (converted.number, numbers)):
+            if name and own is not None and graphs_own is not None and own.shape == graphs_own.shape:
+                found[name] = own
+        return Expected(found, differing=comparing.compare(known, made).share)
 
 
 def columns_of(
@@ -68,7 +94,8 @@ def choose(
     failed: list[errors.CannotConvert] = []
     for layout in conversion.attempts(original, columns, table):
         try:
-            made = Model(conversion.convert(original, layout), original.task, original.classes, named=True)
+            converted = conversion.convert(original, layout)
+            made = Model(converted, original.task, original.classes, named=True, original=original)
             found = comparing.compare(wanted, made.answers(table.frame, table))
         except errors.CannotConvert as error:  # not every exporter knows every type
             failed.append(error)

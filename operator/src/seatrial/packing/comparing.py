@@ -58,6 +58,13 @@ def answers(
     return originals.Answers(labels=_places(_labels(converted, given), classes), scores=scores)
 
 
+def outputs(converted: conversion.Converted, feeds: layouts.Feeds) -> dict[str, originals.Array]:
+    """The outputs that hold labels, scores or a number, as the graph gives them."""
+    given = _run(converted, feeds)
+    named = filter(None, (converted.label, converted.scores, converted.number))
+    return {name: given[name] for name in named if isinstance(given[name], np.ndarray)}
+
+
 def labels(converted: conversion.Converted, feeds: layouts.Feeds) -> set[originals.Label]:
     """The different labels that the graph gives these rows."""
     return {originals.label(one) for one in np.unique(_labels(converted, _run(converted, feeds)))}

@@ -13,9 +13,17 @@ import msgspec
 import numpy as np
 import yaml
 
-from seatrial.packing import layouts, originals
+from seatrial.packing import comparing, layouts, originals
 
 Array = np.ndarray[Any, Any]
+EXPECTED = "expected:"
+"""Before an output's name: the array of the model's own answers."""
+_NEIGHBOURS: Mapping[str, Any] = {
+    "name": "neighbours make no difference",
+    "dataset": "reference",
+    "maxRows": 256,
+    "perturb": {"rebatch": [1, 8, 32]},
+}
 _CLEAR = 2
 _KNOWN = 200
 _ROOM = 0.02
@@ -31,20 +39,45 @@ class Shown(msgspec.Struct, frozen=True):
     truth: Array | None
 
 
-def document(shown: Shown, *, described: Sequence[Mapping[str, Any]]) -> str:
+class Parity(msgspec.Struct, frozen=True, rename="camel"):
+    """How far answers may be from those where the model was trained: as far as the conversion was allowed to."""
+
+    max_delta: float
+    max_fail_rate: float
+
+    @classmethod
+    def of(cls, expected: layouts.Feeds, *, differing: float) -> Parity | None:
+        """None where there are no such answers. `differing`: the share of rows that may be answered otherwise."""
+        numbers = [array for array in expected.values() if array.dtype.kind == "f"]
+        spread = max((float(np.ptp(array)) for array in numbers if array.size), default=1.0)
+        tolerance = max(comparing.SCORE_TOLERANCE, comparing.NUMBER_TOLERANCE * (spread or 1.0))
+        return cls(max_delta=float(f"{tolerance:.3g}"), max_fail_rate=float(f"{differing:.3g}")) if expected else None
+
+
+def document(shown: Shown, *, described: Sequence[Mapping[str, Any]], parity: Parity | None) -> str:
     """The file; `described` are the features of model.yaml."""
     parts = [_HEADER]
     functional = _functional(shown)
     if functional:
         parts.append(_yaml({"functional": functional}))
-    neighbours = {"name": "neighbours make no difference", "dataset": "reference", "maxRows": 256}
-    neighbours["perturb"] = {"rebatch": [1, 8, 32]}
+    neighbours = dict(_NEIGHBOURS)
     if shown.classes:
         neighbours["maxDelta"] = 1e-4  # of scores; numbers have the trial's own bound, which is relative
     parts.append(_yaml({"invariance": [neighbours]}))
     parts += _examples(described, classifies=bool(shown.classes))
+    parts += _data(parity, known=accuracy(shown) is not None)
     parts += _of_quality(shown, described) if accuracy(shown) is not None else []
     parts.append(_yaml({"robustness": {"cases": 200, "seed": 7}}))
+    return "".join(parts)
+
+
+def of_tensors(parity: Parity | None, *, rebatch: bool) -> str:
+    """The file for a model of tensors. `rebatch`: it takes as many rows as one likes."""
+    parts = [_HEADER]
+    if rebatch:
+        parts.append(_yaml({"invariance": [dict(_NEIGHBOURS)]}))
+    parts += _data(parity, known=False)
+    parts.append(_yaml({"robustness": {"cases": 50, "seed": 7}}))
     return "".join(parts)
 
 
@@ -110,6 +143,17 @@ def _examples(described: Sequence[Mapping[str, Any]], *, classifies: bool) -> li
     return found
 
 
+def _data(parity: Parity | None, *, known: bool) -> list[str]:
+    """`known`: there is a holdout.npz."""
+    same = {"name": "same answers as where it was trained", "dataset": "reference"}
+    asked = [] if parity is None else [{**same, "parity": msgspec.to_builtins(parity)}]
+    found = [_yaml({"data": asked})] if asked else []
+    if known:
+        parses = [{"name": "parses", "dataset": "holdout", "accepted": 0.99}]
+        found.append(_commented(parses if asked else {"data": parses}))
+    return found
+
+
 def _of_quality(shown: Shown, described: Sequence[Mapping[str, Any]]) -> list[str]:
     """Tests on holdout.npz. Only somebody who knows the subject can say which bounds are right; these hold today."""
     grouped = next((str(one["name"]) for one in described if "categories" in one), None)
@@ -120,11 +164,10 @@ def _of_quality(shown: Shown, described: Sequence[Mapping[str, Any]]) -> list[st
         {**accurate, "min": least},
         {**accurate, "name": "not worse than stable", "against": "Stable", "maxDrop": 0.02},
     ]
-    found = [_commented({"data": [{"name": "parses", "dataset": "holdout", "accepted": 0.99}]})]
     if grouped is not None:
         worst = {**accurate, "name": f"no {grouped} is left behind", "by": grouped, "min": 0.5, "minRows": 20}
         performance.append(worst)
-    found.append(_commented({"performance": performance}))
+    found = [_commented({"performance": performance})]
     if grouped is not None and len(shown.classes) == 2:
         gap = {"name": "equal opportunity", "dataset": "holdout", "by": grouped, "metric": "truePositiveRate"}
         found.append(_commented({"fairness": [{**gap, "maxGap": 0.5, "minRows": 20}]}))

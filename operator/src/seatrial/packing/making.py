@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from seatrial.packing import (
     describing,
     errors,
     expectations,
+    layouts,
     originals,
     outcome,
     provenance,
@@ -24,6 +25,7 @@ from seatrial.packing import (
     sources,
     tables,
     targets,
+    tensors,
     trying,
 )
 
@@ -51,8 +53,9 @@ def pack(
     Args:
         model: a fitted estimator (scikit-learn, XGBoost, LightGBM, CatBoost), the path of one (.joblib, .pkl, .onnx,
             .ubj, .txt, .cbm), a folder of MLflow or `models:/name/version`. Reading a pickle runs its author's code.
-        data: rows like those the model was made for: a DataFrame, or the path of a .csv or .parquet file.
-        target: the data's column with what is right.
+        data: rows like those the model was made for: a DataFrame, or the path of a .csv or .parquet file; for a graph
+            that takes tensors an .npz file or a dict of arrays.
+        target: the data's column (or array) with what is right.
         out: the file to write; default: the model's name with .tar.gz.
         holdout: rows that the model was not fitted on; default: a part of the data.
         features: the model's columns in order, where it doesn't know their names and the data has others.
@@ -70,6 +73,15 @@ def pack(
     if push:
         pushing.check(push)
     given = sources.given(model)
+    if tensors.takes(data):
+        if holdout is not None or features:
+            raise errors.BadInput(
+                "with arrays there is no --holdout and no --features: put an array 'label' beside them"
+            )
+        files, found = _of_tensors(
+            given, data, target=target, intended_use=intended_use, max_differing=max_differing, seed=seed
+        )
+        return _delivered(_written(path, files, found, version=version), push=push, try_it=try_it)
     original = None if given.estimator is None else originals.Original(given.estimator)
     names = tables.names(data)
     targets.check(target, names=names, original=original)
@@ -91,19 +103,41 @@ def pack(
     if any(one.name == "label" for one in made.converted.layout.inputs):
         raise errors.BadInput("a column is called 'label', as the right answers of holdout.npz are: rename it")
     gathered = rows.gather(made, table, held_out, target=target, seed=seed)
-    files = {**_files(made, said, gathered), provenance.ENVIRONMENT: environment.encode()}
+    files = _files(made, said, gathered, environment=environment, max_differing=max_differing)
+    found = outcome.findings(given, made, table, gathered, target=target, own=held_out is not None)
+    packed = _written(path, files, found, version=version)
+    packed = msgspec.structs.replace(packed, difference=made.difference)
+    return _delivered(packed, push=push, try_it=try_it)
+
+
+def _of_tensors(
+    given: sources.Given, data: Any, *, target: str | None, intended_use: str, max_differing: float, seed: int
+) -> tuple[dict[str, bytes], list[str]]:
+    """The files and what is to be said of them."""
+    if not given.graph:
+        raise errors.BadInput(
+            f"{given.origin} takes a table: give its data as .csv, .parquet or a DataFrame, not arrays"
+        )
+    graph, environment = tensors.Graph(given.graph), provenance.environment()
+    rows_ = tensors.read(data, graph, target=target)
+    made = tensors.files(given.graph, graph, rows_, max_differing=max_differing, seed=seed)
+    known = provenance.collect(model=given, data=rows_.table, holdout=None, code=Path.cwd(), environment=environment)
+    card = archives.document(tensors.card(rows_, provenance=known, intended_use=intended_use))
+    files = {**made.files, "model.yaml": card, provenance.ENVIRONMENT: environment.encode()}
+    return files, [f"model: {given.origin}", *(f"note: {note}" for note in given.notes), *made.findings]
+
+
+def _written(path: Path, files: Mapping[str, bytes], found: Sequence[str], *, version: str) -> outcome.Packed:
     content = archives.archive(files)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    packed = outcome.Packed(
+    return outcome.Packed(
         path=path,
         sha256=hashlib.sha256(content).hexdigest(),
         size=len(content),
         version=version or _version(path),
-        findings=tuple(outcome.findings(given, made, table, gathered, target=target, own=held_out is not None)),
-        difference=made.difference,
+        findings=tuple(found),
     )
-    return _delivered(packed, push=push, try_it=try_it)
 
 
 def _delivered(packed: outcome.Packed, *, push: str, try_it: bool) -> outcome.Packed:
@@ -139,15 +173,26 @@ def _read(data: Any, columns: tuple[str, ...], target: str | None, *, seed: int)
     return tables.read(data, columns=wanted, seed=seed)
 
 
-def _files(made: choosing.Model, said: describing.Description, gathered: rows.Rows) -> dict[str, bytes]:
+def _expected(gathered: rows.Rows) -> layouts.Feeds:
+    """The model's own answers as arrays beside the inputs, but for one that is called like an input."""
+    named = {f"{expectations.EXPECTED}{name}": array for name, array in gathered.expected.outputs.items()}
+    return {name: array for name, array in named.items() if name not in gathered.reference}
+
+
+def _files(
+    made: choosing.Model, said: describing.Description, gathered: rows.Rows, *, environment: str, max_differing: float
+) -> dict[str, bytes]:
     described = describing.features(made.converted.layout, said)
-    tests = expectations.document(gathered.shown, described=described)
+    expected, differing = _expected(gathered), max(max_differing, gathered.expected.differing)
+    parity = expectations.Parity.of(expected, differing=differing)
+    tests = expectations.document(gathered.shown, described=described, parity=parity)
     files = {
         "model.onnx": made.converted.content,
         "model.yaml": archives.document(describing.card(made.converted, said)),
-        "reference.npz": archives.rows(gathered.reference),
+        "reference.npz": archives.rows({**expected, **gathered.reference}),
         "calibration.npz": archives.rows(gathered.calibration),
         "tests.yaml": tests.encode(),
+        provenance.ENVIRONMENT: environment.encode(),
     }
     if gathered.labels is not None and len(gathered.labels):
         files["holdout.npz"] = archives.rows({**gathered.shown.feeds, "label": gathered.labels})

@@ -9,12 +9,16 @@ from seatrial.packing import choosing, expectations, layouts, originals, splitti
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """`shown`: the holdout rows with the graph's answers; `labels`: what is right for them, where the data says it."""
+    """`shown`: the holdout rows with the graph's answers; `labels`: what is right for them, where the data says it.
+
+    `expected`: the model's own answers to the reference rows.
+    """
 
     reference: layouts.Feeds
     calibration: layouts.Feeds
     shown: expectations.Shown
     labels: originals.Array | None
+    expected: choosing.Expected
 
     def counts(self) -> dict[str, int]:
         """How many there are of each kind."""
@@ -40,6 +44,9 @@ def gather(
         reference=layout.feeds(table.frame.iloc[parted.reference], columns),
         calibration=layout.feeds(table.frame.iloc[parted.calibration], columns),
         shown=_shown(made, source.frame.iloc[rows], table, right),
+        expected=made.expected(table.frame.iloc[parted.reference], table)
+        if len(parted.reference)
+        else choosing.Expected(),
         labels=right if right is None or made.task == "regression" else np.array(made.classes)[right],
     )
 

@@ -6,6 +6,7 @@ The value is a token that was never used before, so that a command typed twice i
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 import click
 
@@ -27,12 +28,14 @@ def _command(annotation: str, summary: str, rest: str) -> click.Command:
     return command
 
 
-def _ask(connected: Connection, name: str, *, command: str, token: str | None = None) -> None:
+def _ask(
+    connected: Connection, name: str, *, command: str, token: Callable[[view.View], str] = lambda _: new_token()
+) -> None:
     """Checks, writes, and says what was asked for."""
     seen = view.of(connected.get(name))
     if why := asking.why_not(command, seen):
         raise errors.WouldDoNothing(f"{command} would do nothing: {why}")
-    said = token or new_token()
+    said = token(seen)
     connected.annotate(name, {asking.PREFIX + command: said})
     click.echo(f"{name}: asked to {command} ({said}); kubectl seatrial get {name} -n {connected.namespace} -w shows it")
 
@@ -52,8 +55,7 @@ def promote(*, name: str, full: bool, connected: Connection) -> None:
     It skips the wait, never the evidence: a version that is proven worse is rolled back all the same. Ends with 1, and
     says why, where it would do nothing.
     """
-    token = new_token() + (asking.FULL if full else "")
-    _ask(connected, name, command="promote", token=token)
+    _ask(connected, name, command="promote", token=lambda _: new_token() + (asking.FULL if full else ""))
 
 
 @click.command()
@@ -85,15 +87,21 @@ def retrain(*, name: str, at_once: bool, connected: Connection) -> None:
 
     Ends with 1, and says why, where it would do nothing.
     """
-    token = new_token() + (asking.AT_ONCE if at_once else "")
-    _ask(connected, name, command="retrain", token=token)
+    _ask(connected, name, command="retrain", token=lambda _: new_token() + (asking.AT_ONCE if at_once else ""))
 
 
-adopt = _command(
-    "adopt",
-    "Let the version in that a training run has made and that waits for a word.",
-    "It goes through trial, canary and soak as every version does.",
-)
+@click.command()
+@options.name
+@options.cluster
+def adopt(*, name: str, connected: Connection) -> None:
+    """Let the version in that a training run has made and that waits for a word.
+
+    It goes through trial, canary and soak as every version does. The token names the version that waits now, so a later
+    one is not approved with it. Ends with 1, and says why, where it would do nothing.
+    """
+    _ask(connected, name, command="adopt", token=lambda seen: f"{asking.offered(seen)}/{new_token()}")
+
+
 unfollow = _command(
     "unfollow",
     "Leave the versions of training runs: what spec.model asks for serves again.",

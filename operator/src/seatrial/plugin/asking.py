@@ -93,8 +93,14 @@ def _retrain(view: View) -> str:
     return ""
 
 
+def offered(view: View) -> str:
+    """The version that waits for the adopt command, "" where none does."""
+    told = _trained(view).get("offered")
+    return str(told.get("version", "")) if isinstance(told, dict) else ""
+
+
 def _adopt(view: View) -> str:
-    return "" if _trained(view).get("offered") else f"no version of a training run waits to be adopted: {_serves(view)}"
+    return "" if offered(view) else f"no version of a training run waits to be adopted: {_serves(view)}"
 
 
 def _unfollow(view: View) -> str:

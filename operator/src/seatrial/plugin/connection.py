@@ -24,7 +24,7 @@ from seatrial.plugin import errors
 Object = dict[str, Any]
 Objects: TypeAlias = list[Object]  # in the class below, `list` is the method
 
-FIELD_MANAGER = "kubectl-seatrial"  # not kubectl's own: Flux takes back what that one has changed
+FIELD_MANAGER = "seatrial-plugin"  # Flux takes back what managers have written whose names begin with "kubectl"
 TIMEOUT = 15.0  # seconds for one answer
 DEFAULT_FILE = "~/.kube/config"
 _COLLECTION = f"/apis/{api.API_VERSION}/{{scope}}{api.PLURAL}"

@@ -119,7 +119,13 @@ def _picture(console: Console, seen: view.View, connected: Connection) -> None:
     course = kept.course(seen, connected)
     if course:
         width = min(console.width, WIDTH)
-        picture = chart.draw(chart.lines(course), width=width, colour=console.is_terminal)
+        picture = chart.draw(
+            chart.lines(course),
+            title="evidence against the version; it is rolled back at 1",
+            times="seconds since the step began",
+            width=width,
+            colour=console.is_terminal,
+        )
         console.print(Text.from_ansi(picture) if console.is_terminal else Text(picture))
         return
     analysis = seen.status.analysis

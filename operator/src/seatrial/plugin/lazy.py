@@ -24,7 +24,12 @@ class LazyGroup(click.Group):
         """Imports it."""
         if cmd_name not in self._places:
             return None
-        module, _, member = self._places[cmd_name].partition(":")
-        command = getattr(importlib.import_module(module), member)
-        assert isinstance(command, click.Command)  # noqa: S101  # narrows what getattr gives
-        return command
+        return command(self._places[cmd_name])
+
+
+def command(place: str) -> click.Command:
+    """The command at `module:member`, imported now."""
+    module, _, member = place.partition(":")
+    found = getattr(importlib.import_module(module), member)
+    assert isinstance(found, click.Command)  # noqa: S101  # narrows what getattr gives
+    return found

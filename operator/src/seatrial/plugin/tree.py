@@ -33,12 +33,19 @@ def render(view: View, pods: Pods, *, now: datetime) -> Tree:
         )
         _pods(branch, _of(pods, previous.revision), now=now)
     if told.drift is not None:
-        outcome, *columns = words.drift(told.drift)
-        branch = root.add(Text.assemble(("drift ", "bold"), outcome))
-        for one in columns:
-            branch.add(Text(one))
+        _watched(root, "drift", words.drift(told.drift))
+    if told.quality is not None:
+        _watched(root, "quality", words.quality(told.quality))
     _verdicts(root, told.verdicts[:LAST_VERDICTS], now=now)
     return root
+
+
+def _watched(root: Tree, what: str, said: list[str]) -> None:
+    """What is watched beside the rollouts: the outcome, and under it why."""
+    outcome, *others = said
+    branch = root.add(Text.assemble((f"{what} ", "bold"), outcome))
+    for one in others:
+        branch.add(Text(one))
 
 
 def _head(view: View) -> Text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,18 +39,21 @@ def number(text: str) -> float | None:
 
 
 def progress(metric: status.MetricStatus) -> float | None:
-    """How far the evidence has come to its bound, from 0 to 1, on the scale on which it grows: its logarithm."""
-    evidence, bound = number(metric.evidence), number(metric.bound)
-    if evidence is None or bound is None or bound <= 1:
-        return None
-    return min(1.0, max(0.0, math.log(max(evidence, 1.0)) / math.log(bound)))
+    """How far the evidence has come to its bound, from 0 to 1."""
+    return part(metric.evidence, metric.bound)
 
 
-def bar(part: float | None, *, style: str) -> Text:
+def part(evidence: str, bound: str) -> float | None:
+    """The same of any two figures of status."""
+    far = status.progress(evidence, bound)
+    return None if far is None else min(1.0, far)
+
+
+def bar(length: float | None, *, style: str) -> Text:
     """A bar of that length; dots where nothing is known."""
-    if part is None:
+    if length is None:
         return Text("·" * BAR, style="dim")
-    full = round(part * BAR)
+    full = round(length * BAR)
     return Text("█" * full, style=style) + Text("░" * (BAR - full), style="dim")
 
 
@@ -78,6 +80,19 @@ def drift(told: status.DriftStatus) -> list[str]:
     for one in told.columns:
         line = f"{one.name} ({one.test}, {one.outcome}): {one.where} {one.share} of the rows, reference {one.reference}"
         said.append(f"{line}; evidence {one.evidence} of {one.bound}")
+    return said
+
+
+def quality(told: status.QualityStatus) -> list[str]:
+    """What is said of the answers by their labels: the outcome, then the figures behind it."""
+    said = [f"{told.outcome} since {told.since:%Y-%m-%d %H:%M}Z"]
+    if told.share:
+        said.append(
+            f"{told.wrong} of {told.labelled} labelled rows wrong over {told.window}: {told.share} ({told.low} to "
+            f"{told.high}), limit {told.limit} ({told.against}); evidence {told.evidence} of {told.bound}"
+        )
+    if told.estimated:
+        said.append(f"by confidence alone {told.estimated} wrong ({told.estimated_low} to {told.estimated_high})")
     return said
 
 

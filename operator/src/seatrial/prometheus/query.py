@@ -57,14 +57,23 @@ def samples(subject: Subject, *, window: timedelta) -> str:
     return f"{{{','.join(matchers)}}}[{max(1, math.ceil(window / timedelta(milliseconds=1)))}ms]"
 
 
-def rows(subject: Subject, *, seconds: int, features: Iterable[str] = (), outputs: Iterable[str] = ()) -> str:
+def rows(
+    subject: Subject,
+    *,
+    seconds: int,
+    features: Iterable[str] = (),
+    outputs: Iterable[str] = (),
+    attributions: bool = False,
+) -> str:
     """PromQL for the totals of the drift counters at the end of an hour, of pods that have ended within it as well.
 
     Args:
-        features, outputs: only these, of one kind at a time; without names all columns of both kinds.
+        features, outputs, attributions: only these, of one kind at a time; without any all columns of all kinds.
     """
-    kinds, some = "feature|prediction|refused", []
-    if named := tuple(features):
+    kinds, some = "feature|prediction|refused|attribution", []
+    if attributions:
+        kinds = "attribution"
+    elif named := tuple(features):
         kinds, some = "feature|refused", [f"feature=~{_any_of(named)}"]
     elif named := tuple(outputs):
         kinds, some = "prediction", [f"output=~{_any_of(named)}"]
@@ -97,6 +106,30 @@ def returned(subject: Subject, *, window: timedelta, numbers: Iterable[int]) -> 
         f'pod=~{_any_of(subject.pods)[:-1]}|"',
     ]
     return f"{{{','.join(matchers)}}}[{max(1, math.ceil(window / timedelta(milliseconds=1)))}ms]"
+
+
+def cohorts_at_most(subject: Subject, *, seconds: int) -> str:
+    """PromQL for the highest totals, within so many seconds, of what came back for answers of the subject's revision,
+    whoever counted it. Rows have no label `outcome`; the function takes the names away.
+    """
+    matchers = [
+        '__name__=~"seatrial_(cohort|feedback)_rows_total"',
+        *_deployment(subject),
+        f"answered_by=~{quoted('|'.join([*map(literal, subject.revisions), '']))}",
+        f"namespace=~{quoted(literal(subject.namespace) + '|')}",
+    ]
+    return f"max_over_time({{{','.join(matchers)}}}[{seconds}s])"
+
+
+def labels_by_class(subject: Subject, *, seconds: int) -> str:
+    """PromQL for what the labels were, and for entries that were refused, as it was lately."""
+    matchers = [
+        '__name__=~"seatrial_feedback_(confusion|refused)_total"',
+        *_deployment(subject),
+        f"answered_by=~{quoted('|'.join([*map(literal, subject.revisions), '']))}",
+        f"namespace=~{quoted(literal(subject.namespace) + '|')}",
+    ]
+    return f"last_over_time({{{','.join(matchers)}}}[{seconds}s])"
 
 
 def of_service(selector: str, label: str, revisions: Iterable[str], *, window: timedelta) -> str:
@@ -167,11 +200,11 @@ def unix(moment: datetime) -> str:
 
 
 def _labels(subject: Subject) -> list[str]:
-    return [
-        f"deployment_namespace={quoted(subject.namespace)}",
-        f"deployment={quoted(subject.name)}",
-        f"revision=~{_any_of(subject.revisions)}",
-    ]
+    return [*_deployment(subject), f"revision=~{_any_of(subject.revisions)}"]
+
+
+def _deployment(subject: Subject) -> list[str]:
+    return [f"deployment_namespace={quoted(subject.namespace)}", f"deployment={quoted(subject.name)}"]
 
 
 def _any_of(texts: Iterable[str]) -> str:

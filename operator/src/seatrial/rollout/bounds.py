@@ -19,9 +19,10 @@ MESSAGE = 1000
 SHORT = 200
 TOKEN = 256  # of a command
 OLD_MESSAGE = 100
-FEW_TESTS = 10
+FEW_TESTS = 5
 FEW_RUNS = 4
-FEW_VERDICTS = 4  # what still follows from older ones is on the revisions' own records
+FEW_VERDICTS = 3  # what still follows from older ones is on the revisions' own records
+FEW_WEIGHTS = 2
 TIGHT = 200
 
 
@@ -124,7 +125,17 @@ def _strongest_drift(status: Status) -> Status:
     )
 
 
+def _few_weights(status: Status) -> Status:
+    """What a new process would know of labels of weights long past."""
+    parts: dict[str, Any] = {
+        name: msgspec.structs.replace(part, weighed=part.weighed[:FEW_WEIGHTS])
+        for name in ("stable", "candidate")
+        if (part := getattr(status, name)) is not None
+    }
+    return msgspec.structs.replace(status, **parts)
+
+
 _SHORTER = (
-    *(_short_old_runs, _short_old_verdicts, _few_tests, _short_messages, _few_runs, _strongest_drift),
+    *(_short_old_runs, _short_old_verdicts, _few_tests, _short_messages, _few_runs, _strongest_drift, _few_weights),
     _few_verdicts,
 )

@@ -53,7 +53,13 @@ def unknown(reason: Reason, message: str) -> Said:
 
 
 def found(
-    judged: judgement.Judgement, hours: schedule.Hours, *, filled: bool, accepted: datetime | None, lacking: str
+    judged: judgement.Judgement,
+    hours: schedule.Hours,
+    *,
+    filled: bool,
+    accepted: datetime | None,
+    lacking: str,
+    note: str = "",
 ) -> Said:
     """What a judgement says.
 
@@ -61,8 +67,9 @@ def found(
         filled: a whole season was seen; before that only alarms and suspicions are worth a word.
         accepted: when references were accepted in place of the package's.
         lacking: why there is no newer one; nothing where there is.
+        note: what else the user should know.
     """
-    message = "; ".join(one for one in (judged.message, lacking) if one)
+    message = "; ".join(one for one in (judged.message, lacking, note) if one)
     columns = tuple(_column(one, hours) for one in judged.columns)
     outcome, reason = DriftOutcome(judged.outcome), Reason(judged.reason)
     if outcome is DriftOutcome.CLEAN and not filled:
@@ -107,14 +114,8 @@ def in_status(
     handled: str = "",
 ) -> dict[str, Any]:
     """The status as stored with these parts in it, and nothing else of it changed. None takes a part away."""
-    after = {key: value for key, value in raw.items() if key != "drift"}
-    others = [one for one in raw.get("conditions") or () if one.get("type") != conditions.DRIFTED]
-    if condition is not None:
-        others.append(msgspec.to_builtins(condition))
-    if others or "conditions" in raw:
-        after["conditions"] = others
-    if drift is not None:
-        after["drift"] = msgspec.to_builtins(drift)
+    part = None if drift is None else msgspec.to_builtins(drift)
+    after = conditions.in_status(raw, "drift", part, kind=conditions.DRIFTED, condition=condition)
     if handled:
         after["commands"] = {**(raw.get("commands") or {}), "acceptDrift": handled}
     return after

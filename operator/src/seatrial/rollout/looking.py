@@ -41,7 +41,8 @@ class Window(facts.Fact, frozen=True, kw_only=True):
     it has all the traffic already or is stable in its soak. `sliding`: no traffic yet, nothing to count; only whether
     samples arrive is asked, and the window moves on with the clock. `relayed`: stable's pods pass requests on to the
     candidate and count what became of them; `sticky`: by a header's value, not each request by itself; `shadow`: it
-    gets copies of what stable has answered.
+    gets copies of what stable has answered; `cover`: stable answers what the candidate fails at. `weighed`: when the
+    weight has changed since the first request; labels come late, so those of all steps count.
     """
 
     stable: str
@@ -53,6 +54,8 @@ class Window(facts.Fact, frozen=True, kw_only=True):
     relayed: bool = False
     sticky: bool = False
     shadow: bool = False
+    cover: bool = False
+    weighed: tuple[datetime, ...] = ()
 
 
 class JudgedPod(facts.Fact, frozen=True, kw_only=True):
@@ -83,8 +86,9 @@ class Question(facts.Fact, frozen=True, kw_only=True):
         """What is judged. Evidence is kept as long as it stays the same; pods come and go meanwhile."""
         window = self.window
         since = None if window.sliding else window.since
-        which = (window.stable, window.candidate, since, window.alone, window.soak, window.relayed, window.sticky)
-        return self.owner.uid, *which, self.attempt, self.analysis.interval
+        which = (window.stable, window.candidate, since, window.alone, window.soak)
+        how = (window.relayed, window.sticky, window.cover)
+        return self.owner.uid, *which, *how, self.attempt, self.analysis.interval
 
     @property
     def relayed(self) -> bool:
@@ -93,7 +97,10 @@ class Question(facts.Fact, frozen=True, kw_only=True):
 
     @property
     def relay(self) -> counters.Relay | None:
-        return counters.Relay(by_request=not self.window.sticky, copies=self.window.shadow) if self.relayed else None
+        window = self.window
+        if not self.relayed:
+            return None
+        return counters.Relay(by_request=not window.sticky, copies=window.shadow, paired=window.sticky and window.cover)
 
     def given(self, pod: JudgedPod | None) -> str:
         """Whom the pod gives requests to and counts for; nobody, unless it is one of stable's that relays."""
@@ -161,10 +168,19 @@ def window(snapshot: facts.Snapshot, now: datetime) -> Window | None:
             relayed=snapshot.provider is spec.Provider.RELAY,
             sticky=snapshot.spec.rollout.traffic.sticky is not None,
             shadow=candidate.shadow > 0,
+            cover=snapshot.spec.rollout.traffic.cover,
+            weighed=candidate.weighed,
         )
     if soaking or first_soak(snapshot, now):
         before = previous.revision if previous is not None else NOBODY
-        return Window(stable=before, candidate=stable.revision, since=stable.since, alone=True, soak=True)
+        return Window(
+            stable=before,
+            candidate=stable.revision,
+            since=stable.since,
+            alone=True,
+            soak=True,
+            weighed=stable.weighed,
+        )
     return None
 
 

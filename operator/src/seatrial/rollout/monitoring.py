@@ -19,6 +19,8 @@ def render(wish: spec.Monitoring) -> str:
     parts: dict[str, Any] = {}
     if wish.drift.mode is spec.DriftMode.OFF:
         parts["drift"] = {"mode": wish.drift.mode}
+    if wish.attributions is not None:
+        parts["attributions"] = {"rowsPerSecond": wish.attributions.rows_per_second}
     if wish.samples is not None:
         parts["samples"] = {"share": float(wish.samples.share), "sink": wish.samples.sink}
     if wish.feedback is not None:

@@ -76,6 +76,11 @@ def of_drift(name: str, revision: str) -> str:
     return f"{name}-{revision}-drift"
 
 
+def of_quality(name: str, revision: str) -> str:
+    """The ConfigMap with what is remembered of a revision's labels."""
+    return f"{name}-{revision}-quality"
+
+
 def selector(name: str, revision: str) -> dict[str, str]:
     """Labels that select the serving pods of one revision."""
     return {DEPLOYMENT: name, REVISION: revision, COMPONENT: SERVER}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Mapping, Sequence
 
 from seatrial.api import spec, status
@@ -22,10 +23,29 @@ NOTEWORTHY = frozenset(
 OVEREXPOSED = 2.0  # measured share over asked weight that is worth a word
 
 
+class Happening(enum.StrEnum):
+    """Reasons of events that no condition and no verdict has."""
+
+    TRAFFIC_RESTORED = "TrafficRestored"
+    OVEREXPOSED = "Overexposed"
+    NOT_ROUTED = "NotRouted"
+    PROVIDER_UNAVAILABLE = "ProviderUnavailable"
+    STATUS_UNREAD = "StatusUnread"
+
+
+HAPPENINGS: Mapping[Happening, str] = {
+    Happening.TRAFFIC_RESTORED: "A version that was rolled back has no traffic any more; says how long that took.",
+    Happening.OVEREXPOSED: "With provider Service the candidate gets more than twice the share that was asked for.",
+    Happening.NOT_ROUTED: "A route that was in force no longer is, though nothing else was asked for.",
+    Happening.PROVIDER_UNAVAILABLE: "Another traffic provider shares the requests out than the one asked for.",
+    Happening.STATUS_UNREAD: "The stored status had parts of another release, which are left out.",
+}
+
+
 class Event(facts.Fact, frozen=True, kw_only=True):
     """A Kubernetes event on the ModelDeployment."""
 
-    reason: str
+    reason: Reason | Happening
     message: str
     warning: bool = False
 
@@ -54,7 +74,7 @@ def events(
 def _instead(before: status.Status, after: status.Status, why: str) -> Iterator[Event]:
     """Said once a rollout: when its pods are asked for."""
     if why and after.candidate is not None and after.candidate.provider and not _provided(before, after.candidate):
-        yield Event(reason="ProviderUnavailable", message=why, warning=True)
+        yield Event(reason=Happening.PROVIDER_UNAVAILABLE, message=why, warning=True)
 
 
 def _provided(before: status.Status, now: status.Candidate) -> bool:
@@ -66,7 +86,7 @@ def _unread(parts: Sequence[str]) -> Iterator[Event]:
     """Said once: the status that is written now can be read whole again."""
     if parts:
         words = f"status has parts of another release that can't be read: {', '.join(parts)}; they are left out"
-        yield Event(reason="StatusUnread", message=words, warning=True)
+        yield Event(reason=Happening.STATUS_UNREAD, message=words, warning=True)
 
 
 def _ignored(
@@ -98,7 +118,7 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
     now = after.last_rollback
     if now is not None and now.seconds is not None and _just_drained(before.last_rollback, now):
         yield Event(
-            reason="TrafficRestored",
+            reason=Happening.TRAFFIC_RESTORED,
             message=f"{now.source} has no traffic, {now.seconds:.1f} s after the breach was visible",
         )
     if after.candidate is not None and _moved(before.candidate, after.candidate):
@@ -108,11 +128,11 @@ def _events(before: status.Status, after: status.Status, decision: Decision) -> 
     if after.candidate is not None and after.candidate.shift and not (before.candidate and before.candidate.shift):
         yield Event(reason=Reason.ANSWERS_SHIFTED, message=after.candidate.shift, warning=True)
     if lost := _derailed(before, after):
-        yield Event(reason="NotRouted", message=lost, warning=True)
+        yield Event(reason=Happening.NOT_ROUTED, message=lost, warning=True)
     if _overexposed(after) and not _overexposed(before):
         share = after.traffic.measured_share if after.traffic else ""
         yield Event(
-            reason="Overexposed",
+            reason=Happening.OVEREXPOSED,
             message=f"the candidate gets {share} of the requests, {after.traffic and after.traffic.desired_weight}% "
             "were asked for: with provider Service the share follows the number of pods; more replicas make it finer",
             warning=True,

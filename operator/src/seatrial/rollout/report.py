@@ -81,6 +81,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tests: Annotated[tuple[ModelTest, ...], Meta(max_length=1000)] = ()
     calibration: dict[str, Any] | None = None
     profile: msgspec.Raw = msgspec.Raw(b"[]")  # read by whoever watches the drift: nothing else may fail for it
+    evaluation: msgspec.Raw = msgspec.Raw(b"[]")  # both as the profile, by whoever watches the quality
+    calibration_bins: msgspec.Raw = msgspec.Raw(b"null")
     digest: Word = ""  # of the report's own line; set by `read`
 
 
@@ -94,7 +96,7 @@ def read(log: str, digest: str) -> Report:
     Raises:
         ReportError: no line, too long, another digest, not a report.
     """
-    text = lines(log)
+    text = lines(log, digest)
     if not text:
         raise ReportError("the trial's log is empty")
     actual = digest_of(text)
@@ -103,9 +105,15 @@ def read(log: str, digest: str) -> Report:
     return decode(text, actual)
 
 
-def lines(log: str) -> str:
-    """The report's own lines at the end of a log, which is all of it that is worth keeping."""
-    last = _last(log)
+def lines(log: str, digest: str = "") -> str:
+    """The report's own lines at the end of a log, which is all of it that is worth keeping.
+
+    Args:
+        digest: of its last line, where that is known: what somebody writes to standard error comes through another pipe
+            than the report, and may come after it.
+    """
+    named = (line for line in reversed(log.split("\n")) if digest and digest_of(line) == digest)
+    last = _last(next(named, log))
     found = _PART.fullmatch(last)
     if found is None:
         return last

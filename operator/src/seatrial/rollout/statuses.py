@@ -25,11 +25,15 @@ def after(case: Case, decision: Decision, course: courses.Course) -> Status:
     if stable is not None:
         ready = snapshot.ready(stable.revision)
         missing = None if ready else stable.missing_since or case.now
-        stable = msgspec.structs.replace(stable, ready_replicas=ready, missing_since=missing)
+        stable = msgspec.structs.replace(
+            stable, ready_replicas=ready, missing_since=missing, weighed=_on_its_way(case, stable, decision.previous)
+        )
     if candidate is not None:
         shift = candidate.shift or bounds.cut(_shift(case, candidate), bounds.SHORT)
         ready = snapshot.ready(candidate.revision)
-        candidate = msgspec.structs.replace(candidate, ready_replicas=ready, shift=shift)
+        candidate = msgspec.structs.replace(
+            candidate, ready_replicas=ready, shift=shift, weighed=_weighed(case, candidate)
+        )
     verdicts = before.verdicts
     if decision.verdict is not None:
         verdicts = (decision.verdict, *verdicts)[: status.VERDICTS_KEPT]
@@ -71,6 +75,23 @@ def _shift(case: Case, candidate: status.Candidate) -> str:
     moved = case.snapshot.moved
     told = case.snapshot.spec.analysis.answers.on_shift is spec.OnShift.REPORT and moved is not None and same
     return moved.shifted if told and moved is not None else ""
+
+
+def _weighed(case: Case, candidate: status.Candidate) -> tuple[datetime, ...]:
+    """When its weight has changed so far: another process has to know which labels are of one weight."""
+    before, since = case.candidate, candidate.weight_since
+    known = before.weighed if before is not None and before.revision == candidate.revision else ()
+    if since is None or since in known or case.snapshot.spec.monitoring.feedback is None:
+        return known
+    return (since, *known)[: status.WEIGHTS_KEPT]
+
+
+def _on_its_way(case: Case, stable: status.Stable, previous: status.Previous | None) -> tuple[datetime, ...]:
+    """The same of stable, as long as its soak goes on."""
+    if previous is None:
+        return ()
+    known: tuple[status.Candidate | status.Stable | None, ...] = (case.candidate, case.status.stable)
+    return next((one.weighed for one in known if one is not None and one.revision == stable.revision), ())
 
 
 def unreadable(before: Status, *, generation: int, message: str, now: datetime) -> Status:
@@ -198,7 +219,7 @@ def _conditions(case: Case, now: Status, decision: Decision) -> tuple[status.Con
         rows.append((conditions.ROUTED, conditions.truth(routed[0]), snapshot.provider, words))
     rows += telling.row(now.retraining if snapshot.spec.retraining is not None else None)
     known = snapshot.status.conditions
-    others = (one for one in known if one.type == conditions.DRIFTED)  # said by whoever watches it, beside the rollout
+    others = (one for one in known if one.type in conditions.BESIDE)
     return (*conditions.merge(known, rows, generation=snapshot.owner.generation, now=case.now), *others)
 
 

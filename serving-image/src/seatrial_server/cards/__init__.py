@@ -4,7 +4,8 @@
     lineage    where it came from: data, code, parameters, environment, training run, parent
     cyclonedx  CycloneDX 1.6 with a model card, for inventories
     markdown   Markdown with the front matter of Hugging Face, for people and model hubs
+    recorded   from what is on record of a version, without its model: a report, a document
     making     from a package's folder, or beside a pod's configuration
 
-No live parts: what serves, drifts or was promoted is the ModelDeployment's to say.
+A pod's card has no live parts: what serves, drifts or was promoted is the ModelDeployment's to say.
 """

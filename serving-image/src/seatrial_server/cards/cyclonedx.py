@@ -144,6 +144,7 @@ def _dataset(one: lineage.Data, number: int) -> Object:
 def _details(facts: facts_.Facts) -> Iterable[tuple[str, str]]:
     found = facts.lineage
     yield from facts_.figures(facts)
+    yield from facts.serving
     yield from ((f"parameter {name}", value) for name, value in found.parameters)
     yield from ((f"run {name}", value) for name, value in found.run)
     yield "rationale", facts.card.rationale

@@ -15,7 +15,10 @@ NOT_STATED = "not stated"
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """Texts are empty and tuples too where nothing is said. `trial` is empty before there was one."""
+    """Texts are empty and tuples too where nothing is said. `trial` is empty before there was one.
+
+    `serving`: what a cluster says of the version, which only somebody who asked it knows.
+    """
 
     name: str
     version: str
@@ -25,6 +28,7 @@ class Facts(msgspec.Struct, frozen=True):
     inputs: tuple[schema.TensorSpec, ...] = ()
     outputs: tuple[schema.TensorSpec, ...] = ()
     trial: report.Report | None = None
+    serving: tuple[tuple[str, str], ...] = ()
 
     @property
     def evaluation(self) -> tuple[report.Evaluation, ...]:

@@ -78,6 +78,8 @@ def _sections(facts: facts_.Facts) -> Iterator[list[str]]:
     ]
     yield ["## Fairness", "", *_table(("test", "figure", "observed", "bound", "outcome"), fairness)]
     yield ["## Trial", "", *_table(("", ""), facts_.figures(facts))]
+    if facts.serving:
+        yield ["## Serving", "", *_table(("", ""), facts.serving)]
 
 
 def _details(facts: facts_.Facts) -> Rows:

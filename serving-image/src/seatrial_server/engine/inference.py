@@ -139,7 +139,7 @@ class Engine:
 
     def _check_outputs(self, outputs: list[session.Array]) -> None:
         for spec, array, floating in zip(self.schema.outputs, outputs, self._output_floating, strict=True):
-            if floating and np.count_nonzero(np.isfinite(array)) != array.size:
+            if floating and not validation.finite(array):
                 raise errors.RequestError(
                     500,
                     f"the model answered NaN or infinity in output {spec.name!r}",

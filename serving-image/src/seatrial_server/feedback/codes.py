@@ -6,6 +6,7 @@ Numbers: as a float of four bytes. What an answer is, `model.answers` decides, a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 import zlib
@@ -36,6 +37,8 @@ class Coder:
         found = answers.read(card, model, examples)
         self.kind: Kind = "class" if found.labels else "number" if found.values.shape[1:] == (1,) else "none"
         self._texts = found.labels and not card.labels and found.values.dtype == np.object_
+        place, given = answers.output(card, model)
+        self._scores = place if found.labels and not given and not self._whole else None
         self._packed: dict[object, bytes] = {}
 
     @property
@@ -45,6 +48,8 @@ class Coder:
 
     def pack(self, outputs: Sequence[session.Array]) -> bytes:
         """The answers of all rows, one after the other."""
+        if self._scores is not None:  # the usual case: the place of the highest score is the class's code
+            return answers.best(outputs[self._scores]).astype("<i4").tobytes()
         if self.kind == "none":
             rows = 1 if self._whole else len(outputs[0])
             return bytes(4 * rows)
@@ -61,9 +66,7 @@ class Coder:
         if self.kind == "none":
             raise Unfit("this model's answers are neither a class nor a number: only events are counted")
         if self.kind == "number":
-            if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-                raise Unfit("a label of this model is a finite number")
-            return float(given)
+            return _finite(given)
         if isinstance(given, float) and given.is_integer():
             given = int(given)
         if isinstance(given, str) and (self._texts or given in self._labels):
@@ -99,6 +102,17 @@ class Coder:
         if isinstance(place, str):
             place = zlib.crc32(place.encode())
         return (int(place) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _finite(given: object) -> float:
+    """JSON has whole numbers that no float can hold."""
+    number = float("nan")
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        with contextlib.suppress(OverflowError):
+            number = float(given)
+    if not math.isfinite(number):
+        raise Unfit("a label of this model is a finite number")
+    return number
 
 
 def _plain(value: object) -> object:

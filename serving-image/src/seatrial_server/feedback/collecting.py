@@ -130,7 +130,8 @@ class Collecting:
         packed, now, before = self._coder.pack(outputs), int(self._now()), self._before
         given = sum(wanted)
         self._cohorts.answered(now, given)
-        texts = self._signer.sign(now, packed, rows=1)
+        signer, unlike = self._signer, self._coder.kind == "number"
+        texts = signer.sign(now, packed, rows=1) if unlike else signer.in_turn(now, packed)
         if given == len(texts):
             return [before + text + b'"}' for text in texts]
         return [before + text + b'"}' if wants else b"" for text, wants in zip(texts, wanted, strict=True)]

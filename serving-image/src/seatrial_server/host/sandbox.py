@@ -79,7 +79,7 @@ def call(function: str, arguments: dict[str, Any], *, limits: Limits | None = No
         name = signal.Signals(-child.returncode).name
         raise errors.Rejected("InvalidModel", f"{limits.doing} ended its process with {name}")
     *log_lines, last = child.stdout.rstrip(b"\n").split(b"\n")
-    sys.stdout.write("".join(line.decode(errors="replace") + "\n" for line in log_lines))
+    logs.pass_on("".join(line.decode(errors="replace") + "\n" for line in log_lines))
     try:
         answer: dict[str, Any] = orjson.loads(last)
     except orjson.JSONDecodeError:
@@ -131,7 +131,7 @@ def main() -> None:
     """The child's side: limits first, then imports."""
     request = orjson.loads(sys.stdin.buffer.read())
     resource.setrlimit(resource.RLIMIT_DATA, (request["data"], request["data"]))
-    logs.configure()
+    logs.configure(stream=sys.stdout)
     if not confine.confine(sockets=request["sockets"]):
         logs.warning(logging.getLogger(__name__), "this kernel takes no filter: sockets and programs are not refused")
     answer = _answer(request)

@@ -24,21 +24,35 @@ class Answers(msgspec.Struct, frozen=True):
     labels: bool
 
 
-def read(card: schema.Card, model: schema.Schema, outputs: list[session.Array]) -> Answers:
-    """The label output, else the arg max of the scores, else the first output as a number."""
-    named = {spec.name: (spec, array) for spec, array in zip(model.outputs, outputs, strict=True)}
+def output(card: schema.Card, model: schema.Schema) -> tuple[int, bool]:
+    """Which output has the answers, and whether it has labels: the label output, else the scores, else the first."""
+    places = {spec.name: place for place, spec in enumerate(model.outputs)}
     if card.task != "regression":
         if card.outputs.label:
-            return Answers(values=_flat(named[card.outputs.label][1]), labels=True)
-        for spec, array in named.values():
+            return places[card.outputs.label], True
+        for place, spec in enumerate(model.outputs):
             if spec.datatype in _LABEL_TYPES:
-                return Answers(values=_flat(array), labels=True)
-    scores = named[card.outputs.probabilities][1] if card.outputs.probabilities else outputs[0]
-    flat = scores.reshape(len(scores), -1)
+                return place, True
+    return (places[card.outputs.probabilities] if card.outputs.probabilities else 0), False
+
+
+def read(card: schema.Card, model: schema.Schema, outputs: list[session.Array]) -> Answers:
+    """The labels as they are, else the class with the highest score, else a number."""
+    place, labels = output(card, model)
+    array = outputs[place]
+    if labels:
+        return Answers(values=_flat(array), labels=True)
+    flat = array.reshape(len(array), -1)
     if card.task == "regression" or (flat.shape[1] == 1 and card.task is None):
         return Answers(values=flat, labels=False)
-    chosen = flat.argmax(axis=1) if flat.shape[1] > 1 else (flat[:, 0] > 0.5).astype(np.int64)
+    chosen = best(flat)
     return Answers(values=np.array(card.labels, np.object_)[chosen] if card.labels else chosen, labels=True)
+
+
+def best(scores: session.Array) -> session.Array:
+    """The place of the highest score of each row; of a single score, whether it is above a half."""
+    flat = scores.reshape(len(scores), -1)
+    return np.asarray(flat.argmax(axis=1) if flat.shape[1] > 1 else (flat[:, 0] > 0.5).astype(np.int64))
 
 
 def embeddings(card: schema.Card, model: schema.Schema, outputs: list[session.Array]) -> session.Array | None:

@@ -31,8 +31,20 @@ class Bins(msgspec.Struct, frozen=True):
         return ("missing", "unseen", "other", *(label(value) for value in self.categories))
 
 
+class Typical(msgspec.Struct, frozen=True):
+    """A column of an input, and a value that stands in for it: the reference's median or mode."""
+
+    name: str
+    tensor: int
+    column: int
+    value: schema.Value
+
+
 class Profile(msgspec.Struct, frozen=True):
-    """The bins, per bin the share of the reference rows in it, and how many rows these were (0: not known)."""
+    """The bins, per bin the share of the reference rows in it, and how many rows these were (0: not known).
+
+    `typical` has the columns whose influence on an answer can be asked for.
+    """
 
     features: tuple[Bins, ...] = ()
     outputs: tuple[Bins, ...] = ()
@@ -40,6 +52,7 @@ class Profile(msgspec.Struct, frozen=True):
     output_shares: tuple[tuple[float, ...], ...] = ()
     feature_rows: int = 0
     output_rows: int = 0
+    typical: tuple[Typical, ...] = ()
 
 
 def label(value: schema.Value) -> str:

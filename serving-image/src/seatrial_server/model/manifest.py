@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from seatrial_server.host import config, errors
 from seatrial_server.model import bins, schema, session, weights
+from seatrial_server.model.measured import Environment as Environment
+from seatrial_server.model.measured import QuantizationResult as QuantizationResult
 
 FILE = "manifest.json"
 MODEL = "model.onnx"
 ROWS = "rows.npz"
-
-
-class QuantizationResult(msgspec.Struct, frozen=True, rename="camel"):
-    """What became of the quantization; numbers are None where nothing was measured."""
-
-    mode: str
-    outcome: Literal["Applied", "NotApplicable", "ServedOriginal", "Rejected", "Off"]
-    reason: str = ""
-    disagreement: float | None = None
-    bound: float | None = None
-    rows: int = 0
-    speedup1: float | None = None
-    speedup32: float | None = None
-
-
-class Environment(msgspec.Struct, frozen=True, rename="camel"):
-    """Where the measurements were made."""
-
-    onnxruntime: str
-    cpu_flags: tuple[str, ...]
 
 
 class Manifest(msgspec.Struct, frozen=True, rename="camel"):

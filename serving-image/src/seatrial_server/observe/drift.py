@@ -17,6 +17,8 @@ import numpy as np
 
 from seatrial_server.model import bins as bins_
 from seatrial_server.model import schema, session
+from seatrial_server.observe import attributing as attributing_
+from seatrial_server.observe import text as text_
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -113,19 +115,21 @@ class Drift:
         inputs: Sequence[np.dtype[np.generic]],
         outputs: Sequence[np.dtype[np.generic]],
         labels: dict[str, str],
+        attributing: attributing_.Attributing | None = None,
     ) -> None:
+        self._attributing = attributing
         self._features, self._predictions = Counts(reference.features, inputs), Counts(reference.outputs, outputs)
         self._lock = threading.Lock()
         self._on = True
         self._pending: list[tuple[Arrays, Arrays]] = []
         self._rows = self._bytes = 0
-        pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+        self._pairs = pairs = ",".join(f'{name}="{text_.escaped(value)}"' for name, value in labels.items())
         self._names = {(one.tensor, one.column): one.name for one in reference.features}
         self._refused = {
             (one.name, code): 0 for one in reference.features for code in (_CODES if one.edges else _CATEGORY_CODES)
         }
         self._refused_lines = [
-            f'seatrial_refused_rows_total{{{pairs},feature="{_escaped(name)}",code="{code}"}}'
+            f'seatrial_refused_rows_total{{{pairs},feature="{text_.escaped(name)}",code="{code}"}}'
             for name, code in self._refused
         ]
         self._lines = [
@@ -133,7 +137,9 @@ class Drift:
             _lines("prediction", "output", reference.outputs, pairs),
         ]
         self._reference = "".join(
-            _family(f"seatrial_{kind}_reference_ratio", "gauge", f"Share of the reference rows in a bin of a {kind}.")
+            text_.family(
+                f"seatrial_{kind}_reference_ratio", "gauge", f"Share of the reference rows in a bin of a {kind}."
+            )
             + "".join(
                 f"{line} {share}\n"
                 for line, share in zip(
@@ -147,7 +153,7 @@ class Drift:
                 ("prediction", "output", reference.outputs, reference.output_shares),
             )
         ) + "".join(
-            _family(f"seatrial_{kind}_reference_rows", "gauge", f"Rows that the shares of a {kind} come from.")
+            text_.family(f"seatrial_{kind}_reference_rows", "gauge", f"Rows that the shares of a {kind} come from.")
             + f"seatrial_{kind}_reference_rows{{{pairs}}} {rows}\n"
             for kind, rows in (("feature", reference.feature_rows), ("prediction", reference.output_rows))
         )
@@ -170,6 +176,8 @@ class Drift:
         """Remember the rows of one model call, as they were given."""
         if not self._on:
             return
+        if self._attributing is not None:
+            self._attributing.offer(inputs)
         with self._lock:
             self._pending.append((inputs, outputs))
             self._rows += len(inputs[0])
@@ -187,10 +195,12 @@ class Drift:
             refused = list(self._refused.values())
         text = []
         for kind, lines, counts in zip(("feature", "prediction"), self._lines, numbers, strict=True):
-            text.append(_family(f"seatrial_{kind}_rows_total", "counter", f"Rows in a frozen bin of a {kind}."))
+            text.append(text_.family(f"seatrial_{kind}_rows_total", "counter", f"Rows in a frozen bin of a {kind}."))
             text += [f"{line} {count}\n" for line, count in zip(lines, counts, strict=True)]
-        text.append(_family("seatrial_refused_rows_total", "counter", "Rows refused for the value of a feature."))
+        text.append(text_.family("seatrial_refused_rows_total", "counter", "Rows refused for the value of a feature."))
         text += [f"{line} {count}\n" for line, count in zip(self._refused_lines, refused, strict=True)]
+        if self._attributing is not None:
+            text.append(self._attributing.exposition(self._pairs))
         return "".join([*text, self._reference])
 
     def _settle(self) -> None:
@@ -221,15 +231,7 @@ def _columns(array: session.Array, columns: list[int]) -> session.Array:
 
 def _lines(kind: str, label: str, bins: Sequence[bins_.Bins], pairs: str, name: str = "rows_total") -> list[str]:
     return [
-        f'seatrial_{kind}_{name}{{{pairs},{label}="{_escaped(one.name)}",bin="{_escaped(text)}"}}'
+        f'seatrial_{kind}_{name}{{{pairs},{label}="{text_.escaped(one.name)}",bin="{text_.escaped(text)}"}}'
         for one in bins
         for text in one.labels
     ]
-
-
-def _family(name: str, kind: str, text: str) -> str:
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

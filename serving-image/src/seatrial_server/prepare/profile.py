@@ -7,7 +7,8 @@ has few of them; everything outside of the reference has a bin of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -26,25 +27,41 @@ _MAX_RARE = 1000
 
 def features(card: schema.Card, model: schema.Schema, rows: Sequence[session.Array]) -> tuple[bins.Bins, ...]:
     """Bins of the first columns of all inputs."""
-    result = []
+    first = itertools.islice(columns(card, model, rows), MAX_FEATURES)
+    return tuple(_with_bins(one.place, one.values, known=one.known) for one in first)
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column of an input: its name and place, as bins that have no edges yet, and what the rows hold in it."""
+
+    place: bins.Bins
+    values: session.Array
+    known: list[Any]
+    """Declared categories."""
+
+
+def columns(
+    card: schema.Card, model: schema.Schema, rows: Sequence[session.Array], *, of: Container[int] | None = None
+) -> Iterator[Column]:
+    """Every column of the inputs that have a fixed number of them, in the graph's order. `of`: only these inputs."""
     described: dict[str, list[schema.Feature]] = {}
     for feature in card.features:
         described.setdefault(feature.input or model.inputs[0].name, []).append(feature)
     for index, (spec, array) in enumerate(zip(model.inputs, rows, strict=True)):
-        if schema.FREE in model.row_shape(spec):
+        if schema.FREE in model.row_shape(spec) or (of is not None and index not in of):
             continue
-        columns = described.get(spec.name)
+        told = described.get(spec.name)
         flat = array.reshape(len(array), -1)
         for column in range(flat.shape[1]):
-            name = columns[column].name if columns else str(column)
-            known = columns[column].categories if columns else ()
+            name = told[column].name if told else str(column)
+            known = told[column].categories if told else ()
             prefix = f"{spec.name}." if len(model.inputs) > 1 else ""
-            made = bins.Bins(name=f"{prefix}{name}", tensor=index, column=column)
             dtype = datatypes.BY_NAME[spec.datatype].dtype
-            result.append(_with_bins(made, flat[:, column], known=np.array(known, dtype).tolist()))
-            if len(result) == MAX_FEATURES:
-                return tuple(result)
-    return tuple(result)
+            yield Column(
+                place=bins.Bins(name=f"{prefix}{name}", tensor=index, column=column),
+                values=flat[:, column],
+                known=np.array(known, dtype).tolist(),
+            )
 
 
 def outputs(card: schema.Card, model: schema.Schema, answers: Sequence[session.Array]) -> tuple[bins.Bins, ...]:
@@ -69,12 +86,9 @@ def outputs(card: schema.Card, model: schema.Schema, answers: Sequence[session.A
 
 
 def _with_bins(made: bins.Bins, values: session.Array, *, known: list[Any]) -> bins.Bins:
-    values = values.astype(np.uint8) if values.dtype == np.bool_ else values  # a category is a number or a text
-    present = values[[value is not None and value != "" for value in values]] if values.dtype == np.object_ else values
-    if present.dtype.kind == "f":
-        present = present[np.isfinite(present)]
-    distinct, counts = np.unique(present.astype(str) if present.dtype == np.object_ else present, return_counts=True)
-    if not known and present.dtype != np.object_ and len(distinct) > _FEW:
+    present = present_of(values)
+    distinct, counts = np.unique(present, return_counts=True)
+    if numeric(present, distinct, known=known):
         edges = np.unique(np.quantile(present.astype(np.float64), np.linspace(0, 1, _FEW + 1)))
         return msgspec.structs.replace(made, edges=tuple(edges.tolist()))
     by_count = [distinct[index].item() for index in np.argsort(-counts, kind="stable")]
@@ -82,6 +96,19 @@ def _with_bins(made: bins.Bins, values: session.Array, *, known: list[Any]) -> b
     kept = [value for value in values_in_order if len(bins.label(value)) <= _MAX_LABEL][:_MAX_CATEGORIES]
     rare = [value for value in values_in_order if value not in kept][:_MAX_RARE]
     return msgspec.structs.replace(made, categories=tuple(kept), rare=tuple(rare))
+
+
+def present_of(values: session.Array) -> session.Array:
+    """Values that are there, as numbers or texts: a category is one of these."""
+    if values.dtype == np.object_:
+        return values[[value is not None and value != "" for value in values]].astype(str)
+    values = values.astype(np.uint8) if values.dtype == np.bool_ else values
+    return values[np.isfinite(values)] if values.dtype.kind == "f" else values
+
+
+def numeric(present: session.Array, distinct: session.Array, *, known: Sequence[Any]) -> bool:
+    """Whether a column is a number; else each of its values is a category."""
+    return not known and present.dtype.kind != "U" and len(distinct) > _FEW
 
 
 def _rounded(values: session.Array) -> session.Array:

@@ -10,7 +10,7 @@ from seatrial_server.host import logs
 from seatrial_server.model import bins, datatypes, schema, session
 from seatrial_server.model import rows as rows_
 from seatrial_server.observe import drift
-from seatrial_server.prepare import profile
+from seatrial_server.prepare import profile, typical
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ def _profile(card: schema.Card, served: session.Session, rows: dict[str, session
         output_shares=drift.shares(predictions, datatypes.dtypes(served.schema.outputs), outputs),
         feature_rows=len(inputs[0]),
         output_rows=len(outputs[0]) if outputs else 0,
+        typical=typical.values(card, served.schema, first),
     )
 
 

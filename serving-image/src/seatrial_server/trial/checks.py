@@ -12,6 +12,7 @@ from seatrial_server.artifact import datasets, package
 from seatrial_server.model import declared as declared_
 from seatrial_server.model import manifest
 from seatrial_server.trial import (
+    attributed,
     baseline,
     behaviour,
     data,
@@ -42,7 +43,13 @@ def run(*, package_folder: str, prepared_folder: str, stable: dict[str, Any] | N
     with tempfile.TemporaryDirectory(dir=prepared.parent) as scratch:
         against = baseline.of(msgspec.convert(stable, baseline.Known | None), made, prepared.parent, Path(scratch))
         on = subject.Subject(
-            model, made.card, folder, made=made, fetched=datasets.folder_of(prepared.parent), stable=against
+            model,
+            made.card,
+            folder,
+            made=made,
+            fetched=datasets.folder_of(prepared.parent),
+            stable=against,
+            scratch=Path(scratch) / "converted",
         )
         results: list[report.TestResult] = []
         for test in declared.functional:
@@ -56,11 +63,13 @@ def run(*, package_folder: str, prepared_folder: str, stable: dict[str, Any] | N
         results += [result for result, _ in measured] + [result for result, _ in rates]
         evaluation = [one for _, one in measured if one is not None] + [one for _, ones in rates for one in ones]
         seen, calibration = shown.of(on)
+        attribution = attributed.of(on)
     return {
         "tests": [msgspec.to_builtins(result) for result in results],
         "robustness": declared.robustness is not None,
         "evaluation": [msgspec.to_builtins(one) for one in (*seen, *evaluation)],
         "calibration": msgspec.to_builtins(calibration),
+        "attribution": msgspec.to_builtins(attribution),
     }
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from seatrial_server.model import bins
 
-Kind = Literal["Feature", "Prediction"]
+Kind = Literal["Feature", "Prediction", "Attribution"]
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -86,7 +86,7 @@ def _parity(test: declared.DataTest, on: subject.Subject) -> report.TestResult:
     other = np.zeros(count, bool)
     for start in range(0, count, session.ROWS_PER_RUN):
         place = slice(start, start + session.ROWS_PER_RUN)
-        outputs = answered.run(on.served, {key: one[place] for key, one in feeds.items()}, source=rows.source)
+        outputs = answered.run(on.converted, {key: one[place] for key, one in feeds.items()}, source=rows.source)
         for output, before in expected.items():
             other[place] |= _unequal(outputs[output], before[place], asked.max_delta, test.name, names[output])
     message = f"answered otherwise: {naming.rows(rows.numbers[other])}" if other.any() else ""

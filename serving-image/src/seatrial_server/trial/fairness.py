@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
-
 from seatrial_server.model import declared
-from seatrial_server.trial import limits, metrics, naming, report, subject
-
-_Rates = list[tuple[str, metrics.Measured]]
+from seatrial_server.trial import groups, limits, metrics, naming, report, subject
 
 
 def evaluate(test: declared.FairnessTest, on: subject.Subject) -> tuple[report.TestResult, list[report.Evaluation]]:
@@ -46,19 +42,10 @@ def evaluate(test: declared.FairnessTest, on: subject.Subject) -> tuple[report.T
     return result, [_evaluation(test, name, one) for name, one in rates]
 
 
-def _rates(test: declared.FairnessTest, on: subject.Subject) -> _Rates:
-    outcomes, places = on.outcomes(test.dataset)
+def _rates(test: declared.FairnessTest, on: subject.Subject) -> groups.Measured:
+    outcomes, _ = on.outcomes(test.dataset)
     metrics.measure(test.metric, outcomes, label=test.label)  # says what is lacking altogether
-    found = []
-    for name, mask in naming.groups(test, on):
-        chosen = np.flatnonzero(mask[places])
-        try:
-            one = metrics.measure(test.metric, outcomes.of(chosen), label=test.label) if len(chosen) else None
-        except metrics.Unmeasurable:  # no row of the label in this group
-            continue
-        if one is not None and one.rows >= test.min_rows:
-            found.append((name, one))
-    return found
+    return groups.measured(test, on)
 
 
 def _apart(

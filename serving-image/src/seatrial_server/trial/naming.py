@@ -1,19 +1,11 @@
-"""How messages of declared tests speak: of rows by number, of groups by a name that is no row's own. Pure."""
+"""How messages of declared tests speak: of rows by number, of a test by its name. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
-
 from seatrial_server.host import errors
-from seatrial_server.model import declared, schema, session
-from seatrial_server.trial import subject
+from seatrial_server.model import session
 
 _NAMED = 5
-_MOST_GROUPS = 50
-_NAMELESS = 10
-"""A value that fewer rows have could be somebody's own."""
 
 
 def rows(numbers: session.Array) -> str:
@@ -25,25 +17,3 @@ def rows(numbers: session.Array) -> str:
 def invalid(test: str, message: str) -> errors.Rejected:
     """A test that can't be made as it is declared."""
     return errors.Rejected("InvalidModel", f"tests.yaml: {test}: {message}")
-
-
-def groups(
-    test: declared.PerformanceTest | declared.FairnessTest, on: subject.Subject
-) -> Iterator[tuple[str, session.Array]]:
-    """The dataset's rows by the value of a feature, or of an array of one value per row: (name, mask)."""
-    found = on.dataset(test.dataset)
-    values = found.column(test.by, on.model.schema)
-    declared_values: tuple[schema.Value, ...] = ()
-    if values is None:
-        spec, column = on.columns.find(test.by, source=f"tests.yaml: {test.name}: by")
-        feed = found.feeds(on.model.schema)[spec.name]
-        values = feed.reshape(len(feed), -1)[:, column]
-        declared_values = next((one.categories for one in on.card.features if one.name == test.by), ())
-    whole = values.astype(str) if values.dtype == np.object_ else values
-    known: list[schema.Value] = list(declared_values) or np.unique(whole[whole == whole]).tolist()
-    if len(known) > _MOST_GROUPS:
-        raise invalid(test.name, f"{test.by!r} has more than {_MOST_GROUPS} values: give an array with fewer groups")
-    for number, value in enumerate(known, 1):
-        mask = np.asarray(whole == value)
-        named = bool(declared_values) or int(mask.sum()) >= _NAMELESS
-        yield f"{test.by} = {value}" if named else f"{test.by}, group {number}", mask

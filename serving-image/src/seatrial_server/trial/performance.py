@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from seatrial_server.model import declared, session
-from seatrial_server.trial import limits, metrics, naming, report, subject
+from seatrial_server.trial import groups, limits, metrics, naming, report, subject
 
 Results = tuple[report.TestResult, report.Evaluation | None]
 
@@ -70,16 +70,7 @@ def _left_out(test: declared.PerformanceTest, on: subject.Subject) -> str:
 
 
 def _worst(test: declared.PerformanceTest, on: subject.Subject) -> Results:
-    outcomes, places = on.outcomes(test.dataset)
-    found: list[tuple[str, metrics.Measured]] = []
-    for name, mask in naming.groups(test, on):
-        chosen = np.flatnonzero(mask[places])
-        try:
-            measured = metrics.measure(test.metric, outcomes.of(chosen), label=test.label) if len(chosen) else None
-        except metrics.Unmeasurable:  # no row of the label in this group
-            continue
-        if measured is not None and measured.rows >= test.min_rows:
-            found.append((name, measured))
+    found = groups.measured(test, on)
     if not found:
         raise naming.invalid(test.name, f"no group of {test.by!r} has {test.min_rows} rows that count")
     less = test.metric in metrics.LESS_IS_BETTER

@@ -14,13 +14,15 @@ from typing import Any, Literal
 import msgspec
 
 from seatrial_server.host import errors
-from seatrial_server.model import manifest
+from seatrial_server.model import measured
+from seatrial_server.model import schema as schema_
 from seatrial_server.trial import columns
 
 MAX_LINE = 15 * 1024
 MAX_LINES = 40
 """As many as the operator reads."""
 MAX_BYTES = 2 * 1024 * 1024
+MAX_CARD = 32 * 1024
 _PAYLOAD = MAX_LINE - len("seatrial-report 40/40 ") - 65
 _TEXT = 4000  # the operator takes texts of 4096 characters
 _LENGTHS = (_TEXT, 60, 0)
@@ -73,18 +75,28 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
     sha256: str
     served_sha256: str
     precision: str
-    quantization: manifest.QuantizationResult
+    quantization: measured.QuantizationResult
     tests: tuple[TestResult, ...]
-    environment: manifest.Environment
+    environment: measured.Environment
     calibration: dict[str, Any] | None = None
     profile: tuple[columns.Column, ...] = ()
     evaluation: tuple[Evaluation, ...] = ()
     calibration_bins: Calibration | None = None
+    card: schema_.Card | None = None
+    """model.yaml's words for people, where they are no longer than they may be: see `told`."""
+    inputs: tuple[schema_.TensorSpec, ...] = ()
+    outputs: tuple[schema_.TensorSpec, ...] = ()
     schema: int = 1
 
 
+def told(card: schema_.Card) -> schema_.Card | None:
+    """What a card says to people. None where it is longer than may be kept with every version for good."""
+    words = msgspec.structs.replace(card, features=(), dimensions=(), labels=(), fallback={})
+    return words if len(msgspec.json.encode(words)) <= MAX_CARD else None
+
+
 def encode(report: Report) -> bytes:
-    """The report's lines. A long one loses the ends of its texts, then its profile, never its verdict."""
+    """The report's lines. A long one loses the ends of its texts, then its profile and card, never its verdict."""
     return next(lines for length in _LENGTHS if (lines := _lines(_cut(report, length))) is not None)
 
 
@@ -119,4 +131,5 @@ def _cut(report: Report, length: int) -> Report:
         quantization=quantization,
         profile=report.profile if length else (),
         evaluation=report.evaluation if length else (),
+        card=report.card if length else None,
     )

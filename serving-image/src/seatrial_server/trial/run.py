@@ -60,6 +60,7 @@ class Seen(msgspec.Struct, frozen=True):
     tests: tuple[report.TestResult, ...] = ()
     evaluation: tuple[report.Evaluation, ...] = ()
     calibration: report.Calibration | None = None
+    attribution: columns.Column | None = None
 
 
 def _tests(settings: config.Config, work: Path) -> Seen:
@@ -116,7 +117,15 @@ def _report(
             if prepared
             else manifest.Environment(onnxruntime=session.VERSION, cpu_flags=manifest.cpu_flags()),
             "calibration": prepared.calibration if prepared else None,
-            "profile": columns.of(prepared.profile) if prepared else (),
+            "card": report.told(prepared.card) if prepared else None,
+            "inputs": prepared.model.inputs if prepared else (),
+            "outputs": prepared.model.outputs if prepared else (),
+            "profile": _profile(prepared, seen) if prepared else (),
         },
         report.Report,
     )
+
+
+def _profile(prepared: manifest.Manifest, seen: Seen) -> tuple[columns.Column, ...]:
+    found = columns.of(prepared.profile)
+    return (*found, seen.attribution) if seen.attribution is not None else found

@@ -5,16 +5,18 @@ Everything is read once, whatever the number of tests that ask for it.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from seatrial_server.artifact import datasets, package
 from seatrial_server.host import errors
 from seatrial_server.model import declared, manifest, schema, session
+from seatrial_server.prepare import opened
 from seatrial_server.trial import answered, baseline, judged, metrics, perturbing
 
 
 class Subject:
-    """The model under test. `fetched`: the folder of datasets from elsewhere."""
+    """The model under test. `fetched`: the folder of datasets from elsewhere; `scratch`: one that is deleted then."""
 
     def __init__(
         self,
@@ -25,15 +27,25 @@ class Subject:
         made: manifest.Manifest | None = None,
         fetched: Path | None = None,
         stable: baseline.Baseline | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.model, self.card, self.folder = model, card, folder
         self.columns = perturbing.Columns(card, model.schema)
         self.made = made
         self.stable = stable or baseline.Baseline()
         self.served = answered.Model(model, card, frozenset(made.missing if made else ()))
-        self._fetched = fetched or folder
+        self._fetched, self._scratch = fetched or folder, scratch or folder
         self._rows: dict[str, datasets.Rows] = {}
         self._answered: dict[tuple[str, bool], answered.Answered] = {}
+
+    @functools.cached_property
+    def converted(self) -> answered.Model:
+        """The package's graph as it came: what int8 costs is the quantization's own matter, not its conversion's."""
+        if self.made is None or not self.made.precision.startswith("int8"):
+            return self.served
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        read = opened.read(self.folder, self._scratch, mode="None")
+        return answered.Model(read.loaded, read.card, frozenset(read.examined.adapted.missing))
 
     def rows(self, test: declared.InvarianceTest | declared.DirectionalTest, *, source: str) -> perturbing.Feeds:
         """The test's rows."""

@@ -25,9 +25,9 @@ from .analysis import (
     PrometheusSource,
     Rejections,
 )
-from .feedback import Better, BusinessOutcome, Feedback, OutcomeSource, Quality
+from .feedback import Better, BusinessOutcome, Feedback, OutcomeSource, Quality, QualityAfter
 from .model import Model, Quantization, QuantizationFailure, QuantizationMode, Sha256
-from .monitoring import Drift, DriftMode, Monitoring, Samples, Season
+from .monitoring import Attributions, Drift, DriftMode, Monitoring, Samples, Season
 from .retraining import Adopt, Retraining, Trigger
 from .rollout import (
     DEFAULT_PROVIDER,
@@ -66,6 +66,7 @@ __all__ = [
     "Adopt",
     "Analysis",
     "Answers",
+    "Attributions",
     "Better",
     "BusinessOutcome",
     "Cache",
@@ -96,6 +97,7 @@ __all__ = [
     "Promotion",
     "Provider",
     "Quality",
+    "QualityAfter",
     "Quantity",
     "Quantization",
     "QuantizationFailure",

@@ -65,6 +65,18 @@ class Quality(Base, frozen=True, kw_only=True):
     ] = percent("10%")
 
 
+class QualityAfter(Base, frozen=True, kw_only=True):
+    """Answers of the version that serves that turned out wrong, day by day. Needs monitoring.feedback."""
+
+    max: Annotated[Ratio, Meta(description="Share of the labelled rows that may be wrong. 100%: no maximum.")] = (
+        percent("100%")
+    )
+    tolerance: Annotated[
+        Ratio,
+        Meta(description="How much more often than in the holdout, else than in its first weeks, it may be wrong."),
+    ] = percent("10%")
+
+
 class Better(enum.StrEnum):
     MORE = "More"
     LESS = "Less"

@@ -10,7 +10,7 @@ from msgspec import Meta
 from seatrial.api.base import Base, form
 from seatrial.api.values import Ratio, percent
 
-from .feedback import Feedback
+from .feedback import Feedback, QualityAfter
 
 
 class DriftMode(enum.StrEnum):
@@ -81,9 +81,19 @@ class Samples(Base, frozen=True, kw_only=True):
     ]
 
 
+class Attributions(Base, frozen=True, kw_only=True):
+    """Which feature moves answers most, watched as drift is. Off, when left out."""
+
+    rows_per_second: Annotated[
+        int, Meta(description="Rows a pod looks at, as far as they take 1 % of the model's time.", ge=0, le=100)
+    ] = 1
+
+
 class Monitoring(Base, frozen=True, kw_only=True):
     """How the model is watched while it serves. A change of it rolls out nothing."""
 
     drift: Drift = Drift()
+    attributions: Attributions | None = None
     samples: Samples | None = None
     feedback: Feedback | None = None
+    quality: QualityAfter | None = None

@@ -14,6 +14,7 @@ from seatrial.api.values import Duration
 class Trigger(enum.StrEnum):
     """What starts a run without anybody asking for it."""
 
+    QUALITY = "Quality"
     DRIFT = "Drift"
     AGE = "Age"
 
@@ -48,11 +49,11 @@ class Retraining(Base, frozen=True, kw_only=True):
         tuple[Trigger, ...],
         Meta(
             description=(
-                "What starts a run by itself. Drift: a column has moved beyond its tolerance. Age: the version that "
-                "serves was promoted maxAge ago. The retrain command always works. Missing, outside or unseen values "
-                "start none: bad data is nothing to learn from."
+                "What starts a run by itself. Quality: labels prove that answers have become worse. Drift: a column "
+                "has moved beyond its tolerance. Age: the version that serves was promoted maxAge ago. The retrain "
+                "command always works. Missing, outside or unseen values start none: bad data is nothing to learn from."
             ),
-            max_length=2,
+            max_length=3,
         ),
     ] = ()
     max_age: (

@@ -1,7 +1,4 @@
-"""The hours of a revision's traffic: asked of Prometheus in pieces that fit, or read off the pods where there is none.
-
-A Prometheus that doesn't answer is left alone for a while: an outage costs few questions, however many objects wait.
-"""
+"""The hours of a revision's traffic: asked of Prometheus in pieces that fit, or read off the pods where it is none."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from seatrial.api import spec
-from seatrial.control import sources
+from seatrial.control import resting, sources
 from seatrial.control.drifting import believing, direct
 from seatrial.drift import columns as columns_
 from seatrial.drift import schedule, totals, watch
@@ -20,7 +17,6 @@ from seatrial.drift.columns import Column, Kind
 from seatrial.prometheus import errors, query
 from seatrial.rollout import facts, names
 
-REST_SECONDS = 30.0
 SETTLED_PARTS = 12
 """A pod counts as one that must have been seen if it was there this part of an hour before its end."""
 
@@ -51,8 +47,7 @@ class Asking:
     def __init__(
         self, origin: sources.Sources, pods: direct.Direct, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._sources, self._pods, self._monotonic = origin, pods, monotonic
-        self._resting: dict[tuple[str, str], tuple[float, errors.PrometheusError]] = {}
+        self._sources, self._pods, self._resting = origin, pods, resting.Resting(monotonic)
         self._fits: dict[str, int] = {}  # by uid: columns of a piece, where not all fit
 
     def forget(self, uid: str) -> None:
@@ -83,10 +78,6 @@ class Asking:
 
     async def _from_prometheus(self, asked: Question) -> totals.Answer:
         """One answer of as many questions as it takes."""
-        place = ("", "") if asked.source is None else (asked.owner.namespace, asked.source.url or "")
-        resting = self._resting.get(place)
-        if resting is not None and self._monotonic() < resting[0]:
-            raise resting[1]
         hourly = sources.Hourly(
             namespace=asked.owner.namespace,
             source=asked.source,
@@ -94,13 +85,8 @@ class Asking:
             end=asked.hours.end(asked.last),
             step=asked.hours.seconds,
         )
-        try:
-            found = await self._in_pieces(asked, hourly)
-        except errors.PrometheusError as error:
-            self._resting[place] = (self._monotonic() + REST_SECONDS, error)
-            raise
-        self._resting.pop(place, None)
-        return found
+        where = resting.place(asked.owner.namespace, asked.source)
+        return await self._resting.asked(where, lambda: self._in_pieces(asked, hourly))
 
     async def _in_pieces(self, asked: Question, hourly: sources.Hourly) -> totals.Answer:
         series: list[totals.Series] = []
@@ -130,10 +116,15 @@ def _expressions(asked: Question, piece: Sequence[Column]) -> list[str]:
     seconds = asked.hours.seconds
     if len(piece) == len(asked.columns):
         return [query.rows(subject, seconds=seconds)]
-    features = [columns_.labelled(one) for one in piece if one.kind is not Kind.PREDICTION]
-    outputs = [columns_.labelled(one) for one in piece if one.kind is Kind.PREDICTION]
-    found = [query.rows(subject, seconds=seconds, features=features)] if features else []
-    return [*found, query.rows(subject, seconds=seconds, outputs=outputs)] if outputs else found
+    by_kind = {kind: [columns_.labelled(one) for one in piece if one.kind is kind] for kind in Kind}
+    found = []
+    if features := by_kind[Kind.FEATURE]:
+        found.append(query.rows(subject, seconds=seconds, features=features))
+    if outputs := by_kind[Kind.PREDICTION]:
+        found.append(query.rows(subject, seconds=seconds, outputs=outputs))
+    if by_kind[Kind.ATTRIBUTION]:
+        found.append(query.rows(subject, seconds=seconds, attributions=True))
+    return found
 
 
 def _with_expected(asked: Question, hours: Sequence[watch.Hour]) -> tuple[watch.Hour, ...]:

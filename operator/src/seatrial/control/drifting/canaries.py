@@ -17,10 +17,11 @@ import msgspec
 
 from seatrial.api import spec
 from seatrial.api import stage as stages
+from seatrial.cluster import errors as errors_
 from seatrial.control import queue, sources
 from seatrial.control.drifting import believing
 from seatrial.drift import canary, profile, totals
-from seatrial.drift.columns import Column
+from seatrial.drift.columns import Column, Kind
 from seatrial.prometheus import errors, query
 from seatrial.rollout import drifting, facts, names
 
@@ -128,8 +129,11 @@ class Watch:
             await asyncio.sleep(max(SHORTEST, self.snapshot.spec.analysis.interval.total_seconds()))
             try:
                 found = await self.look()
-            except (errors.PrometheusError, ValueError) as error:
+            except (errors.PrometheusError, errors_.ClusterError, ValueError) as error:
                 _LOG.info("answers not seen", extra={"object": self.snapshot.owner.name, "error": str(error)})
+                continue
+            except Exception:  # whatever one look provokes, the next one is taken
+                _LOG.exception("answers not judged", extra={"object": self.snapshot.owner.name})
                 continue
             if found != self.found:
                 self.found = found
@@ -178,9 +182,10 @@ class Watch:
 
 
 def _columns(snapshot: facts.Snapshot, revision: str) -> tuple[Column, ...]:
-    """None where there is nothing to hold traffic against."""
+    """Features and predictions; none where there is nothing to hold traffic against."""
     known = snapshot.reports.get(revision)
     try:
-        return () if known is None else profile.columns(bytes(known.profile))
+        found = () if known is None else profile.columns(bytes(known.profile))
     except profile.Unusable:
         return ()
+    return tuple(one for one in found if one.kind is not Kind.ATTRIBUTION)

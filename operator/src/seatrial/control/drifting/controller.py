@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,13 +19,13 @@ from seatrial import api
 from seatrial.api import spec, status, stored, values
 from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
-from seatrial.control import health, observing, reading
+from seatrial.control import health, observing, reading, trials
 from seatrial.control.drifting import asking, keeping
-from seatrial.control.queue import Key, Result
+from seatrial.control.queue import Key, Result, nobody
 from seatrial.control.telemetry import Telemetry
 from seatrial.drift import acceptance, kept, profile, schedule, watch, windows
 from seatrial.drift import policy as policy_
-from seatrial.drift.columns import Column
+from seatrial.drift.columns import Column, Kind
 from seatrial.drift.judgement import Judgement
 from seatrial.prometheus import errors as prometheus
 from seatrial.rollout import bounds, conditions, drifting, facts, names, narrative
@@ -39,11 +39,12 @@ AGAIN_FIRST, AGAIN_LONGEST = 1 / 60, 1 / 4
 PATIENCE = 1.0
 """Hours without an answer before it is said that there is none."""
 COMMAND = "accept_drift"
+NO_ATTRIBUTIONS = "no attributions are judged: the trial's report has none, as of models that take no table"
 
 
 @dataclasses.dataclass
 class _Watch:
-    """What is known of the revision that serves."""
+    """What is known of the revision that serves. `unkept`: of which the newest is not on file yet."""
 
     owner: facts.Owner
     revision: str
@@ -53,18 +54,30 @@ class _Watch:
     known: keeping.Known
     judged: Judgement | None = None
     policy: policy_.Policy | None = None
+    attributed: bool = False
     lacking: str = ""
     failures: int = 0
     again_at: float = 0.0
+    unkept: bool = False
 
     @property
     def last(self) -> int | None:
         return kept.at(self.known.memory)
 
     @property
+    def asked(self) -> tuple[Column, ...]:
+        """Those that are judged now: attributions are off unless they are asked for."""
+        return tuple(one for one in self.columns if self.attributed or one.kind is not Kind.ATTRIBUTION)
+
+    @property
     def in_force(self) -> tuple[Column, ...]:
         accepted = self.known.accepted
-        return self.columns if accepted is None else acceptance.in_force(self.columns, accepted.references)
+        return self.asked if accepted is None else acceptance.in_force(self.asked, accepted.references)
+
+    @property
+    def without_attributions(self) -> bool:
+        """Whether they are asked for, and there is nothing to hold them against."""
+        return self.attributed and not any(one.kind is Kind.ATTRIBUTION for one in self.columns)
 
 
 class Controller:
@@ -83,8 +96,9 @@ class Controller:
         events: Events,
         telemetry: Telemetry,
         hour: int = schedule.HOUR,
+        ring: Callable[[Key], None] = nobody,
     ) -> None:
-        self._cluster = cluster
+        self._cluster, self._ring = cluster, ring
         self._keeping = keeping.Keeping(cluster)
         self._asking = ask
         self._worked_out = worked_out
@@ -114,6 +128,10 @@ class Controller:
             await self._take_away(raw)
             return Result()
         watched = await self._watched(key, raw, stable.revision)
+        attributions = wish.monitoring.attributions
+        attributed = attributions is not None and attributions.rows_per_second > 0
+        if watched.attributed is not attributed:
+            watched.attributed, watched.policy = attributed, None
         await self._bring_up_to_date(watched, wish)
         await self._follow_command(watched, raw, wish, handled=known.commands.accept_drift)
         await self._say(key, watched, raw)
@@ -138,7 +156,8 @@ class Controller:
         """The watch over this revision; begun anew for another one, or for another object of that name."""
         owner = observing.owner_of(raw)
         known = self._watches.get(key)
-        if known is not None and (known.owner.uid, known.revision) == (owner.uid, revision):
+        same = known is not None and (known.owner.uid, known.revision) == (owner.uid, revision)
+        if known is not None and same and not known.unusable:  # a report that was gone may be back
             known.owner = owner
             return known
         self._forget(key)
@@ -162,13 +181,7 @@ class Controller:
 
     async def _columns(self, owner: facts.Owner, revision: str) -> tuple[Column, ...]:
         """From the report beside the configuration, else from the record's notes. Raises Unusable."""
-        name = names.of_revision(owner.name, revision)
-        config_map = await self._cluster.get("ConfigMap", owner.namespace, name)
-        found = reading.report_of(config_map) if config_map is not None else None
-        if found is None:
-            record = await self._cluster.get("ControllerRevision", owner.namespace, name)
-            notes = {revision: reading.notes(record)} if record is not None else {}
-            found = reading.noted_reports(notes).get(revision)
+        found = await trials.passed(self._cluster, owner, revision)
         if found is None:
             raise profile.Unusable("the report of the trial is gone, and with it what traffic could be held against")
         return profile.columns(bytes(found.profile))
@@ -187,6 +200,8 @@ class Controller:
         first = newest - MOST_HOURS + 1 if last is None else max(last + 1, newest - MOST_HOURS + 1)
         if first <= newest and now >= watched.again_at:
             await self._ask(watched, wish, policy, first=first, newest=newest)
+        if watched.unkept:
+            await self._keep(watched)
         if watched.policy != policy or watched.judged is None:
             self._judge_again(watched, policy)
 
@@ -203,7 +218,7 @@ class Controller:
             owner=watched.owner,
             revision=watched.revision,
             source=wish.analysis.prometheus,
-            columns=watched.columns,
+            columns=watched.asked,
             pods=tuple(pod for pod in servers if pod.revision == watched.revision),
             hours=watched.hours,
             first=first,
@@ -232,20 +247,28 @@ class Controller:
             await self._keep(watched)
 
     async def _keep(self, watched: _Watch) -> None:
-        """On file. Where another operator was first, the newer of the two memories goes on."""
+        """On file. What the API server refuses (a quota, say) is said all the same, and kept with a later look."""
+        watched.unkept = True
         try:
-            watched.known = await self._written(watched, watched.known)
+            watched.known = await self._agreed(watched)
+        except errors.Refused as refused:
+            _LOG.warning("drift state refused", extra={"object": watched.owner.name, "error": str(refused)})
+            return
+        except kept.Unreadable as error:
+            _LOG.warning("drift state not kept", extra={"object": watched.owner.name, "error": str(error)})
+        watched.unkept = False
+
+    async def _agreed(self, watched: _Watch) -> keeping.Known:
+        """What is on file then. Where another operator was first, the newer of the two memories goes on."""
+        try:
+            return await self._written(watched, watched.known)
         except errors.Conflict:
             owner, columns = watched.owner, watched.columns
             theirs = await self._keeping.read(owner, watched.revision, columns, hour=self._hour)
-            ahead = (kept.at(theirs.memory) or 0) >= (watched.last or 0)
-            if not ahead:
-                ours = dataclasses.replace(watched.known, version=theirs.version)
-                watched.known = await self._written(watched, ours)
-                return
-            watched.known, watched.judged = theirs, None
-        except kept.Unreadable as error:
-            _LOG.warning("drift state not kept", extra={"object": watched.owner.name, "error": str(error)})
+            if (kept.at(theirs.memory) or 0) < (watched.last or 0):
+                return await self._written(watched, dataclasses.replace(watched.known, version=theirs.version))
+            watched.judged = None
+            return theirs
 
     async def _written(self, watched: _Watch, known: keeping.Known) -> keeping.Known:
         work = functools.partial(
@@ -256,7 +279,11 @@ class Controller:
         return dataclasses.replace(known, version=version)
 
     async def _follow_command(self, watched: _Watch, raw: access.Object, wish: spec.Spec, *, handled: str) -> None:
-        """A new accept-drift token: kept with the memory, so that it is followed once whatever happens then."""
+        """A new accept-drift token: kept with the memory, so that it is followed once whatever happens then.
+
+        Raises:
+            Conflict: what somebody else has kept meanwhile goes on, and the command has to be followed in that.
+        """
         token = _token(raw)
         known = watched.known
         if token in ("", handled) or watched.unusable or (known.accepted is not None and known.accepted.token == token):
@@ -271,6 +298,8 @@ class Controller:
         accepted = kept.Accepted(token=token, at=values.whole_seconds(self._now()), references=kept_references)
         watched.known = dataclasses.replace(known, memory=memory, accepted=accepted)
         await self._keep(watched)
+        if watched.known.accepted != accepted:
+            raise errors.Conflict("somebody has written the drift state meanwhile: the command is followed again")
         self._judge_again(watched, policy)
 
     async def _say(self, key: Key, watched: _Watch, raw: access.Object) -> None:
@@ -289,7 +318,7 @@ class Controller:
         now_condition = next((one for one in known.conditions if one.type == conditions.DRIFTED), None)
         reason = now_condition.reason if now_condition is not None else ""
         token = _token(raw)
-        handled = token if token and token != known.commands.accept_drift else ""
+        handled = token if token not in ("", known.commands.accept_drift) and not watched.unkept else ""
         self._telemetry.drift(key, judged=watched.judged)
         if not news and reason == said.reason and not handled:
             return
@@ -301,6 +330,7 @@ class Controller:
         )
         after = drifting.in_status(before, drift, condition, handled=handled)
         await self._cluster.write_status({**raw, "status": after})
+        self._ring(key)  # one's own write wakes nobody, and retraining rests on it
         await self._tell(raw, drifting.event(known.drift, drift, said, reason_before=reason))
         if handled:
             await self._tell(raw, _of_command(handled, accepted))
@@ -320,6 +350,7 @@ class Controller:
             filled=any(windows.filled(trace.past, season) for trace in traces),
             accepted=None if accepted is None else accepted.at,
             lacking=watched.lacking,
+            note=NO_ATTRIBUTIONS if watched.without_attributions else "",
         )
 
     async def _take_away(self, raw: access.Object) -> None:

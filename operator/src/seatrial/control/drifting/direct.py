@@ -16,7 +16,7 @@ from seatrial.drift import schedule, totals
 from seatrial.prometheus import pods as pods_
 from seatrial.rollout import facts
 
-_PREFIXES = (b"seatrial_feature_rows_total", b"seatrial_prediction_rows_total", b"seatrial_refused_rows_total")
+_PREFIXES = tuple(name.encode() for name in totals.COUNTERS)
 Fetch = Callable[[str], Awaitable[bytes | str]]
 WorkOut = Callable[[Callable[[], list[totals.Series]]], Awaitable[list[totals.Series]]]
 

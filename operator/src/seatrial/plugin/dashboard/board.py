@@ -100,7 +100,7 @@ def of(view: View, *, points: Sequence[Point], recorded: Iterable[chart.Line] = 
         verdicts=tuple(_verdict(one) for one in told.verdicts[:VERDICTS]),
         drift=tuple(words.drift(told.drift)) if told.drift is not None else (),
         points=tuple(points),
-        recorded={one.name: list(zip(one.seconds, one.parts, strict=True)) for one in recorded},
+        recorded={one.name: list(zip(one.times, one.parts, strict=True)) for one in recorded},
     )
 
 

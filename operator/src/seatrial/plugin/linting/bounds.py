@@ -26,6 +26,7 @@ _KINDS = {
     "boolean": "true or false",
 }
 _SHOWN = 60
+_CEL = 2**63  # no rule can be tried on a larger number
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -91,7 +92,7 @@ def _told(error: jsonschema.ValidationError) -> Iterator[Finding]:
             yield Finding(path, f"must be one of {', '.join(limit)}, not {_shown(value)}{hint}")
         case "minimum" | "maximum":
             side = "at least" if error.validator == "minimum" else "at most"
-            yield Finding(path, f"must be {side} {limit}, not {value}", blocking=False)
+            yield Finding(path, f"must be {side} {limit}, not {value}", blocking=not -_CEL <= value < _CEL)
         case "minLength" | "maxLength":
             side = "at least" if error.validator == "minLength" else "at most"
             few = error.validator == "minLength"

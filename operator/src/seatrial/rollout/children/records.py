@@ -54,7 +54,9 @@ def noted(snapshot: facts.Snapshot, after: status.Status, of: str) -> Iterator[O
     wanted = of == snapshot.wanted.revision
     if existing is None and not wanted:
         return
-    data, number = _data(snapshot.wanted) if existing is None else (existing["data"], existing.get("revision", 0))
+    data, number = (
+        _data(snapshot.wanted) if existing is None else (existing.get("data") or {}, existing.get("revision", 0))
+    )
     notes_now = _notes(snapshot, after, of, data)
     if existing is not None and notes_now == snapshot.notes.get(of, notes.Notes()):
         return
@@ -91,7 +93,7 @@ def _notes(snapshot: facts.Snapshot, after: status.Status, of: str, data: Mappin
     if of != snapshot.wanted.revision or snapshot.unreadable:
         return now
     wanted = snapshot.wanted
-    moved = wanted.address != (data["uri"], data.get("secret"))
+    moved = wanted.address != (data.get("uri"), data.get("secret"))
     address = notes.Address(uri=wanted.uri, secret=wanted.secret, pod_template=wanted.pod_template) if moved else None
     last = notes.last_spec(snapshot.own_spec, generation=snapshot.owner.generation)
     return msgspec.structs.replace(now, spec=last, address=address)

@@ -1,13 +1,13 @@
-"""What asks for a run: the retrain command, then drift and age, as far as the spec names them."""
+"""What asks for a run: the retrain command, then quality, drift and age, as far as the spec names them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from seatrial.api import spec
-from seatrial.api.status import VerdictKind
+from seatrial.api.status import Stable, Status, VerdictKind
 from seatrial.api.trained import CAUSES_KEPT, Trigger
-from seatrial.rollout import bounds
+from seatrial.rollout import bounds, quality
 from seatrial.rollout.decision import Case
 
 from . import seen
@@ -39,6 +39,8 @@ def of(case: Case, wish: spec.Retraining) -> Asked | None:
     token, alarm = new_token(case), case.snapshot.training.alarm
     if token:
         return Asked(trigger=Trigger.COMMAND, why=f"the retrain command ({token})", at_once=token.endswith(AT_ONCE))
+    if alarm.dropped and spec.Trigger.QUALITY in wish.triggers:
+        return Asked(trigger=Trigger.QUALITY, cause=(quality.NAME,), why=alarm.dropped)
     if alarm.columns and spec.Trigger.DRIFT in wish.triggers:
         named = tuple(bounds.cut(one, bounds.SHORT) for one in alarm.columns[:CAUSES_KEPT])
         return Asked(trigger=Trigger.DRIFT, cause=named, why=alarm.words or f"drifted: {', '.join(named)}")
@@ -61,10 +63,13 @@ def due_by_age(case: Case, wish: spec.Retraining) -> datetime | None:
     stable = case.stable
     if stable is None or wish.max_age is None or spec.Trigger.AGE not in wish.triggers:
         return None
-    promoted = [
-        one.at for one in case.status.verdicts if one.sha256 == stable.sha256 and one.verdict is VerdictKind.PROMOTED
-    ]
-    return min([stable.since, *promoted]) + wish.max_age
+    return promoted(case.status, stable) + wish.max_age
+
+
+def promoted(status: Status, stable: Stable) -> datetime:
+    """When the bytes that serve were first promoted, as far as is known."""
+    known = (one.at for one in status.verdicts if one.sha256 == stable.sha256 and one.verdict is VerdictKind.PROMOTED)
+    return min([stable.since, *known])
 
 
 def same(asked: Asked, cause: tuple[str, ...]) -> bool:
@@ -74,4 +79,4 @@ def same(asked: Asked, cause: tuple[str, ...]) -> bool:
 
 def fresh(alarm: seen.Alarm, cause: tuple[str, ...], since: datetime) -> bool:
     """One of the causes alarms again: the alarm is newer than that moment."""
-    return any(alarm.since.get(one, since) > since for one in set(alarm.columns).intersection(cause))
+    return any(begun > since for name, begun in alarm.since.items() if name in cause)

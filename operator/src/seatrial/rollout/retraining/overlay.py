@@ -83,7 +83,7 @@ def _wanting(snapshot: facts.Snapshot, model: trained.TrainedModel) -> facts.Sna
 
 def _with(snapshot: facts.Snapshot, model: trained.TrainedModel) -> facts.Snapshot:
     own = msgspec.structs.replace(
-        snapshot.spec.model, uri=model.uri, sha256=model.sha256, version=Label.parse(model.version)
+        snapshot.spec.model, uri=model.uri, sha256=model.sha256, version=_label(model.version)
     )
     wish = msgspec.structs.replace(snapshot.spec, model=own)
     owner, records = snapshot.owner, snapshot.records
@@ -92,6 +92,14 @@ def _with(snapshot: facts.Snapshot, model: trained.TrainedModel) -> facts.Snapsh
     )
     wanted = children.new_record(owner.name, content=content, wish=wish, known=records)
     return msgspec.structs.replace(snapshot, spec=wish, wanted=wanted)
+
+
+def _label(text: str) -> Label | None:
+    """Without one, the digest names the version: a status that was edited by hand stops nothing."""
+    try:
+        return Label.parse(text)
+    except ValueError:
+        return None
 
 
 def known_digest(snapshot: facts.Snapshot, sha256: str) -> str:

@@ -138,6 +138,9 @@ def _without_job(state: State, run: trained.Run) -> State:
         return _failed(state, f"its Job was refused: {training.refused}")
     if training.template is not None and training.template.trouble:
         return _ended(state, RunOutcome.FAILED, f"no Job was made: {training.template.trouble}")
+    late = deadline(state)
+    if late is not None and state.case.now >= late:
+        return _ended(state, RunOutcome.FAILED, f"no Job was made within {state.case.now - run.started_at}")
     return state
 
 
@@ -175,7 +178,7 @@ def _nothing_new(state: State, run: trained.Run, result: results.Result) -> str:
     if stable is not None and stable.model_version == str(result.version):
         return f"it is called version {result.version}, as the one that serves"
     last = next((one for one in earlier if one.data), None)
-    if run.trigger is Trigger.DRIFT and last is not None and last.data == result.data.sha256:
+    if run.trigger in (Trigger.DRIFT, Trigger.QUALITY) and last is not None and last.data == result.data.sha256:
         return f"it was trained on the same data as in run {last.number}"
     return ""
 
@@ -187,12 +190,18 @@ def cured(state: State) -> State:
     run, wish = state.own_run, state.wish
     if run is None or wish is None or run.outcome is not RunOutcome.PROMOTED or run.promoted_at is None:
         return state
-    alarm, over = state.case.snapshot.training.alarm, run.promoted_at + wish.min_interval + SEASON
+    alarm, over = state.case.snapshot.training.alarm, run.promoted_at + wish.min_interval + _season(state, run)
     if state.case.now < over and asking.fresh(alarm, run.cause, run.promoted_at):
         words = f"version {run.version} was promoted, and {', '.join(run.cause)} alarm again"
         return _failed(state, words, outcome=RunOutcome.NOT_CURED)
     helped = state.case.now >= over or not run.cause
     return state.with_now(attempts=0) if helped and state.now.attempts else state
+
+
+def _season(state: State, run: trained.Run) -> timedelta:
+    """In which an alarm would come back: one by labels, as much later as these."""
+    feedback = state.case.snapshot.spec.monitoring.feedback
+    return SEASON + feedback.horizon if run.trigger is Trigger.QUALITY and feedback is not None else SEASON
 
 
 def begun(state: State, asked: asking.Asked) -> State:

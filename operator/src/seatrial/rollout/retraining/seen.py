@@ -61,9 +61,10 @@ class Alarm(Fact, frozen=True, kw_only=True):
     Attributes:
         columns: that have drifted, strongest first.
         invalid: columns with missing, outside or unseen rows; bad data, nothing to learn from.
-        since: since when, by column.
+        since: since when, by column; and by the name of quality, where that has dropped.
         blind: why it can't be seen now; "" where it can.
-        words: the alarm as people are told it.
+        words: the alarm about columns as people are told it.
+        dropped: the same about quality; "" while there is none.
         start, end: of the rows that it is about.
         report: what is known of it, as JSON, for the run.
     """
@@ -73,6 +74,7 @@ class Alarm(Fact, frozen=True, kw_only=True):
     since: Mapping[str, datetime] = {}
     blind: str = ""
     words: str = ""
+    dropped: str = ""
     start: datetime | None = None
     end: datetime | None = None
     report: str = "{}"
