@@ -123,8 +123,8 @@ class Proxy:
                 return self._end(request, f"{what}: {answer.status}")
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
             response = web.StreamResponse(status=answer.status, headers=kept)
-            await response.prepare(request)
             with contextlib.suppress(ConnectionResetError):  # it has died, or wants no more of a watch
+                await response.prepare(request)
                 async for part in answer.content.iter_any():
                     await response.write(part)
             return response
