@@ -46,7 +46,7 @@ from seatrial.control import gauges, model_metrics, telemetry
 from seatrial.control.queue import Key
 from seatrial.drift import columns, judgement
 from seatrial.drift import tests as tests_
-from seatrial.rollout import quality
+from seatrial.rollout import conditions, quality
 from seatrial_server.observe import telemetry as server
 
 pytestmark = pytest.mark.timeout(900)  # Prometheus is built the first time
@@ -207,9 +207,13 @@ def status() -> Status:
     now = in_canary(failing().run(rolled_back), "3").run(seen).status
     assert now.stable is not None
     assert now.candidate is not None
-    stable = msgspec.structs.replace(now.stable, revision="stable")
+    ready = next(one for one in now.conditions if one.type == conditions.READY)
+    beside = (msgspec.structs.replace(ready, type=kind) for kind in sorted(conditions.BESIDE))
     return msgspec.structs.replace(
-        now, stable=stable, candidate=msgspec.structs.replace(now.candidate, revision="candidate")
+        now,
+        stable=msgspec.structs.replace(now.stable, revision="stable"),
+        candidate=msgspec.structs.replace(now.candidate, revision="candidate"),
+        conditions=(*now.conditions, *beside),
     )
 
 

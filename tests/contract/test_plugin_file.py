@@ -37,6 +37,8 @@ def test_it_runs_without_the_clone(file: Path, tmp_path: Path) -> None:
     assert (run.returncode, run.stdout) == (1, "-: churn: error: spec.replicas: must be at least 1, not 0\n"), (
         run.stderr
     )
+    for command in ("card", "drift"):  # made of what the server and the file's own command line have
+        subprocess.run([file, command, "--help"], env=environment, cwd=tmp_path, timeout=120, check=True)
 
 
 def test_it_has_the_page_and_its_licence(file: Path) -> None:

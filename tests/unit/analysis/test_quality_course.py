@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
+import operator
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seatrial.analysis import promised, quality_after, quality_course
 from seatrial.analysis.quality_after import Against, Day
 from seatrial.analysis.quality_course import Memory, Numbered
+from seatrial.rollout import quality
 
 POLICY = quality_course.Policy(most=1.0, tolerance=0.1, rate=0.05, holdout=(2000, 160))
 GOOD, BAD = Day(4000, 2000, 160), Day(4000, 2000, 700)
@@ -43,6 +54,42 @@ def test_a_version_that_gets_slowly_worse_is_held_to_its_first_weeks_and_not_to_
     assert alarms[-1]
     assert memory.alarm is not None
     assert memory.alarm.against is Against.FIRST_WEEKS
+
+
+ODD = [None, -1, 0, 1e308, 2**40, 2**53, 0.5, 1e-300, "x", [], {}, True]
+PLAIN = quality_course.pack(course(*[GOOD] * 20, *[BAD] * 5)[0], revision="r", day=86_400)
+
+
+def places(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where something stands in a document."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, member in inside:
+        yield (*here, name)
+        yield from places(member, (*here, name))
+
+
+@settings(max_examples=200, deadline=None)
+@given(edits=st.lists(st.tuples(st.sampled_from(list(places(json.loads(PLAIN)))), st.sampled_from(ODD)), min_size=1))
+def test_no_edit_of_the_file_ends_the_watch(edits: list[tuple[tuple[Any, ...], Any]]) -> None:
+    """It is unreadable, or it is judged, said and kept as any other."""
+    document = json.loads(PLAIN)
+    for (*way, last), value in edits:
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            functools.reduce(operator.getitem, way, document)[last] = value
+    try:
+        memory = quality_course.unpack(json.dumps(document).encode(), revision="r", day=86_400)
+    except quality_course.Unreadable:
+        return
+    after, standing = quality_course.judged(memory, 26, POLICY)
+    now, day = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1)
+    for one in (memory.alarm, standing):
+        if one is not None:
+            said = quality.found(one, alarm=True, estimated=None, day=day)
+            found = quality.written(None, said, revision="r", now=now, until=now, day=day)
+            assert msgspec.convert(msgspec.to_builtins(found), type(found)) == found
+    assert (
+        quality_course.unpack(quality_course.pack(after, revision="r", day=86_400), revision="r", day=86_400) == after
+    )
 
 
 def test_days_that_are_missing_are_days_without_labels() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import prometheus_client
+import pytest
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.test_rollouts import in_canary, installed, rolled_back, settled
 
 from seatrial.api.status import Status
 from seatrial.control import gauges
 from seatrial.control.queue import Key
+from seatrial.rollout import planner
 
 CHURN = Key("shop", "churn")
 
@@ -76,6 +79,16 @@ def test_evidence_of_the_step_before_is_not_taken_for_that_of_this_one() -> None
     (first, *_) = (one for one in world.written if one.candidate is not None and one.candidate.weight == 50)
     shown = [name for name, *_ in gauges.samples(first)]
     assert "seatrial_rollout_evidence_ratio" not in shown
+
+
+@pytest.mark.parametrize("share", ["", "x", "%", "nan%", "1e999%", "12", "-3%"])
+def test_a_share_that_somebody_spoilt_is_not_shown_and_stops_no_pass(share: str) -> None:
+    world = in_canary(installed()).run(half)
+    assert world.status.traffic is not None
+    spoilt = msgspec.structs.replace(world.status.traffic, measured_share=share)
+    status = msgspec.structs.replace(world.status, traffic=spoilt)
+    assert one(status, "rollout_share_ratio") is None
+    planner.plan(msgspec.structs.replace(world.snapshot(), status=status), world.now)
 
 
 def test_a_series_that_the_status_no_longer_has_is_removed() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
 from tests.unit.control.label_scene import CLASSES, Scene
 
+from seatrial.cluster import access, errors
 from seatrial.control.labelling import controller
 from seatrial.drift import columns as columns_
 
@@ -272,6 +274,34 @@ async def test_a_spoilt_state_is_written_anew() -> None:
     await there.answer(DAY)
     assert there.said == HOLDS
     assert base64.b64decode(there.get("ConfigMap", name)["binaryData"][controller.FILE]).startswith(b'{"version":1')
+
+
+async def test_a_state_of_the_future_is_left_behind() -> None:
+    there = await serving(3)
+    name = "churn-r1-quality"
+    document = json.loads(base64.b64decode(there.get("ConfigMap", name)["binaryData"][controller.FILE]))
+    document["memory"]["judged"] += 10_000
+    spoilt = base64.b64encode(json.dumps(document).encode()).decode()
+    there.get("ConfigMap", name)["binaryData"] = {controller.FILE: spoilt}
+    there.start_operator()
+    await there.answer(3 * DAY, wrong=0.4)
+    assert there.said == DROPPED
+
+
+async def test_a_state_that_may_not_be_written_keeps_nothing_from_being_said() -> None:
+    there = Scene()
+
+    def admit(wanted: access.Object) -> None:
+        if wanted["kind"] == "ConfigMap":
+            raise errors.Refused(403, reason="Forbidden", message="exceeded quota: count/configmaps=5")
+
+    there.cluster.admit = admit
+    await there.answer(3 * DAY)
+    await there.answer(4 * DAY, wrong=0.4)
+    assert there.said == DROPPED
+    there.cluster.admit = lambda wanted: None
+    await there.look()
+    assert there.days
 
 
 async def test_another_version_begins_anew() -> None:

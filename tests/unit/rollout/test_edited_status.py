@@ -17,6 +17,7 @@ from tests.unit.rollout import commanded, test_retraining
 from tests.unit.rollout import world as worlds
 
 from seatrial.api import stored
+from seatrial.control import gauges
 from seatrial.rollout import planner
 
 SITUATIONS: dict[str, Callable[[], worlds.World]] = {
@@ -61,3 +62,4 @@ def test_no_edit_of_a_status_ends_the_passes(situation: str, data: st.DataObject
     snapshot = msgspec.structs.replace(world.snapshot(), status=found)
     after = planner.plan(snapshot, world.now).status
     assert msgspec.convert(msgspec.to_builtins(after), type(after)) == after
+    assert list(gauges.samples(after))

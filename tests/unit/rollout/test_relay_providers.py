@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.unit.rollout import build
+from tests.unit.rollout import build, gateway_world
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.relayed import TAKEN_BACK, TWO, given, gone, servers, snapshot
 
@@ -71,7 +71,8 @@ def test_whom_pods_pass_on_to_is_known_from_their_annotations_when_no_status_say
 
 def test_a_rollout_whose_note_was_lost_goes_on_with_who_shares_the_requests_out():
     status = Status(stable=build.STABLE, candidate=build.in_step(), traffic=TrafficStatus(provider="GatewayAPI"))
-    assert providing.settled(build.snapshot(status=status)).provider is Provider.GATEWAY_API
+    route = facts.Route(generation=1, asked=gateway_world.GATEWAY, weights={"churn": 100})
+    assert providing.settled(build.snapshot(status=status, route=route)).provider is Provider.GATEWAY_API
 
 
 def test_a_rollout_ends_with_the_provider_that_it_began_with():

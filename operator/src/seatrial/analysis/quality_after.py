@@ -16,9 +16,11 @@ import enum
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from seatrial.analysis import calibration, evidence, judgement, quality, soak
 
@@ -50,6 +52,9 @@ class Against(enum.StrEnum):
     FIRST_WEEKS = "FirstWeeks"
 
 
+Amount = Annotated[float, Meta(ge=0, le=2**53)]
+
+
 class Day(msgspec.Struct, frozen=True):
     """Rows answered with a token on one day whose cohorts are all mature, those with a label, and the wrong ones."""
 
@@ -65,10 +70,10 @@ class Day(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """The first weeks, added up, and how much noisier than chance their days were."""
 
-    rows: float
-    labelled: float
-    wrong: float
-    dispersion: float
+    rows: Amount
+    labelled: Amount
+    wrong: Amount
+    dispersion: Annotated[float, Meta(ge=1, le=1e6)]
 
     @property
     def right(self) -> float:
@@ -81,15 +86,15 @@ class Standing(msgspec.Struct, frozen=True):
     `of` is what wrong answers are a share of: labelled rows, or with `complaints` all that were answered.
     """
 
-    labelled: float
-    wrong: float
+    labelled: Amount
+    wrong: Amount
     low: float
     high: float
     limit: float
     log_evidence: float
-    bound: float
-    of: float = 0.0
-    days: int = 1
+    bound: Annotated[float, Meta(gt=0)]
+    of: Amount = 0.0
+    days: Annotated[int, Meta(ge=1, le=366)] = 1
     against: Against = Against.MAXIMUM
     complaints: bool = False
     missing: str = ""

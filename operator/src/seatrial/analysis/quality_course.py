@@ -12,13 +12,13 @@ import msgspec
 from msgspec import Meta
 
 from seatrial.analysis import quality_after
-from seatrial.analysis.quality_after import Day, Record, Standing
+from seatrial.analysis.quality_after import Amount, Day, Record, Standing
 
 VERSION = 1
 MOST_DAYS = 80
 """A horizon of 60 days, and the days that are looked at."""
+LEAST = 1e-3  # of a label
 Number = Annotated[int, Meta(ge=-(2**40), le=2**40)]
-Amount = Annotated[float, Meta(ge=0, le=2**53)]
 
 
 class Numbered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -88,6 +88,9 @@ def unpack(content: bytes, *, revision: str, day: int) -> Memory:
         raise Unreadable(str(error)) from error
     if (found.version, found.revision, found.day) != (VERSION, revision, day):
         raise Unreadable("it is of another release or revision")
+    counted = (*found.memory.days, *((found.memory.first,) if found.memory.first is not None else ()))
+    if any(one.wrong > one.labelled or 0 < one.labelled < LEAST for one in counted):
+        raise Unreadable("it has days with counts that no labels give")
     return found.memory
 
 

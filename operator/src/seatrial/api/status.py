@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -305,6 +306,12 @@ class Traffic(Base, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+
+    @property
+    def measured(self) -> float | None:
+        """The measured share in percent, where it is one: anybody may have edited it."""
+        figure = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)%", self.measured_share or "", re.ASCII)
+        return float(figure[1]) if figure else None
 
 
 class MetricStatus(Base, frozen=True, kw_only=True):

@@ -99,9 +99,9 @@ def _shares(status: Status) -> Iterator[Sample]:
     candidate = status.candidate
     yield "seatrial_rollout_weight_ratio", (), candidate.weight / 100 if candidate is not None else 0
     yield "seatrial_rollout_shadow_ratio", (), candidate.shadow / 100 if candidate is not None else 0
-    seen = status.traffic.measured_share if status.traffic is not None and candidate is not None else None
-    if seen:
-        yield "seatrial_rollout_share_ratio", (), float(seen.rstrip("%")) / 100
+    seen = status.traffic.measured if status.traffic is not None and candidate is not None else None
+    if seen is not None:
+        yield "seatrial_rollout_share_ratio", (), seen / 100
 
 
 def _is_newest(candidate: Candidate | None, analysis: AnalysisStatus) -> bool:

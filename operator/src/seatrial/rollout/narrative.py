@@ -196,11 +196,6 @@ def _condition(of: status.Status, kind: str) -> status.Condition | None:
 
 def _overexposed(of: status.Status) -> bool:
     traffic = of.traffic
-    if (
-        traffic is None
-        or traffic.provider != spec.Provider.SERVICE
-        or not traffic.measured_share
-        or not traffic.desired_weight
-    ):
+    if traffic is None or traffic.provider != spec.Provider.SERVICE or not traffic.desired_weight:
         return False
-    return float(traffic.measured_share.rstrip("%")) > OVEREXPOSED * traffic.desired_weight
+    return (traffic.measured or 0.0) > OVEREXPOSED * traffic.desired_weight

@@ -21,6 +21,7 @@ from seatrial_server.observe import cohorts
 
 log = logging.getLogger(__name__)
 PARAMETER = "feedback"
+_AFTER = b'"}'
 _AHEAD_SECONDS = 60
 """How far ahead the clock of the pod that answered may be."""
 _REMEMBERED = 65_536
@@ -82,7 +83,11 @@ class Collecting:
         self._signer = None
         if fitting:
             self._signer = tokens.Signer(
-                fitting, deployment=self._deployment, revision=self._revision, nonce=self._nonce
+                fitting,
+                deployment=self._deployment,
+                revision=self._revision,
+                nonce=self._nonce,
+                around=(self._before, _AFTER),
             )
         self._switch()
 
@@ -121,20 +126,19 @@ class Collecting:
     def mark(self, outputs: Sequence[session.Array], rows: int) -> bytes:
         """The same as the parameters of an answer in JSON."""
         token = self.token(outputs, rows)
-        return self._before + token.encode() + b'"}' if token else b""
+        return self._before + token.encode() + _AFTER if token else b""
 
     def marks(self, outputs: Sequence[session.Array], wanted: Sequence[bool]) -> list[bytes]:
         """The parameters of each of several answers of one row; empty for those that want no token."""
         if self._signer is None or self._cohorts is None:
             return [b""] * len(wanted)
-        packed, now, before = self._coder.pack(outputs), int(self._now()), self._before
-        given = sum(wanted)
+        packed, now, given = self._coder.pack(outputs), int(self._now()), sum(wanted)
         self._cohorts.answered(now, given)
-        signer, unlike = self._signer, self._coder.kind == "number"
-        texts = signer.sign(now, packed, rows=1) if unlike else signer.in_turn(now, packed)
-        if given == len(texts):
-            return [before + text + b'"}' for text in texts]
-        return [before + text + b'"}' if wants else b"" for text, wants in zip(texts, wanted, strict=True)]
+        if self._coder.kind == "number":  # seldom equal
+            marks = [self._before + text + _AFTER for text in self._signer.sign(now, packed, rows=1)]
+        else:
+            marks = self._signer.in_turn(now, packed)
+        return marks if given == len(marks) else [mark * wants for mark, wants in zip(marks, wanted, strict=True)]
 
     # In
 

@@ -1,10 +1,10 @@
 """A token says who answered, when, and what; its signature says that a pod of this deployment wrote it. Pure.
 
-Layout: version, length of the revision, revision, second, number, four bytes for each row's answer, zeros up to a
-multiple of three bytes; then nine bytes of signature. A keyed BLAKE2b over all that stands before and the deployment's
-name, so that a key that is used twice opens nothing, has seven parts of that length, and each of them is a signature:
-answers of one code in one second are equal but for it, take turns, and share the hash, which is the most expensive part
-of a token. No part tells anything about another, so from one token nobody makes a second one.
+Layout: version, length of the revision, revision, second, zeros up to a multiple of three bytes; number, four bytes for
+each row's answer, zeros likewise; then nine bytes of signature. A keyed BLAKE2b over all that stands before and the
+deployment's name, so that a key that is used twice opens nothing, has seven parts of that length, and each of them is
+a signature: answers of one code in one second are equal but for it, take turns, and share the hash. No part tells
+anything about another, so from one token nobody makes a second one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ LEAST_KEY, MOST_KEY = 16, 64
 _VERSION = b"\x02"
 _MAC, _MAC_TEXT = 9, 12
 """Length of a signature in bytes, and of its text."""
+_ROW_TEXT = 12
+"""Length of the text of a number and one row's code."""
 _SHARE = hashlib.blake2b.MAX_DIGEST_SIZE // _MAC
 """Signatures of one hash."""
+_AGAIN = 4
+"""Hashes that are made together, once a code has come again."""
 _MAX_TEXT = 400
 _MAX_CODES = 1024
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -43,59 +47,81 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Signer:
-    """For the answers of one revision. The first key signs, all of them are accepted."""
+    """For the answers of one revision. The first key signs, all of them are accepted.
 
-    def __init__(self, keys: Sequence[bytes], *, deployment: str, revision: str, nonce: int) -> None:
+    `around` is what stands before and behind each text that `in_turn` gives.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[bytes],
+        *,
+        deployment: str,
+        revision: str,
+        nonce: int,
+        around: tuple[bytes, bytes] = (b"", b""),
+    ) -> None:
         name = deployment.encode()
         self._states: list[Any] = [hashlib.blake2b(name + b"\0", key=key) for key in keys]
         self._start = _VERSION + bytes([len(revision)]) + revision.encode()
         self._number = nonce
-        self._second = -1
+        self._before, self._after = around
         self._turns: dict[int, list[bytes]] = {}
+        self._begin(0)
 
     def sign(self, second: int, codes: bytes, *, rows: int) -> list[bytes]:
-        """The texts of tokens for so many rows each, of answers given in this second.
-
-        What all of them begin with is hashed once, and all are written in one go: this is done for every answer.
-        """
-        start, size = self._start + second.to_bytes(4), CODE * rows
-        fill = bytes(-(len(start) + 4 + size) % 3)
-        begun = self._states[0].copy()
-        begun.update(start)
-        copy, number, written = begun.copy, self._number, bytearray()
-        for place in range(0, len(codes), size):
-            number = (number + 1) & 0xFFFFFFFF
-            rest = number.to_bytes(4) + codes[place : place + size] + fill
-            state = copy()
-            state.update(rest)
-            written += start + rest + state.digest()[:_MAC]
-        self._number = number
-        length = (len(start) + 4 + size + len(fill) + _MAC) // 3 * 4
-        return _cut(_text(written), length)
+        """The texts of tokens for so many rows each, of answers given in this second, all written in one go."""
+        if second != self._second:
+            self._begin(second)
+        size, head = CODE * rows, self._head
+        tails = [codes[place : place + size] for place in range(0, len(codes), size)]
+        return [head + tail for tail in _cut(*self._tails(tails, parts=1))]
 
     def in_turn(self, second: int, codes: bytes) -> list[bytes]:
-        """The same for one row each, where few codes are likely: those that have come before share a hash."""
-        turns = self._turns
-        if second != self._second or len(turns) > _MAX_CODES:
-            self._second = second
-            turns.clear()
-        result, known = [], turns.get
+        """The same for one row each, where few codes are likely: those that have come before share hashes."""
+        if second != self._second or len(self._turns) > _MAX_CODES:
+            self._begin(second)
+        turns, result = self._turns, []
         for code in memoryview(codes).cast("I").tolist():
-            left = known(code)
+            left = turns.get(code)
             if not left:
-                left = turns[code] = self._share(second, code, _MAC if left is None else _MAC * _SHARE)
+                left = turns[code] = self._share(code, first=left is None)
             result.append(left.pop())
         return result
 
-    def _share(self, second: int, code: int, size: int) -> list[bytes]:
-        """Tokens that differ in the signature alone: as many as so many bytes of it are enough for."""
-        self._number = (self._number + 1) & 0xFFFFFFFF
-        content = self._start + second.to_bytes(4) + self._number.to_bytes(4) + code.to_bytes(CODE, sys.byteorder)
-        content += bytes(-len(content) % 3)
-        state = self._states[0].copy()
-        state.update(content)
-        text = _text(content)
-        return [text + signature for signature in _cut(_text(state.digest()[:size]), _MAC_TEXT)]
+    def _begin(self, second: int) -> None:
+        """All tokens of a second begin alike."""
+        start = self._start + second.to_bytes(4)
+        start += bytes(-len(start) % 3)
+        self._second, self._head = second, _text(start)
+        self._begun = self._states[0].copy()
+        self._begun.update(start)
+        self._turns.clear()
+
+    def _share(self, code: int, *, first: bool) -> list[bytes]:
+        """Tokens that differ in number and signature alone: one, and some more for a code that comes again."""
+        tails = [code.to_bytes(CODE, sys.byteorder)] * (1 if first else _AGAIN)
+        text, length = self._tails(tails, parts=1 if first else _SHARE)
+        before, after = self._before + self._head, self._after
+        return [
+            before + tail[:_ROW_TEXT] + mac + after
+            for tail in _cut(text, length)
+            for mac in _cut(tail[_ROW_TEXT:], _MAC_TEXT)
+        ]
+
+    def _tails(self, codes: Sequence[bytes], *, parts: int) -> tuple[bytes, int]:
+        """Numbers, codes and so many signatures each, one after the other, and the length of each."""
+        copy, number, size = self._begun.copy, self._number, _MAC * parts
+        fill, written = bytes(-(4 + len(codes[0])) % 3), bytearray()
+        for code in codes:
+            number = (number + 1) & 0xFFFFFFFF
+            rest = number.to_bytes(4) + code + fill
+            state = copy()
+            state.update(rest)
+            written += rest + state.digest()[:size]
+        self._number = number
+        text = _text(written)
+        return text, len(text) // len(codes)
 
     def read(self, text: str) -> Token | None:
         """What a token says; None for one that is not ours."""
@@ -111,7 +137,7 @@ class Signer:
         if content[:1] != _VERSION:
             return None
         end = 2 + content[1]
-        codes = content[end + 8 :]
+        codes = content[end + 4 + -(end + 4) % 3 + 4 :]
         return Token(
             revision=content[2:end].decode(),
             second=int.from_bytes(content[end : end + 4]),

@@ -173,5 +173,8 @@ def _classes(asked: Subject, answer: totals.Answer) -> Classes:
 
 def _count(text: str) -> int | None:
     """A total; None where somebody exports what can't be one."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        return None
     return int(value) if math.isfinite(value) and 0 <= value < 2**53 else None

@@ -80,7 +80,8 @@ class Controller:
         watched = await self._watched(key, raw, known.stable)
         if self._asking.named(whole.analysis.prometheus):
             pods, now = await self._pods(watched), self._now().timestamp()
-            if await self._following.follow(watched, whole, wish, pods=pods, now=now):
+            watched.unkept |= await self._following.follow(watched, whole, wish, pods=pods, now=now)
+            if watched.unkept:
                 await self._keep(watched)
         else:
             watched.lacking = "no Prometheus is configured, without which labels can't be followed over days"
@@ -157,7 +158,16 @@ class Controller:
         return tuple(reading.pod(one) for one in found if health.server_of(one, watched.owner.name))
 
     async def _keep(self, watched: following.Watch) -> None:
-        """On file. Where another operator was first, what is further of the two goes on."""
+        """On file. What the API server refuses (a quota, say) is said all the same, and kept with a later look."""
+        try:
+            await self._agree(watched)
+        except errors.Refused as refused:
+            _LOG.warning("quality state refused", extra={"object": watched.owner.name, "error": str(refused)})
+            return
+        watched.unkept = False
+
+    async def _agree(self, watched: following.Watch) -> None:
+        """Where another operator was first, what is further of the two goes on."""
         name = names.of_quality(watched.owner.name, watched.revision)
         content = quality_course.pack(watched.memory, revision=watched.revision, day=watched.day)
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 from typing import Any
 
 import msgspec
@@ -33,12 +34,15 @@ NOBODY = (
     "no counters of answers with a token were found of the pods of revision {}; the scrape job must keep the labels "
     "namespace and pod, or instance as address and port"
 )
+_LOG = logging.getLogger(__name__)
 Wish = tuple[spec.QualityAfter, spec.Feedback]
 
 
 @dataclasses.dataclass
 class Watch:
-    """What is known of the revision that serves. `asked`: up to which moment pods' counters are known."""
+    """What is known of the revision that serves. `asked`: up to which moment pods' counters are known; `unkept`: the
+    newest is not on file yet.
+    """
 
     owner: facts.Owner
     revision: str
@@ -58,6 +62,7 @@ class Watch:
     classes: asking.Classes = dataclasses.field(default_factory=asking.Classes)
     horizon: float = 0.0
     lacking: str = ""
+    unkept: bool = False
     failures: int = 0
     again_at: float = 0.0
 
@@ -84,6 +89,9 @@ class Following:
     ) -> bool:
         """Whether there is something to be kept: another day was judged, or an alarm has begun or ended."""
         quality_wish, feedback = wish
+        if _of_the_future(watched, now):
+            _LOG.warning("quality state is of the future, days fill anew", extra={"object": watched.owner.name})
+            watched.memory, watched.returns, watched.standing = quality_course.Memory(), None, None
         _begin(watched, feedback.horizon.total_seconds(), now)
         if now >= watched.again_at:
             source = whole.analysis.prometheus
@@ -159,6 +167,13 @@ class Following:
         changed = (after.judged, after.alarm) != (watched.memory.judged, watched.memory.alarm)
         watched.memory = after
         return changed
+
+
+def _of_the_future(watched: Watch, now: float) -> bool:
+    """A clock has jumped ahead for a while, or somebody has edited the file: nothing would be judged until then."""
+    memory, today = watched.memory, watched.day_of(now)
+    known = (memory.judged, memory.alarm_since, memory.anew)
+    return memory.until > now + watched.day or any(day is not None and day > today for day in known)
 
 
 def _begin(watched: Watch, horizon: float, now: float) -> None:
