@@ -16,7 +16,7 @@ RPC := serving-image/src/seatrial_server/protocol/rpc
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: $(STAMP) ## the main job on a real cluster: a promotion, four refusals, no failed answer, a table at the end
+demo: $(STAMP) ## the main job on a real cluster: a promotion, four refusals, drift that is cured, no failed answer, a table
 	@$(PY) -m tests.cluster.demo
 
 test: check $(KSERVE_STAMP) $(LAPTOP_STAMP) ## every test: fast gate, contract, simulation, end-to-end on the cluster

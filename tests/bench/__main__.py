@@ -9,6 +9,7 @@ BENCHES = (
     *("rollbacks", "serving", "steps"),
 )
 LONG = (
+    "deaths",
     "drift",
     "histories",
     "images",

@@ -20,6 +20,7 @@ SYSTEM = "seatrial-system"
 NAMESPACE = "seatrial-demo"
 SCRAPE_INTERVAL = "5s"
 IMAGES = ("operator", "serving", "store", "client")
+HOUR = 3600
 SAMPLES = paths.REPO / "manifests" / "samples"
 
 
@@ -51,11 +52,14 @@ class Platform:
         return samples.sample(name, models=self.models)
 
 
-def install(*, say: progress.Say) -> Platform:
-    """Cluster up, images current, operator ready, store and client running."""
+def install(*, say: progress.Say, hour: int = HOUR) -> Platform:
+    """Cluster up, images current, operator ready, store and client running.
+
+    `hour`: seconds of an hour, of drift and of retraining, for the operator.
+    """
     cluster = harness.up(images=IMAGES, say=say)
     with progress.step(say, "installing the operator with its Helm chart"):
-        _operator(cluster)
+        operator(cluster, hour=hour)
     platform = Platform(cluster=cluster, models=images.MODELS.folder(say=say))
     with progress.step(say, "starting the model store"):
         namespace(platform, NAMESPACE)
@@ -64,18 +68,32 @@ def install(*, say: progress.Say) -> Platform:
     return platform
 
 
+def retraining(platform: Platform, *, space: str = NAMESPACE, model: str = "digits-v8", version: str = "8") -> None:
+    """A registry for what is trained, and the CronJob that runs are made from: they train this one of the catalog's."""
+    platform.cluster.load_images("registry", "trainer")
+    chosen = {"MODEL": model, "VERSION": version}
+    objects = list(yaml.safe_load_all((SAMPLES / "retraining.yaml").read_text()))
+    for one in objects:
+        one["metadata"]["namespace"] = space
+        if one["kind"] == "CronJob":
+            (container,) = one["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+            container["env"] = [{**told, "value": chosen.get(told["name"], told["value"])} for told in container["env"]]
+    platform.apply(*objects)
+
+
 def namespace(platform: Platform, name: str) -> None:
     """A namespace that admits only what Pod Security calls restricted."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     platform.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
 
-def _operator(cluster: harness.Cluster) -> None:
-    operator, serving = (images.lookup(name).tag for name in ("operator", "serving"))
-    values = {
+def operator(cluster: harness.Cluster, *, hour: int = HOUR, **more: Any) -> None:
+    """The release as wanted; `more` are values of the chart."""
+    own, serving = (images.lookup(name).tag for name in ("operator", "serving"))
+    values: dict[str, Any] = {
         "images": {
-            "registry": operator.partition("/")[0],
-            "operator": _named(operator),
+            "registry": own.partition("/")[0],
+            "operator": _named(own),
             "serving": _named(serving),
         },
         "prometheus": {"url": cluster.prometheus_in_cluster},
@@ -83,6 +101,9 @@ def _operator(cluster: harness.Cluster) -> None:
         # The tag stays: a new build has to restart the pod.
         "podAnnotations": {"seatrial.dev/image-digest": cluster.image_digest("operator")},
     }
+    values |= more
+    if hour != HOUR:
+        values["env"] = [{"name": "SEATRIAL_TEST_DRIFT_HOUR_SECONDS", "value": str(hour)}]
     # An upgrade that was interrupted leaves a release that Helm refuses to touch.
     pending = "owner=helm,name=seatrial,status in (pending-install,pending-upgrade,pending-rollback)"
     cluster.kubectl("delete", "secrets", "-n", SYSTEM, "-l", pending, "--ignore-not-found")

@@ -13,19 +13,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.cluster import accidents, installation, watching
+from tests.cluster import accidents, dying, installation, watching
 from tests.cluster.test_rollouts import (
     LONG_STEP,
     SECONDS,
     TWO_STEPS,
-    kill_the_operator,
     outcome,
     resource,
     wait_for_canary,
     wait_for_verdict,
 )
 
-from seatrial.api import stage as stages
 from seatrial.rollout.traffic import assignment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
@@ -159,8 +157,7 @@ def test_stable_pods_that_come_and_go_pass_on_all_the_same(canary):
         return lambda sight: sight.status.stable.ready_replicas == len(pods(canary, "stable")) == count
 
     def scale(count: int) -> None:
-        wish = {"spec": {"replicas": count}}
-        kubectl("patch", watching.RESOURCE, canary.name, "-n", space, "--type=merge", "-p", str(wish).replace("'", '"'))
+        kubectl("scale", f"{watching.RESOURCE}/{canary.name}", "-n", space, f"--replicas={count}")  # as autoscalers do
         canary.wait(there(count), what=f"{count} pods", seconds=60)
         canary.wait(everybody_follows, what="all of stable's pods", seconds=30)
 
@@ -172,17 +169,18 @@ def test_stable_pods_that_come_and_go_pass_on_all_the_same(canary):
     scale(2)
 
 
-def test_an_operator_that_is_killed_in_every_stage_promotes_all_the_same(untroubled):
-    wish = resource(untroubled.platform, "digits-v2c", steps=TWO_STEPS)
+@pytest.mark.parametrize(
+    ("version", "steps", "ends"),
+    [("2c", TWO_STEPS, ("Promoted", "2c")), ("3", LONG_STEP, ("Rejected", "2"))],
+    ids=["promoted", "rolled back"],
+)
+def test_an_operator_that_dies_at_one_write_after_another_comes_to_its_verdict_all_the_same(
+    untroubled, tmp_path, version, steps, ends
+):
+    wish = resource(untroubled.platform, f"digits-v{version}", steps=steps)
     wish["metadata"]["annotations"] = {"seatrial.dev/retry": str(time.time_ns())}
-    untroubled.apply(wish)
-    for stage in (stages.Trial, stages.Starting, stages.Step, stages.Promoting):
-
-        def reached(sight: watching.Sight, stage: type = stage) -> bool:
-            candidate = sight.status.candidate
-            begun = candidate is not None and isinstance(stages.of(candidate), stage)
-            return sight.current and (begun or sight.verdict("2c") is not None)
-
-        untroubled.wait(reached, what=stage.__name__, seconds=SECONDS)
-        kill_the_operator(untroubled.platform)
-    assert outcome(wait_for_verdict(untroubled, "2c"), "2c") == ("Promoted", "Promoted", "2c")
+    passage = dying.passage(untroubled, wish, version, deaths=dying.here_and_there(), folder=tmp_path)
+    verdict, _, serving = outcome(passage.sight, version)
+    assert (verdict, serving) == ends
+    assert len(passage.died) > passage.writes / 4, passage.died
+    assert passage.left == ()

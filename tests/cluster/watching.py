@@ -55,12 +55,16 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ready(self) -> tuple[str, str]:
         """Status and reason of the Ready condition."""
-        found = next((one for one in self.status.conditions if one.type == "Ready"), None)
-        return (found.status.value, found.reason) if found else ("Unknown", "")
+        return self.condition("Ready")[:2]
 
     @property
     def message(self) -> str:
-        return next((one.message for one in self.status.conditions if one.type == "Ready"), "")
+        return self.condition("Ready")[2]
+
+    def condition(self, kind: str) -> tuple[str, str, str]:
+        """Status, reason and message."""
+        found = next((one for one in self.status.conditions if one.type == kind), None)
+        return (found.status.value, found.reason, found.message) if found else ("Unknown", "", "")
 
     @property
     def current(self) -> bool:
@@ -144,12 +148,27 @@ class Subject:
                 raise errors.HarnessError(f"no good answer to the traffic client in {self.namespace}")
             time.sleep(POLL)
 
+    def scan(self, *, ink: float = 1.0, gaps: float = 0.0) -> None:
+        """From now on the client's rows pass through a scanner like this; see its own module."""
+        state = json.dumps({"ink": ink, "gaps": gaps})
+        for client in self._clients():
+            self.platform.cluster.kubectl("create", "--raw", f"{client}/scanner", "-f", "-", input=state)
+
+    def tell(self, command: str, token: str) -> None:
+        """Gives a command, as an annotation."""
+        words = (f"seatrial.dev/{command}={token}", "--overwrite")
+        self.platform.cluster.kubectl("annotate", RESOURCE, self.name, "-n", self.namespace, *words)
+
     def books(self) -> Books:
         """What the client counted so far; nothing while it isn't there."""
-        pods = self.platform.list("pods", self.namespace, "app=client")
-        for pod in (pod for pod in pods if "podIP" in pod["status"]):
-            path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}:{CLIENT_PORT}/proxy/stats"
-            text = self.platform.cluster.kubectl("get", "--raw", path, check=False)
+        for client in self._clients():
+            text = self.platform.cluster.kubectl("get", "--raw", f"{client}/stats", check=False)
             if text.strip():
                 return msgspec.convert(json.loads(text), Books)
         return Books()
+
+    def _clients(self) -> list[str]:
+        """Where the API server reaches the traffic clients."""
+        pods = self.platform.list("pods", self.namespace, "app=client")
+        names = [pod["metadata"]["name"] for pod in pods if "podIP" in pod["status"]]
+        return [f"/api/v1/namespaces/{self.namespace}/pods/{name}:{CLIENT_PORT}/proxy" for name in names]

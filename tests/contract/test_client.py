@@ -22,14 +22,16 @@ import msgspec
 import pytest
 from aiohttp import web
 from tests.cluster.client import rows as client_rows
-from tests.cluster.client import settings, traffic
+from tests.cluster.client import scanner, settings, traffic
 from tests.cluster.client.ledger import Ledger
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REPO = pathlib.Path(__file__).resolve().parents[2]
 SAYS = {"seatrial-revision": "5d41c0"}
 CLASSES = ("ok", "model_errors", "rejected", "shed", "lost", "wrong", "waiting")
-ROWS = client_rows.Rows(input="features", low=0.0, high=16.0, classes=2, rows=((0.0, 3.0), (5.0, 16.0)), labels=(0, 0))
+ROWS = client_rows.Rows(
+    input="features", low=0.0, high=16.0, classes=2, rows=((0.0, 3.0), (5.0, 16.0)), labels=(0, 0), noise=0.25
+)
 
 
 def answer(request: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -317,6 +319,20 @@ def test_a_marked_row_differs_in_its_first_value_only():
     assert plain[0] != marked[0]
 
 
+def test_a_scanner_takes_ink_from_every_pixel_and_a_whole_line_from_some_rows():
+    data = client_rows.Rows(input="x", low=0.0, high=16.0, classes=2, rows=((10.0,) * 64,), labels=(0,))
+    through, chance = scanner.Scanner(), random.Random(1)
+    through.state = scanner.State(ink=0.5, gaps=0.5)
+    drawn = [
+        json.loads(client_rows.draw(data, id="one", chance=chance, through=through).body)["inputs"][0]["data"]
+        for _ in range(100)
+    ]
+    gaps = [row for row in drawn if None in row]
+    assert 30 < len(gaps) < 70
+    assert all(row[24:32] == [None] * 8 and {5.0} == {*row[:24], *row[32:]} for row in gaps)
+    assert all({*row} == {5.0} for row in drawn if None not in row)
+
+
 async def test_the_program_reports_serves_its_stats_and_ends_well_on_sigterm(tmp_path, unused_tcp_port):
     data = tmp_path / "rows.json"
     data.write_bytes(msgspec.json.encode(ROWS))
@@ -337,11 +353,13 @@ async def test_the_program_reports_serves_its_stats_and_ends_well_on_sigterm(tmp
         )
         assert process.stdout is not None
         first = json.loads(await process.stdout.readline())
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{unused_tcp_port}/stats") as response,
-        ):
-            assert (await response.json())["sent"] >= first["sent"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{unused_tcp_port}") as session:
+            async with session.get("/stats") as response:
+                assert (await response.json())["sent"] >= first["sent"]
+            async with session.post("/scanner", json={"ink": 0.5}) as response:
+                assert await response.json() == {"ink": 0.5, "gaps": 0.0}
+            async with session.post("/scanner", json={"lamp": 1}) as response:
+                assert response.status == 400
         process.send_signal(signal.SIGTERM)
         rest, _ = await process.communicate()
     last = json.loads(rest.splitlines()[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from datetime import timedelta
 
 import click
 
@@ -26,6 +27,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
             serving_images=parts.settings.serving_images,
             pods=parts.settings.serving_defaults,
             scrape_interval=parts.settings.scrape_interval,
+            hour=timedelta(seconds=parts.settings.drift_hour),
         ),
     ).reconcile
 
@@ -78,7 +80,7 @@ def build(parts: operator.Parts) -> workers.Reconcile:
 @click.option("--log-level", envvar="SEATRIAL_LOG_LEVEL", show_envvar=True, default="info",
               type=click.Choice(settings.LEVELS), help="Least severe log lines to write.")  # fmt: skip
 @click.option("--drift-hour", envvar="SEATRIAL_TEST_DRIFT_HOUR_SECONDS", default=schedule.HOUR, hidden=True,
-              type=click.IntRange(2, schedule.HOUR), help="For tests: seconds of an hour of drift.")  # fmt: skip
+              type=click.IntRange(1, schedule.HOUR), help="For tests: an hour of drift and retraining.")  # fmt: skip
 def main(**options: str | int | tuple[str, ...]) -> None:
     """Run the Seatrial operator: progressive delivery of model versions.
 

@@ -11,22 +11,23 @@ import time
 
 import msgspec
 
-from . import rows, settings, traffic, web
+from . import rows, scanner, settings, traffic, web
 from .ledger import Ledger
 
 
 async def run(chosen: settings.Settings) -> None:
     data = rows.read(pathlib.Path(chosen.rows))
     marks = rows.Marks() if chosen.marks else None
+    through = scanner.Scanner()
     ledger, stop = Ledger(epoch=time.time() - time.monotonic()), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if marks is not None:
         loop.add_signal_handler(signal.SIGUSR1, marks.outage, chosen.outage_times)
-    async with web.serving(ledger, port=chosen.stats_port), asyncio.TaskGroup() as group:
+    async with web.serving(ledger, through=through, port=chosen.stats_port), asyncio.TaskGroup() as group:
         group.create_task(_report(ledger, stop))
-        group.create_task(traffic.run(chosen, data, marks=marks, ledger=ledger, stop=stop))
+        group.create_task(traffic.run(chosen, data, marks=marks, through=through, ledger=ledger, stop=stop))
     _print(ledger)
 
 

@@ -7,11 +7,13 @@ import random
 
 import msgspec
 
-NOISE = 0.25
+from .scanner import Scanner
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """Rows of one input tensor with their true labels; values stay within low..high."""
+    """Rows of one input tensor with their true labels; values stay within low..high, `noise` is added where there are
+    some.
+    """
 
     input: str
     low: float
@@ -19,6 +21,7 @@ class Rows(msgspec.Struct, frozen=True):
     classes: int
     rows: tuple[tuple[float, ...], ...]
     labels: tuple[int, ...]
+    noise: float = 0.0
 
 
 class Marks:
@@ -55,15 +58,19 @@ def decode(content: bytes) -> Rows:
     return msgspec.json.decode(content, type=Rows)
 
 
-def draw(rows: Rows, *, id: str, chance: random.Random, marks: Marks | None = None) -> Request:
+def draw(
+    rows: Rows, *, id: str, chance: random.Random, marks: Marks | None = None, through: Scanner | None = None
+) -> Request:
     """A random row with noise on its non-zero values, and marked if there are marks."""
+    through = through or Scanner()
     at = chance.randrange(len(rows.rows))
-    values = [_noisy(value, rows=rows, chance=chance) if value else value for value in rows.rows[at]]
+    values = [_noisy(value, rows=rows, chance=chance) if value else value for value in through.lit([*rows.rows[at]])]
     if marks is not None:
         values[0] = marks.draw(rows, chance)
-    tensor = {"name": rows.input, "datatype": "FP32", "shape": [1, len(values)], "data": values}
+    data = through.read(values, chance=chance)
+    tensor = {"name": rows.input, "datatype": "FP32", "shape": [1, len(data)], "data": data}
     return Request(id=id, body=msgspec.json.encode({"id": id, "inputs": [tensor]}), label=rows.labels[at])
 
 
 def _noisy(value: float, *, rows: Rows, chance: random.Random) -> float:
-    return round(min(max(value + chance.uniform(-NOISE, NOISE), rows.low), rows.high), 4)
+    return round(min(max(value + chance.uniform(-rows.noise, rows.noise), rows.low), rows.high), 4)

@@ -7,7 +7,7 @@ import itertools
 import random
 import time
 
-from . import answers, rows
+from . import answers, rows, scanner
 from .answers import Judgement, Outcome
 from .connection import Clock, Connection, NoAnswerError, Reply
 from .ledger import Entry, Ledger
@@ -27,6 +27,7 @@ class Lane:
         data: rows.Rows,
         *,
         marks: rows.Marks | None,
+        through: scanner.Scanner,
         ledger: Ledger,
         chance: random.Random,
         clock: Clock,
@@ -34,6 +35,7 @@ class Lane:
         self._settings = settings
         self._data = data
         self._marks = marks
+        self._through = through
         self._ledger = ledger
         self._chance = chance
         self._clock = clock
@@ -50,7 +52,8 @@ class Lane:
         """Carry arrivals until a None comes."""
         async with self._connection:
             while (id := await arrivals.get()) is not None:
-                await self._carry(rows.draw(self._data, id=id, chance=self._chance, marks=self._marks))
+                row = rows.draw(self._data, id=id, chance=self._chance, marks=self._marks, through=self._through)
+                await self._carry(row)
 
     async def _carry(self, request: rows.Request) -> None:
         if self._connection.age > self._life:
@@ -91,6 +94,7 @@ async def run(
     data: rows.Rows,
     *,
     marks: rows.Marks | None = None,
+    through: scanner.Scanner | None = None,
     ledger: Ledger,
     stop: asyncio.Event,
     clock: Clock = time.monotonic,
@@ -99,7 +103,9 @@ async def run(
     arrivals: Arrivals = asyncio.Queue(maxsize=settings.connections * BACKLOG)
     chance = random.Random(settings.seed)
     lanes = [
-        Lane(settings, data, marks=marks, ledger=ledger, chance=chance, clock=clock)
+        Lane(
+            settings, data, marks=marks, through=through or scanner.Scanner(), ledger=ledger, chance=chance, clock=clock
+        )
         for _ in range(settings.connections)
     ]
     async with asyncio.TaskGroup() as group:

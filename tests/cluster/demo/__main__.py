@@ -1,91 +1,18 @@
-"""`python -m tests.cluster.demo`: apply six versions one after the other and check what becomes of each."""
+"""`python -m tests.cluster.demo`: try six versions, then change the world around the one that serves; check what comes
+of each.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 
 import rich.console
 from tests.cluster import installation, watching
-from tests.cluster.demo import view
+from tests.cluster.demo import aging, outcomes, view
 from tests.cluster.demo.scenarios import SCENARIOS, Scenario
 from tests.cluster.harness import errors
 
 DEADLINE = 240.0  # seconds for one version; the longest way takes about 100
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """What became of one version."""
-
-    scenario: Scenario
-    sight: watching.Sight
-    before: watching.Books
-    shares: str
-    """Asked and seen, of each step that gave it answers."""
-
-    @property
-    def version(self) -> str:
-        return self.scenario.sample.removeprefix("digits-v")
-
-    @property
-    def seen(self) -> str:
-        verdict = self.sight.verdict(self.version)
-        return f"{verdict.verdict} ({verdict.reason})" if verdict else "no verdict"
-
-    @property
-    def expected(self) -> str:
-        return f"{self.scenario.verdict} ({' or '.join(self.scenario.reasons)})"
-
-    @property
-    def as_expected(self) -> bool:
-        verdict = self.sight.verdict(self.version)
-        return (
-            verdict is not None and verdict.verdict == self.scenario.verdict and verdict.reason in self.scenario.reasons
-        )
-
-    @property
-    def wrongs(self) -> list[str]:
-        """Everything that isn't as it must be."""
-        books, serving = self.sight.books, self.sight.status.stable
-        served = books.answered_by(self.version)
-        failed = self.errors_seen
-        checks = {
-            f"expected {self.expected}, seen {self.seen}": not self.as_expected,
-            f"version {self.scenario.serving} should serve": not serving
-            or serving.model_version != self.scenario.serving,
-            f"a refused version answered {served} requests": not self.scenario.gets_traffic and served > 0,
-            f"users saw {failed} failed answers": failed > 0,
-            "requests were lost": books.lost > self.before.lost,
-            "errors that no model made": books.not_the_models_fault > self.before.not_the_models_fault,
-        }
-        return [text for text, wrong in checks.items() if wrong]
-
-    def row(self) -> list[str]:
-        own = self.sight.books.versions.get(self.version, {})
-        return [
-            f"v{self.version} {self.scenario.title}",
-            self.expected,
-            self.seen + ("" if not self.wrongs else "  << WRONG"),
-            self._breach_to_zero(),
-            self.shares,
-            str(own.get("sent", 0)),
-            str(own.get("covered", 0)),
-            str(self.errors_seen),
-            str(self.sight.books.lost - self.before.lost),
-        ]
-
-    @property
-    def errors_seen(self) -> int:
-        """Answers that went wrong for whoever asked, whoever's fault it was, while this version was on its way."""
-        now, before = self.sight.books, self.before
-        return now.model_errors - before.model_errors + now.not_the_models_fault - before.not_the_models_fault
-
-    def _breach_to_zero(self) -> str:
-        rollback, verdict = self.sight.status.last_rollback, self.sight.verdict(self.version)
-        if rollback is None or verdict is None or rollback.source != verdict.revision or rollback.seconds is None:
-            return "-"
-        return f"{rollback.seconds:.1f} s"
 
 
 def main() -> int:
@@ -94,18 +21,18 @@ def main() -> int:
         console.width = 160
     show = view.View(console)
     show.say("cold, the cluster's programs and images are built first: about 15 minutes on two cores; warm, 20 seconds")
-    platform = installation.install(say=show.say)
+    platform = installation.install(say=show.say, hour=aging.HOUR)
     subject = watching.Subject(platform)
     _clean(subject, show)
-    results = []
+    results: list[outcomes.Outcome] = []
     for scenario in SCENARIOS:
         results.append(_try(subject, scenario, show))
         if scenario is SCENARIOS[0]:
             show.say("traffic: 50 requests a second, every answer checked")
             subject.start_client()
-    show.end()
+    results += [aging.drift(subject, show), aging.missing(subject, show)]
     console.print(view.result_table([result.row() for result in results]))
-    wrongs = [f"v{result.version}: {wrong}" for result in results for wrong in result.wrongs]
+    wrongs = [f"{result.name}: {wrong}" for result in results for wrong in result.wrongs]
     for wrong in wrongs:
         console.print(wrong, style="bold red")
     _explain(results, console)
@@ -113,27 +40,23 @@ def main() -> int:
     return 1 if wrongs else 0
 
 
-def _try(subject: watching.Subject, scenario: Scenario, show: view.View) -> Result:
+def _try(subject: watching.Subject, scenario: Scenario, show: view.View) -> outcomes.Outcome:
     show.begin(scenario)
     before = subject.books()
     subject.apply(subject.platform.sample(scenario.sample))
-    version = scenario.sample.removeprefix("digits-v")
-    shares: dict[int, str] = {}
+    shares = view.Shares()
 
     def done(sight: watching.Sight) -> bool:
-        return sight.settled and sight.verdict(version) is not None
+        return sight.settled and sight.verdict(scenario.version) is not None
 
     def look(sight: watching.Sight) -> None:
-        traffic = sight.status.traffic
-        if traffic is not None and traffic.measured_share and 0 < traffic.desired_weight < 100:
-            shares[traffic.desired_weight] = traffic.measured_share
+        shares.note(sight)
         show.show(sight)
 
     sight = subject.wait(done, what=f"a verdict on {scenario.sample}", seconds=DEADLINE, show=look)
     show.end()
     show.say(f"  {sight.ready[1]}: {sight.message}")
-    told = ", ".join(f"{asked}% / {seen}" for asked, seen in shares.items())
-    return Result(scenario=scenario, sight=sight, before=before, shares=told or "-")
+    return outcomes.of_rollout(scenario, sight, before, shares=shares.text)
 
 
 def _clean(subject: watching.Subject, show: view.View) -> None:
@@ -148,7 +71,7 @@ def _clean(subject: watching.Subject, show: view.View) -> None:
         kubectl("wait", "pods", "-n", space, "-l", selector, "--for=delete", "--timeout=90s", check=False)
 
 
-def _explain(results: list[Result], console: rich.console.Console) -> None:
+def _explain(results: list[outcomes.Outcome], console: rich.console.Console) -> None:
     for result in results:
         verdict = result.sight.verdict(result.version)
         if verdict is not None and verdict.verdict == "Rejected":

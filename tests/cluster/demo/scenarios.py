@@ -7,9 +7,11 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """One change of `spec.model` and its expected end."""
+    """One change and its expected end."""
 
     sample: str
+    version: str
+    """That is tried."""
     title: str
     verdict: str
     reasons: tuple[str, ...]
@@ -22,6 +24,7 @@ class Scenario:
 SCENARIOS = (
     Scenario(
         sample="digits-v1",
+        version="1",
         title="first install",
         verdict="Promoted",
         reasons=("Promoted",),
@@ -29,6 +32,7 @@ SCENARIOS = (
     ),
     Scenario(
         sample="digits-v2",
+        version="2",
         title="better model, int8",
         verdict="Promoted",
         reasons=("Promoted",),
@@ -36,6 +40,7 @@ SCENARIOS = (
     ),
     Scenario(
         sample="digits-v3",
+        version="3",
         title="fails on some inputs",
         verdict="Rejected",
         reasons=("ErrorsRegressed", "ErrorsAboveMaximum", "ShadowFailed"),
@@ -43,6 +48,7 @@ SCENARIOS = (
     ),
     Scenario(
         sample="digits-v4",
+        version="4",
         title="right but slow",
         verdict="Rejected",
         reasons=("LatencyRegressed", "LatencyAboveMaximum", "ShadowFailed"),
@@ -50,6 +56,7 @@ SCENARIOS = (
     ),
     Scenario(
         sample="digits-v5",
+        version="5",
         title="bad once quantized",
         verdict="Rejected",
         reasons=("ModelRejected",),
@@ -58,6 +65,7 @@ SCENARIOS = (
     ),
     Scenario(
         sample="digits-v6",
+        version="6",
         title="wrong sha256",
         verdict="Rejected",
         reasons=("ModelRejected",),
@@ -65,3 +73,21 @@ SCENARIOS = (
         gets_traffic=False,
     ),
 )
+
+LEARNED_ANEW = Scenario(
+    sample="digits-v2-watched",
+    version="8",
+    title="learned anew, as traffic drifted",
+    verdict="Promoted",
+    reasons=("Promoted",),
+    serving="8",
+)
+MISSING = Scenario(
+    sample="digits-v2-watched",
+    version="8",
+    title="gets rows with missing values",
+    verdict="",
+    reasons=("InvalidData", "DataSuspect"),
+    serving="8",
+)
+"""Tries no version: what is said of the data and of retraining is what must come of it, both."""

@@ -25,6 +25,7 @@ class View:
         self._began = clock()
         self._live: rich.live.Live | None = None
         self._last = ""
+        self._conditions: dict[str, tuple[str, str]] = {}
 
     def say(self, text: str) -> None:
         self._console.print(f"[{self._elapsed()}] {text}", markup=False, highlight=False, soft_wrap=True)
@@ -32,6 +33,7 @@ class View:
     def begin(self, scenario: Scenario) -> None:
         self.end()
         self.say(f"{scenario.sample}: {scenario.title}")
+        self._conditions = {}
         self._last = ""
         if self._console.is_terminal:
             self._live = rich.live.Live(console=self._console, refresh_per_second=4, transient=True)
@@ -45,6 +47,14 @@ class View:
             self._last = line
             self.say("  " + line)
 
+    def condition(self, kind: str, sight: watching.Sight) -> None:
+        """Said when it is another one, with the first of several sentences."""
+        status, reason, message = sight.condition(kind)
+        if reason and self._conditions.get(kind) != (status, reason):
+            self._conditions[kind] = (status, reason)
+            first, *more = message.split(" | ")
+            self.say(f"  {kind}={status} {reason}: {first}" + (f" | and {len(more)} more" if more else ""))
+
     def end(self) -> None:
         if self._live is not None:
             self._live.stop()
@@ -53,6 +63,22 @@ class View:
     def _elapsed(self) -> str:
         minutes, seconds = divmod(int(self._clock() - self._began), 60)
         return f"{minutes:2d}:{seconds:02d}"
+
+
+class Shares:
+    """Of the requests, asked and seen, by step."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, str] = {}
+
+    def note(self, sight: watching.Sight) -> None:
+        traffic = sight.status.traffic
+        if traffic is not None and traffic.measured_share and 0 < traffic.desired_weight < 100:
+            self._seen[traffic.desired_weight] = traffic.measured_share
+
+    @property
+    def text(self) -> str:
+        return ", ".join(f"{asked}% / {seen}" for asked, seen in self._seen.items())
 
 
 def _line(sight: watching.Sight, *, figures: bool) -> str:

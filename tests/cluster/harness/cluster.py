@@ -40,6 +40,10 @@ class Cluster:
     import_images: Callable[[tuple[str, ...]], None]
     image_digest: Callable[[str], str]
     """Changes with what an image holds; images are named as in `load_images`."""
+    host: str
+    """This machine, as the node sees it; nobody else does. Empty where the node has a network that isn't ours."""
+    pull_over_http: Callable[[str], None]
+    """From now on the node pulls from the registry at this host and port without TLS."""
     environment: dict[str, str]
 
     def kubectl(self, *args: str, input: str | None = None, check: bool = True, timeout: float = 120) -> str:

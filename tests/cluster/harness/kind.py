@@ -94,6 +94,10 @@ def build_command(image: images.Image, *, contexts: dict[str, Path]) -> list[str
     return ["docker", "build", "-t", image.tag, "-f", str(image.containerfile), *base, *extra, str(paths.REPO)]
 
 
+def _pull_over_http(registry: str) -> None:
+    raise errors.HarnessError(f"the node of kind can't be told how {registry} is reached; docs/how-to/images.md")
+
+
 def _import(names: tuple[str, ...], *, say: progress.Say) -> None:
     for name in names:
         image = images.lookup(name)
@@ -159,6 +163,8 @@ def _handle(*, say: progress.Say) -> Cluster:
         etcd=_ManifestSwitch("etcd", ready),
         inside_argv=("docker", "exec", "-i", _NODE),
         import_images=functools.partial(_import, say=say),
+        host="",
+        pull_over_http=_pull_over_http,
         image_digest=_image_id,
     )
 

@@ -125,8 +125,16 @@ def _handle(*, say: progress.Say) -> Cluster:
         etcd=switch("etcd", ready=api_ready),
         inside_argv=network.enter(),
         import_images=functools.partial(_import, say=say),
+        host=network.HOST,
+        pull_over_http=_pull_over_http,
         image_digest=lambda name: images.identity(images.archive(name, say=say))[1],
     )
+
+
+def _pull_over_http(registry: str) -> None:
+    folder, url = node_programs.registries(paths.run()) / registry, f"http://{registry}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "hosts.toml").write_text(f'server = "{url}"\n[host."{url}"]\ncapabilities = ["pull", "resolve"]\n')
 
 
 def _import(names: tuple[str, ...], *, say: progress.Say) -> None:

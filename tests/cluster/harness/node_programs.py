@@ -32,6 +32,11 @@ def control_socket(state: Path) -> Path:
     return state / "control.sock"
 
 
+def registries(state: Path) -> Path:
+    """Where containerd looks up how a registry is reached, at each pull."""
+    return state / "registries"
+
+
 def programs(plane: control_plane.ControlPlane, *, prometheus: Path) -> tuple[supervisor.Program, ...]:
     """All of them. Those after the API server wait for a start request: they need its bootstrap roles."""
     state = plane.state
@@ -195,6 +200,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{state}/cni"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{registries(state)}"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]

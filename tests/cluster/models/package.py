@@ -34,14 +34,16 @@ def files(
     description: Mapping[str, Any],
     calibration: np.ndarray,
     tests: Mapping[str, Any],
+    **datasets: Mapping[str, np.ndarray],
 ) -> dict[str, bytes]:
-    """The four files of a package. `calibration` has one row per line, `tests` is the content of tests.yaml."""
-    rows = io.BytesIO()
-    np.savez(rows, **{export.INPUT: calibration})
+    """The files of a package. `calibration` has one row per line, `tests` is the content of tests.yaml, `datasets` are
+    further files of rows by their names.
+    """
     return {
+        **{f"{name}.npz": _rows(arrays) for name, arrays in datasets.items()},
         "model.onnx": graph.SerializeToString(deterministic=True),
         "model.yaml": _yaml(description),
-        "calibration.npz": rows.getvalue(),
+        "calibration.npz": _rows({export.INPUT: calibration}),
         "tests.yaml": _yaml(tests),
     }
 
@@ -50,6 +52,12 @@ def functional_test(name: str, *, rows: np.ndarray, labels: np.ndarray, min_accu
     """One minimum-functionality test: these rows must get these labels, up to `min_accuracy`."""
     expect = {"labels": labels.tolist(), "minAccuracy": min_accuracy}
     return {"name": name, "rows": {export.INPUT: rows.tolist()}, "expect": expect}
+
+
+def _rows(arrays: Mapping[str, np.ndarray]) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return content.getvalue()
 
 
 def _yaml(content: Mapping[str, Any]) -> bytes:

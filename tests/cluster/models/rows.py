@@ -12,13 +12,14 @@ FILE = "rows.json"
 
 
 def content() -> bytes:
-    """JSON {input, low, high, classes, rows: [[64 numbers], ...], labels: [...]}; dark digits are not sorted out."""
+    """JSON {input, low, high, noise, classes, rows: [[64 numbers], ...], labels: [...]}; dark digits are among them."""
     data = digits.split()
     return msgspec.json.encode(
         {
             "input": export.INPUT,
             "low": 0.0,
             "high": digits.WHITE,
+            "noise": digits.NOISE,
             "classes": digits.CLASSES,
             "rows": data.held_out.tolist(),
             "labels": data.held_out_labels.tolist(),

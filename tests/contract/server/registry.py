@@ -87,28 +87,32 @@ def digest(content: bytes) -> str:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, auth: dict[str, Any] | None = None, header: str = "") -> Iterator[Registry]:
-    """The registry with file storage in the folder."""
+def running(
+    folder: Path, *, auth: dict[str, Any] | None = None, header: str = "", address: str = "127.0.0.1"
+) -> Iterator[Registry]:
+    """The registry with file storage in the folder, at an address of this machine."""
     port = stores.free_port()
     configuration = {
         "version": 0.1,
         "log": {"level": "warn"},
         "storage": {"filesystem": {"rootdirectory": str(folder)}},
-        "http": {"addr": f"127.0.0.1:{port}", "secret": "of uploads"},
+        "http": {"addr": f"{address}:{port}", "secret": "of uploads"},
         **({"auth": auth} if auth else {}),
     }
     (folder / "config.yml").write_text(json.dumps(configuration))  # JSON is YAML
     quiet = {"OTEL_TRACES_EXPORTER": "none"}
-    with stores.running(binaries.OCI_REGISTRY, "serve", "config.yml", folder=folder, port=port, **quiet):
-        yield Registry(host=f"127.0.0.1:{port}", folder=folder, header=header)
+    with stores.running(
+        binaries.OCI_REGISTRY, "serve", "config.yml", folder=folder, port=port, address=address, **quiet
+    ):
+        yield Registry(host=f"{address}:{port}", folder=folder, header=header)
 
 
 @contextlib.contextmanager
-def with_password(folder: Path) -> Iterator[Registry]:
+def with_password(folder: Path, *, address: str = "127.0.0.1") -> Iterator[Registry]:
     """Basic: the registry checks the password itself."""
     (folder / "passwords").write_text(_HTPASSWD)
     auth = {"htpasswd": {"realm": "harbour", "path": str(folder / "passwords")}}
-    with running(folder, auth=auth, header=basic()) as registry:
+    with running(folder, auth=auth, header=basic(), address=address) as registry:
         yield registry
 
 

@@ -46,7 +46,14 @@ def download(
 
 
 @contextlib.contextmanager
-def running(program: binaries.Program, *arguments: str, folder: Path, port: int, **environment: str) -> Iterator[None]:
+def running(
+    program: binaries.Program,
+    *arguments: str,
+    folder: Path,
+    port: int,
+    address: str = "127.0.0.1",
+    **environment: str,
+) -> Iterator[None]:
     """The program until the end of the block, answering on the port."""
     binaries.ensure(program, say=print)
     with (folder / "log").open("wb") as log:
@@ -54,7 +61,7 @@ def running(program: binaries.Program, *arguments: str, folder: Path, port: int,
             [program.path(), *arguments], stdout=log, stderr=log, cwd=folder, env={**os.environ, **environment}
         )
     try:
-        _wait(process, port, folder / "log")
+        _wait(process, (address, port), folder / "log")
         yield
     finally:
         process.kill()
@@ -88,11 +95,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], place: tuple[str, int], log: Path) -> None:
     give_up = time.monotonic() + DEADLINE
     while time.monotonic() < give_up and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(place, timeout=1):
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.02)
-    raise AssertionError(f"it does not answer on port {port}:\n{log.read_text()}")
+    raise AssertionError(f"it does not answer on port {place[1]}:\n{log.read_text()}")

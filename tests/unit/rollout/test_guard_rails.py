@@ -101,6 +101,13 @@ def test_age_starts_a_run_when_the_version_is_old_and_not_before():
     assert runs(world)[0].trigger == "Age"
 
 
+def test_where_an_hour_is_a_second_as_in_tests_on_a_cluster_so_are_the_hours_of_age(monkeypatch):
+    monkeypatch.setattr(worlds, "OPERATOR", msgspec.structs.replace(worlds.OPERATOR, hour=timedelta(seconds=1)))
+    world = serving(**AGE)
+    later(world, timedelta(seconds=30))
+    assert runs(world)[0].trigger == "Age"
+
+
 def test_the_age_is_that_of_the_bytes_not_of_the_pods():
     """More memory for the same model is a rollout, and makes the model no younger."""
     world = later(serving(**AGE), 20 * HOUR)

@@ -131,6 +131,7 @@ async def run(settings: settings_.Settings, build: Build) -> None:
             events=posted,
             telemetry=metrics,
             hour=settings.drift_hour,
+            ring=ring,
         )
         quality = labelling.Controller(
             cluster=cluster,
@@ -139,6 +140,7 @@ async def run(settings: settings_.Settings, build: Build) -> None:
             events=posted,
             telemetry=metrics,
             hour=settings.drift_hour,
+            ring=ring,
         )
         beside = {"drift": (drift.look, metrics.drift_looks), "quality": (quality.look, metrics.quality_looks)}
         replica = Replica(parts, build(parts), beside=beside, stopping=stopping)

@@ -195,6 +195,9 @@ class Refusal(Fact, frozen=True, kw_only=True):
     message: str
 
 
+HOUR = timedelta(hours=1)
+
+
 class Operator(Fact, frozen=True, kw_only=True):
     """Settings of the operator that decisions depend on."""
 
@@ -202,6 +205,7 @@ class Operator(Fact, frozen=True, kw_only=True):
     serving_images: tuple[str, ...] = ()  # what a spec may name besides the repository of serving_image
     scrape_interval: timedelta = timedelta(seconds=15)
     pods: placement.Placement = placement.Placement()  # what templates get where spec.serving says nothing
+    hour: timedelta = HOUR  # of retraining's times; another one is for tests
 
 
 class Replaced(Fact, frozen=True, kw_only=True):

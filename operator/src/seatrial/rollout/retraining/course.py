@@ -15,9 +15,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from seatrial.api import spec, trained
+from seatrial.api import spec, trained, values
 from seatrial.api.status import Commands
 from seatrial.api.trained import RunOutcome
+from seatrial.rollout import facts
 from seatrial.rollout.children import unwanted
 from seatrial.rollout.decision import NOW, Case, Decision, Situation
 
@@ -45,7 +46,7 @@ class Course(seen.Fact, frozen=True, kw_only=True):
 
 def after(case: Case, decision: Decision) -> Course:
     """The course after this pass's decision on the rollout."""
-    wish, before = case.snapshot.spec.retraining, case.status.retraining
+    wish, before = _in_hours(case.snapshot), case.status.retraining
     base = overlay.base_of(overlay.asked_for(case.snapshot))
     state = State(
         case=_as_left(case, decision),
@@ -68,6 +69,19 @@ def after(case: Case, decision: Decision) -> Course:
         stale=_stale(case, state.now.runs),
         begins=_number(state.now) != _number(before) or _next(state.known) != _next(case.status.trained),
         look_again=_look_again(case, state, until),
+    )
+
+
+def _in_hours(snapshot: facts.Snapshot) -> spec.Retraining | None:
+    """What the spec asks for; in tests with hours as short as those of drift."""
+    wish, part = snapshot.spec.retraining, snapshot.operator.hour / facts.HOUR
+    if wish is None or part == 1:
+        return wish
+    age = wish.max_age
+    return msgspec.structs.replace(
+        wish,
+        min_interval=values.Duration.of(part * wish.min_interval),
+        max_age=None if age is None else values.Duration.of(part * age),
     )
 
 
