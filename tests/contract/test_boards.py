@@ -41,7 +41,7 @@ from tests.unit.server import test_telemetry as served
 
 from seatrial.analysis import calibration, quality_after
 from seatrial.api import spec
-from seatrial.api.status import Status
+from seatrial.api.status import ConditionStatus, Status
 from seatrial.control import gauges, model_metrics, telemetry
 from seatrial.control.queue import Key
 from seatrial.drift import columns, judgement
@@ -222,6 +222,11 @@ def told() -> telemetry.Telemetry:
     metrics = telemetry.Telemetry()
     metrics.watch(depth=lambda: 1, leading=lambda: True)
     now = status()
+    drifted = (conditions.DRIFTED, ConditionStatus.TRUE, "FeatureDrift", "")
+    beside = conditions.merge(
+        (), [drifted, quality.row(worse())], generation=1, now=now.conditions[0].last_transition_time
+    )
+    now = msgspec.structs.replace(now, conditions=(*now.conditions, *beside))
     metrics.tell(CHURN, now)
     metrics.training(CHURN, model_metrics.of_training(now, WISH))
     metrics.quality(CHURN, model_metrics.of_quality(worse(), DAYS))
