@@ -116,7 +116,7 @@ def typed(programs: Path) -> Typed:
         own = {**os.environ, **(environment or {})}
         own |= {"PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
         command = ["bash", "-euo", "pipefail", "-c", text.replace("/tmp/", f"{programs}/tmp/")]
-        done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False, timeout=280)
         assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
         return done.stdout
 
