@@ -14,6 +14,7 @@ from tests.cluster import operators, watching
 from seatrial.rollout import names
 
 MOST_AT = 3
+DEATHS = 18
 SECONDS = 300.0
 LEAVING = 60.0
 
@@ -31,7 +32,7 @@ class Passage:
 
 def here_and_there() -> Iterator[operators.Death]:
     """At the first write of one process, at the second of the next: the API server has every other one."""
-    return (operators.Death(at=1 + number % MOST_AT, written=number % 2 == 0) for number in itertools.count())
+    return (operators.Death(at=1 + number % MOST_AT, written=number % 2 == 0) for number in range(DEATHS))
 
 
 def at_every_write() -> Iterator[operators.Death]:
