@@ -48,6 +48,7 @@ class Child:
             ["taskset", "-c", str(core), sys.executable, "-m", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # where servers log that they are ready
             env={**os.environ, "PYTHONUNBUFFERED": "1", "SEATRIAL_TERMINATION_LOG": "/dev/null"},
         )
         self.announcement = self._ready()
