@@ -32,7 +32,7 @@ _EXPORTED = frozenset(
     {"__name__", "deployment", "deployment_namespace", "revision", "feature", "output", "bin", "code"}
 )  # said by the pod itself; all other labels say where and by whom it was scraped
 Whose = Callable[[Mapping[str, str]], str | None]
-"""The name of the pod that a series is of, by its labels but those exported; None: of nobody that is to be believed."""
+"""The name of the pod that a series is of, by its labels; None: of nobody that is to be believed."""
 _Where = tuple[tuple[str, str], ...]
 Place = tuple[str, str]
 """Of a count in a pod's hour: name of the column, and bin (or code, for refused rows)."""
@@ -117,7 +117,7 @@ def _by_pod(
         revisions.add(series.metric.get("revision", ""))
         where = tuple([pair for pair in series.metric.items() if pair[0] not in _EXPORTED])
         if where not in places:
-            pod = whose(dict(where))
+            pod = whose(series.metric)
             places[where] = None if pod is None else pods.setdefault(pod, {}).setdefault(_target(where), _Totals())
         totals = places[where]
         if totals is None:
