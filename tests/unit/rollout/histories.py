@@ -55,6 +55,7 @@ class History(surroundings.Surroundings):
         self.refused_alone = 0  # undisturbed steps in which only a rejected version had traffic, and another could
         self.let_go_at = self.now - timedelta(days=1)  # when a paused version was last let go on by a command
         self._judged: looking.Window | None = None
+        self.could_answer: dict[str, dict[str, str]] = {}  # by Service: the selector that last led to somebody Ready
         self.astray = 0  # undisturbed steps in which a gateway sent somebody where nobody answers
         self.unseen = 0  # of these, steps in which a share of the traffic went where nobody could see it
 
@@ -133,11 +134,15 @@ class History(surroundings.Surroundings):
         assert self.astray < 2, f"the gateway leads to {empty}, where nobody answers"
 
     def check_nobody_was_left(self) -> None:
-        """A version leaves only when somebody else can answer: asked before the endpoints follow the Service."""
+        """A version leaves only when somebody else can answer: asked before the endpoints follow the Service. Who could
+        then may be lost before they follow.
+        """
         if self.status.stable is None or self.selector is None:
             return
         for name, asked in self.selectors.items():
-            left = self.met(name) and not self._led_to(asked)
+            if self._led_to(asked):
+                self.could_answer[name] = asked
+            left = self.met(name) and self.could_answer.get(name) != asked
             assert not left or self._unused(name), f"who answers behind {name} is left, and nobody else can"
 
     def _unused(self, service: str) -> bool:

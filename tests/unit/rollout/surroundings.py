@@ -183,7 +183,7 @@ class Surroundings(gateway_world.Road):
         return msgspec.structs.replace(seen, look=self._look(seen))
 
     def _facts(self) -> facts.Snapshot:
-        """Without any look at metrics."""
+        """By the last spec that could be read."""
         wish = self._last_spec() if self.unreadable else None
         real, self.spec = self.spec, wish or self.spec
         try:

@@ -147,7 +147,11 @@ class World:
         return _provider(self.status)
 
     def snapshot(self) -> facts.Snapshot:
-        return self._with_sight(providing.settled(self._children()))
+        return self._with_sight(providing.settled(self._facts()))
+
+    def _facts(self) -> facts.Snapshot:
+        """What the operator goes by, without any look at metrics."""
+        return self._children()
 
     def _children(self) -> facts.Snapshot:
         """All that isn't metrics."""
@@ -232,7 +236,7 @@ class World:
         if plan.status != self.status:
             self._wrote()
             self.check_weight(self.status, plan.status)
-            self.trainer.check(self.status, plan.status, self._children())
+            self.trainer.check(self.status, plan.status, self._facts())
             self.status = plan.status
             self.written.append(plan.status)
         self._pods_known = dict(self.pods)
