@@ -35,12 +35,13 @@ def harbour(platform: installation.Platform, tmp_path: Path) -> Iterator[registr
 @pytest.fixture
 def digests(harbour: registry.Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What the registry calls the images that the test cluster runs, after a push as `make image PUSH=1` does it."""
+    archives = {name: images.archive(name, say=print) for name in image.CONTAINERFILES}  # before the home is another
     for variable, value in test_image_push.login(harbour.host, tmp_path / "builder", driver="overlay").items():
         monkeypatch.setenv(variable, value)
-    wish = image.Wish(engine="buildah", version="7", registry=f"{harbour.host}/ml", base="", push=True)
+    wish = image.Wish(engine="buildah", version="7", registry=f"{harbour.host}/ml", base="", push=True, epoch="")
     found = {}
-    for name in image.CONTAINERFILES:
-        (loaded, *_) = shell.run(["buildah", "pull", f"oci-archive:{images.archive(name, say=print)}"]).split()
+    for name, archive in archives.items():
+        (loaded, *_) = shell.run(["buildah", "pull", f"oci-archive:{archive}"]).split()
         shell.run(["buildah", "tag", loaded, wish.tag(name)])
         found[name] = image.pushed(wish, name)
     return found
