@@ -1,4 +1,4 @@
-"""The one fixture that several folders share: a real API server. Costs nothing unless a test asks for it."""
+"""What all folders share: a real API server, which costs nothing unless a test asks for it, and one rule for names."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def apiserver() -> Iterator[ApiServer]:
 
     with apiserver.running() as api:
         yield api
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuses a test named by a set: its order differs from process to process, and workers must collect the same."""
+    for name, value in getattr(getattr(item, "callspec", None), "params", {}).items():
+        if isinstance(value, set | frozenset) and str(value) in item.name:
+            raise pytest.UsageError(f"{item.nodeid}: its parameter {name} is a set; give a list, or an id")
