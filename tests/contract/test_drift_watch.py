@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.cluster.harness import apiserver, binaries, progress, waiting
+from tests.cluster.harness import apiserver
+from tests.contract import monitoring
 from tests.contract.test_prometheus import free_port
 from tests.unit.control.drift_scene import EVEN, HIGH, INCOME, Prometheus, Scene
 
@@ -99,32 +99,15 @@ def with_strangers() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Iterator[str]], str]]:
     """A Prometheus that holds these lines."""
-    for binary in (binaries.PROMETHEUS, binaries.PROMTOOL):
-        binaries.ensure(binary, say=progress.silent)
-    running: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as running:
 
-    def serve(lines: Iterator[str]) -> str:
-        folder: Path = tmp_path_factory.mktemp("prometheus")
-        header = ["# HELP seatrial_feature_rows Rows.", "# TYPE seatrial_feature_rows counter"]
-        (folder / "metrics.txt").write_text("\n".join([*header, *lines, "# EOF", ""]))
-        create = ["tsdb", "create-blocks-from", "openmetrics", str(folder / "metrics.txt"), str(folder / "data")]
-        subprocess.run([str(binaries.PROMTOOL.path()), *create], check=True, capture_output=True)
-        (folder / "prometheus.yml").write_text("{}")
-        port = free_port()
-        argv = [str(binaries.PROMETHEUS.path()), f"--config.file={folder}/prometheus.yml", "--log.level=error"]
-        argv += [f"--storage.tsdb.path={folder}/data", "--storage.tsdb.retention.time=10y"]
-        argv += [f"--web.listen-address=127.0.0.1:{port}"]
-        running.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        base = f"http://127.0.0.1:{port}"
-        waiting.until(lambda: waiting.answers(f"{base}/-/ready"), what="Prometheus", seconds=30)
-        return base
+        def serve(lines: Iterator[str]) -> str:
+            folder = tmp_path_factory.mktemp("prometheus")
+            header = ["# HELP seatrial_feature_rows Rows.", "# TYPE seatrial_feature_rows counter"]
+            monitoring.write_past(folder, [*header, *lines])
+            return running.enter_context(monitoring.prometheus(folder, "{}", "--storage.tsdb.retention.time=10y"))
 
-    try:
         yield serve
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait()
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import ClientSession, web
-from tests.cluster.harness import binaries, progress, waiting
+from tests.cluster.harness import waiting
+from tests.contract import monitoring
 from tests.contract.server import test_package, test_trial
 from tests.contract.test_prometheus import free_port
 from tests.unit.control import watching
@@ -132,28 +133,6 @@ def exposed(past: Past) -> Iterator[int]:
         thread.join()
 
 
-@contextlib.contextmanager
-def prometheus(folder: Path, config: str, *flags: str) -> Iterator[str]:
-    binaries.ensure(binaries.PROMETHEUS, say=progress.silent)
-    (folder / "prometheus.yml").write_text(config)
-    port = free_port()
-    argv = [
-        str(binaries.PROMETHEUS.path()),
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-        *flags,
-    ]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process_:
-        try:
-            base = f"http://127.0.0.1:{port}"
-            waiting.until(lambda: waiting.answers(f"{base}/-/ready"), what="Prometheus", seconds=30)
-            yield base
-        finally:
-            process_.terminate()
-
-
 @pytest.fixture(scope="module")
 def url(past: Past, exposed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Prometheus that has scraped everything; a query may load 20,000 samples."""
@@ -167,7 +146,7 @@ def url(past: Past, exposed: int, tmp_path_factory: pytest.TempPathFactory) -> I
             targets += TARGET.format(port=exposed, labels=labels, name=job, pod=pod)
         jobs += JOB.format(name=job, targets=targets)
     folder = tmp_path_factory.mktemp("past")
-    with prometheus(folder, CONFIG.format(jobs=jobs), "--query.max-samples=20000") as base:
+    with monitoring.prometheus(folder, CONFIG.format(jobs=jobs), "--query.max-samples=20000") as base:
         waiting.until(lambda: past.told == set(past.texts), what="everything scraped", seconds=30)
         yield base
 
