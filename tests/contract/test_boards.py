@@ -26,7 +26,7 @@ import pytest
 import yaml
 from prometheus_client import parser
 from tests.cluster.harness import ports, waiting
-from tests.contract import charts, monitoring, test_alerts
+from tests.contract import charts, prometheus_server, test_alerts
 from tests.contract.server import test_relay_processes
 from tests.contract.server.pair import CANDIDATE, STABLE
 from tests.contract.server.talking import body
@@ -305,7 +305,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pods.assign(weight=50, shadow=50)
         places = {"stable": STABLE, "candidate": CANDIDATE, "pods": pods.stable.metrics_url.rpartition(":")[2]}
         config = SCRAPING.format(rules=test_alerts.RULES, operator=port, page=page, **places)
-        with busy(pods, metrics), monitoring.prometheus(folder, config) as base:
+        with busy(pods, metrics), prometheus_server.running(folder, config) as base:
             yield base
     httpd.shutdown()
     httpd.server_close()

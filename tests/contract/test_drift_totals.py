@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from tests.contract import monitoring
+from tests.contract import prometheus_server
 
 from seatrial.drift import columns, totals
 
@@ -39,8 +39,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for at in range(born, gone + 1, HOUR // SCRAPES):
             for name, total in (("north", rows(pod, at, born=born)), ("missing", 0), ("unseen", 0)):
                 lines.append(f'seatrial_feature_rows_total{{{labels},bin="{name}"}} {total} {at}')
-    monitoring.write_past(folder, lines)
-    with monitoring.prometheus(folder) as base:
+    prometheus_server.write_past(folder, lines)
+    with prometheus_server.running(folder) as base:
         yield base
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.cluster.harness import apiserver
-from tests.contract import monitoring
-from tests.contract.test_prometheus import free_port
+from tests.cluster.harness import apiserver, ports
+from tests.contract import prometheus_server
 from tests.unit.control.drift_scene import EVEN, HIGH, INCOME, Prometheus, Scene
 
 from seatrial.api import status
@@ -104,8 +103,8 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Iter
         def serve(lines: Iterator[str]) -> str:
             folder = tmp_path_factory.mktemp("prometheus")
             header = ["# HELP seatrial_feature_rows Rows.", "# TYPE seatrial_feature_rows counter"]
-            monitoring.write_past(folder, [*header, *lines])
-            return running.enter_context(monitoring.prometheus(folder, "{}", "--storage.tsdb.retention.time=10y"))
+            prometheus_server.write_past(folder, [*header, *lines])
+            return running.enter_context(prometheus_server.running(folder, "{}", "--storage.tsdb.retention.time=10y"))
 
         yield serve
 
@@ -181,7 +180,7 @@ async def test_after_a_day_without_metrics_nothing_is_said_until_another_day_was
 
 
 async def test_a_prometheus_that_is_not_there_is_said_in_its_words(scene: Callable[[str], Scene]) -> None:
-    there = scene(f"http://127.0.0.1:{free_port()}")
+    there = scene(f"http://127.0.0.1:{ports.free_port()}")
     await until(there, BEGIN + 5 * HOUR)
     assert there.said == UNKNOWN
     assert "connection refused" in there.message

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import prometheus_client
 import pytest
 from tests.cluster.harness import ports
-from tests.contract import eventually, monitoring
+from tests.contract import eventually, prometheus_server
 from tests.unit.prometheus import build
 
 from seatrial.analysis import counters
@@ -62,7 +62,7 @@ def server() -> Iterator[tuple[Server, int]]:
 
 @pytest.fixture(scope="module")
 def url(server: tuple[Server, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with monitoring.prometheus(tmp_path_factory.mktemp("prometheus"), CONFIG.format(port=server[1])) as base:
+    with prometheus_server.running(tmp_path_factory.mktemp("prometheus"), CONFIG.format(port=server[1])) as base:
         yield base
 
 

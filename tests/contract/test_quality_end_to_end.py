@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from tests.contract import prometheus_server
 from tests.contract.server import prepared, process
 from tests.unit.control import watching
 from tests.unit.prometheus import build
@@ -94,7 +95,7 @@ def prometheus(folder: Path, servers: dict[str, process.Server]) -> Iterator[str
         for name, one in servers.items()
     ]
     config = CONFIG + "".join(f"  - {json.dumps(one)}\n" for one in targets)
-    with monitoring.prometheus(folder, config) as url:
+    with prometheus_server.running(folder, config) as url:
         yield url
 
 

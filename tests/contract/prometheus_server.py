@@ -11,7 +11,7 @@ from tests.cluster.harness import binaries, ports, progress, waiting
 
 
 @contextlib.contextmanager
-def prometheus(folder: Path, config: str = "{}", *flags: str) -> Iterator[str]:
+def running(folder: Path, config: str = "{}", *flags: str) -> Iterator[str]:
     """Runs one, whose data are in the folder; its address."""
     binaries.ensure(binaries.PROMETHEUS, say=progress.silent)
     (folder / "prometheus.yml").write_text(config)
