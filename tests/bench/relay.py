@@ -25,7 +25,7 @@ import numpy as np
 import rich.console
 import rich.table
 from tests.bench import load, models, processes, rpc
-from tests.contract.server.pair import free_ports
+from tests.cluster.harness import ports
 
 from seatrial_server.host import config
 from seatrial_server.model import manifest
@@ -45,8 +45,8 @@ class Scene:
         self._file.write_bytes(b"")
         self.requests = [models.json_request(model, row) for row in range(models.BODIES)]
         self.calls = [rpc.request(model, row) for row in range(models.BODIES)]
-        ports = [*free_ports(), free_ports()[0]]
-        self.rest_port, self.grpc_port = ports[:2]
+        chosen = list(ports.free(3))
+        self.rest_port, self.grpc_port = chosen[:2]
 
         def start(name: str, core: int, address: str, given: list[int], **settings: Any) -> processes.Child:
             arguments = _configured(processes.prepare(model, folder / name), revision=name, **settings)
@@ -56,8 +56,8 @@ class Scene:
             return stack.enter_context(processes.child(core, *command))
 
         relaying = config.Relay(file=str(self._file))
-        self.candidate = start("candidate", _LOAD_CORE, CANDIDATE, ports)
-        self.stable = start("stable", _STABLE_CORE, STABLE, ports, relay=relaying)
+        self.candidate = start("candidate", _LOAD_CORE, CANDIDATE, chosen)
+        self.stable = start("stable", _STABLE_CORE, STABLE, chosen, relay=relaying)
         self.plain = start("plain", _STABLE_CORE, STABLE, [0, 0, 0])
         self.before: processes.Child | None = None
         if before is not None:

@@ -28,7 +28,7 @@ import click
 import rich.console
 import rich.table
 from tests.bench import crowd
-from tests.cluster.harness import apiserver, control, paths, waiting
+from tests.cluster.harness import apiserver, control, paths, ports, waiting
 from tests.contract import established
 
 from seatrial.api import crd
@@ -138,7 +138,7 @@ def _operator(api: apiserver.ApiServer, *, namespaces: list[str] | tuple[str, ..
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kubeconfig"
         file.write_text(json.dumps(config))
-        probe, metrics = apiserver._free_ports(2)
+        probe, metrics = ports.free(2)
         flags = {
             "serving-image": crowd.IMAGE,
             "pod-name": "bench",
