@@ -123,8 +123,14 @@ QUALITY = {
 def labelled(there: view.View, revision: str, **changes: Any) -> view.View:
     """Labels of a revision's answers have come."""
     raw = msgspec.json.decode(msgspec.json.encode(there.raw))
-    condition = {"type": "QualityDropped", "status": "False", "reason": "QualityHolds", "observedGeneration": 1,
-                 "message": "357 of 4200 labelled rows were wrong", "lastTransitionTime": "2026-01-01T00:00:00Z"}  # fmt: skip
+    condition = {
+        "type": "QualityDropped",
+        "status": "False",
+        "reason": "QualityHolds",
+        "message": "357 of 4200 labelled rows were wrong",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
     quality = {"revision": revision, **QUALITY, **changes}
     raw["status"] |= {"quality": quality, "conditions": [condition]}
     return view.of(raw)

@@ -65,8 +65,8 @@ def findings(
     off = expectations.error(gathered.shown)
     if off is not None:
         lines.append(
-            f"error: {off.mean_absolute:.4g} on average (mae), {off.root_mean_square:.4g} root mean square (rmse), in the "
-            f"units of {target}, on the holdout rows"
+            f"error: {off.mean_absolute:.4g} on average (mae), {off.root_mean_square:.4g} root mean square (rmse), in "
+            f"the units of {target}, on the holdout rows"
         )
     if target is None:
         lines.append("note: without --target nothing says what is right: no accuracy or error, no holdout rows")

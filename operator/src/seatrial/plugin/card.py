@@ -44,7 +44,8 @@ def command(*, name: str, revision: str | None, form: str, connected: Connection
     """Print the model card of a version that the cluster knows: the one that serves, or a named one.
 
     It holds what model.yaml says, what the trial measured, where the model came from, and how it has fared: verdicts,
-    drift, and how often labels show its answers to be wrong. You need the right to read configmaps or controllerrevisions, where the operator keeps the report.
+    drift, and how often labels show its answers to be wrong. You need the right to read configmaps or
+    controllerrevisions, where the operator keeps the report.
 
     \b
         kubectl seatrial card churn > README.md

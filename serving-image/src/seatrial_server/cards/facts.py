@@ -17,8 +17,8 @@ NOT_STATED = "not stated"
 class Facts(msgspec.Struct, frozen=True):
     """Texts are empty and tuples too where nothing is said. `trial` is empty before there was one.
 
-    `serving` and `measured`: what a cluster says of the version, in words and as figures that labels of its answers gave,
-    which only somebody who asked it knows.
+    `serving` and `measured`: what a cluster says of the version, in words and as figures by labels of its answers; only
+    somebody who asked it knows them.
     """
 
     name: str
