@@ -29,10 +29,8 @@ class Watched(Cluster):
 
     def restart(self) -> None:
         self.seen = store.Store(waking.owner_of)
-        self.said: list[tuple[str, str]] = []
-        self.cluster = remembering.Remembering(
-            self.memory, self.seen, owner_label=names.DEPLOYMENT, said=lambda *name: self.said.append(name)
-        )
+        self.said: list[str] = []
+        self.cluster = remembering.Remembering(self.memory, self.seen, owner_label=names.DEPLOYMENT, said=self._hear)
         quiet = events.Events(self.memory, instance="operator-0", failed=lambda: None)
         self.reconciler = reconcile.Reconciler(
             cluster=self.cluster,
@@ -46,6 +44,9 @@ class Watched(Cluster):
         for (kind, _, _), raw in self.memory.objects.items():
             self._tell(kind, raw)
         self.seen.completed(None)
+
+    def _hear(self, before: Any, after: Any) -> None:
+        self.said.append(f"{before['status'].get('phase')} {after['status']['phase']}")
 
     def live(self) -> None:
         super().live()
@@ -248,10 +249,10 @@ async def test_a_status_that_was_written_is_said_to_who_rests_on_it_and_one_that
     found = await cluster.cluster.get(api.KIND, KEY.namespace, KEY.name)
     changed = {**found, "status": {**found["status"], "phase": "Stalled"}}
     await cluster.cluster.write_status(changed)
-    assert cluster.said == [(KEY.namespace, KEY.name)]
+    assert cluster.said == ["Stable Stalled"]
     with pytest.raises(errors.Conflict):
         await cluster.cluster.write_status(changed)
-    assert cluster.said == [(KEY.namespace, KEY.name)]
+    assert cluster.said == ["Stable Stalled"]
 
 
 async def test_an_orphan_of_ours_is_taken_over_and_one_of_somebody_else_is_not():

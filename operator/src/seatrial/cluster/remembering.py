@@ -13,19 +13,19 @@ from typing import Any
 
 from seatrial.cluster import access, errors, store, trimming
 
+Said = Callable[[access.Object | None, access.Object], None]
+
 
 class Remembering:
     """`access.Cluster` over another one and a store.
 
     Args:
         owner_label: the label by which children are listed.
-        said: takes namespace and name whenever a status was written. The watch brings one's own write as nothing new,
-            so whoever else rests on that status has to be told.
+        said: takes what was remembered and what is written, whenever a status was written. The watch brings one's own
+            write as nothing new, so whoever else rests on that status has to be told.
     """
 
-    def __init__(
-        self, live: access.Cluster, seen: store.Store, *, owner_label: str, said: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, live: access.Cluster, seen: store.Store, *, owner_label: str, said: Said) -> None:
         self._live = live
         self._seen = seen
         self._owner_label = owner_label
@@ -70,12 +70,14 @@ class Remembering:
             raise
 
     async def write_status(self, changed: access.Object) -> access.Object:
+        meta = changed["metadata"]
+        before = self._seen.get(changed["kind"], meta["namespace"], meta["name"])
         try:
             written = self._wrote(await self._live.write_status(changed))
         except errors.Conflict:
             await self._refresh(changed)
             raise
-        self._said(written["metadata"]["namespace"], written["metadata"]["name"])
+        self._said(before, written)
         return written
 
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str, propagation: str = "Background") -> None:

@@ -98,16 +98,18 @@ async def run(settings: settings_.Settings, build: Build) -> None:
         def ring(key: queue.Key) -> None:
             keys.add(key, lane=queue.Lane.ROLLOUT)
 
-        def promoted(namespace: str, name: str) -> None:
-            for one in (drifts, labelled):
-                one.add(queue.Key(namespace, name), after=waking.WITH_COMPANY)
+        def of_rollout(before: access.Object | None, after: access.Object) -> None:
+            """Those beside it watch the version that serves."""
+            if before is None or waking.stable(before) != waking.stable(after):
+                for one in (drifts, labelled):
+                    one.add(waking.key(after), after=waking.WITH_COMPANY)
 
-        def found(namespace: str, name: str) -> None:
-            ring(queue.Key(namespace, name))
+        def beside_it(_: access.Object | None, after: access.Object) -> None:
+            """Retraining rests on what they find."""
+            ring(waking.key(after))
 
-        # What a rollout writes tells those beside it which version serves; retraining rests on what they write.
-        cluster = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT, said=promoted)
-        beside_it = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT, said=found)
+        cluster = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT, said=of_rollout)
+        watching = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT, said=beside_it)
         origin = sources.Sources(
             await stack.enter_async_context(client.connected()),
             direct,
@@ -134,7 +136,7 @@ async def run(settings: settings_.Settings, build: Build) -> None:
             settings=settings,
         )
         drift = controller.Controller(
-            cluster=beside_it,
+            cluster=watching,
             ask=asking.Asking(origin, pods_directly.Direct(direct.fetch, origin.worked_out)),
             worked_out=origin.worked_out,
             events=posted,
@@ -142,7 +144,7 @@ async def run(settings: settings_.Settings, build: Build) -> None:
             hour=settings.drift_hour,
         )
         quality = labelling.Controller(
-            cluster=beside_it,
+            cluster=watching,
             ask=labels.Asking(origin),
             worked_out=origin.worked_out,
             events=posted,
