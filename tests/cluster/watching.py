@@ -61,6 +61,12 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     def message(self) -> str:
         return self.condition("Ready")[2]
 
+    @property
+    def words(self) -> str:
+        """All that is said of it."""
+        said = (f"{one.type} {one.status} ({one.reason}): {one.message}" for one in self.status.conditions)
+        return "\n".join([str(self.status.phase), *said])
+
     def condition(self, kind: str) -> tuple[str, str, str]:
         """Status, reason and message."""
         found = next((one for one in self.status.conditions if one.type == kind), None)
@@ -129,7 +135,7 @@ class Subject:
                 if done(sight):
                     return sight
             if time.monotonic() > deadline:
-                state = f"{sight.status.phase}: {sight.message}" if sight else "there is no object"
+                state = sight.words if sight else "there is no object"
                 raise errors.HarnessError(f"{what} did not come within {seconds:.0f} s; {state}")
             time.sleep(POLL)
 

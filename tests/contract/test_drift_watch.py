@@ -109,28 +109,37 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Iter
         yield serve
 
 
+@contextlib.asynccontextmanager
+async def questions() -> AsyncIterator[Callable[[Scene, str], None]]:
+    """Lets the operator of a scene ask the Prometheus at an address."""
+
+    async def no_secrets(namespace: str, name: str) -> None:
+        return None
+
+    async with client.connected() as connected, pods.connected() as directly:
+        with contextlib.ExitStack() as made:
+
+            def ask(there: Scene, url: str) -> None:
+                policy = sources.Policy(own=sources.Own(url=url))
+                there.origin = sources.Sources(connected, directly, policy=policy, secrets=no_secrets)
+                made.callback(there.origin.close)
+                there.start_operator()
+
+            yield ask
+
+
 @pytest.fixture
 async def scene() -> AsyncIterator[Callable[[str], Scene]]:
     """A model whose operator asks a Prometheus at an address."""
-    async with client.connected() as connected, pods.connected() as directly:
-        made: list[sources.Sources] = []
+    async with questions() as ask:
 
         def build(url: str) -> Scene:
             there = Scene()
-            policy = sources.Policy(own=sources.Own(url=url))
-
-            async def no_secrets(namespace: str, name: str) -> None:
-                return None
-
             there.wish(season="24h")  # else days may stray, as long as no week is known
-            there.origin = sources.Sources(connected, directly, policy=policy, secrets=no_secrets)
-            made.append(there.origin)
-            there.start_operator()
+            ask(there, url)
             return there
 
         yield build
-        for one in made:
-            one.close()
 
 
 async def until(there: Scene, moment: int) -> list[tuple[str, str]]:

@@ -9,9 +9,6 @@ import pytest
 from tests.contract import test_drift_watch
 from tests.unit.control.label_scene import Prometheus, Scene
 
-from seatrial.control import sources
-from seatrial.prometheus import client, pods
-
 DAY = 24
 serving = test_drift_watch.serving
 
@@ -19,23 +16,14 @@ serving = test_drift_watch.serving
 @pytest.fixture
 async def scene() -> AsyncIterator[Callable[[str], Scene]]:
     """A model whose operator asks the Prometheus at an address."""
-    async with client.connected() as connected, pods.connected() as directly:
-        made: list[sources.Sources] = []
+    async with test_drift_watch.questions() as ask:
 
         def build(url: str) -> Scene:
-            async def no_secrets(namespace: str, name: str) -> None:
-                return None
-
             there = Scene()
-            policy = sources.Policy(own=sources.Own(url=url))
-            there.origin = sources.Sources(connected, directly, policy=policy, secrets=no_secrets)
-            made.append(there.origin)
-            there.start_operator()
+            ask(there, url)
             return there
 
         yield build
-        for one in made:
-            one.close()
 
 
 def lines(known: Prometheus, **labels: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ import seatrial
 from seatrial import packing
 from seatrial.cli import main
 from seatrial.packing import archives, trying
+from seatrial.rollout import report
 
 pytestmark = pytest.mark.timeout(150)  # a network is fitted, converted and tried
 
@@ -108,11 +110,6 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
             marks=pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
         ),
         pytest.param(
-            lambda: RandomForestRegressor(5, random_state=0).fit(FRAME[["age", "visits"]], FRAME["income"]),
-            "income",
-            id="regression",
-        ),
-        pytest.param(
             lambda: Ridge().fit(FRAME[["age", "visits"]].to_numpy(), FRAME["income"]),
             "income",
             id="fitted without names",
@@ -128,6 +125,32 @@ def test_a_package_passes_its_trial(tmp_path: Path, model: Any, target: str | No
     assert packed.difference is not None
     assert packed.difference.share <= 0.001
     assert [feature.get("input") for feature in samples.card(packed.path)["features"]].count(None) >= 2, "one tensor"
+
+
+def test_the_error_of_a_regression_is_told_in_the_units_of_its_target(tmp_path: Path) -> None:
+    """By the command, the trial's report and the card; and a test that asks for no more passes."""
+    columns = ["age", "visits"]
+    model = RandomForestRegressor(5, random_state=0).fit(FRAME[columns], FRAME["income"])
+    packed = seatrial.pack(model, data=FRAME, target="income", out="m-1.tar.gz", features=columns)
+    with np.load(io.BytesIO(samples.member(packed.path, "holdout.npz"))) as rows:
+        off = model.predict(pandas.DataFrame(rows["features"], columns=columns)) - rows["label"]
+    mean, square = float(np.abs(off).mean()), float(np.sqrt((off**2).mean()))
+    figures = f"{mean:.4g} on average (mae), {square:.4g} root mean square (rmse), in the units of income"
+    assert f"error: {figures}, on the holdout rows" in packed.findings
+    files = samples.members(packed.path)
+    tests = files["tests.yaml"].decode()
+    asked = tests.index("# performance:")
+    files["tests.yaml"] = (tests[:asked] + re.sub(r"(?m)^# ", "", tests[asked:])).encode()
+    packed.path.write_bytes(archives.archive(files))
+    tried = trying.Tried(packed.path, tmp_path, name="m", version="1")
+    printed = tried.trial()
+    found = report.read(printed, tried.told["sha256"])
+    assert found.outcome is report.Outcome.PASSED, found.message
+    measured = {one["metric"]: one["value"] for one in json.loads(bytes(found.evaluation)) if one["name"] == "holdout"}
+    assert measured == {"mae": pytest.approx(mean, rel=1e-4), "rmse": pytest.approx(square, rel=1e-4)}
+    document = tried.card(printed, "markdown")
+    assert f"| holdout | all | mae | {mean:.4g} |" in document
+    assert "pipeline_tag: tabular-regression" in document
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ class Watched(Cluster):
 
     def restart(self) -> None:
         self.seen = store.Store(waking.owner_of)
-        self.cluster = remembering.Remembering(self.memory, self.seen, owner_label=names.DEPLOYMENT)
+        self.said: list[str] = []
+        self.cluster = remembering.Remembering(self.memory, self.seen, owner_label=names.DEPLOYMENT, said=self._hear)
         quiet = events.Events(self.memory, instance="operator-0", failed=lambda: None)
         self.reconciler = reconcile.Reconciler(
             cluster=self.cluster,
@@ -43,6 +44,9 @@ class Watched(Cluster):
         for (kind, _, _), raw in self.memory.objects.items():
             self._tell(kind, raw)
         self.seen.completed(None)
+
+    def _hear(self, before: Any, after: Any) -> None:
+        self.said.append(f"{before['status'].get('phase')} {after['status']['phase']}")
 
     def live(self) -> None:
         super().live()
@@ -236,6 +240,19 @@ async def test_an_operator_of_the_whole_cluster_that_is_refused_ends():
     bench.cluster.before = refuse
     with pytest.raises(errors.Refused):
         await bench.resync.once()
+
+
+async def test_a_status_that_was_written_is_said_to_who_rests_on_it_and_one_that_was_not_is_not():
+    """The operator's own write is no news to its watch."""
+    cluster = await Watched("1").until_serving("1")
+    cluster.said.clear()
+    found = await cluster.cluster.get(api.KIND, KEY.namespace, KEY.name)
+    changed = {**found, "status": {**found["status"], "phase": "Stalled"}}
+    await cluster.cluster.write_status(changed)
+    assert cluster.said == ["Stable Stalled"]
+    with pytest.raises(errors.Conflict):
+        await cluster.cluster.write_status(changed)
+    assert cluster.said == ["Stable Stalled"]
 
 
 async def test_an_orphan_of_ours_is_taken_over_and_one_of_somebody_else_is_not():

@@ -67,7 +67,7 @@ def test_it_says_what_the_card_of_the_file_says_and_how_the_version_stands(
     there = seen()
     known, lacking = card.told(there, card.revision_of(there, None), config_map=config_map, record=record_)
     assert lacking == ""
-    plain = msgspec.structs.replace(known, serving=())
+    plain = msgspec.structs.replace(known, serving=(), measured=())
     assert markdown_of(plain) == markdown_of(test_cards.known())
     assert cyclonedx.render(plain) == cyclonedx.render(test_cards.known())
     text = markdown_of(known)
@@ -104,6 +104,67 @@ def test_verdicts_and_drift_of_the_version_are_in_it_and_those_of_others_are_not
     assert "drift: income: \\| 61%" in markdown_of(known)
     known, _ = card.told(drifting, rejected.revision, config_map={"data": files()}, record={})
     assert "drift" not in dict(known.serving)
+
+
+QUALITY = {
+    "outcome": "Holds",
+    "since": "2026-01-01T00:00:00Z",
+    "at": "2026-01-15T00:00:00Z",
+    "until": "2026-01-14T12:00:00Z",
+    "window": "14d",
+    "labelled": 4200,
+    "wrong": 357,
+    "share": "8.5%",
+    "low": "7.4%",
+    "high": "9.7%",
+}
+
+
+def labelled(there: view.View, revision: str, **changes: Any) -> view.View:
+    """Labels of a revision's answers have come."""
+    raw = msgspec.json.decode(msgspec.json.encode(there.raw))
+    condition = {
+        "type": "QualityDropped",
+        "status": "False",
+        "reason": "QualityHolds",
+        "message": "357 of 4200 labelled rows were wrong",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    quality = {"revision": revision, **QUALITY, **changes}
+    raw["status"] |= {"quality": quality, "conditions": [condition]}
+    return view.of(raw)
+
+
+def test_how_often_labels_show_it_wrong_is_among_its_metrics_with_their_days_and_their_number() -> None:
+    there = labelled(seen(), card.revision_of(seen(), None))
+    known, _ = card.told(there, card.revision_of(there, None), config_map={"data": files()}, record={})
+    row = "| labels of 14d until 2026-01-14 12:00Z | all | errorRate | 0.085 | 0.074 | 0.097 | 4200 |"
+    assert row in markdown_of(known)
+    assert "| quality | QualityHolds: 357 of 4200 labelled rows were wrong |" in markdown_of(known)
+    analysis = test_cards.bom(known)["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]
+    assert analysis["performanceMetrics"][-1] == {
+        "type": "errorRate",
+        "value": "0.085",
+        "slice": "labels of 14d until 2026-01-14 12:00Z",
+        "confidenceInterval": {"lowerBound": "0.074", "upperBound": "0.097"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("revision", "changes"),
+    [
+        pytest.param("another", {}, id="of another version"),
+        pytest.param("", {"labelled": 0, "share": "", "low": "", "high": "", "window": ""}, id="none yet"),
+    ],
+)
+def test_without_labels_of_its_answers_the_metrics_are_those_of_the_trial(
+    revision: str, changes: dict[str, Any]
+) -> None:
+    own = card.revision_of(seen(), None)
+    there = labelled(seen(), revision or own, **changes)
+    known, _ = card.told(there, own, config_map={"data": files()}, record={})
+    assert known.evaluation == TRIED.evaluation
 
 
 @pytest.mark.parametrize(

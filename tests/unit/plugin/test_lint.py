@@ -187,6 +187,15 @@ def test_without_a_rate_nothing_is_said_of_traffic() -> None:
             "spec.analysis.errors.max: 100% forbids nothing",
             id="a maximum that forbids nothing",
         ),
+        pytest.param(
+            {
+                "monitoring": spec.Monitoring(
+                    attributions=spec.Attributions(), drift=spec.Drift(mode=spec.DriftMode.OFF)
+                )
+            },
+            "spec.monitoring.attributions: are neither counted nor judged while spec.monitoring.drift.mode is Off",
+            id="attributions without drift",
+        ),
     ],
 )
 def test_what_is_allowed_and_not_meant_is_told(changes: dict[str, Any], words: str) -> None:

@@ -47,6 +47,16 @@ def wake(change: store.Change) -> Wake:
     return Wake(key, after=SOON)
 
 
+def key(raw: access.Object) -> Key:
+    """Of the object itself."""
+    return Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def stable(raw: access.Object) -> object:
+    """What its status says of the version that serves."""
+    return (raw.get("status") or {}).get("stable")
+
+
 def _lane(raw: access.Object | None) -> Lane:
     """A rollout under way goes first, then what somebody has just changed; then new objects, which may be many."""
     status = (raw or {}).get("status") or {}

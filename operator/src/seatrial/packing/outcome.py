@@ -62,8 +62,14 @@ def findings(
     accuracy = expectations.accuracy(gathered.shown)
     if accuracy is not None:
         lines.append(f"accuracy: {accuracy:.1%} on the holdout rows")
+    off = expectations.error(gathered.shown)
+    if off is not None:
+        lines.append(
+            f"error: {off.mean_absolute:.4g} on average (mae), {off.root_mean_square:.4g} root mean square (rmse), in "
+            f"the units of {target}, on the holdout rows"
+        )
     if target is None:
-        lines.append("note: without --target nothing says what is right: no accuracy, no holdout rows")
+        lines.append("note: without --target nothing says what is right: no accuracy or error, no holdout rows")
     elif not own:
         lines.append(
             "note: the holdout rows are from --data: if the model was fitted on them, give others with --holdout"

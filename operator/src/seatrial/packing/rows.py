@@ -58,5 +58,5 @@ def _shown(
         feeds=made.converted.layout.feeds(frame, table.columns),
         classes=made.classes,
         answers=made.answers(frame, table) if len(frame) else originals.Answers(),
-        truth=right if made.task == "classification" else None,
+        truth=right,
     )

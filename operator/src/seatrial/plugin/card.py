@@ -16,6 +16,7 @@ from seatrial.plugin import errors, options, view
 from seatrial.plugin.connection import Connection
 from seatrial.rollout import names, notes
 from seatrial_server.cards import facts, recorded
+from seatrial_server.trial import report
 
 REPORT, CONFIG = "report.json", "config.json"
 
@@ -42,8 +43,9 @@ class Kept(msgspec.Struct, frozen=True):
 def command(*, name: str, revision: str | None, form: str, connected: Connection) -> None:
     """Print the model card of a version that the cluster knows: the one that serves, or a named one.
 
-    It holds what model.yaml says, what the trial measured, where the model came from, and how it has fared: verdicts
-    and drift. You need the right to read configmaps or controllerrevisions, where the operator keeps the report.
+    It holds what model.yaml says, what the trial measured, where the model came from, and how it has fared: verdicts,
+    drift, and how often labels show its answers to be wrong. You need the right to read configmaps or
+    controllerrevisions, where the operator keeps the report.
 
     \b
         kubectl seatrial card churn > README.md
@@ -78,7 +80,9 @@ def told(
     """
     kept = _kept(seen, revision, config_map, record)
     try:
-        known = recorded.of(kept.model, kept.report, serving=_serving(seen, revision))
+        known = recorded.of(
+            kept.model, kept.report, serving=_serving(seen, revision), measured=_measured(seen.status, revision)
+        )
     except msgspec.ValidationError as error:
         raise errors.Refused(f"the record of revision {revision} can't be read: {error}") from error
     if known.trial is None:
@@ -168,9 +172,31 @@ def _serving(seen: view.View, revision: str) -> Iterator[tuple[str, str]]:
     for verdict in now.verdicts:
         if verdict.revision == revision:
             yield f"verdict of {verdict.at:%Y-%m-%d %H:%M}Z", f"{verdict.verdict} ({verdict.reason}): {verdict.message}"
-    drifted = seen.condition("Drifted")
-    if now.drift is not None and now.drift.revision == revision and drifted is not None:
-        yield "drift", f"{drifted.reason}: {drifted.message}"
+    for name, found, kind in (("drift", now.drift, "Drifted"), ("quality", now.quality, "QualityDropped")):
+        said = seen.condition(kind)
+        if found is not None and found.revision == revision and said is not None:
+            yield name, f"{said.reason}: {said.message}"
+
+
+def _measured(now: statuses.Status, revision: str) -> Iterator[report.Evaluation]:
+    """How often its answers were wrong, of those that labels came for, with 99 % limits."""
+    found = now.quality
+    if found is None or found.revision != revision or not found.labelled:
+        return
+    until = f" until {found.until:%Y-%m-%d %H:%M}Z" if found.until is not None else ""
+    yield report.Evaluation(
+        name=f"labels of {found.window}{until}",
+        metric="errorRate",
+        value=_share(found.share),
+        low=_share(found.low),
+        high=_share(found.high),
+        rows=found.labelled,
+    )
+
+
+def _share(text: str) -> float:
+    """Status has shares as people read them."""
+    return float(text.removesuffix("%") or 0) / 100
 
 
 def _standing(now: statuses.Status, revision: str) -> str:

@@ -17,7 +17,8 @@ NOT_STATED = "not stated"
 class Facts(msgspec.Struct, frozen=True):
     """Texts are empty and tuples too where nothing is said. `trial` is empty before there was one.
 
-    `serving`: what a cluster says of the version, which only somebody who asked it knows.
+    `serving` and `measured`: what a cluster says of the version, in words and as figures by labels of its answers; only
+    somebody who asked it knows them.
     """
 
     name: str
@@ -29,11 +30,12 @@ class Facts(msgspec.Struct, frozen=True):
     outputs: tuple[schema.TensorSpec, ...] = ()
     trial: report.Report | None = None
     serving: tuple[tuple[str, str], ...] = ()
+    measured: tuple[report.Evaluation, ...] = ()
 
     @property
     def evaluation(self) -> tuple[report.Evaluation, ...]:
-        """What the trial measured."""
-        return self.trial.evaluation if self.trial else ()
+        """What was measured: in the trial, then by labels while it served."""
+        return (*(self.trial.evaluation if self.trial else ()), *self.measured)
 
     @property
     def fairness(self) -> tuple[report.TestResult, ...]:

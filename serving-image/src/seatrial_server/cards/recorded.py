@@ -21,13 +21,20 @@ log = logging.getLogger(__name__)
 _LINE = "seatrial-report "
 
 
-def of(model: Mapping[str, str], told: str, *, serving: Iterable[tuple[str, str]] = ()) -> facts.Facts:
+def of(
+    model: Mapping[str, str],
+    told: str,
+    *,
+    serving: Iterable[tuple[str, str]] = (),
+    measured: Iterable[report.Evaluation] = (),
+) -> facts.Facts:
     """All that is on record.
 
     Args:
         model: name, version, uri and sha256.
         told: the trial's report; empty where it is gone.
         serving: what the cluster says of the version, as names and values.
+        measured: figures by labels of its answers.
 
     Raises:
         msgspec.ValidationError: the model isn't named as the operator names it.
@@ -36,7 +43,7 @@ def of(model: Mapping[str, str], told: str, *, serving: Iterable[tuple[str, str]
     card = trial.card if trial is not None and trial.card is not None else schema.Card()
     tensors = None if trial is None else schema.Schema(inputs=trial.inputs, outputs=trial.outputs)
     known = facts.of(msgspec.convert(model, config.ModelRef), card, trial=trial, tensors=tensors)
-    return msgspec.structs.replace(known, serving=tuple(serving))
+    return msgspec.structs.replace(known, serving=tuple(serving), measured=tuple(measured))
 
 
 def reported(told: str) -> report.Report | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from seatrial.api.spec import DEFAULT_PROVIDER, InsufficientTraffic, Provider, Spec
+from seatrial.api.spec import DEFAULT_PROVIDER, DriftMode, InsufficientTraffic, Provider, Spec
 from seatrial.plugin import detection, traffic
 
 Advice = tuple[str, str]
@@ -71,6 +71,15 @@ def _in_the_clear(wish: Spec) -> Iterator[Advice]:
         yield "spec.model.uri", "http:// sends the credentials of secretRef in the clear; https:// doesn't"
 
 
+def _unjudged(wish: Spec) -> Iterator[Advice]:
+    asked = wish.monitoring.attributions
+    if asked is not None and asked.rows_per_second and wish.monitoring.drift.mode is DriftMode.OFF:
+        yield (
+            "spec.monitoring.attributions",
+            "are neither counted nor judged while spec.monitoring.drift.mode is Off: they are watched as drift is",
+        )
+
+
 def _convicts(wish: Spec, rate: float) -> Iterator[Advice]:
     """A step that is over before even a version that fails every request could be convicted."""
     for place, step in enumerate(detection.steps_of(wish)):
@@ -120,5 +129,6 @@ _CHECKS: tuple[Callable[[Spec], Iterator[Advice]], ...] = (
     _looks,
     _threshold,
     _maximum,
+    _unjudged,
 )
 _AT_A_RATE: tuple[Callable[[Spec, float], Iterator[Advice]], ...] = (_convicts, _ends)
