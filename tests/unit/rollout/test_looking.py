@@ -214,6 +214,19 @@ def test_a_candidate_is_not_blamed_while_nobody_sees_stable():
     assert seen.message.startswith("stable: 0 of 1")
 
 
+@pytest.mark.parametrize("soak", [False, True], ids=["all traffic", "soak"])
+def test_whoever_has_all_traffic_is_judged_though_nobody_sees_the_pods_that_are_kept_warm(soak):
+    before = snapshot(weight=100)
+    if soak:
+        warm, serves = build.previous("1", warm_until=build.at(600)), build.stable("2", since=build.at(0))
+        before = msgspec.structs.replace(before, status=Status(stable=serves, previous=warm))
+    asked = looking.question(before, NOW)
+    assert asked is not None
+    assert asked.window.soak is soak
+    seen = looking.judge(asked, facts.Sight(series=series(0.005, arms="b")), NOW)
+    assert (seen.blind, seen.candidate_requests > 0) == (False, True)
+
+
 def test_a_look_says_where_its_numbers_are_from():
     sight = facts.Sight(series=series(0.5), source="Pods", note="Prometheus did not answer")
     seen = looking.judge(question(), sight, NOW)
