@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.rollout import trainer
 
@@ -89,8 +89,16 @@ META = st.builds(
 POD = st.builds(lambda meta, status: {"metadata": meta, "spec": {}, "status": status}, META, STATUS)
 
 
+ALIVE = {"name": "server", "state": {"running": {}}, "ready": True}
+LOST = {
+    "metadata": {"name": "p", "namespace": "shop", "uid": "u", "creationTimestamp": MOMENT},
+    "status": {"conditions": [{"type": "Ready", "status": "Unknown"}], "containerStatuses": [ALIVE]},
+}
+
+
 @settings(max_examples=60)
 @given(pod=POD)
+@example(pod=LOST)
 def test_a_pod_in_memory_reads_as_the_pod_itself(pod: dict[str, Any]) -> None:
     kept = trimming.trim("Pod", pod)
     assert reading.pod(kept) == reading.pod(pod)

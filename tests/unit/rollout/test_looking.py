@@ -174,6 +174,11 @@ def test_answers_that_differ_are_said_beside_the_verdict():
     assert "disagreement" not in seen.message
 
 
+def test_a_step_is_judged_by_the_rate_of_its_attempt():
+    assert [question(windows=attempt).attempt for attempt in (1, 2, 7)] == [1, 2, 7]
+    assert question(windows=7).limits.false_rollback_rate < question(windows=2).limits.false_rollback_rate
+
+
 def test_all_attempts_at_a_step_share_its_part_of_the_allowed_rate():
     asked = question()
     rates = [msgspec.structs.replace(asked, attempt=attempt).limits.false_rollback_rate for attempt in range(1, 2000)]
