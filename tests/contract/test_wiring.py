@@ -197,6 +197,25 @@ def test_a_template_that_models_may_use_wakes_who_names_it(shop: apiserver.ApiSe
         assert running.end() == 0
 
 
+def test_what_a_rollout_has_promoted_is_watched_and_what_that_finds_leads_to_another_look(
+    shop: apiserver.ApiServer,
+) -> None:
+    """Both are the operator's own writes, of which its watch tells nobody."""
+    with replica(shop, "a", LOOK_SECONDS="3", PROMOTES="r1") as running:
+        running.until_leading()
+        apply(shop, model_deployment())
+        running.until_looked_at("shop/churn")
+        before = len(running.keys)
+        path = "jsonpath={.status.conditions[?(@.type=='Drifted')].reason}"
+        waiting.until(
+            lambda: shop.kubectl("get", "modeldeployment", "churn", "-n", "shop", "-o", path) == "NoReference",
+            what="a look at the traffic of what was promoted",
+            seconds=20,
+            explain=running.explain,
+        )
+        running.until_looked_at("shop/churn", after=before + 1)
+
+
 def test_the_object_is_never_written_and_can_be_deleted_at_once(shop: apiserver.ApiServer) -> None:
     apply(shop, model_deployment())
     before = json.loads(shop.kubectl("get", "modeldeployment", "churn", "-n", "shop", "-o", "json"))

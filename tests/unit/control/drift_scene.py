@@ -112,7 +112,6 @@ class Scene:
         self.hours = schedule.Hours.of(self.uid)
         self.profile = msgspec.json.encode(columns).decode() if profile is None else profile
         self.telemetry = telemetry.Telemetry()
-        self.rung: list[queue.Key] = []
         self.origin: Any = None
         self.fetch: direct.Fetch = not_asked
         self.put("ModelDeployment", "churn", spec=self.spec(), status={})
@@ -178,7 +177,6 @@ class Scene:
             worked_out=origin.worked_out,
             events=events.Events(self.cluster, instance="o", failed=lambda: None, monotonic=lambda: self.seconds),
             telemetry=self.telemetry,
-            ring=self.rung.append,
         )
         return self.operator
 

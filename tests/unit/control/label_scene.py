@@ -157,7 +157,6 @@ class Scene(drift_scene.Scene):
             worked_out=self.labels.worked_out,
             events=events.Events(self.cluster, instance="o", failed=lambda: None, monotonic=lambda: self.seconds),
             telemetry=self.telemetry,
-            ring=self.rung.append,
         )
         return self.operator
 

@@ -27,7 +27,10 @@ class Watched(clusters.Cluster):
 
     def restart(self) -> None:
         self.seen = store.Store(waking.owner_of)
-        self.cluster = remembering.Remembering(self.memory, self.seen, owner_label=names.DEPLOYMENT)
+        self.said: list[tuple[str, str]] = []
+        self.cluster = remembering.Remembering(
+            self.memory, self.seen, owner_label=names.DEPLOYMENT, said=lambda *name: self.said.append(name)
+        )
         quiet = events.Events(self.memory, instance="operator-0", failed=lambda: None)
         self.reconciler = reconcile.Reconciler(
             cluster=self.cluster,

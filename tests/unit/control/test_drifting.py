@@ -53,17 +53,6 @@ async def test_a_shift_is_told_in_words_of_values_once():
     assert not there.drift.bad_data
 
 
-async def test_what_is_said_wakes_the_rollout_once_as_retraining_rests_on_it():
-    """The operator's own write is no news to its watch."""
-    there = await calm(2)
-    there.rung.clear()
-    await there.serve(1)
-    assert there.rung == []
-    await there.serve(2, MANY_MISSING)
-    assert there.said == ("True", "InvalidData")
-    assert there.rung == [KEY]
-
-
 async def test_missing_values_are_bad_data():
     there = await calm(2)
     await there.serve(2, MANY_MISSING)

@@ -160,6 +160,19 @@ async def test_an_operator_of_the_whole_cluster_that_is_refused_ends():
         await bench.resync.once()
 
 
+async def test_a_status_that_was_written_is_said_to_who_rests_on_it_and_one_that_was_not_is_not():
+    """The operator's own write is no news to its watch."""
+    cluster = await Watched("1").until_serving("1")
+    cluster.said.clear()
+    found = await cluster.cluster.get(api.KIND, KEY.namespace, KEY.name)
+    changed = {**found, "status": {**found["status"], "phase": "Stalled"}}
+    await cluster.cluster.write_status(changed)
+    assert cluster.said == [(KEY.namespace, KEY.name)]
+    with pytest.raises(errors.Conflict):
+        await cluster.cluster.write_status(changed)
+    assert cluster.said == [(KEY.namespace, KEY.name)]
+
+
 async def test_an_orphan_of_ours_is_taken_over_and_one_of_somebody_else_is_not():
     cluster = await Watched("1").until_serving("1")
     for one in cluster.memory.objects.values():

@@ -126,6 +126,27 @@ def test_the_operator_looks_again_when_the_version_will_be_too_old():
     assert world.plan().look_again == due - world.now
 
 
+def test_a_cron_job_that_comes_back_is_noticed_within_a_minute_though_nobody_watches_it():
+    world = serving(**AGE)
+    world.trainer.template = seen.Template(trouble="CronJob churn-train does not exist")
+    later(world, DAY)
+    world.trainer.template = trainer.TEMPLATE
+    world.run(started, limit=13)
+
+
+def test_the_row_of_failures_ends_within_a_minute_of_another_job_template():
+    world = serving(**AGE)
+    world.trainer.result = lambda number: None
+    later(world, DAY).run(lambda one: outcomes(one) == ["Failed"])
+    world.trainer.template = msgspec.structs.replace(trainer.TEMPLATE, sha256="8f" * 32)
+    world.run(lambda one: one.status.retraining.attempts == 0, limit=13)
+
+
+def test_a_retraining_that_nothing_asks_for_rests_until_the_version_is_old():
+    world = later(serving())
+    assert world.plan().look_again is None
+
+
 # 1
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.rollout import test_rollouts, trainer
+from tests.unit.rollout import test_rollouts, trainer, woken
 from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import Adopt, Duration, Model, Retraining, SecretReference, Spec, Trigger
@@ -28,7 +28,7 @@ def spec(version: str = "1", *, adopt: Adopt = Adopt.APPROVE, **changes: object)
 
 def serving(**changes: object) -> worlds.World:
     """Version 1 serves, and nothing asks for a run."""
-    return worlds.World(spec(**changes)).run(settled)
+    return woken.World(spec(**changes)).run(settled)
 
 
 def told(world: worlds.World, **tokens: str) -> worlds.World:

@@ -7,7 +7,7 @@ undone is decided on that.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +19,17 @@ class Remembering:
 
     Args:
         owner_label: the label by which children are listed.
+        said: takes namespace and name whenever a status was written. The watch brings one's own write as nothing new,
+            so whoever else rests on that status has to be told.
     """
 
-    def __init__(self, live: access.Cluster, seen: store.Store, *, owner_label: str) -> None:
+    def __init__(
+        self, live: access.Cluster, seen: store.Store, *, owner_label: str, said: Callable[[str, str], None]
+    ) -> None:
         self._live = live
         self._seen = seen
         self._owner_label = owner_label
+        self._said = said
 
     @property
     def live(self) -> access.Cluster:
@@ -66,10 +71,12 @@ class Remembering:
 
     async def write_status(self, changed: access.Object) -> access.Object:
         try:
-            return self._wrote(await self._live.write_status(changed))
+            written = self._wrote(await self._live.write_status(changed))
         except errors.Conflict:
             await self._refresh(changed)
             raise
+        self._said(written["metadata"]["namespace"], written["metadata"]["name"])
+        return written
 
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str, propagation: str = "Background") -> None:
         await self._live.delete(kind, namespace, name, uid=uid, propagation=propagation)

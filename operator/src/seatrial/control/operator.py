@@ -92,13 +92,22 @@ async def run(settings: settings_.Settings, build: Build) -> None:
     async with contextlib.AsyncExitStack() as stack:
         live = await stack.enter_async_context(kubernetes.connected())
         seen = store.Store(waking.owner_of)
-        cluster = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT)
-        keys = queue.Queue(now=time.monotonic, rng=random.Random())  # noqa: S311  spreads load, keeps no secret
+        keys, drifts, labelled = (_queue() for _ in range(3))
         direct = await stack.enter_async_context(pods.connected())
 
         def ring(key: queue.Key) -> None:
             keys.add(key, lane=queue.Lane.ROLLOUT)
 
+        def promoted(namespace: str, name: str) -> None:
+            for one in (drifts, labelled):
+                one.add(queue.Key(namespace, name), after=waking.WITH_COMPANY)
+
+        def found(namespace: str, name: str) -> None:
+            ring(queue.Key(namespace, name))
+
+        # What a rollout writes tells those beside it which version serves; retraining rests on what they write.
+        cluster = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT, said=promoted)
+        beside_it = remembering.Remembering(live, seen, owner_label=names.DEPLOYMENT, said=found)
         origin = sources.Sources(
             await stack.enter_async_context(client.connected()),
             direct,
@@ -125,24 +134,25 @@ async def run(settings: settings_.Settings, build: Build) -> None:
             settings=settings,
         )
         drift = controller.Controller(
-            cluster=cluster,
+            cluster=beside_it,
             ask=asking.Asking(origin, pods_directly.Direct(direct.fetch, origin.worked_out)),
             worked_out=origin.worked_out,
             events=posted,
             telemetry=metrics,
             hour=settings.drift_hour,
-            ring=ring,
         )
         quality = labelling.Controller(
-            cluster=cluster,
+            cluster=beside_it,
             ask=labels.Asking(origin),
             worked_out=origin.worked_out,
             events=posted,
             telemetry=metrics,
             hour=settings.drift_hour,
-            ring=ring,
         )
-        beside = {"drift": (drift.look, metrics.drift_looks), "quality": (quality.look, metrics.quality_looks)}
+        beside = {
+            "drift": (drifts, drift.look, metrics.drift_looks),
+            "quality": (labelled, quality.look, metrics.quality_looks),
+        }
         replica = Replica(parts, build(parts), beside=beside, stopping=stopping)
         await stack.enter_async_context(
             probes.serving(
@@ -156,8 +166,12 @@ async def run(settings: settings_.Settings, build: Build) -> None:
         await replica.run()
 
 
-Beside = Mapping[str, tuple[workers.Reconcile, workers.Counted]]
-"""What is watched beside the rollouts, by name: the look, and where it is told how looks went."""
+def _queue() -> queue.Queue:
+    return queue.Queue(now=time.monotonic, rng=random.Random())  # noqa: S311  spreads load, keeps no secret
+
+
+Beside = Mapping[str, tuple[queue.Queue, workers.Reconcile, workers.Counted]]
+"""What is watched beside the rollouts, by name: its queue, the look, and where it is told how looks went."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,9 +216,8 @@ class Replica:
         self._filled = False
         parts.telemetry.watch(depth=lambda: len(self._queue), leading=lambda: self._lease.leading)
 
-    def _watching(self, name: str, look: workers.Reconcile, told: workers.Counted) -> _Watching:
+    def _watching(self, name: str, keys: queue.Queue, look: workers.Reconcile, told: workers.Counted) -> _Watching:
         """A queue and workers of its own, so that nothing that is watched beside the rollouts holds them up."""
-        keys = queue.Queue(now=time.monotonic, rng=self._rng)
         working = workers.Workers(
             keys,
             look,

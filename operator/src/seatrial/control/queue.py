@@ -52,10 +52,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: bool = False
 
 
-def nobody(key: Key) -> None:
-    """Whom to tell where there is no queue."""
-
-
 class Queue:
     """Keys waiting, keys being worked on, and when each is due.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
 from seatrial.control import health, observing, reading, trials
 from seatrial.control.drifting import asking, keeping
-from seatrial.control.queue import Key, Result, nobody
+from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
 from seatrial.drift import acceptance, kept, profile, schedule, watch, windows
 from seatrial.drift import policy as policy_
@@ -96,9 +96,8 @@ class Controller:
         events: Events,
         telemetry: Telemetry,
         hour: int = schedule.HOUR,
-        ring: Callable[[Key], None] = nobody,
     ) -> None:
-        self._cluster, self._ring = cluster, ring
+        self._cluster = cluster
         self._keeping = keeping.Keeping(cluster)
         self._asking = ask
         self._worked_out = worked_out
@@ -330,7 +329,6 @@ class Controller:
         )
         after = drifting.in_status(before, drift, condition, handled=handled)
         await self._cluster.write_status({**raw, "status": after})
-        self._ring(key)  # one's own write wakes nobody, and retraining rests on it
         await self._tell(raw, drifting.event(known.drift, drift, said, reason_before=reason))
         if handled:
             await self._tell(raw, _of_command(handled, accepted))

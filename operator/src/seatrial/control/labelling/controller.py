@@ -7,7 +7,7 @@ due costs no request. Confidence is asked once a day for an estimate that stands
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from seatrial.cluster import access, errors
 from seatrial.cluster.events import Events
 from seatrial.control import health, model_metrics, observing, reading, states, trials
 from seatrial.control.labelling import asking, following
-from seatrial.control.queue import Key, Result, nobody
+from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
 from seatrial.drift import columns as columns_
 from seatrial.drift import profile, schedule
@@ -47,9 +47,8 @@ class Controller:
         events: Events,
         telemetry: Telemetry,
         hour: int = schedule.HOUR,
-        ring: Callable[[Key], None] = nobody,
     ) -> None:
-        self._cluster, self._ring = cluster, ring
+        self._cluster = cluster
         self._states = states.States(cluster, FILE)
         self._asking, self._following = ask, following.Following(ask, worked_out)
         self._events = events
@@ -204,7 +203,6 @@ class Controller:
         part = msgspec.to_builtins(found)
         after = conditions.in_status(before, "quality", part, kind=conditions.QUALITY_DROPPED, condition=condition)
         await self._cluster.write_status({**raw, "status": after})
-        self._ring(key)  # one's own write wakes nobody, and retraining rests on it
         event = quality.event(known.quality, found, said, reason=reason)
         if event is not None:
             kind: Any = "Warning" if event.warning else "Normal"

@@ -25,6 +25,13 @@ from seatrial.rollout.decision import NOW, Case, Decision, Situation
 from . import adoption, asking, overlay, rails, runs, seen, telling
 from .state import State
 
+UNWATCHED = timedelta(minutes=1)
+"""Until the CronJob is read again where a change of it would end something: without the label for models it isn't
+watched, nor where CronJobs can't be listed.
+"""
+DELETED = timedelta(seconds=5)
+"""After one's own deletion of a Job, of which the watch tells nobody, and which may have had no pod."""
+
 
 class Course(seen.Fact, frozen=True, kw_only=True):
     """What a pass does about retraining.
@@ -154,6 +161,10 @@ def _look_again(case: Case, state: State, until: datetime | None) -> timedelta |
     waits = [one - case.now for one in moments if one is not None and one > case.now]
     if _next(state.known) != _next(case.status.trained):
         waits.append(NOW)
+    if rails.on_template(case.snapshot.training.template, state.now):
+        waits.append(UNWATCHED)
+    if _stale(case, state.now.runs):
+        waits.append(DELETED)
     return min(waits, default=None)
 
 

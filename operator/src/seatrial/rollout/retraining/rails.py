@@ -85,6 +85,13 @@ def without_template(question: Question) -> Wait | None:
     return Wait(reason=Reason.RETRAINING_FAILED, message=template.trouble) if template.trouble else None
 
 
+def on_template(template: seen.Template | None, so_far: trained.Retraining) -> bool:
+    """Whether another CronJob would end something: there is none to use, or runs have failed in a row, which another
+    jobTemplate begins anew.
+    """
+    return template is None or bool(template.trouble) or so_far.attempts > 0
+
+
 def stopped(question: Question) -> Wait | None:
     if question.asked.by_command or not (words := why_stopped(question.so_far, question.wish)):
         return None
