@@ -40,7 +40,7 @@ def cron_job(**spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": {"name": "churn-train"},
+        "metadata": {"name": "churn-train", "labels": {"seatrial.dev/for-models": "true"}},
         "spec": {
             "schedule": "0 0 1 1 *",
             "suspend": True,

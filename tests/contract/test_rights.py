@@ -55,6 +55,7 @@ class Operator:
             ),
             # An optional kind that can't be listed is none; the request itself tells.
             ("httproutes", "list"): lambda: self._watcher.call("GET", kinds.KINDS["HTTPRoute"].path(NAMESPACE)),
+            ("cronjobs", "list"): lambda: self._watcher.call("GET", kinds.KINDS["CronJob"].path(NAMESPACE)),
             ("secrets", "create"): lambda: self._cluster.create(_made("Secret", f"new-{secrets.token_hex(4)}")),
             ("leases", "create"): lambda: self._cluster.create(_made("Lease", "other")),
             ("leases", "update"): lambda: self._cluster.replace(_versioned(_made("Lease", ACCOUNT))),

@@ -174,6 +174,29 @@ def test_what_exists_what_appears_and_every_kind_of_child_lead_to_a_look(shop: a
         assert not [line for line in running.logs if '"ERROR"' in line or '"WARNING"' in line], running.explain()
 
 
+def test_a_template_that_models_may_use_wakes_who_names_it(shop: apiserver.ApiServer) -> None:
+    wish = model_deployment()
+    wish["spec"]["retraining"] = {"cronJob": "train", "adopt": "External"}
+    labels = {"seatrial.dev/for-models": "true"}
+    template = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"namespace": "shop", "name": "train", "labels": labels},
+        "spec": {"schedule": "@yearly", "jobTemplate": {"spec": {"template": {"spec": POD}}}},
+    }
+    apply(shop, wish)
+    with replica(shop, "a") as running:
+        running.until_looked_at("shop/churn")
+        for suspend in (False, True):
+            before = len(running.keys)
+            apply(shop, {**template, "spec": {**template["spec"], "suspend": suspend}})
+            running.until_looked_at("shop/churn", after=before)
+        before = len(running.keys)
+        shop.kubectl("delete", "cronjob", "train", "-n", "shop")
+        running.until_looked_at("shop/churn", after=before)
+        assert running.end() == 0
+
+
 def test_what_a_rollout_has_promoted_is_watched_and_what_that_finds_leads_to_another_look(
     shop: apiserver.ApiServer,
 ) -> None:

@@ -17,8 +17,8 @@ and patch; get is asked before a name is taken.
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [batch]
-  resources: [cronjobs]  # the template of training Jobs
-  verbs: [get]
+  resources: [cronjobs]  # the templates of training Jobs; watched are those with the label for models
+  verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [configmaps]  # updated by compare-and-swap: what is remembered of the traffic
   verbs: [get, list, watch, create, update, patch, delete]

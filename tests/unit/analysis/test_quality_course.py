@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
-import operator
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit import edits
 
 from seatrial.analysis import promised, quality_after, quality_course
 from seatrial.analysis.quality_after import Against, Day
@@ -60,22 +57,13 @@ ODD = [None, -1, 0, 1e308, 2**40, 2**53, 0.5, 1e-300, "x", [], {}, True]
 PLAIN = quality_course.pack(course(*[GOOD] * 20, *[BAD] * 5)[0], revision="r", day=86_400)
 
 
-def places(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where something stands in a document."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, member in inside:
-        yield (*here, name)
-        yield from places(member, (*here, name))
-
-
 @settings(max_examples=200, deadline=None)
-@given(edits=st.lists(st.tuples(st.sampled_from(list(places(json.loads(PLAIN)))), st.sampled_from(ODD)), min_size=1))
-def test_no_edit_of_the_file_ends_the_watch(edits: list[tuple[tuple[Any, ...], Any]]) -> None:
+@given(
+    chosen=st.lists(st.tuples(st.sampled_from(list(edits.places(json.loads(PLAIN)))), st.sampled_from(ODD)), min_size=1)
+)
+def test_no_edit_of_the_file_ends_the_watch(chosen: list[tuple[edits.Place, Any]]) -> None:
     """It is unreadable, or it is judged, said and kept as any other."""
-    document = json.loads(PLAIN)
-    for (*way, last), value in edits:
-        with contextlib.suppress(KeyError, IndexError, TypeError):
-            functools.reduce(operator.getitem, way, document)[last] = value
+    document = edits.made(json.loads(PLAIN), chosen)
     try:
         memory = quality_course.unpack(json.dumps(document).encode(), revision="r", day=86_400)
     except quality_course.Unreadable:

@@ -185,6 +185,15 @@ def test_after_promotion_warm_pods_need_not_be_seen():
     assert reading.slots[-1].candidate.requests > 0
 
 
+def test_a_pod_of_an_older_release_hides_nothing_once_it_has_left():
+    """It lacked the outcome; the slots in which it was counted stay unseen for that, and no later one."""
+    left = lose(STABLE, pod="old", lost=("degraded",), seconds=60.0)
+    slots = read(STABLE, CANDIDATE, left, pods=[*PODS, Pod(arm=Arm.STABLE, name="old")]).slots
+    unseen = [slot.stable.unseen for slot in slots]
+    assert unseen[0] == ("degraded",)
+    assert set(unseen[5:]) == {()}
+
+
 @pytest.mark.parametrize("label", ["abc", "", "nan", "-1"])
 def test_a_bucket_without_an_edge_is_ignored_and_named(label):
     garbage = Series(arm=Arm.STABLE, pod="s", counter=Counter.LATENCY, label=label, samples=[(START, 1.0)])

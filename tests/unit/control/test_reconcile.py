@@ -201,6 +201,24 @@ async def test_a_trial_whose_log_cannot_be_read_holds_up_nothing_but_itself():
     await cluster.until_serving("1")
 
 
+class Injected(Cluster):
+    """Somebody's policy puts a sidecar into each pod, which runs on when the trial is over: no Job completes."""
+
+    def _end_trials(self) -> None:
+        super()._end_trials()
+        sidecar = {"name": "mesh", "ready": True, "state": {"running": {}}}
+        for job in self.of("Job"):
+            job["status"] = {"active": 1}
+            pod = self.memory.objects["Pod", KEY.namespace, job["metadata"]["name"]]
+            [trial, *_] = pod["status"]["containerStatuses"]
+            pod["status"]["containerStatuses"] = [trial, sidecar]
+
+
+async def test_a_trial_is_over_with_its_own_container_whatever_else_runs_in_its_pod():
+    cluster = await Injected("1").until_serving("1")
+    assert [one["verdict"] for one in cluster.status["verdicts"]] == ["Promoted"]
+
+
 async def test_a_report_that_is_not_the_one_named_rejects_the_version():
     cluster = Cluster("1")
     await cluster.step()
@@ -268,8 +286,9 @@ async def test_pods_are_told_what_to_pass_on_before_anything_else_is_applied_and
     cluster.want(relayed("2"))
     while not cluster.assignments():
         cluster.writes.clear()
+        cluster.memory.objects.pop(("PodDisruptionBudget", "shop", "churn"))  # so that something has to be applied
         await cluster.step()
-    assert cluster.writes[:3] == ["write_status", "annotate", "annotate"]
+    assert cluster.writes[:4] == ["write_status", "annotate", "annotate", "apply"]
     assert {one["shadow"] for one in cluster.assignments().values()} == {20}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import random
 from typing import Any
 
@@ -11,85 +9,12 @@ import pytest
 from tests.unit.cluster import memory
 from tests.unit.control import cluster as clusters
 from tests.unit.control.cluster import KEY, OPERATOR, Cluster, spec
+from tests.unit.control.remembered import Watched
 
 from seatrial import api
-from seatrial.cluster import errors, events, remembering, store
-from seatrial.control import observing, queue, reconcile, resync, telemetry, waking
+from seatrial.cluster import errors, store
+from seatrial.control import observing, queue, resync, waking
 from seatrial.rollout import names
-
-
-class Watched(Cluster):
-    """A cluster whose operator reads from memory. The watch tells what has changed `late` steps after it did."""
-
-    def __init__(self, version: str = "1", *, late: int = 0) -> None:
-        self.late = late
-        self.told: dict[tuple[str, str, str], str] = {}
-        self.under_way: list[list[tuple[str, Any]]] = []
-        super().__init__(version)
-
-    def restart(self) -> None:
-        self.seen = store.Store(waking.owner_of)
-        self.said: list[str] = []
-        self.cluster = remembering.Remembering(self.memory, self.seen, owner_label=names.DEPLOYMENT, said=self._hear)
-        quiet = events.Events(self.memory, instance="operator-0", failed=lambda: None)
-        self.reconciler = reconcile.Reconciler(
-            cluster=self.cluster,
-            looks=self,
-            reports=self,
-            events=quiet,
-            telemetry=telemetry.Telemetry(),
-            operator=OPERATOR,
-        )
-        self._happened()
-        for (kind, _, _), raw in self.memory.objects.items():
-            self._tell(kind, raw)
-        self.seen.completed(None)
-
-    def _hear(self, before: Any, after: Any) -> None:
-        self.said.append(f"{before['status'].get('phase')} {after['status']['phase']}")
-
-    def live(self) -> None:
-        super().live()
-        self.under_way.append(self._happened())
-        while len(self.under_way) > self.late:
-            for type_, raw in self.under_way.pop(0):
-                self._tell(raw["kind"], raw, gone=type_ == "DELETED")
-
-    def _tell(self, kind: str, raw: Any, *, gone: bool = False) -> None:
-        if kind in ("Event", "Lease"):
-            return
-        (self.seen.drop if gone else self.seen.put)(kind, raw)
-
-    def _happened(self) -> list[tuple[str, Any]]:
-        """Events since the last time. What a test changed by hand gets the version that a server would have given."""
-        now = {key: _unversioned(raw) for key, raw in self.memory.objects.items()}
-        found: list[tuple[str, Any]] = []
-        for key, text in now.items():
-            if self.told.get(key) != text:
-                self.memory._version += 1
-                self.memory.objects[key]["metadata"]["resourceVersion"] = str(self.memory._version)
-                found.append(("MODIFIED", copy.deepcopy(self.memory.objects[key])))
-        for key in self.told.keys() - now.keys():
-            self.memory._version += 1
-            gone = json.loads(self.told[key])
-            gone["metadata"]["resourceVersion"] = str(self.memory._version)
-            found.append(("DELETED", gone))
-        self.told = now
-        return found
-
-    async def until_serving(self, version: str) -> Watched:
-        for _ in range(80):
-            if self.serves(version):
-                return self
-            try:
-                await self.step()
-            except errors.Conflict:
-                self.live()  # tried again with backoff
-        raise AssertionError(f"never: {self.status.get('phase')} {self.condition('Ready')}")
-
-
-def _unversioned(raw: Any) -> str:
-    return json.dumps({**raw, "metadata": {**raw["metadata"], "resourceVersion": ""}})
 
 
 @pytest.mark.long
@@ -106,17 +31,10 @@ async def test_a_rollout_ends_as_over_live_reads_however_late_the_watch_is(late)
     assert [one["reason"] for one in watched.status["verdicts"]] == ["Promoted", "Promoted"]
 
 
-def requests_of(cluster: Watched) -> list[str]:
-    """What is asked of the API server from now on."""
-    asked: list[str] = []
-    cluster.memory.before = asked.append
-    return asked
-
-
 async def test_a_look_at_rest_makes_no_request():
     cluster = await Watched("1").until_serving("1")
     await cluster.step()
-    asked = requests_of(cluster)
+    asked = cluster.requests()
     assert await cluster.step() == queue.Result()
     assert asked == []
 
@@ -134,7 +52,7 @@ async def test_what_was_just_written_is_read_back_at_once_although_the_watch_has
     cluster = Watched("1", late=3)
     for _ in range(2):
         await cluster.reconciler.reconcile(KEY)
-    asked = requests_of(cluster)
+    asked = cluster.requests()
     await cluster.reconciler.reconcile(KEY)
     assert asked == []
 
@@ -154,7 +72,7 @@ async def test_a_live_snapshot_shows_what_the_watch_has_not_told():
 async def test_before_everything_was_read_once_the_api_server_is_asked():
     cluster = await Watched("1").until_serving("1")
     cluster.seen.lost(None)
-    asked = requests_of(cluster)
+    asked = cluster.requests()
     await cluster.reconciler.reconcile(KEY)
     assert asked.count("list") == len(observing.CHILDREN) + 2
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.control import cluster as clusters
+from tests.unit.control import remembered
 from tests.unit.rollout import trainer
 
 from seatrial.cluster import access, errors
@@ -15,7 +16,7 @@ from seatrial.rollout import names
 CRON_JOB = {
     "apiVersion": "batch/v1",
     "kind": "CronJob",
-    "metadata": {"namespace": "shop", "name": "churn-train"},
+    "metadata": {"namespace": "shop", "name": "churn-train", "labels": {names.FOR_MODELS: "true"}},
     "spec": {"schedule": "@yearly", "suspend": True, "jobTemplate": trainer.JOB_TEMPLATE},
 }
 
@@ -28,10 +29,16 @@ def wish(version: str) -> dict[str, Any]:
 class Cluster(clusters.Cluster):
     """Training Jobs end with a result; what the operator creates counts as a write."""
 
+    made = 0
+
     def __init__(self, version: str = "1") -> None:
         super().__init__(version, wish=wish)
         self.memory._store(json.loads(json.dumps(CRON_JOB)))
-        self.made = 0
+
+    @property
+    def template(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.memory.objects["CronJob", "shop", "churn-train"]
+        return found
 
     def _before(self, method: str) -> None:
         super()._before("apply" if method == "create" else method)
@@ -55,6 +62,10 @@ class Cluster(clusters.Cluster):
     def runs(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.status.get("retraining", {}).get("runs", [])
         return found
+
+
+class Watched(Cluster, remembered.Watched):
+    """The same, with an operator that reads from memory."""
 
 
 async def trained(crash_at: int | None = None) -> Cluster:
@@ -123,3 +134,54 @@ async def test_a_cron_job_that_may_not_be_read_is_said(monkeypatch: pytest.Monke
     await cluster.step()
     assert "cronjobs.batch is forbidden" in cluster.condition("Retraining")[2]
     assert cluster.condition("Ready")[0] == "True"
+
+
+async def at_rest() -> Watched:
+    cluster = await Watched().until_serving("1")
+    for _ in range(3):
+        await cluster.step()
+    return cluster
+
+
+async def test_an_object_that_retrains_makes_no_request_at_rest():
+    cluster = await at_rest()
+    asked = cluster.requests()
+    await cluster.step()
+    assert asked == []
+    assert cluster.condition("Retraining")[:2] == ("False", "RetrainingIdle")
+
+
+async def test_a_template_that_is_not_watched_is_asked_for_each_time():
+    cluster = await at_rest()
+    cluster.seen.sweep("CronJob", cluster.seen.versions("CronJob", None), [])
+    asked = cluster.requests()
+    await cluster.step()
+    assert asked == ["get"]
+    assert cluster.condition("Retraining")[:2] == ("False", "RetrainingIdle")
+
+
+async def test_a_run_is_made_from_the_template_of_now_whatever_the_watch_has_told():
+    cluster = await at_rest()
+    cluster.late = 9
+    container = cluster.template["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    container["image"] = "train:now"
+    cluster.annotate(retrain="one")
+    cluster.tell_of_the_object()
+    await cluster.reconciler.reconcile(clusters.KEY)
+    [job] = [one for one in cluster.of("Job") if names.TRAINING in one["metadata"]["labels"]]
+    assert job["spec"]["template"]["spec"]["containers"][0]["image"] == "train:now"
+
+
+async def test_a_job_that_was_not_made_yet_is_made_from_the_template_of_now():
+    """The operator died after it had written that a run begins."""
+    cluster = await at_rest()
+    cluster.annotate(retrain="one")
+    cluster.live()
+    cluster.crash_at = len(cluster.writes) + 1
+    with pytest.raises(clusters.Crash):
+        await cluster.reconciler.reconcile(clusters.KEY)
+    cluster.template["spec"]["suspend"] = False
+    cluster.late = 9
+    await cluster.reconciler.reconcile(clusters.KEY)
+    assert [one for one in cluster.of("Job") if names.TRAINING in one["metadata"]["labels"]] == []
+    assert "must have suspend: true" in cluster.runs[0]["message"]

@@ -1,5 +1,5 @@
-"""What is kept in memory of pods and Jobs reads as the API server's own: decisions are made on the one, and the others
-on the other.
+"""What is kept in memory of pods, Jobs and templates reads as the API server's own: decisions are made on the one, and
+the others on the other.
 """
 
 from __future__ import annotations
@@ -7,8 +7,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.unit.rollout import trainer
 
 from seatrial.cluster import trimming
 from seatrial.control import health, reading, training
@@ -87,8 +89,16 @@ META = st.builds(
 POD = st.builds(lambda meta, status: {"metadata": meta, "spec": {}, "status": status}, META, STATUS)
 
 
+ALIVE = {"name": "server", "state": {"running": {}}, "ready": True}
+LOST = {
+    "metadata": {"name": "p", "namespace": "shop", "uid": "u", "creationTimestamp": MOMENT},
+    "status": {"conditions": [{"type": "Ready", "status": "Unknown"}], "containerStatuses": [ALIVE]},
+}
+
+
 @settings(max_examples=60)
 @given(pod=POD)
+@example(pod=LOST)
 def test_a_pod_in_memory_reads_as_the_pod_itself(pod: dict[str, Any]) -> None:
     kept = trimming.trim("Pod", pod)
     assert reading.pod(kept) == reading.pod(pod)
@@ -114,3 +124,13 @@ def test_a_job_in_memory_reads_as_the_job_itself(pod: dict[str, Any], conditions
     assert (reading.job(kept), reading.ended(kept)) == (reading.job(job), reading.ended(job))
     assert reading.attempt(kept) == reading.attempt(job) == 2
     assert training.jobs([kept], [trimming.trim("Pod", pod)]) == training.jobs([job], [pod])
+
+
+@pytest.mark.parametrize("changed", [{}, {"suspend": False}, {"suspend": None}, {"jobTemplate": {"spec": {}}}], ids=str)
+def test_a_template_in_memory_reads_as_the_cron_job_itself(changed: dict[str, Any]) -> None:
+    meta = {"name": "train", "namespace": "shop", "labels": {names.FOR_MODELS: "true"}}
+    spec = {"schedule": "@yearly", "suspend": True, "jobTemplate": trainer.JOB_TEMPLATE, **changed}
+    cron_job = {"metadata": meta, "spec": spec, "status": {"lastScheduleTime": MOMENT}}
+    kept = trimming.trim("CronJob", cron_job)
+    assert training.template(kept, "train") == training.template(cron_job, "train")
+    assert kept == trimming.trim("CronJob", {**cron_job, "status": {}}), "a run by its own schedule is no news"

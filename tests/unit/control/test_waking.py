@@ -68,6 +68,32 @@ def test_other_children_wait_a_moment_for_company() -> None:
     assert waking.wake(change("Deployment", None, {})).after == waking.SOON
 
 
+def naming(template: str | None, *, version: int = 1, name: str = "churn") -> dict[str, Any]:
+    metadata = {"namespace": "shop", "name": name, "uid": name, "resourceVersion": str(version)}
+    return {"metadata": metadata, "spec": {"retraining": {"cronJob": template}} if template else {}}
+
+
+def woken(seen: store.Store, template: str) -> list[str]:
+    changed = store.Change("CronJob", "shop", template, template, None, {})
+    return [one.key.name for one in waking.wakes(changed, seen)]
+
+
+def test_a_template_wakes_everyone_who_names_it_and_nobody_who_no_longer_does() -> None:
+    seen = store.Store(waking.owner_of)
+    for name, template in (("churn", "train"), ("fraud", "train"), ("other", "another"), ("none", None)):
+        seen.put("ModelDeployment", naming(template, name=name))
+    assert woken(seen, "train") == ["churn", "fraud"]
+    seen.put("ModelDeployment", naming("another", version=2))
+    seen.drop("ModelDeployment", naming("train", version=2, name="fraud"))
+    assert (woken(seen, "train"), woken(seen, "another")) == ([], ["churn", "other"])
+
+
+@pytest.mark.parametrize("retraining", [None, [], "train", {}, {"cronJob": None}])
+def test_a_spec_that_nobody_can_read_ends_no_watch(retraining: Any) -> None:
+    seen = store.Store(waking.owner_of)
+    assert seen.put("ModelDeployment", {**naming(None), "spec": {"retraining": retraining}}) is not None
+
+
 @pytest.mark.parametrize(
     ("labels", "owner"),
     [

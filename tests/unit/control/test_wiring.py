@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seatrial import api
 from seatrial.cluster import kinds, trimming
 from seatrial.control import wiring
 
@@ -19,7 +20,8 @@ def test_kopf_is_configured_to_keep_to_itself() -> None:
     assert settings.scanning.disabled
     assert not settings.posting.enabled
     assert settings.watching.inactivity_timeout == 70
-    assert set(settings.watching.label_selectors.values()) == {
-        "app.kubernetes.io/managed-by=seatrial,seatrial.dev/modeldeployment"
-    }
-    assert len(settings.watching.label_selectors) == len(trimming.KINDS) - 1
+    selectors = settings.watching.label_selectors
+    assert selectors[wiring.resource("CronJob")] == "seatrial.dev/for-models=true"
+    children = [selectors[wiring.resource(kind)] for kind in trimming.KINDS - {api.KIND, "CronJob"}]
+    assert set(children) == {"app.kubernetes.io/managed-by=seatrial,seatrial.dev/modeldeployment"}
+    assert len(selectors) == len(trimming.KINDS) - 1

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit import edits
 from tests.unit.rollout import commanded, test_retraining
 from tests.unit.rollout import world as worlds
 
@@ -39,26 +38,14 @@ def written(situation: str) -> tuple[worlds.World, Any]:
     return world, json.loads(msgspec.json.encode(world.status))
 
 
-def places(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where something stands."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, member in inside:
-        yield (*here, name)
-        yield from places(member, (*here, name))
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("situation", SITUATIONS)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_no_edit_of_a_status_ends_the_passes(situation: str, data: st.DataObject) -> None:
     world, status = written(situation)
-    edited = json.loads(json.dumps(status))
-    edit = st.tuples(st.sampled_from(list(places(status))), st.sampled_from(ODD))
-    for (*way, last), value in data.draw(st.lists(edit, min_size=1, max_size=4)):
-        with contextlib.suppress(KeyError, IndexError, TypeError):
-            functools.reduce(operator.getitem, way, edited)[last] = value
-    found, _ = stored.read(edited)
+    edit = st.tuples(st.sampled_from(list(edits.places(status))), st.sampled_from(ODD))
+    found, _ = stored.read(edits.made(status, data.draw(st.lists(edit, min_size=1, max_size=4))))
     snapshot = msgspec.structs.replace(world.snapshot(), status=found)
     after = planner.plan(snapshot, world.now).status
     assert msgspec.convert(msgspec.to_builtins(after), type(after)) == after

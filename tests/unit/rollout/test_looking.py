@@ -174,6 +174,11 @@ def test_answers_that_differ_are_said_beside_the_verdict():
     assert "disagreement" not in seen.message
 
 
+def test_a_step_is_judged_by_the_rate_of_its_attempt():
+    assert [question(windows=attempt).attempt for attempt in (1, 2, 7)] == [1, 2, 7]
+    assert question(windows=7).limits.false_rollback_rate < question(windows=2).limits.false_rollback_rate
+
+
 def test_all_attempts_at_a_step_share_its_part_of_the_allowed_rate():
     asked = question()
     rates = [msgspec.structs.replace(asked, attempt=attempt).limits.false_rollback_rate for attempt in range(1, 2000)]
@@ -212,6 +217,19 @@ def test_a_candidate_is_not_blamed_while_nobody_sees_stable():
     seen = looking.judge(question(), facts.Sight(series=series(0.5, arms="b")), NOW)
     assert seen.outcome == "NoData"
     assert seen.message.startswith("stable: 0 of 1")
+
+
+@pytest.mark.parametrize("soak", [False, True], ids=["all traffic", "soak"])
+def test_whoever_has_all_traffic_is_judged_though_nobody_sees_the_pods_that_are_kept_warm(soak):
+    before = snapshot(weight=100)
+    if soak:
+        warm, serves = build.previous("1", warm_until=build.at(600)), build.stable("2", since=build.at(0))
+        before = msgspec.structs.replace(before, status=Status(stable=serves, previous=warm))
+    asked = looking.question(before, NOW)
+    assert asked is not None
+    assert asked.window.soak is soak
+    seen = looking.judge(asked, facts.Sight(series=series(0.005, arms="b")), NOW)
+    assert (seen.blind, seen.candidate_requests > 0) == (False, True)
 
 
 def test_a_look_says_where_its_numbers_are_from():

@@ -176,6 +176,15 @@ def test_a_blind_candidate_keeps_its_weight_for_a_while_then_loses_it_without_a_
     assert back.candidate == build.in_step(weight_since=build.at(200), windows=2)
 
 
+@pytest.mark.parametrize("attempt", [1, 2, 7])
+def test_each_time_that_sight_was_lost_and_is_back_is_one_more_attempt_at_the_step(attempt):
+    blind = build.in_step(blind_since=build.at(60), windows=attempt)
+    gone = answer(guards.candidate_unseen(build.case(candidate=blind, look=BLIND, now=180)))
+    back = judged(PASS, now=200, candidate=gone.candidate)
+    assert back.candidate is not None
+    assert (back.candidate.weight, back.candidate.windows) == (10, attempt + 1)
+
+
 @pytest.mark.parametrize(
     ("misconfigured", "situation"),
     [

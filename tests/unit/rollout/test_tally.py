@@ -79,6 +79,16 @@ def test_look_after_look_counts_what_one_look_at_everything_counts(
     assert reading.blind == whole.blind == ""
 
 
+def test_what_was_counted_long_ago_takes_little_room() -> None:
+    weekend = 60 * 3600.0
+    [slot] = counters.read((), (), start=0.0, end=LENGTH, interval=LENGTH, scrape_interval=LENGTH).slots
+    before = tally.Tally(start=0.0, length=LENGTH, until=weekend, slots=(slot,) * round(weekend / LENGTH))
+    ground = tally.Ground(series=(), pods=(), arms=ARMS, scrape_interval=LENGTH)
+    after, _ = tally.count(before, ground, end=weekend + 2 * tally.LATE)
+    assert after.until == weekend + tally.LATE
+    assert len(after.slots) < 500
+
+
 def test_seconds_add_up_to_the_slots_they_become() -> None:
     series, pods = traffic(1, every=1.0, until=200.0)
     names = frozenset(pod.name for pod in pods)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -157,6 +159,26 @@ def test_too_few_rows_are_told_how_many_are_needed() -> None:
     assert "at least 299" in gate.too_few(298, 0.01)
     assert gate.too_few(299, 0.01) == ""
     assert "no number of rows" in gate.too_few(10**6, 0.0)
+
+
+@pytest.mark.parametrize("quantized", [0.001, 0.0005], ids=["as fast", "twice as fast"])
+def test_what_else_the_machine_does_makes_no_model_faster_or_slower(
+    monkeypatch: pytest.MonkeyPatch, quantized: float
+) -> None:
+    """From the third round on a neighbour comes whenever it is one model's turn, and takes two thirds of its time."""
+    clock = [0.0]
+    monkeypatch.setattr(gate, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def model(seconds: float, *, beside: float) -> Any:
+        def run(feeds: object) -> None:
+            clock[0] += seconds * (beside if clock[0] > 0.05 else 1)
+
+        return SimpleNamespace(run=run)
+
+    for neighbours in ((3, 1), (1, 3)):
+        original, other = (model(one, beside=much) for one, much in zip((0.001, quantized), neighbours, strict=True))
+        clock[0] = 0.0
+        assert gate.speedup(original, other, {}) == pytest.approx(0.001 / quantized, rel=0.1)
 
 
 def test_rows_are_ranged_or_held_out_and_never_both() -> None:

@@ -18,6 +18,11 @@ Labels: TypeAlias = Mapping[str, str | None]  # None: the label is there, whatev
 FIELD_MANAGER = "seatrial"
 
 
+def selector(labels: Labels) -> str:
+    """As the API takes it."""
+    return ",".join(key if value is None else f"{key}={value}" for key, value in sorted(labels.items()))
+
+
 class Cluster(Protocol):
     """The cluster as the operator sees it."""
 

@@ -42,5 +42,6 @@ KINDS: Final[dict[str, Kind]] = {
     "Service": Kind("v1", "services"),
 }
 
-OPTIONAL: Final = frozenset({"HTTPRoute"})
-"""Kinds that others install. Where one isn't served, or may not be read, there are none of it, and that is all."""
+OPTIONAL: Final = frozenset({"CronJob", "HTTPRoute"})
+"""Kinds that others install, or need not let us list. Where one isn't served, or may not be listed, none of it is in
+memory, and that is all."""

@@ -50,9 +50,7 @@ class KubernetesCluster:
         self, kind: str, namespace: str | None, labels: access.Labels | None = None
     ) -> AsyncIterator[access.Objects]:
         """Begins anew unchunked when the list expires between two chunks; what came before comes again then."""
-        wanted = sorted((labels or {}).items())
-        selector = ",".join(key if value is None else f"{key}={value}" for key, value in wanted)
-        query = {"labelSelector": selector} if selector else {}
+        query = {"labelSelector": access.selector(labels)} if labels else {}
         page = {**query, "limit": str(_CHUNK)}
         while True:
             try:

@@ -18,20 +18,25 @@ from typing import Any
 
 import msgspec
 
+from seatrial import api
 from seatrial.cluster import access, kinds, trimming
 
 GONE_REMEMBERED = 4096
 
 Name = tuple[str, str]  # namespace, name
+Groups = dict[tuple[str, ...], set[str]]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One object. `content` lacks apiVersion, kind and resourceVersion; pod templates in it repeat themselves."""
+    """One object. `content` lacks apiVersion, kind and resourceVersion; pod templates in it repeat themselves.
+    `template`: the CronJob that it names, if it is a ModelDeployment that does.
+    """
 
     uid: str
     version: int
     owner: str
     content: bytes
+    template: str = ""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -57,7 +62,8 @@ class Store:
         self._owner_of = owner_of
         self._lock = threading.Lock()
         self._entries: dict[str, dict[Name, Entry]] = {kind: {} for kind in trimming.KINDS}
-        self._children: dict[tuple[str, str, str], set[str]] = {}  # names, by kind, namespace and owner
+        self._children: Groups = {}  # names, by kind, namespace and owner
+        self._naming: Groups = {}  # ModelDeployments, by namespace and the CronJob that they name
         self._gone: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._complete: set[str | None] = set()
 
@@ -77,6 +83,11 @@ class Store:
             entries = [self._entries[kind][namespace, name] for name in names]
         return [_object(kind, entry) for entry in entries]
 
+    def naming(self, namespace: str, template: str) -> list[str]:
+        """The ModelDeployments that name a CronJob."""
+        with self._lock:
+            return sorted(self._naming.get((namespace, template), ()))
+
     def __len__(self) -> int:
         return sum(len(entries) for entries in self._entries.values())
 
@@ -86,7 +97,7 @@ class Store:
         """An object as somebody saw it; a Change when that is news."""
         meta = raw["metadata"]
         name, owner = (meta["namespace"], meta["name"]), self._owner_of(kind, raw)
-        entry = Entry(meta["uid"], _version(raw), owner, _packed(trimming.trim(kind, raw)))
+        entry = Entry(meta["uid"], _version(raw), owner, _packed(trimming.trim(kind, raw)), _template(kind, raw))
         with self._lock:
             old = self._entries[kind].get(name)
             if old is not None and old.version >= entry.version:
@@ -141,28 +152,41 @@ class Store:
 
     def _set(self, kind: str, name: Name, entry: Entry) -> None:
         old = self._entries[kind].get(name)
-        if old is not None and old.owner != entry.owner:
-            self._unlink(kind, name, old.owner)
+        if old is not None:
+            self._unlink(kind, name, old)
         self._entries[kind][name] = entry
         self._children.setdefault((kind, name[0], entry.owner), set()).add(name[1])
+        if entry.template:
+            self._naming.setdefault((name[0], entry.template), set()).add(name[1])
 
     def _drop(self, kind: str, name: Name) -> Change | None:
         old = self._entries[kind].pop(name, None)
         if old is None:
             return None
-        self._unlink(kind, name, old.owner)
+        self._unlink(kind, name, old)
         return _change(kind, name, old, None)
 
-    def _unlink(self, kind: str, name: Name, owner: str) -> None:
-        group = (kind, name[0], owner)
-        self._children[group].discard(name[1])
-        if not self._children[group]:
-            del self._children[group]
+    def _unlink(self, kind: str, name: Name, old: Entry) -> None:
+        _discard(self._children, (kind, name[0], old.owner), name[1])
+        if old.template:
+            _discard(self._naming, (name[0], old.template), name[1])
 
     def _bury(self, uid: str) -> None:
         self._gone[uid] = None
         if len(self._gone) > GONE_REMEMBERED:
             self._gone.popitem(last=False)
+
+
+def _discard(groups: Groups, group: tuple[str, ...], name: str) -> None:
+    groups[group].discard(name)
+    if not groups[group]:
+        del groups[group]
+
+
+def _template(kind: str, raw: access.Object) -> str:
+    """Nothing of an object whose spec can't be read: looks say so, and the watch goes on."""
+    wish = (raw.get("spec") or {}).get("retraining") if kind == api.KIND else None
+    return str(wish.get("cronJob", "")) if isinstance(wish, dict) else ""
 
 
 def _packed(trimmed: access.Object) -> bytes:

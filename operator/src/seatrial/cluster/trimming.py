@@ -55,6 +55,11 @@ def _job(raw: Object) -> dict[str, Any]:
     return {"spec": raw.get("spec") or {}, "status": {"conditions": _conditions(raw, "lastTransitionTime")}}
 
 
+def _cron_job(raw: Object) -> dict[str, Any]:
+    """What Jobs are made from; when its own schedule last ran is never read."""
+    return {"spec": {field: raw["spec"][field] for field in ("suspend", "jobTemplate") if field in raw["spec"]}}
+
+
 def _conditions(raw: Object, *more: str) -> list[dict[str, Any]]:
     fields = ("type", "status", "reason", "message", *more)
     conditions = (raw.get("status") or {}).get("conditions") or ()
@@ -114,6 +119,7 @@ _TRIM: Final[dict[str, Callable[[Object], dict[str, Any]]]] = {
     api.KIND: _fields("spec", "status"),
     "ConfigMap": _fields("data", "immutable"),
     "ControllerRevision": _fields("data", "revision"),
+    "CronJob": _cron_job,
     "Deployment": _deployment,
     "EndpointSlice": _fields("endpoints"),
     "HTTPRoute": _route,

@@ -19,7 +19,7 @@ from seatrial.rollout import facts, metadata, names
 
 AGAIN_SECONDS = 600.0
 KEY_BYTES = 32
-FOR_MODELS = {"seatrial.dev/for-models": "true"}  # without it, a policy keeps Secrets out of pods
+FOR_MODELS = {names.FOR_MODELS: "true"}  # without it, a policy keeps Secrets out of pods
 
 
 class Keys:

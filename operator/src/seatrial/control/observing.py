@@ -91,7 +91,7 @@ class Observer:
             observed=tuple(observed),
             training=seen.Seen(
                 alarm=alarms.of(status),
-                template=await self._template(owner, wish, status),
+                template=await self._template(owner, wish, status, self._cluster.live if live else self._cluster),
                 jobs=training.jobs([one for one in ours if one["kind"] == "Job" and training.is_job(one)], pods),
             ),
             unread=unread_parts,
@@ -110,15 +110,17 @@ class Observer:
         ours = [one for some in lists for one in some if controlled_by(one, owner.uid) or adoptable(one, owner)]
         return ours, pods, slices
 
-    async def _template(self, owner: facts.Owner, wish: Spec, status: Status) -> seen.Template | None:
-        """The CronJob that runs are made from, as it is now; nobody watches it. A rollout under way has no use for it,
-        and must not wait for it.
+    async def _template(
+        self, owner: facts.Owner, wish: Spec, status: Status, cluster: access.Cluster
+    ) -> seen.Template | None:
+        """The CronJob that runs are made from. A rollout under way has no use for it, and must not wait for it. One
+        without the label for models isn't watched: it is asked for each time.
         """
         if wish.retraining is None or status.candidate is not None:
             return None
         name = wish.retraining.cron_job
         try:
-            return training.template(await self._cluster.live.get("CronJob", owner.namespace, name), name)
+            return training.template(await cluster.get("CronJob", owner.namespace, name), name)
         except errors.Refused as refused:
             return seen.Template(trouble=f"CronJob {name} can't be read: {refused}")
         except errors.ClusterError as away:

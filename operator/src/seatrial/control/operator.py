@@ -315,11 +315,11 @@ class Replica:
         return observe
 
     def _wake(self, change: store.Change) -> None:
-        asked = waking.wake(change)
-        self._queue.add(asked.key, after=asked.after, lane=asked.lane)
-        if change.kind == api.KIND:
-            for one in self._beside:
-                one.keys.add(asked.key, after=waking.WITH_COMPANY)
+        for asked in waking.wakes(change, self._parts.seen):
+            self._queue.add(asked.key, after=asked.after, lane=asked.lane)
+            if change.kind == api.KIND:
+                for one in self._beside:
+                    one.keys.add(asked.key, after=waking.WITH_COMPANY)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

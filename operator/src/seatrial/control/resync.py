@@ -104,8 +104,7 @@ class Resync:
     async def _read(self, namespace: str | None, *, pause: float) -> None:
         for kind in sorted(trimming.KINDS):
             before, listed = self._seen.versions(kind, namespace), set()
-            labels = None if kind == api.KIND else waking.CHILD_LABELS
-            async for page in self._cluster.pages(kind, namespace, labels):
+            async for page in self._cluster.pages(kind, namespace, waking.labels(kind)):
                 for item in page:
                     listed.add((item["metadata"]["namespace"], item["metadata"]["name"]))
                     self._tell(self._seen.put(kind, item))

@@ -19,6 +19,8 @@ SOON = 0.2
 WITH_COMPANY = 1.0
 
 CHILD_LABELS: access.Labels = {names.MANAGED_BY: names.MANAGER, names.DEPLOYMENT: None}
+TEMPLATE = "CronJob"
+TEMPLATE_LABELS: access.Labels = {names.FOR_MODELS: "true"}  # a cluster may have thousands that run every minute
 
 
 class Wake(msgspec.Struct, frozen=True):
@@ -29,16 +31,32 @@ class Wake(msgspec.Struct, frozen=True):
     lane: Lane = Lane.OTHER
 
 
-def owner_of(kind: str, raw: access.Object) -> str:
-    """The name of the ModelDeployment that an object is or belongs to, by its labels; "" for none."""
+def labels(kind: str) -> access.Labels | None:
+    """Which objects of a kind are watched; None is all."""
     if kind == api.KIND:
+        return None
+    return TEMPLATE_LABELS if kind == TEMPLATE else CHILD_LABELS
+
+
+def owner_of(kind: str, raw: access.Object) -> str:
+    """The name of the ModelDeployment that an object is or belongs to, by its labels; "" for none. A template belongs
+    to all that name it, so it has its own.
+    """
+    if kind in (api.KIND, TEMPLATE):
         return str(raw["metadata"]["name"])
     labels = raw["metadata"].get("labels") or {}
     return str(labels.get(names.DEPLOYMENT, "")) if labels.get(names.MANAGED_BY) == names.MANAGER else ""
 
 
+def wakes(change: store.Change, seen: store.Store) -> list[Wake]:
+    """What a change asks for; that of a template, of everyone who names it."""
+    if change.kind == TEMPLATE:
+        return [Wake(Key(change.namespace, one), after=SOON) for one in seen.naming(change.namespace, change.name)]
+    return [wake(change)]
+
+
 def wake(change: store.Change) -> Wake:
-    """What a change asks for."""
+    """What a change of the object, or of a child, asks for."""
     key = Key(change.namespace, change.owner)
     if change.kind == api.KIND:
         return Wake(key, lane=_lane(change.after))

@@ -5,8 +5,8 @@ operator leaves objects that can be deleted. What an event means is decided else
 
 kopf cancels every task of its event loop that was made after it started, and takes over signals of the main thread.
 So it gets a thread and a loop of its own: one for the whole cluster, or one for each namespace that is served, so that
-a namespace which refuses to be watched doesn't end the watch over the others. Kinds that others install and take away
-are watched beside that, for the same reason, and as long as they are served.
+a namespace which refuses to be watched doesn't end the watch over the others. Kinds that others install and take away,
+or don't let us list, are watched beside that, for the same reason, and as long as they are served.
 """
 
 from __future__ import annotations
@@ -21,13 +21,11 @@ from typing import Any, Final, cast
 
 import kopf
 
-from seatrial import api
-from seatrial.cluster import errors, kinds, rest, trimming
-from seatrial.rollout import names
+from seatrial.cluster import access, errors, kinds, rest, trimming
+from seatrial.control import waking
 
 _LOG = logging.getLogger(__name__)
 
-CHILD_SELECTOR: Final = f"{names.MANAGED_BY}={names.MANAGER},{names.DEPLOYMENT}"
 AGAIN_FIRST = 1.0
 AGAIN_LONGEST = 30.0  # until a namespace that could not be watched is tried again
 OFFERED = 10.0  # until it is asked again whether an optional kind is served
@@ -81,8 +79,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.peering.standalone = True  # a foreign KopfPeering named `default` would pause us otherwise
     chosen.posting.enabled = False  # events are ours (seatrial.cluster.events)
     chosen.scanning.disabled = True  # needs no right on CRDs and namespaces; our kinds exist before we start
-    for kind in trimming.KINDS - {api.KIND}:
-        chosen.watching.label_selectors[resource(kind)] = CHILD_SELECTOR
+    for kind in trimming.KINDS:
+        if (labels := waking.labels(kind)) is not None:
+            chosen.watching.label_selectors[resource(kind)] = access.selector(labels)
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 310
     chosen.watching.connect_timeout = 10

@@ -13,6 +13,8 @@ COMMAND_PREFIX = "seatrial.dev/"
 RELAY = "seatrial.dev/relay"  # annotation of a server's pod: what it passes on to whom
 ATTEMPT = "seatrial.dev/attempt"  # annotation of a trial Job: which try of its revision it was made for
 
+FOR_MODELS = "seatrial.dev/for-models"  # label by which Secrets, claims and templates say that models may use them
+
 TRAINING = "seatrial.dev/training"  # label of a training Job and its pods: the number of its run
 BASE = "seatrial.dev/base"  # annotations of a training Job: digest of the spec.model that it was made for,
 TRIGGER = "seatrial.dev/trigger"  # what started its run,

@@ -31,7 +31,7 @@ class Plan(facts.Fact, frozen=True, kw_only=True):
     events: tuple[narrative.Event, ...] = ()
     look_again: timedelta | None = None
     in_flight: bool = False
-    irreversible: bool = False  # a verdict, another stable version or a deletion: not on what is only remembered
+    irreversible: bool = False  # a verdict, another stable version, a run or a deletion: not on what is only remembered
 
 
 def of(case: Case, decision: Decision) -> Plan:
@@ -48,12 +48,13 @@ def of(case: Case, decision: Decision) -> Plan:
         )
     after = statuses.after(case, decision, course)
     delete = (*children.unwanted.of(snapshot, after), *courses.deletions(course))
+    training = jobs.needed(snapshot, after.retraining)
     return Plan(
         status=after,
         annotations=traffic.assignments(snapshot, after, case.now),
         apply=children.wanted(snapshot, after, case.now),
         evidence=_evidence(case, decision),
-        training=jobs.needed(snapshot, after.retraining),
+        training=training,
         delete=delete,
         events=(
             *narrative.events(
@@ -68,7 +69,11 @@ def of(case: Case, decision: Decision) -> Plan:
             *telling.events(case.status, after),
         ),
         look_again=_look_again(case, after, decision, course),
-        irreversible=decision.verdict is not None or decision.stable != case.stable or bool(delete) or course.begins,
+        irreversible=decision.verdict is not None
+        or decision.stable != case.stable
+        or bool(delete)
+        or course.begins
+        or training is not None,
         in_flight=after.candidate is not None or _soaking(case, after) or _draining(after),
     )
 

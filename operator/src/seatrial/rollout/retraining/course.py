@@ -26,7 +26,9 @@ from . import adoption, asking, overlay, rails, runs, seen, telling
 from .state import State
 
 UNWATCHED = timedelta(minutes=1)
-"""Until the CronJob is read again where a change of it would end something: it is the user's, and nobody watches it."""
+"""Until the CronJob is read again where a change of it would end something: without the label for models it isn't
+watched, nor where CronJobs can't be listed.
+"""
 DELETED = timedelta(seconds=5)
 """After one's own deletion of a Job, of which the watch tells nobody, and which may have had no pod."""
 
