@@ -12,7 +12,6 @@ import functools
 import os
 import platform
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,7 +27,7 @@ import onnxruntime as ort
 import rich.console
 import rich.table
 from tests.bench import load, models, page, processes
-from tests.cluster.harness import paths
+from tests.cluster.harness import paths, ports
 
 from seatrial_server.model import session
 
@@ -205,7 +204,7 @@ def _lines(model: models.Model, shares: dict[str, dict[str, list[float]]]) -> li
 def started(peer: Peer, model: models.Model, folder: Path) -> Iterator[Running]:
     """The peer with this model, ready. Raises Unavailable."""
     python = environment(peer)
-    path, port = folder / f"{model.name}.onnx", _free_port()
+    path, port = folder / f"{model.name}.onnx", ports.free_port()
     path.write_bytes(model.content)
     with (folder / f"{peer.name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -251,9 +250,3 @@ def environment(peer: Peer) -> Path:
             raise Unavailable(f"{' '.join(command[:4])} failed: {(done.stderr or done.stdout).strip()[-300:]}")
     stamp.write_text(wanted)
     return python
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

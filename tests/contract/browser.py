@@ -6,14 +6,13 @@ import base64
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.harness import shell, waiting
+from tests.cluster.harness import ports, shell, waiting
 
 PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,1000"]
@@ -64,9 +63,7 @@ def opened() -> Iterator[Browser]:
         environment = {"DEBIAN_FRONTEND": "noninteractive"}
         shell.run(["apt-get", "-q", "update"], env=environment, timeout=300)
         shell.run(["apt-get", "-q", "install", "-y", "--no-install-recommends", *absent], env=environment, timeout=600)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = ports.free_port()
     command = ["chromedriver", f"--port={port}", "--silent"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
         try:

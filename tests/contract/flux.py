@@ -12,14 +12,13 @@ import contextlib
 import functools
 import itertools
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from kubernetes import client as kube
-from tests.cluster.harness import apiserver, binaries, progress, waiting
+from tests.cluster.harness import apiserver, binaries, ports, progress, waiting
 
 Object = dict[str, Any]
 SOURCE = ("source.toolkit.fluxcd.io", "v1", "gitrepositories")
@@ -48,7 +47,7 @@ def running(api: apiserver.ApiServer, folder: Path) -> Iterator[None]:
         what="Flux's kinds served",
         seconds=30,
     )
-    store = f"127.0.0.1:{_free_port()}"
+    store = f"127.0.0.1:{ports.free_port()}"
     (folder / "artifacts").mkdir()
     storage = (f"--storage-path={folder / 'artifacts'}", f"--storage-addr={store}", f"--storage-adv-addr={store}")
     with (
@@ -71,12 +70,6 @@ def _controller(api: apiserver.ApiServer, program: binaries.Program, folder: Pat
         finally:
             process.terminate()
             process.wait(timeout=30)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Delivery:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from tests.cluster.harness import ports
 
 
 class Process:
@@ -28,8 +29,8 @@ def running(kubeconfig: Path, *, namespace: str, lease: str, environment: Mappin
         "SEATRIAL_SERVING_IMAGE": "serving:1",
         "SEATRIAL_NAMESPACES": namespace,
         "SEATRIAL_LEASE_NAME": lease,
-        "SEATRIAL_PROBE_PORT": str(_free_port()),
-        "SEATRIAL_METRICS_PORT": str(_free_port()),
+        "SEATRIAL_PROBE_PORT": str(ports.free_port()),
+        "SEATRIAL_METRICS_PORT": str(ports.free_port()),
         "POD_NAME": "operator-0",
         "POD_NAMESPACE": namespace,
     }
@@ -45,9 +46,3 @@ def running(kubeconfig: Path, *, namespace: str, lease: str, environment: Mappin
             told.status = process.wait(timeout=20)
             log.seek(0)
             told.said = log.read()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -18,7 +18,6 @@ import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,13 +25,11 @@ import prometheus_client
 import pytest
 import yaml
 from prometheus_client import parser
-from tests.cluster.harness import waiting
-from tests.contract import charts, test_alerts
+from tests.cluster.harness import ports, waiting
+from tests.contract import charts, prometheus_server, test_alerts
 from tests.contract.server import test_relay_processes
 from tests.contract.server.pair import CANDIDATE, STABLE
 from tests.contract.server.talking import body
-from tests.contract.test_metrics_as_people_run_them import prometheus
-from tests.contract.test_prometheus import free_port
 from tests.unit.control.test_gauges import failing
 from tests.unit.rollout import world as worlds
 from tests.unit.rollout.test_rollouts import in_canary, rolled_back
@@ -302,13 +299,13 @@ def busy(pods: test_relay_processes.Pods, metrics: telemetry.Telemetry) -> Itera
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus that scrapes two busy pods and an operator, and records the chart's rules."""
-    folder, metrics, port = tmp_path_factory.mktemp("boards"), told(), free_port()
+    folder, metrics, port = tmp_path_factory.mktemp("boards"), told(), ports.free_port()
     httpd, thread = prometheus_client.start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
     with test_relay_processes.both_running(folder) as pods, shown(Page.text) as page:
         pods.assign(weight=50, shadow=50)
         places = {"stable": STABLE, "candidate": CANDIDATE, "pods": pods.stable.metrics_url.rpartition(":")[2]}
         config = SCRAPING.format(rules=test_alerts.RULES, operator=port, page=page, **places)
-        with busy(pods, metrics), prometheus(Path(folder), config) as base:
+        with busy(pods, metrics), prometheus_server.running(folder, config) as base:
             yield base
     httpd.shutdown()
     httpd.server_close()

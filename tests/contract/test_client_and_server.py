@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import pathlib
-import socket
 import sys
 import tarfile
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +16,7 @@ import pytest
 from tests.cluster.client import rows as client_rows
 from tests.cluster.client import settings, traffic
 from tests.cluster.client.ledger import Ledger
+from tests.cluster.harness import ports
 from tests.cluster.models import catalog, rows
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,22 +30,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return out
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.asynccontextmanager
 async def serving(package: pathlib.Path, *, scratch: pathlib.Path) -> AsyncIterator[str]:
     """`seatrial-server serve` of the package's graph; gives the base URL once it is ready."""
     with tarfile.open(package) as tar:
         tar.extract("model.onnx", scratch, filter="data")
-    port = free_port()
+    port = ports.free_port()
     command = ["-m", "seatrial_server", "serve", str(scratch / "model.onnx"), "--name", "digits"]
-    ports = ["--port", str(port), "--grpc-port", "0", "--metrics-port", "0"]
+    listening = ["--port", str(port), "--grpc-port", "0", "--metrics-port", "0"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, *ports, env=dict(os.environ), stdout=asyncio.subprocess.DEVNULL
+        sys.executable, *command, *listening, env=dict(os.environ), stdout=asyncio.subprocess.DEVNULL
     )
     try:
         url = f"http://127.0.0.1:{port}"

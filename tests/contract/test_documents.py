@@ -14,10 +14,9 @@ from typing import Any
 
 import joblib
 import pytest
-from tests.cluster.harness import apiserver, binaries, paths, progress
+from tests.cluster.harness import apiserver, binaries, paths, ports, progress
 from tests.contract import charts, documents, established
 from tests.contract.packing import samples
-from tests.contract.test_prometheus import free_port
 from tests.unit.plugin import recorded
 
 from seatrial.api import crd
@@ -145,7 +144,7 @@ def test_what_a_page_does_on_a_laptop_works(page: Path, customers: Path, typed: 
     if "churn-7.tar.gz" in text and "seatrial pack" not in text:
         packed(customers, typed)
     for port in PORTS:
-        text = re.sub(rf"\b{port}\b", str(free_port()), text)
+        text = re.sub(rf"\b{port}\b", str(ports.free_port()), text)
     said = typed(text, customers)
     assert [shown for shown in documents.printed(page) if shown not in said] == []
 

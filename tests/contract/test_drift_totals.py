@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
-from tests.cluster.harness import binaries, progress, waiting
-from tests.contract.test_prometheus import free_port
+from tests.contract import prometheus_server
 
 from seatrial.drift import columns, totals
 
@@ -35,29 +32,16 @@ def rows(pod: str, at: int, *, born: int) -> int:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus with six hours of two pods, of which one came in the third and left in the fifth."""
-    for binary in (binaries.PROMETHEUS, binaries.PROMTOOL):
-        binaries.ensure(binary, say=progress.silent)
-    folder: Path = tmp_path_factory.mktemp("prometheus")
+    folder = tmp_path_factory.mktemp("prometheus")
     lines = ["# HELP seatrial_feature_rows Rows.", "# TYPE seatrial_feature_rows counter"]
     for pod, born, gone in (("a", BEGIN, BEGIN + 6 * HOUR), ("b", BEGIN + 2 * HOUR + 600, BEGIN + 4 * HOUR + 1200)):
         labels = f'deployment="churn",revision="r1",pod="{pod}",feature="region"'
         for at in range(born, gone + 1, HOUR // SCRAPES):
             for name, total in (("north", rows(pod, at, born=born)), ("missing", 0), ("unseen", 0)):
                 lines.append(f'seatrial_feature_rows_total{{{labels},bin="{name}"}} {total} {at}')
-    (folder / "metrics.txt").write_text("\n".join([*lines, "# EOF", ""]))
-    create = ["tsdb", "create-blocks-from", "openmetrics", str(folder / "metrics.txt"), str(folder / "data")]
-    subprocess.run([str(binaries.PROMTOOL.path()), *create], check=True, capture_output=True)
-    (folder / "prometheus.yml").write_text("{}")
-    port = free_port()
-    argv = [str(binaries.PROMETHEUS.path()), f"--config.file={folder}/prometheus.yml"]
-    argv += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            base = f"http://127.0.0.1:{port}"
-            waiting.until(lambda: waiting.answers(f"{base}/-/ready"), what="Prometheus", seconds=30)
-            yield base
-        finally:
-            process.terminate()
+    prometheus_server.write_past(folder, lines)
+    with prometheus_server.running(folder) as base:
+        yield base
 
 
 @pytest.mark.timeout(900)  # promtool is built the first time

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.cluster.harness import apiserver, binaries, progress, waiting
-from tests.contract.test_prometheus import free_port
+from tests.cluster.harness import apiserver, ports
+from tests.contract import prometheus_server
 from tests.unit.control.drift_scene import EVEN, HIGH, INCOME, Prometheus, Scene
 
 from seatrial.api import status
@@ -99,32 +98,15 @@ def with_strangers() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Iterator[str]], str]]:
     """A Prometheus that holds these lines."""
-    for binary in (binaries.PROMETHEUS, binaries.PROMTOOL):
-        binaries.ensure(binary, say=progress.silent)
-    running: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as running:
 
-    def serve(lines: Iterator[str]) -> str:
-        folder: Path = tmp_path_factory.mktemp("prometheus")
-        header = ["# HELP seatrial_feature_rows Rows.", "# TYPE seatrial_feature_rows counter"]
-        (folder / "metrics.txt").write_text("\n".join([*header, *lines, "# EOF", ""]))
-        create = ["tsdb", "create-blocks-from", "openmetrics", str(folder / "metrics.txt"), str(folder / "data")]
-        subprocess.run([str(binaries.PROMTOOL.path()), *create], check=True, capture_output=True)
-        (folder / "prometheus.yml").write_text("{}")
-        port = free_port()
-        argv = [str(binaries.PROMETHEUS.path()), f"--config.file={folder}/prometheus.yml", "--log.level=error"]
-        argv += [f"--storage.tsdb.path={folder}/data", "--storage.tsdb.retention.time=10y"]
-        argv += [f"--web.listen-address=127.0.0.1:{port}"]
-        running.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        base = f"http://127.0.0.1:{port}"
-        waiting.until(lambda: waiting.answers(f"{base}/-/ready"), what="Prometheus", seconds=30)
-        return base
+        def serve(lines: Iterator[str]) -> str:
+            folder = tmp_path_factory.mktemp("prometheus")
+            header = ["# HELP seatrial_feature_rows Rows.", "# TYPE seatrial_feature_rows counter"]
+            prometheus_server.write_past(folder, [*header, *lines])
+            return running.enter_context(prometheus_server.running(folder, "{}", "--storage.tsdb.retention.time=10y"))
 
-    try:
         yield serve
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait()
 
 
 @pytest.fixture
@@ -198,7 +180,7 @@ async def test_after_a_day_without_metrics_nothing_is_said_until_another_day_was
 
 
 async def test_a_prometheus_that_is_not_there_is_said_in_its_words(scene: Callable[[str], Scene]) -> None:
-    there = scene(f"http://127.0.0.1:{free_port()}")
+    there = scene(f"http://127.0.0.1:{ports.free_port()}")
     await until(there, BEGIN + 5 * HOUR)
     assert there.said == UNKNOWN
     assert "connection refused" in there.message

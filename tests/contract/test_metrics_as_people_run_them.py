@@ -22,9 +22,9 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import ClientSession, web
-from tests.cluster.harness import binaries, progress, waiting
+from tests.cluster.harness import ports, waiting
+from tests.contract import prometheus_server
 from tests.contract.server import test_package, test_trial
-from tests.contract.test_prometheus import free_port
 from tests.unit.control import watching
 from tests.unit.prometheus import build
 from tests.unit.server import graphs
@@ -132,28 +132,6 @@ def exposed(past: Past) -> Iterator[int]:
         thread.join()
 
 
-@contextlib.contextmanager
-def prometheus(folder: Path, config: str, *flags: str) -> Iterator[str]:
-    binaries.ensure(binaries.PROMETHEUS, say=progress.silent)
-    (folder / "prometheus.yml").write_text(config)
-    port = free_port()
-    argv = [
-        str(binaries.PROMETHEUS.path()),
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-        *flags,
-    ]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process_:
-        try:
-            base = f"http://127.0.0.1:{port}"
-            waiting.until(lambda: waiting.answers(f"{base}/-/ready"), what="Prometheus", seconds=30)
-            yield base
-        finally:
-            process_.terminate()
-
-
 @pytest.fixture(scope="module")
 def url(past: Past, exposed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Prometheus that has scraped everything; a query may load 20,000 samples."""
@@ -167,7 +145,7 @@ def url(past: Past, exposed: int, tmp_path_factory: pytest.TempPathFactory) -> I
             targets += TARGET.format(port=exposed, labels=labels, name=job, pod=pod)
         jobs += JOB.format(name=job, targets=targets)
     folder = tmp_path_factory.mktemp("past")
-    with prometheus(folder, CONFIG.format(jobs=jobs), "--query.max-samples=20000") as base:
+    with prometheus_server.running(folder, CONFIG.format(jobs=jobs), "--query.max-samples=20000") as base:
         waiting.until(lambda: past.told == set(past.texts), what="everything scraped", seconds=30)
         yield base
 
@@ -351,12 +329,12 @@ def serving_pod(bench: test_trial.Bench, revision: str, *, host: str, port: int)
     """A serving pod of a revision; its REST port. Metrics are where all pods have them: own address, one port."""
     config = bench.folder / f"{revision}.json"
     config.write_text(json.dumps({**bench.document, "revision": revision}))
-    rest = free_port()
-    ports = ["--port", str(rest), "--grpc-port", "0", "--metrics-port", str(port)]
+    rest = ports.free_port()
+    listening = ["--port", str(rest), "--grpc-port", "0", "--metrics-port", str(port)]
     argv = [sys.executable, "-m", "seatrial_server", "serve", "--config", str(config), "--work", str(bench.work)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     environment = {**os.environ, "SEATRIAL_TERMINATION_LOG": "/dev/null"}
-    with subprocess.Popen([*argv, "--host", host, *ports], env=environment, **quiet) as running:
+    with subprocess.Popen([*argv, "--host", host, *listening], env=environment, **quiet) as running:
         try:
             url = f"http://{host}:{rest}"
             waiting.until(lambda: waiting.answers(f"{url}/v2/health/ready"), what="the server", seconds=30)
@@ -376,7 +354,7 @@ async def ask(host: str, port: int, *, good: int, bad: int = 0) -> None:
 
 async def test_real_servers_are_read_directly_and_exactly(bench: test_trial.Bench) -> None:
     test_package.prepared(bench, test_package.content(graphs.linear(), test_package.CARD))
-    stable, candidate, port = "127.0.0.21", "127.0.0.22", free_port()
+    stable, candidate, port = "127.0.0.21", "127.0.0.22", ports.free_port()
     with (
         serving_pod(bench, "s1", host=stable, port=port) as first,
         serving_pod(bench, "c1", host=candidate, port=port) as second,

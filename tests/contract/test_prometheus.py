@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import prometheus_client
 import pytest
-from tests.cluster.harness import binaries, progress, waiting
-from tests.contract import eventually
+from tests.cluster.harness import ports
+from tests.contract import eventually, prometheus_server
 from tests.unit.prometheus import build
 
 from seatrial.analysis import counters
@@ -53,15 +50,9 @@ class Server:
             self._latency.labels(name, "shop", revision).observe(seconds)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[Server, int]]:
-    exposed, port = Server(), free_port()
+    exposed, port = Server(), ports.free_port()
     httpd, thread = prometheus_client.start_http_server(port, addr="127.0.0.1", registry=exposed.registry)
     yield exposed, port
     httpd.shutdown()
@@ -71,24 +62,8 @@ def server() -> Iterator[tuple[Server, int]]:
 
 @pytest.fixture(scope="module")
 def url(server: tuple[Server, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    binaries.ensure(binaries.PROMETHEUS, say=progress.silent)
-    folder: Path = tmp_path_factory.mktemp("prometheus")
-    (folder / "prometheus.yml").write_text(CONFIG.format(port=server[1]))
-    port = free_port()
-    argv = [
-        str(binaries.PROMETHEUS.path()),
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-    ]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            base = f"http://127.0.0.1:{port}"
-            waiting.until(lambda: waiting.answers(f"{base}/-/ready"), what="Prometheus", seconds=30)
-            yield base
-        finally:
-            process.terminate()
+    with prometheus_server.running(tmp_path_factory.mktemp("prometheus"), CONFIG.format(port=server[1])) as base:
+        yield base
 
 
 class Asker:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,9 +15,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from tests.cluster.harness import binaries, progress, waiting
+from tests.contract import prometheus_server
 from tests.contract.server import prepared, process
-from tests.contract.test_prometheus import free_port
 from tests.unit.control import watching
 from tests.unit.prometheus import build
 from tests.unit.server import graphs
@@ -92,22 +90,13 @@ def pods(tmp_path: Path) -> Iterator[Pods]:
 
 @contextlib.contextmanager
 def prometheus(folder: Path, servers: dict[str, process.Server]) -> Iterator[str]:
-    binaries.ensure(binaries.PROMETHEUS, say=progress.silent)
     targets = [
         {"targets": [one.metrics_url.removeprefix("http://")], "labels": {"pod": f"{name}-0", "namespace": "shop"}}
         for name, one in servers.items()
     ]
-    (folder / "prometheus.yml").write_text(CONFIG + "".join(f"  - {json.dumps(one)}\n" for one in targets))
-    port = free_port()
-    argv = [str(binaries.PROMETHEUS.path()), f"--config.file={folder}/prometheus.yml"]
-    argv += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            waiting.until(lambda: waiting.answers(f"{url}/-/ready"), what="Prometheus", seconds=30)
-            yield url
-        finally:
-            running.terminate()
+    config = CONFIG + "".join(f"  - {json.dumps(one)}\n" for one in targets)
+    with prometheus_server.running(folder, config) as url:
+        yield url
 
 
 def question(candidate: str, *, since: datetime) -> looking.Question:

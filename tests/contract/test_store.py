@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from tests.cluster.harness import ports
 
 STORE = pathlib.Path(__file__).resolve().parents[1] / "cluster" / "store" / "store.py"
 
@@ -21,9 +22,7 @@ def store(tmp_path: pathlib.Path) -> Iterator[tuple[subprocess.Popen[bytes], int
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "digits.onnx").write_bytes(b"bytes")
     (tmp_path / "secret").write_bytes(b"outside")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free_port()
     process = subprocess.Popen([sys.executable, STORE, tmp_path / "models", str(port)], stderr=subprocess.DEVNULL)
     try:
         accepting(port)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.harness import apiserver, paths, waiting
+from tests.cluster.harness import apiserver, paths, ports, waiting
 
 pytestmark = pytest.mark.apiserver
 
@@ -25,22 +24,16 @@ OWNER = "seatrial.dev/modeldeployment"
 LABELS = {"app.kubernetes.io/managed-by": "seatrial", OWNER: "churn"}
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 class Replica:
     """A running operator process and what it printed."""
 
     def __init__(self, kubeconfig: Path, name: str, **environment: str) -> None:
-        self.probe_port, self.metrics_port = free_port(), free_port()
-        ports = {"PROBE_PORT": str(self.probe_port), "METRICS_PORT": str(self.metrics_port)}
+        self.probe_port, self.metrics_port = ports.free_port(), ports.free_port()
+        listening = {"PROBE_PORT": str(self.probe_port), "METRICS_PORT": str(self.metrics_port)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.contract.recording_operator"],
             cwd=paths.REPO,
-            env={**os.environ, "KUBECONFIG": str(kubeconfig), "NAME": name, **ports, **environment},
+            env={**os.environ, "KUBECONFIG": str(kubeconfig), "NAME": name, **listening, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -17,7 +17,6 @@ import functools
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from tests.cluster.harness import binaries, control, control_plane, paths, pki, progress, shell, supervisor, waiting
+from tests.cluster.harness import (
+    binaries,
+    control,
+    control_plane,
+    paths,
+    pki,
+    ports,
+    progress,
+    shell,
+    supervisor,
+    waiting,
+)
 from tests.cluster.harness.logs import tails
 
 _SERVICES = "198.19.0.0/16"  # nothing routes there in this mode; the API server wants a range
@@ -105,7 +115,7 @@ def _supervised(plane: control_plane.ControlPlane) -> Iterator[None]:
 
 
 def _plane(folder: Path) -> control_plane.ControlPlane:
-    port, etcd_port, peer_port = _free_ports(3)
+    port, etcd_port, peer_port = ports.free(3)
     return control_plane.ControlPlane(
         kube=binaries.KUBE.path(),
         state=folder,
@@ -146,11 +156,3 @@ def client_environment(state: Path, kubeconfig: Path) -> dict[str, str]:
 
 def _ready(plane: control_plane.ControlPlane) -> bool:
     return waiting.answers(f"{plane.url}/readyz", tls=pki.client_context(plane.pki, "admin"))
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]

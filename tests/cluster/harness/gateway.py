@@ -16,14 +16,13 @@ import dataclasses
 import functools
 import json
 import os
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.harness import binaries, progress, waiting
+from tests.cluster.harness import binaries, ports, progress, waiting
 
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.1"
 API_VERSION = "gateway.networking.k8s.io/v1"
@@ -93,7 +92,7 @@ def running(
         address: where it listens there.
     """
     binaries.ensure(binaries.GATEWAY, say=say)
-    port, ping = _free_ports(2)
+    port, ping = ports.free(2)
     flags = {
         "global.checkNewVersion": "false",
         "global.sendAnonymousUsage": "false",
@@ -123,11 +122,3 @@ def running(
 def _tail(log: Any) -> str:
     log.seek(0)
     return str(log.read())[-4000:]
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]

@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import datetime
 import json
-import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from onnx import TensorProto, helper
+from tests.cluster.harness import ports
 from tests.unit.server import graphs, test_telemetry
 
 from seatrial_server.engine import batching, cache, inference, jobs, validation
@@ -144,7 +144,7 @@ class Pod:
     async def open(
         self,
         address: str,
-        ports: tuple[int, int],
+        ports: Sequence[int],
         *,
         rpc: bool = True,
         tls: certificate.Certificate | None = None,
@@ -171,19 +171,6 @@ class Pod:
         return sum(telemetry.totals(self.counters).values())
 
 
-def free_ports() -> tuple[int, int]:
-    """Two that are free on every address of loopback."""
-    sockets = [socket.socket() for _ in range(2)]
-    try:
-        for one in sockets:
-            one.bind(("0.0.0.0", 0))
-        first, second = (one.getsockname()[1] for one in sockets)
-        return first, second
-    finally:
-        for one in sockets:
-            one.close()
-
-
 def assignment(*, weight: float = 100, now: float | None = None, lease: float = 120, **fields: Any) -> bytes:
     """The annotation's text."""
     until = datetime.datetime.fromtimestamp((time.time() if now is None else now) + lease, datetime.UTC)
@@ -202,14 +189,14 @@ def assignment(*, weight: float = 100, now: float | None = None, lease: float = 
 class Ported(Protocol):
     """Where pods listen: REST and gRPC."""
 
-    ports: tuple[int, int]
+    ports: Sequence[int]
 
 
 class Pair:
     """Two real pods; `clock` is the stable one's."""
 
     def __init__(self, **settings: Any) -> None:
-        self.clock, self.ports = Clock(), free_ports()
+        self.clock, self.ports = Clock(), ports.free(2)
         self.stable, self.candidate = Pod("stable", clock=self.clock, **settings), Pod("candidate", **settings)
 
     def assign(self, **fields: Any) -> None:

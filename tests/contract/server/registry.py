@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from tests.cluster.harness import binaries
+from tests.cluster.harness import binaries, ports
 from tests.contract.server import stores
 
 USER, PASSWORD = "porter", "not-to-be-seen"
@@ -91,7 +91,7 @@ def running(
     folder: Path, *, auth: dict[str, Any] | None = None, header: str = "", address: str = "127.0.0.1"
 ) -> Iterator[Registry]:
     """The registry with file storage in the folder, at an address of this machine."""
-    port = stores.free_port()
+    port = ports.free_port()
     configuration = {
         "version": 0.1,
         "log": {"level": "warn"},

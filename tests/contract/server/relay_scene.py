@@ -13,8 +13,9 @@ import gzip
 from typing import Any
 
 import grpc
+from tests.cluster.harness import ports
 from tests.contract.server.between import Between, Mode, Pipe
-from tests.contract.server.pair import CANDIDATE, FACTORS, STABLE, Clock, Pod, assignment, free_ports
+from tests.contract.server.pair import CANDIDATE, FACTORS, STABLE, Clock, Pod, assignment
 from tests.contract.server.relay_steps import ODD, Sequence
 from tests.contract.server.talking import Client, Reply, body, post, until
 from tests.contract.server.test_relay_rpc import Client as RpcClient
@@ -30,7 +31,7 @@ class Scene:
     """The world of one sequence. `asked` are the requests of each connection that have no answer yet."""
 
     def __init__(self, sequence: Sequence) -> None:
-        self.clock, self.ports, self._sequence = Clock(), free_ports(), sequence
+        self.clock, self.ports, self._sequence = Clock(), ports.free(2), sequence
         self._rpc = sequence.rpc
         self.stable, self.candidate = self._pod("stable", self.clock), self._pod("candidate")
         self.between, self.pipe = Between(slow=SLOW), Pipe(slow=SLOW)

@@ -82,12 +82,6 @@ def answering(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str
             thread.join()
 
 
-def free_port() -> int:
-    """A port that was free a moment ago; neither program tells which one it chose itself."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's real credentials, and no proxy, take part."""
     for name in list(os.environ):

@@ -8,28 +8,19 @@ import resource
 import socket
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from tests.contract.server import process, raw
+from tests.contract.server import raw
 from tests.contract.server.process import Server, Wire, row
 from tests.contract.server.raw import post
-from tests.unit.server import graphs
 
 from seatrial_server.host import budget, errors
 from seatrial_server.protocol.http import exchange, limits, listener
 
 MIB = 1024 * 1024
 REQUEST = raw.get()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(graphs.linear())
-    with process.serving(path) as running:
-        yield running
 
 
 def memory(server: Server) -> int:

@@ -7,19 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from tests.contract.server import process
 from tests.contract.server.process import Server
-from tests.unit.server import graphs
 
 ROWS = np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float32)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(graphs.linear())
-    with process.serving(path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,23 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
 
 import pytest
-from tests.contract.server import process
 from tests.contract.server.process import Server, Wire, row, tensor
 from tests.contract.server.raw import post
-from tests.unit.server import graphs
 
 LARGE = json.dumps({"inputs": [tensor([[1.0] * 4] * 200)]}).encode()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(graphs.linear())
-    with process.serving(path) as running:
-        yield running
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])

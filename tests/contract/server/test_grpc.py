@@ -21,14 +21,6 @@ from seatrial_server.protocol.rpc import messages, status
 KNOWN = messages.Messages()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(graphs.linear())
-    with process.serving(path) as running:
-        yield running
-
-
 @pytest.fixture
 def channel(server: Server) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(server.grpc) as opened:

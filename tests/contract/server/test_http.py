@@ -14,14 +14,6 @@ from tests.contract.server.raw import post
 from tests.unit.server import graphs
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(graphs.linear())
-    with process.serving(path) as running:
-        yield running
-
-
 @pytest.fixture
 def wire(server: Server) -> Iterator[Wire]:
     with Wire(server.port) as connection:

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from tests.contract.server import prepared, process, raw
 from tests.contract.server.process import Server, Wire, row
 from tests.contract.server.raw import post
-from tests.unit.server import graphs
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(graphs.linear())
-    with process.serving(path) as running:
-        yield running
 
 
 def first_value(body: bytes) -> float:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster.harness import ports
 from tests.contract.server import prepared, process, raw
-from tests.contract.server.pair import CANDIDATE, STABLE, assignment, free_ports
+from tests.contract.server.pair import CANDIDATE, STABLE, assignment
 from tests.contract.server.talking import Client, body, until
 from tests.unit.server import graphs
 
@@ -89,10 +90,10 @@ def pods(tmp_path: Path) -> Iterator[Pods]:
 @contextlib.contextmanager
 def both_running(folder: Path) -> Iterator[Pods]:
     """Both, until the block ends."""
-    volume, ports = Volume(folder / "volume"), (*free_ports(), free_ports()[0])
+    volume, chosen = Volume(folder / "volume"), ports.free(3)
     with contextlib.ExitStack() as stack:
         stable, candidate = (
-            stack.enter_context(_serving(folder / revision, revision, address, ports, volume.file))
+            stack.enter_context(_serving(folder / revision, revision, address, chosen, volume.file))
             for revision, address in (("stable", STABLE), ("candidate", CANDIDATE))
         )
         yield Pods(stable, candidate, volume)

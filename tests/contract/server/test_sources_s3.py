@@ -15,7 +15,7 @@ import msgspec
 import obstore
 import pytest
 from obstore import store
-from tests.cluster.harness import binaries
+from tests.cluster.harness import binaries, ports
 from tests.contract.server import stores
 from tests.contract.server.stores import CONTENT, DIGEST, download
 
@@ -33,7 +33,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name in ("objects/bucket/models", "sidecar"):
         (folder / name).mkdir(parents=True)
     (folder / "objects" / "bucket" / "models" / "big file%20.onnx").write_bytes(CONTENT)
-    port = stores.free_port()
+    port = ports.free_port()
     arguments = ["--port", f"127.0.0.1:{port}", "--quiet", "posix", "--sidecar", str(folder / "sidecar"), "objects"]
     login = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
     with stores.running(binaries.S3_SERVER, *arguments, folder=folder, port=port, **login):

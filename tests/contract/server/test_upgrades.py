@@ -7,10 +7,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.server import process, raw
+from tests.contract.server import raw
 from tests.contract.server.process import Server, Wire, row
 from tests.contract.server.raw import post
-from tests.unit.server import graphs
 
 OFFERS = {
     "h2c": (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQ"),
@@ -29,14 +28,6 @@ def java(port: int, body: bytes) -> bytes:
         "Upgrade: h2c\r\nUser-Agent: Java-http-client/17.0.15\r\nContent-Type: application/json\r\n\r\n"
     )
     return head.encode() + body
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(graphs.linear())
-    with process.serving(path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,6 @@ from onnx import TensorProto
 from tests.contract.server import process
 from tests.contract.server.process import Server, tensor
 from tests.unit.server import graphs
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(graphs.linear())
-    with process.serving(path) as running:
-        yield running
 
 
 @pytest.mark.parametrize(

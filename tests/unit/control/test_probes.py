@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-
 import aiohttp
+from tests.cluster.harness import ports
 
 from seatrial.control import probes
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 async def test_probes_and_metrics_answer_on_their_ports_and_a_problem_is_said() -> None:
     wrong = ""
-    probe_port, metrics_port = free_port(), free_port()
+    probe_port, metrics_port = ports.free_port(), ports.free_port()
 
     async def ask(port: int, path: str) -> tuple[int, str]:
         async with client.get(f"http://127.0.0.1:{port}{path}") as response:

@@ -115,6 +115,33 @@ def test_an_input_made_for_missing_values_takes_them_but_no_infinity(
     assert [verdict.refusal(row, row + 1) is not None for row in range(2)] == refused
 
 
+@pytest.mark.parametrize("rows", [1, 2, 31, 1025])
+@pytest.mark.parametrize("columns", [1, 30, 2000])
+def test_a_bad_value_is_found_in_the_last_of_any_number_of_rows(rows: int, columns: int) -> None:
+    examined = guard("FP32", *(F(f"f{column}", range=(0, column)) for column in range(columns)))
+    feed = np.zeros((rows, columns), np.float32)
+    assert examined.examine(feed) is None
+    feed[-1, -1] = columns
+    verdict = examined.examine(feed)
+    assert verdict is not None
+    assert [row for row in range(rows) if verdict.refusal(row, row + 1)] == [rows - 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([1e308] * 4, True),
+        ([np.inf, -np.inf], False),
+        ([np.nan, 1], False),
+        ([1e308, 1e308, -np.inf], False),
+        ([], True),
+    ],
+    ids=repr,
+)
+def test_values_are_finite_whatever_their_sum_is(values: list[float], wanted: bool) -> None:
+    assert validation.finite(np.array(values)) is wanted
+
+
 def test_clip_does_not_repair_what_is_missing() -> None:
     assert code(guard("FP32", F("a", range=(0, 10), policy="clip")).examine(np.array([[np.nan]], "f4"))) == "Missing"
 

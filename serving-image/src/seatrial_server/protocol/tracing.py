@@ -6,6 +6,7 @@ import itertools
 import logging
 import re
 import secrets
+from collections.abc import Iterator
 
 from seatrial_server.host import errors, logs
 
@@ -22,7 +23,8 @@ class RequestIds:
         prefix, numbers = secrets.token_hex(4), itertools.count(1)
         self.form = f"{prefix}-%010x"
         """An id, but for its number."""
-        self.number = numbers.__next__
+        self.numbers: Iterator[int] = numbers
+        """Those of the ids to come; whoever takes one has it alone."""
         self.new = map(self.form.__mod__, numbers).__next__
 
     def choose(self, given: str | bytes | None) -> str:

@@ -27,28 +27,33 @@ def _with_form(form: Form, rides: list[Ride]) -> tuple[list[Ride], list[bytes], 
     """The requests of this form, the text of their numbers, and the others."""
     start, rest = form.start, form.rest
     cut, end = len(start), -len(rest)
-    taken, parts, others = [], [], []
-    for ride in rides:
-        _, head, data, begin, _ = ride
-        if data.startswith(start, begin) and data.endswith(rest) and head.json_part == 0:
-            taken.append(ride)
-            parts.append(data[begin + cut : end])
-        else:
-            others.append(ride)
-    return taken, parts, others
+    found = [
+        data[begin + cut : end]
+        if data.startswith(start, begin) and data.endswith(rest) and head.json_part == 0
+        else None
+        for _, head, data, begin, _ in rides
+    ]
+    return _apart(rides, found)
 
 
 def _with_layout(layout: Layout, rides: list[Ride]) -> tuple[list[Ride], list[bytes], list[Ride]]:
     """The requests of this layout, the bytes of their tensor, and the others."""
     start, size = layout.head, layout.total
     cut = len(start)
-    taken, parts, others = [], [], []
-    for ride in rides:
-        _, head, data, begin, _ = ride
-        values = begin + cut
-        if data.startswith(start, begin) and head.json_part == cut and len(data) - values == size:
-            taken.append(ride)
-            parts.append(data[values:])
-        else:
-            others.append(ride)
-    return taken, parts, others
+    found = [
+        data[begin + cut :]
+        if data.startswith(start, begin) and head.json_part == cut and len(data) - begin - cut == size
+        else None
+        for _, head, data, begin, _ in rides
+    ]
+    return _apart(rides, found)
+
+
+def _apart(rides: list[Ride], found: list[bytes | None]) -> tuple[list[Ride], list[bytes], list[Ride]]:
+    """Those for which something was found, what it was, and the others."""
+    parts = [part for part in found if part is not None]
+    if len(parts) == len(rides):
+        return rides, parts, []
+    pairs = list(zip(rides, found, strict=True))
+    taken = [ride for ride, part in pairs if part is not None]
+    return taken, parts, [ride for ride, part in pairs if part is None]

@@ -18,7 +18,7 @@ class Answers:
     """For one model. `start` is what every body begins with, up to the id."""
 
     def __init__(self, start: bytes, ids: tracing.RequestIds) -> None:
-        self._start, self._number = start, ids.number
+        self._start, self._numbers = start, ids.numbers
         self._id = ids.form.encode()
         self._fixed = len(start) + len(b'""')
         self._heads: dict[int, bytes] = {}
@@ -33,20 +33,20 @@ class Answers:
 
     def send(self, rides: Sequence[Ride], texts: Sequence[bytes]) -> None:
         """To each rider its answer in JSON. `texts` are what follows the id, for each in turn."""
-        heads, number = self._heads, self._number
-        for (rider, _, _, _, given), text in zip(rides, texts, strict=True):
+        heads = self._heads
+        for (rider, _, _, _, given), text, number in zip(rides, texts, self._numbers, strict=False):
             if given:
                 rider.reply(self._json % (self._fixed + len(given) + len(text), given, text))
                 continue
             head = heads.get(len(text))
             if head is None:
                 head = self._head(len(text))
-            rider.reply(head % number() + text)
+            rider.reply(head % number + text)
 
     def send_binary(self, rides: Sequence[Ride], texts: Sequence[bytes], parts: Sequence[bytes]) -> None:
         """The same, each with a binary part behind its JSON."""
-        for (rider, _, _, _, given), text, part in zip(rides, texts, parts, strict=True):
-            request_id = given or self._id % self._number()
+        for (rider, _, _, _, given), text, part, number in zip(rides, texts, parts, self._numbers, strict=False):
+            request_id = given or self._id % number
             length = self._fixed + len(request_id) + len(text)
             rider.reply(self._binary % (length + len(part), length, request_id, text, part))
 
