@@ -1,7 +1,4 @@
-"""The shipped boards: their queries as Grafana asks them, and which of them a Prometheus has answered.
-
-Recorded series are asked for by what they record: the cluster's Prometheus has no rules.
-"""
+"""The shipped boards: their queries as Grafana asks them, and which of them a Prometheus has answered."""
 
 from __future__ import annotations
 
@@ -24,6 +21,8 @@ BOARDS: Mapping[str, dict[str, Any]] = {
 RULES = _FILES / "rules.yaml"
 ANSWERED = ("operator", "rollout")
 """Those whose every query has an answer at some time of the demo. The third waits for labels, which nobody sends."""
+FAILURES = frozenset({"Looks and errors, B", "Looks at drift, B"})
+"""Failures by their kind: there is no series of a kind before the first, and the demo has none."""
 STEP = 5  # seconds
 
 
@@ -65,16 +64,17 @@ def filled(text: str, variables: Mapping[str, str]) -> str:
     return text
 
 
-def unrecorded(text: str) -> str:
-    """The query with what is recorded in place of the record's name."""
+def unrecorded(asked: Iterable[Query]) -> list[Query]:
+    """The same with what is recorded in place of a record's name, for a Prometheus without the rules."""
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     known = {rule["record"]: rule["expr"] for rule in rules if "record" in rule}
-    return re.sub("|".join(map(re.escape, known)), lambda found: f"({known[found[0]]})", text)
+    names = re.compile("|".join(map(re.escape, known)))
+    return [Query(one.where, names.sub(lambda found: f"({known[found[0]]})", one.text)) for one in asked]
 
 
 def unanswered(url: str, asked: Iterable[Query], *, start: float, end: float) -> list[Query]:
     """Those that never had a finite value in between; Unix seconds."""
-    return [one for one in asked if not _answered(url, unrecorded(one.text), start=start, end=end)]
+    return [one for one in asked if not _answered(url, one.text, start=start, end=end)]
 
 
 def _answered(url: str, text: str, *, start: float, end: float) -> bool:
