@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import click
 from tests.cluster.harness import paths
 
-PYTHONS = ("3.11", "3.12", "3.13")
+SAYS = "Programming Language :: Python :: "
 MODEL = """
 import joblib, numpy, pandas
 from sklearn.linear_model import LogisticRegression
@@ -33,7 +34,7 @@ def command() -> None:
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         wheel = _wheel(Path(folder))
-        for version in PYTHONS:
+        for version in _promised():
             python = _found(version)
             if python is None:
                 click.echo(f"Python {version}: not on this machine")
@@ -43,6 +44,11 @@ def command() -> None:
             failed += [version] if said else []
     if failed:
         sys.exit(f"pythons: {', '.join(failed)} failed")
+
+
+def _promised() -> list[str]:
+    project = tomllib.loads((paths.REPO / "pyproject.toml").read_text())["project"]
+    return [one.removeprefix(SAYS) for one in project["classifiers"] if one.startswith(SAYS)]
 
 
 def _found(version: str) -> str | None:

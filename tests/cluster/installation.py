@@ -98,8 +98,13 @@ def operator(cluster: harness.Cluster, *, hour: int = HOUR, **more: Any) -> None
         },
         "prometheus": {"url": cluster.prometheus_in_cluster},
         "scrapeInterval": SCRAPE_INTERVAL,
-        # The tag stays: a new build has to restart the pod.
-        "podAnnotations": {"seatrial.dev/image-digest": cluster.image_digest("operator")},
+        "podAnnotations": {
+            # The tag stays: a new build has to restart the pod.
+            "seatrial.dev/image-digest": cluster.image_digest("operator"),
+            # The cluster's Prometheus discovers pods, and not the chart's Service.
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": "9090",
+        },
     }
     values |= more
     if hour != HOUR:

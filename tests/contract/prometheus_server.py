@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.cluster.harness import binaries, ports, progress, waiting
+from tests.cluster.harness import beside, binaries, ports, progress, waiting
 
 
 @contextlib.contextmanager
@@ -17,19 +17,15 @@ def running(folder: Path, config: str = "{}", *flags: str) -> Iterator[str]:
     (folder / "prometheus.yml").write_text(config)
     base = f"127.0.0.1:{ports.free_port()}"
     argv = [
-        str(binaries.PROMETHEUS.path()),
+        binaries.PROMETHEUS.path(),
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address={base}",
         "--log.level=error",
         *flags,
     ]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            waiting.until(lambda: waiting.answers(f"http://{base}/-/ready"), what="Prometheus", seconds=30)
-            yield f"http://{base}"
-        finally:
-            process.terminate()
+    with beside.running(argv, what="Prometheus", ready=lambda: waiting.answers(f"http://{base}/-/ready")):
+        yield f"http://{base}"
 
 
 def write_past(folder: Path, lines: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.cluster.harness import apiserver, pki, waiting
+from tests.cluster.harness import metrics as metrics_api
 from tests.contract import established
 from tests.unit.rollout import world as worlds
 
@@ -104,30 +105,10 @@ def api(metrics: MetricsApi, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         server.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(crd.document()))
         established.until_established(server)
         server.namespace("shop")
-        for one in _metrics_objects(port):
+        for one in metrics_api.objects(port):
             server.kubectl("apply", "-f", "-", input=json.dumps(one))
-        available = 'jsonpath={.status.conditions[?(@.type=="Available")].status}'
-        waiting.until(
-            lambda: (
-                server.kubectl("get", "apiservice", "v1beta1.metrics.k8s.io", "-o", available, check=False) == "True"
-            ),
-            what="the metrics API taken up",
-            seconds=60,
-        )
+        metrics_api.until_available(server.kubectl)
         yield server
-
-
-def _metrics_objects(port: int) -> list[dict[str, Any]]:
-    """A Service that is a name for loopback, and the API behind it."""
-    return [
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "metrics", "namespace": "kube-system"},
-         "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}},
-        {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-         "metadata": {"name": "v1beta1.metrics.k8s.io"},
-         "spec": {"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
-                  "insecureSkipTLSVerify": True,
-                  "service": {"name": "metrics", "namespace": "kube-system", "port": port}}},
-    ]  # fmt: skip
 
 
 def in_canary() -> worlds.World:

@@ -12,19 +12,19 @@ import datetime
 import http.server
 import itertools
 import json
-import math
 import re
 import threading
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 import prometheus_client
 import pytest
 import yaml
 from prometheus_client import parser
+from tests.cluster.demo import boards
 from tests.cluster.harness import ports, waiting
 from tests.contract import charts, prometheus_server, test_alerts
 from tests.contract.server import test_relay_processes
@@ -48,8 +48,7 @@ from seatrial_server.observe import telemetry as server
 
 pytestmark = pytest.mark.timeout(900)  # Prometheus is built the first time
 
-FOLDER = charts.CHART / "files" / "boards"
-BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+BOARDS = boards.BOARDS
 CHURN = Key("shop", "churn")
 VARIABLES = {"$__rate_interval": "8s", "$__range": "1m", "$namespace": CHURN.namespace, "$deployment": CHURN.name}
 COLUMNS = 24
@@ -66,43 +65,6 @@ scrape_configs:
   static_configs:
   - {{targets: ["127.0.0.1:{operator}"], labels: {{namespace: ops, pod: operator}}}}
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Query:
-    """A query of a board, with the variables filled in, and where it stands."""
-
-    where: str
-    text: str
-
-
-def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one for one in board["panels"] if one["type"] != "row"]
-
-
-def queries(board: dict[str, Any]) -> Iterator[Query]:
-    for one in panels(board):
-        for target in one["targets"]:
-            yield Query(f"{one['title']}, {target['refId']}", filled(target["expr"]))
-    for variable in board["templating"]["list"]:
-        if variable["type"] == "query":
-            yield Query(f"variable {variable['name']}", filled(of_variable(variable["query"])))
-    for annotation in board["annotations"]["list"]:
-        yield Query(f"annotation {annotation['name']}", filled(annotation["expr"]))
-
-
-def of_variable(text: str) -> str:
-    """What Grafana asks for `label_values(selector, label)`, as a query."""
-    asked = re.fullmatch(r"label_values\((.+), ([a-z_]+)\)", text)
-    assert asked, text
-    return f"count by ({asked[2]}) ({asked[1]})"
-
-
-def filled(text: str) -> str:
-    for name, value in VARIABLES.items():
-        text = text.replace(name, value)
-    assert "$" not in text, f"a variable that no test knows: {text}"
-    return text
 
 
 def exported() -> set[str]:
@@ -155,7 +117,7 @@ def with_relay() -> server.Telemetry:
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_series_that_a_board_reads_is_exported_or_recorded(name: str) -> None:
     known = exported()
-    for one in queries(BOARDS[name]):
+    for one in boards.queries(BOARDS[name], VARIABLES):
         read = set(re.findall(r"(?:[a-z_]+:)?(?:seatrial|process)_[a-z_0-9]+(?::[a-z_0-9]+)?", one.text))
         assert read, one
         assert read - known == set(), one.where
@@ -173,7 +135,7 @@ def test_a_board_is_one_that_grafana_can_lay_out_and_people_can_read(name: str) 
         assert not taken & cells, one["title"]
         assert place["x"] + place["w"] <= COLUMNS, one["title"]
         taken |= cells
-    for one in panels(board):
+    for one in boards.panels(board):
         assert one["description"].endswith("."), one["title"]
         assert one["datasource"]["uid"] == "${datasource}"
         assert one["fieldConfig"]["defaults"]["unit"], one["title"]
@@ -312,21 +274,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread.join()
 
 
-def answer(base: str, query: str) -> list[float]:
-    """The values of every series that the query gives. Raises HTTPError with 400 for one that can't be parsed."""
-    form = urllib.parse.urlencode({"query": query}).encode()
-    with urllib.request.urlopen(f"{base}/api/v1/query", data=form, timeout=10) as said:
-        result = json.load(said)["data"]["result"]
-    return [float(one["value"][1]) for one in result]
-
-
-def unanswered(base: str, asked: Sequence[Query]) -> list[Query]:
-    return [one for one in asked if not any(math.isfinite(value) for value in answer(base, one.text))]
+def unanswered(base: str, asked: Sequence[boards.Query]) -> list[boards.Query]:
+    """At this moment."""
+    return boards.unanswered(base, asked, start=time.time(), end=time.time())
 
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_prometheus_has_an_answer_to_every_query_of_a_board(url: str, name: str) -> None:
-    asked = list(queries(BOARDS[name]))
+    asked = list(boards.queries(BOARDS[name], VARIABLES))
     waiting.until(
         lambda: not unanswered(url, asked),
         what=f"an answer to every query of {name}",
@@ -336,5 +291,13 @@ def test_prometheus_has_an_answer_to_every_query_of_a_board(url: str, name: str)
 
 
 def test_a_query_that_reads_nothing_would_be_found(url: str) -> None:
-    nothing = Query("nowhere", 'sum(rate(seatrial_requests_total{revision="of nobody"}[8s]))')
+    nothing = boards.Query("nowhere", 'sum(rate(seatrial_requests_total{revision="of nobody"}[8s]))')
     assert unanswered(url, [nothing]) == [nothing]
+
+
+def test_without_the_rules_boards_are_asked_by_what_a_rule_records() -> None:
+    asked = [one for board in BOARDS.values() for one in boards.queries(board, VARIABLES)]
+    recorded = [rule["record"] for rule in test_alerts.rules() if "record" in rule]
+    plain = boards.unrecorded(asked)
+    assert [one for one, was in zip(plain, asked, strict=True) if one != was]
+    assert [one for one in plain if any(name in one.text for name in recorded)] == []

@@ -15,6 +15,7 @@ from tests.contract import established
 from tests.unit.rollout import placed
 
 from seatrial.api import crd, rules, schema, spec, status, values
+from seatrial.cli import generate
 from seatrial.rollout import revision
 
 pytestmark = pytest.mark.apiserver
@@ -299,6 +300,19 @@ def test_the_samples_are_accepted(api: apiserver.ApiServer, path: Path) -> None:
         if sample["kind"] == "ModelDeployment":
             sample["metadata"]["namespace"] = "default"
             api.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(sample))
+
+
+def test_what_artifact_hub_shows_is_this_kind_and_its_example_is_accepted(api: apiserver.ApiServer) -> None:
+    told = yaml.safe_load((paths.REPO / generate.CHART / "Chart.yaml").read_text())["annotations"]
+    [kind] = yaml.safe_load(told["artifacthub.io/crds"])
+    served = crd.document()["spec"]
+    assert (kind["name"], kind["kind"], kind["version"]) == (
+        crd.NAME,
+        served["names"]["kind"],
+        served["versions"][0]["name"],
+    )
+    [example] = yaml.safe_load(told["artifacthub.io/crdsExamples"])
+    api.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(example))
 
 
 def test_a_partly_written_object_keeps_what_was_written(api: apiserver.ApiServer) -> None:

@@ -6,16 +6,13 @@ import base64
 import contextlib
 import gzip
 import json
-import os
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.harness import apiserver, binaries, progress, shell, waiting
+from tests.cluster.harness import apiserver, beside, binaries, progress, shell, waiting
 from tests.contract import charts
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(240)]
@@ -95,20 +92,11 @@ def test_the_api_server_takes_what_every_toggle_makes(api: apiserver.ApiServer, 
     api.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", input=text)
 
 
-@contextlib.contextmanager
-def prometheus_operator(api: apiserver.ApiServer) -> Iterator[None]:
+def prometheus_operator(api: apiserver.ApiServer) -> contextlib.AbstractContextManager[None]:
     """The real program, until the block ends."""
     binaries.ensure(binaries.PROMETHEUS_OPERATOR, say=progress.silent)
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            [binaries.PROMETHEUS_OPERATOR.path(), "--web.listen-address=127.0.0.1:0", "--kubelet-endpoints=false"],
-            env={**os.environ, "KUBECONFIG": str(api.kubeconfig)}, stdout=log, stderr=log,
-        )  # fmt: skip
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+    command = [binaries.PROMETHEUS_OPERATOR.path(), "--web.listen-address=127.0.0.1:0", "--kubelet-endpoints=false"]
+    return beside.running(command, what="prometheus-operator", environment={"KUBECONFIG": str(api.kubeconfig)})
 
 
 @pytest.fixture(scope="module")

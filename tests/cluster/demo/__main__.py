@@ -5,10 +5,11 @@ of each.
 from __future__ import annotations
 
 import sys
+import time
 
 import rich.console
 from tests.cluster import installation, watching
-from tests.cluster.demo import aging, outcomes, view
+from tests.cluster.demo import aging, boards, outcomes, view
 from tests.cluster.demo.scenarios import SCENARIOS, Scenario
 from tests.cluster.harness import errors
 
@@ -24,7 +25,7 @@ def main() -> int:
     platform = installation.install(say=show.say, hour=aging.HOUR)
     subject = watching.Subject(platform)
     _clean(subject, show)
-    results: list[outcomes.Outcome] = []
+    results, began = list[outcomes.Outcome](), time.time()
     for scenario in SCENARIOS:
         results.append(_try(subject, scenario, show))
         if scenario is SCENARIOS[0]:
@@ -33,6 +34,7 @@ def main() -> int:
     results += [aging.drift(subject, show), aging.missing(subject, show)]
     console.print(view.result_table([result.row() for result in results]))
     wrongs = [f"{result.name}: {wrong}" for result in results for wrong in result.wrongs]
+    wrongs += _boards(subject, console, since=began)
     for wrong in wrongs:
         console.print(wrong, style="bold red")
     _explain(results, console)
@@ -76,6 +78,21 @@ def _explain(results: list[outcomes.Outcome], console: rich.console.Console) -> 
         verdict = result.sight.verdict(result.version)
         if verdict is not None and verdict.verdict == "Rejected":
             console.print(f"v{result.version}: {verdict.message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _boards(subject: watching.Subject, console: rich.console.Console, *, since: float) -> list[str]:
+    """Asks the Prometheus that has looked on for all that the boards show: a line, and what had no answer."""
+    variables = {"$__rate_interval": "20s", "$__range": "15m", "$namespace": subject.namespace}
+    variables["$deployment"] = subject.name
+    wrongs, figures = [], []
+    for name, board in boards.BOARDS.items():
+        asked = boards.unrecorded(boards.queries(board, variables))
+        silent = boards.unanswered(subject.platform.cluster.prometheus_url, asked, start=since, end=time.time())
+        figures.append(f"{name} {len(asked) - len(silent)} of {len(asked)}")
+        missing = [one.where for one in silent if name in boards.ANSWERED and one.where not in boards.FAILURES]
+        wrongs += [f"board {name}: no answer to {where}" for where in missing]
+    console.print(f"boards, queries that had an answer: {', '.join(figures)}", highlight=False)
+    return wrongs
 
 
 def _goodbye(platform: installation.Platform, console: rich.console.Console) -> None:

@@ -32,6 +32,7 @@ _TRAEFIK = "3.6.12"
 _HELM3 = "3.19.5"
 _PROMETHEUS_OPERATOR = "0.85.0"
 _FLUX = "1.7.3"
+_METRICS_SERVER = "0.8.0"
 
 _GO_ENV = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 
@@ -121,6 +122,14 @@ OCI_REGISTRY = Program(
     "-s -w",
     module="github.com/distribution/distribution/v3@v3.1.2",
     package="./cmd/registry",
+)
+# Beside the node, for the test that scales on a cluster.
+METRICS_SERVER = Program(
+    "metrics-server",
+    f"metrics-server {_METRICS_SERVER}",
+    "-s -w",
+    module=f"sigs.k8s.io/metrics-server@v{_METRICS_SERVER}",
+    package="./cmd/metrics-server",
 )
 
 # What people run beside Seatrial, for the contract tests of the chart; no part of a cluster.

@@ -15,14 +15,11 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.harness import binaries, ports, progress, waiting
+from tests.cluster.harness import beside, binaries, ports, progress, waiting
 
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.1"
 API_VERSION = "gateway.networking.k8s.io/v1"
@@ -107,18 +104,6 @@ def running(
         "providers.providersThrottleDuration": "100ms",
     }
     command = [*inside, str(binaries.GATEWAY.path()), *(f"--{flag}={value}" for flag, value in flags.items())]
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "KUBECONFIG": str(kubeconfig)}
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            ready = functools.partial(waiting.answers, f"http://{address}:{ping}/ping")
-            waiting.until(ready, what="the gateway", seconds=30, explain=lambda: _tail(log))
-            yield Front(address=address, port=port)
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
-
-
-def _tail(log: Any) -> str:
-    log.seek(0)
-    return str(log.read())[-4000:]
+    ready = functools.partial(waiting.answers, f"http://{address}:{ping}/ping")
+    with beside.running(command, what="the gateway", ready=ready, environment={"KUBECONFIG": str(kubeconfig)}):
+        yield Front(address=address, port=port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,24 @@ def test_the_same_seed_takes_the_same_rows(data: Any) -> None:
     first = tables.read(data, columns=["number"], seed=3)
     assert first.frame.equals(tables.read(data, columns=["number"], seed=3).frame)
     assert not first.frame.equals(tables.read(data, columns=["number"], seed=4).frame)
+
+
+@pytest.mark.long
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "PIECE", 1000)
+
+    def peak(rows: int) -> int:
+        path = tmp_path / "data.csv"
+        frame(rows).assign(key=np.char.add("customer-", np.arange(rows).astype(str))).to_csv(path, index=False)
+        tracemalloc.start()
+        table = tables.read(path, columns=["number", "city", "key"])
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert table.rows == rows
+        return most
+
+    peak(1000)  # what is imported and kept the first time
+    assert peak(40_000) < 1.2 * peak(10_000)
 
 
 def test_text_after_numbers_is_named_with_its_row(tmp_path: Path) -> None:

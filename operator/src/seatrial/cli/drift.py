@@ -5,19 +5,18 @@ Reads and prints; all computing is in `seatrial.drift`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import click
 import msgspec
 
 from seatrial.api import values
+from seatrial.cli import recorded
 from seatrial.drift import columns, policy, stored, totals, watch
 from seatrial.drift.judgement import Judgement
 
-BAD_FILE = 2
+NAME = "seatrial drift"
 
 
 class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -58,26 +57,13 @@ def command(file: str, *, changes: bool, plot: bool) -> None:
     Prints one JSON line per hour: at, outcome, reason, columns (the strongest five), message. logEvidence is the
     natural logarithm of the evidence; an alarm is raised when it reaches log(bound).
     """
-    source = "standard input" if file == "-" else file
-    try:
-        recording = msgspec.json.decode(_read(file), type=Recording, dec_hook=values.decode_hook)
+    with recorded.refused(file, by=NAME):
+        recording = msgspec.json.decode(recorded.content(file), type=Recording, dec_hook=values.decode_hook)
         if plot:
             _draw(_checked(recording))
             return
         for line in _lines(_checked(recording), changes=changes):
             click.echo(line)
-    except OSError as error:
-        _refuse(f"{source}: {error.strerror}")
-    except msgspec.ValidationError as error:
-        _refuse(f"{source}: {error}")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        _refuse(f"{source}: not JSON: {error}")
-    except ValueError as error:
-        _refuse(f"{source}: {error}")
-
-
-def _read(file: str) -> bytes:
-    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
 
 
 def _checked(recording: Recording) -> Recording:
@@ -137,7 +123,7 @@ def _draw(recording: Recording) -> None:
     try:
         from seatrial.plugin import drift_picture
     except ImportError as error:
-        _refuse(f"--plot: {error}: pip install 'seatrial[plugin]'")
+        recorded.refuse(f"--plot: {error}: pip install 'seatrial[plugin]'", by=NAME)
     drift_picture.show(_steps(recording), columns=recording.columns, policy=recording.policy)
 
 
@@ -158,8 +144,3 @@ def _steps(recording: Recording) -> Iterator[tuple[watch.Memory, Judgement]]:
 
 def _line(judged: Judgement) -> str:
     return msgspec.json.encode(judged).decode()
-
-
-def _refuse(message: str) -> NoReturn:
-    click.echo(f"seatrial drift: {message}", err=True)
-    raise SystemExit(BAD_FILE)

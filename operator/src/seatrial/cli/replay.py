@@ -5,10 +5,8 @@ Reads and prints; all computing is in `seatrial.analysis`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import msgspec
@@ -16,9 +14,10 @@ import msgspec
 from seatrial.analysis import judgement, outcomes, own_metrics, quality, verdict
 from seatrial.analysis import recording as recordings
 from seatrial.api import spec
+from seatrial.cli import recorded
 from seatrial.rollout import looking
 
-BAD_FILE = 2
+NAME = "seatrial replay"
 NOTHING_RETURNED = looking.Returned()
 
 
@@ -44,18 +43,9 @@ def command(file: str) -> None:
     evidence; the outcome is Fail from the first slot on whose log_evidence reaches log(bound), where bound = 1 / (alpha
     * share of the metric). ratio, low and high (99 % limits) are null where the data set none.
     """
-    source = "standard input" if file == "-" else file
-    try:
-        recording = recordings.read(_read(file))
+    with recorded.refused(file, by=NAME):
+        recording = recordings.read(recorded.content(file))
         allowed = recording.allowed
-    except OSError as error:
-        _refuse(f"{source}: {error.strerror}")
-    except msgspec.ValidationError as error:
-        _refuse(f"{source}: {error}")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        _refuse(f"{source}: not JSON: {error}")
-    except ValueError as error:
-        _refuse(f"{source}: {error}")
     course = verdict.judge_each(
         recording.slots, allowed, history=recording.history, min_requests=recording.min_requests
     )
@@ -72,15 +62,6 @@ def _returned(recording: recordings.Recording) -> looking.Returned:
     metrics += [outcomes.of_events(one, seen, alpha=alpha, count=len(policy_.outcomes)) for one in wishes]
     uneven = quality.uneven(seen, alpha=alpha) if policy_.quality else ""
     return looking.Returned(cohorts=seen, metrics=tuple(metrics) if seen else (), uneven=uneven)
-
-
-def _read(file: str) -> bytes:
-    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-
-
-def _refuse(message: str) -> NoReturn:
-    click.echo(f"seatrial replay: {message}", err=True)
-    raise SystemExit(BAD_FILE)
 
 
 def _lines(
