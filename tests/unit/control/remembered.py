@@ -44,7 +44,8 @@ class Watched(clusters.Cluster):
         self.seen.completed(None)
 
     def _hear(self, before: Any, after: Any) -> None:
-        self.said.append(f"{before['status'].get('phase')} {after['status']['phase']}")
+        was = (before or {}).get("status") or {}
+        self.said.append(f"{was.get('phase')} {after['status'].get('phase')}")
 
     def live(self) -> None:
         super().live()
