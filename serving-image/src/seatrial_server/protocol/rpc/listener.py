@@ -8,6 +8,7 @@ Its age is short, because this is also how connections leave a server that is be
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -120,9 +121,11 @@ def _give_way(threads: set[threading.Thread]) -> None:
 
     grpcio's thread wakes the loop for each thing that happens to a call. Of one rank, and on one core, the loop then
     runs for that alone and sleeps again, a dozen switches of threads for each call. A thread of a lower rank waits, and
-    finds several things to tell. Who lowers a rank needs no rights for it.
+    finds several things to tell. Who lowers a rank needs no rights for it; where threads have none, as on macOS, all
+    stays as it is.
     """
     rank = os.getpriority(os.PRIO_PROCESS, 0) + _RANKS_LOWER
     for thread in threads:
         if thread.native_id is not None:
-            os.setpriority(os.PRIO_PROCESS, thread.native_id, rank)
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, thread.native_id, rank)
