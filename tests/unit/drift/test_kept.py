@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit import edits
 from tests.unit.drift import build
@@ -72,6 +72,7 @@ ODD = [None, -1, 0, 1e308, 2**53, 2**62, 10**30, 0.5, 1e-300, "x", [], {}, True]
 PLAIN = zlib.decompress(kept.pack(shifted(), revision="r", hour=3600, accepted=None))
 
 
+@example(chosen=[(("state", "columns", "income", "at"), 2**53), (("state", "columns", "income", "hours", 0, 0), 2**53)])
 @settings(max_examples=300, deadline=None)
 @given(
     chosen=st.lists(st.tuples(st.sampled_from(list(edits.places(json.loads(PLAIN)))), st.sampled_from(ODD)), min_size=1)

@@ -23,6 +23,8 @@ VERSION = 1
 MOST_PACKED = 700 * 1024
 """Base64 makes a third more of it, and a ConfigMap holds 1 MiB."""
 MOST_PLAIN = 32 * 1024 * 1024
+LAST = 253_000_000_000
+"""Unix seconds near the end of the year 9987: what is later no calendar has a name for."""
 
 
 class Accepted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +70,10 @@ def unpack(content: bytes, columns: Sequence[Column], *, revision: str, hour: in
         if (found.version, found.revision, found.hour) != (VERSION, revision, hour):
             raise Unreadable("it is of another release or revision")
         known = {one.name: columns_.places(one) for one in columns}
-        return stored.memory(found.state, known), found.accepted
+        memory = stored.memory(found.state, known)
+        if (at(memory) or 0) * hour > LAST:
+            raise Unreadable("it tells of hours that no calendar has")
+        return memory, found.accepted
     except (zlib.error, ValueError, UnicodeError, RecursionError) as error:
         raise Unreadable(str(error)) from error
 
