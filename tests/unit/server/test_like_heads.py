@@ -91,6 +91,7 @@ def test_any_head_behind_a_like_one_is_answered_as_if_it_were_the_first(
 
 async def test_the_heads_of_a_gateway_are_known_though_no_two_are_equal() -> None:
     port = await Port(LINEAR).learn(gateway(1, 1))
+    assert port.host.heads.find(gateway(99, 99)) is not None
     answers = await port.send(*(gateway(value, value) for value in range(2, 12)))
     assert [first(answer) for answer in answers] == list(range(2, 12))
     assert [json.loads(body)["id"] for _, _, body in answers] == [f"{value:036d}" for value in range(2, 12)]
