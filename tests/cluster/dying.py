@@ -14,7 +14,7 @@ from tests.cluster import operators, watching
 from seatrial.rollout import names
 
 MOST_AT = 3
-DEATHS = 18
+DEATHS = 12
 SECONDS = 300.0
 LEAVING = 60.0
 

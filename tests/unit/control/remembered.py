@@ -44,7 +44,8 @@ class Watched(clusters.Cluster):
         self.seen.completed(None)
 
     def _hear(self, before: Any, after: Any) -> None:
-        self.said.append(f"{before['status'].get('phase')} {after['status']['phase']}")
+        was = (before.get("status") or {}).get("phase")
+        self.said.append(f"{was} {after['status']['phase']}")
 
     def live(self) -> None:
         super().live()
