@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import grpc
 import msgspec
 import numpy as np
 import uvloop
@@ -230,6 +229,8 @@ def _called(folder: Path) -> Iterator[object]:
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 def echo(folder: Path | None) -> None:
     """The same HTTP and gRPC stacks with applications that answer a constant; with a model, REST calls it first."""
+    import grpc  # not before the server's package, which sets it up
+
     from seatrial_server.protocol.http import exchange, listener
     from seatrial_server.protocol.rpc import listener as rpc_listener
 

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from tests.bench import crowd
 from tests.cluster.harness import apiserver, gateway, paths, waiting
 from tests.contract import established
-from tests.contract.test_reconcile_apiserver import MODEL, OPERATOR, Logged, Scene, Silent
+from tests.contract.test_reconcile_apiserver import MODEL, OPERATOR, Logged, Scene
 from tests.contract.test_wiring import Replica, replica
 
 from seatrial.api import crd
@@ -88,8 +89,8 @@ async def namespace_in(api: apiserver.ApiServer, monkeypatch: pytest.MonkeyPatch
     async with kubernetes.connected(timeout=5) as cluster:
         reconciler = reconcile.Reconciler(
             cluster=Logged(cluster._rest),
-            looks=Silent(),
-            reports=Silent(),
+            looks=crowd.Silent(),
+            reports=crowd.Silent(),
             events=events.Events(cluster, instance="operator-0", failed=lambda: None),
             telemetry=telemetry.Telemetry(),
             operator=OPERATOR,

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.bench import crowd
 from tests.cluster.harness import apiserver, waiting
 from tests.contract.eventually import eventually
 from tests.unit.rollout import build
@@ -20,7 +21,7 @@ from tests.unit.rollout import build
 from seatrial.api import placement, status
 from seatrial.cluster import events, kubernetes
 from seatrial.control import queue, reconcile, telemetry
-from seatrial.rollout import bounds, facts, looking, looks, report
+from seatrial.rollout import bounds, facts, report
 
 pytestmark = pytest.mark.apiserver
 
@@ -29,19 +30,6 @@ MODEL = {"uri": "https://models.example.com/churn/7/model.onnx", "sha256": "9f86
 LINE = json.dumps({"outcome": "Passed", "servedSha256": "5e", "precision": "fp32"})
 OURS = "controllerrevisions,services,jobs,configmaps,deployments,poddisruptionbudgets,modeldeployments"
 SERVERS = ("-l", "app.kubernetes.io/component=server")
-
-
-class Silent:
-    """No look at any metrics, and no report of any pod."""
-
-    def newest(self, key: queue.Key, question: looking.Question | None) -> looks.Look | None:
-        return None
-
-    def attached(self, key: queue.Key, snapshot: facts.Snapshot) -> facts.Snapshot:
-        return snapshot
-
-    def forget(self, key: queue.Key) -> None:
-        """Nothing is kept."""
 
 
 class Logged(kubernetes.KubernetesCluster):
@@ -170,8 +158,8 @@ def scene(shop: apiserver.ApiServer, cluster: kubernetes.KubernetesCluster) -> I
     shop.kubectl("apply", "-f", "-", input=smallest(namespace))
     reconciler = reconcile.Reconciler(
         cluster=Logged(cluster._rest),
-        looks=Silent(),
-        reports=Silent(),
+        looks=crowd.Silent(),
+        reports=crowd.Silent(),
         events=events.Events(cluster, instance="operator-0", failed=lambda: None),
         telemetry=telemetry.Telemetry(),
         operator=OPERATOR,
@@ -230,8 +218,8 @@ def upgraded(scene: Scene) -> Scene:
     """The same world, and an operator that was installed with another image and other defaults of pods."""
     reconciler = reconcile.Reconciler(
         cluster=Logged(scene.cluster._rest),
-        looks=Silent(),
-        reports=Silent(),
+        looks=crowd.Silent(),
+        reports=crowd.Silent(),
         events=events.Events(scene.cluster, instance="operator-1", failed=lambda: None),
         telemetry=telemetry.Telemetry(),
         operator=NEWER,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.bench import crowd
 from tests.cluster.harness import apiserver, waiting
 from tests.contract import test_reconcile_apiserver as reconciled
 from tests.contract.eventually import eventually
@@ -121,8 +122,8 @@ def scene(shop: apiserver.ApiServer, cluster: kubernetes.KubernetesCluster) -> I
     shop.kubectl("apply", "-f", "-", input=json.dumps(wish))
     reconciler = reconcile.Reconciler(
         cluster=reconciled.Logged(cluster._rest),
-        looks=reconciled.Silent(),
-        reports=reconciled.Silent(),
+        looks=crowd.Silent(),
+        reports=crowd.Silent(),
         events=events.Events(cluster, instance="operator-0", failed=lambda: None),
         telemetry=telemetry.Telemetry(),
         operator=reconciled.OPERATOR,

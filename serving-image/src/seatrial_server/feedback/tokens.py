@@ -102,12 +102,11 @@ class Signer:
         """Tokens that differ in number and signature alone: one, and some more for a code that comes again."""
         tails = [code.to_bytes(CODE, sys.byteorder)] * (1 if first else _AGAIN)
         text, length = self._tails(tails, parts=1 if first else _SHARE)
-        before, after = self._before + self._head, self._after
-        return [
-            before + tail[:_ROW_TEXT] + mac + after
-            for tail in _cut(text, length)
-            for mac in _cut(tail[_ROW_TEXT:], _MAC_TEXT)
-        ]
+        before, after, shared = self._before + self._head, self._after, []
+        for tail in _cut(text, length):
+            start = before + tail[:_ROW_TEXT]
+            shared += [start + mac + after for mac in _cut(tail[_ROW_TEXT:], _MAC_TEXT)]
+        return shared
 
     def _tails(self, codes: Sequence[bytes], *, parts: int) -> tuple[bytes, int]:
         """Numbers, codes and so many signatures each, one after the other, and the length of each."""

@@ -124,10 +124,13 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no type
             self._finish(call, _internal())
 
     def _job(self, call: Call) -> jobs.Job:
-        message = self._decoder.parse(call.body)
-        self._about.check_asked(message.model_name, message.model_version, transport="grpc")
-        call.pinned = self._about.identity.pinning == "Reject" and bool(message.model_version)
-        decoded = self._decoder.decode(message)
+        decoded = self._decoder.again(call.body)
+        if decoded is None:
+            message = self._decoder.parse(call.body)
+            self._about.check_asked(message.model_name, message.model_version, transport="grpc")
+            call.pinned = self._about.identity.pinning == "Reject" and bool(message.model_version)
+            decoded = self._decoder.decode(message)
+            self._decoder.learn(call.body, message, decoded)
         return jobs.Job(
             id=decoded.id or self._ids.choose(_metadata(call.context, "x-request-id")),
             values=decoded.values,
