@@ -31,8 +31,8 @@ UNSEEN = frozenset(
         "annotation rolled back",
     }
 )
-"""Of what need not happen in a demo: failures by their kind, of which there is no series before the first, and rollbacks
-of versions with traffic, when the bad ones have failed on copies already.
+"""Of what need not happen in a demo: failures by their kind, of which there is no series before the first, and
+rollbacks of versions with traffic, when the bad ones have failed on copies already.
 """
 STEP = 5  # seconds
 
