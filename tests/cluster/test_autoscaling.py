@@ -17,7 +17,7 @@ from tests.cluster import watching
 from tests.cluster.harness import metrics, paths, waiting
 from tests.cluster.test_rollouts import LONG_STEP, outcome, resource, wait_for_canary, wait_for_verdict
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]  # metrics-server is built the first time
 
 SECONDS = 120.0
 MOST = 3

@@ -89,7 +89,7 @@ def _boards(subject: watching.Subject, console: rich.console.Console, *, since: 
         asked = boards.unrecorded(boards.queries(board, variables))
         silent = boards.unanswered(subject.platform.cluster.prometheus_url, asked, start=since, end=time.time())
         figures.append(f"{name} {len(asked) - len(silent)} of {len(asked)}")
-        missing = [one.where for one in silent if name in boards.ANSWERED and one.where not in boards.FAILURES]
+        missing = [one.where for one in silent if name in boards.ANSWERED and one.where not in boards.UNSEEN]
         wrongs += [f"board {name}: no answer to {where}" for where in missing]
     console.print(f"boards, queries that had an answer: {', '.join(figures)}", highlight=False)
     return wrongs

@@ -21,8 +21,19 @@ BOARDS: Mapping[str, dict[str, Any]] = {
 RULES = _FILES / "rules.yaml"
 ANSWERED = ("operator", "rollout")
 """Those whose every query has an answer at some time of the demo. The third waits for labels, which nobody sends."""
-FAILURES = frozenset({"Looks and errors, B", "Looks at drift, B"})
-"""Failures by their kind: there is no series of a kind before the first, and the demo has none."""
+UNSEEN = frozenset(
+    {
+        "Looks and errors, B",
+        "Looks at drift, B",
+        "From breach to no traffic, A",
+        "From breach to no traffic, B",
+        "Last rollback, A",
+        "annotation rolled back",
+    }
+)
+"""Of what need not happen in a demo: failures by their kind, of which there is no series before the first, and
+rollbacks of versions with traffic, when the bad ones have failed on copies already.
+"""
 STEP = 5  # seconds
 
 

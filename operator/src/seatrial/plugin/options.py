@@ -64,34 +64,26 @@ def names(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> S
     return [CompletionItem(one) for one in there if one.startswith(incomplete)]
 
 
-class Duration(click.ParamType[values.Duration]):
-    """A span of time as the resource writes it."""
+class Parsed(click.ParamType[values.Duration | values.Ratio]):
+    """A value as the resource writes it."""
 
-    name = "duration"
+    def __init__(self, kind: type[values.Duration | values.Ratio], name: str) -> None:
+        self.kind, self.name = kind, name
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> values.Duration:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> values.Duration | values.Ratio:
         """Refuses with the form that is wanted."""
-        if isinstance(value, values.Duration):
+        if isinstance(value, self.kind):
             return value
         try:
-            return values.Duration.parse(value)
+            return self.kind.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-class Ratio(click.ParamType[values.Ratio]):
-    """A percentage as the resource writes it."""
-
-    name = "percentage"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> values.Ratio:
-        """Refuses with the form that is wanted."""
-        if isinstance(value, values.Ratio):
-            return value
-        try:
-            return values.Ratio.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+DURATION = Parsed(values.Duration, "duration")
+RATIO = Parsed(values.Ratio, "percentage")
 
 
 def data(value: Any, kind: str) -> str:

@@ -38,7 +38,7 @@ def state(seen: view.View) -> State:
 @options.name
 @click.option(
     "--timeout",
-    type=options.Duration(),
+    type=options.DURATION,
     default=str(NOW),
     show_default=True,
     help="Wait for an end for so long, such as 30m; 0s looks once.",
