@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,14 +55,6 @@ def refusal(channel: grpc.Channel, name: str, message: Any = None, **options: An
 def typed(**contents: Any) -> Any:
     tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "contents": contents}
     return KNOWN.request["ModelInfer"](model_name="model", inputs=[tensor])
-
-
-def test_a_thread_of_grpcio_waits_until_the_loop_has_done_its_turn(server: Server) -> None:
-    pid = server.process.pid
-    own = os.getpriority(os.PRIO_PROCESS, pid)
-    ranks = [os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir(f"/proc/{pid}/task")]
-    assert own == min(ranks)
-    assert min(own + 6, 19) in ranks
 
 
 def test_typed_and_raw_contents_get_the_same_raw_answer(channel: grpc.Channel) -> None:

@@ -110,6 +110,27 @@ async def test_a_server_that_nobody_calls_stops_at_once() -> None:
     assert time.monotonic() - started < 2
 
 
+async def test_a_connection_too_many_is_turned_away() -> None:
+    server = listener.Listener(Echo(), max_message_bytes=1000, max_connections=2)
+    port = await server.open(host="127.0.0.1", port=0)
+
+    async def greeted() -> tuple[bool, asyncio.StreamWriter]:
+        """Whether the server says anything but goodbye."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        async with asyncio.timeout(20):
+            try:
+                return bool(await reader.read(9)), writer
+            except ConnectionError:
+                return False, writer
+
+    found = [await greeted() for _ in range(3)]
+    assert [well for well, _ in found] == [True, True, False]
+    for _, writer in found:
+        writer.close()
+    await server.drain()
+
+
 async def test_a_compressed_message_is_bounded_by_its_full_size(pool: concurrent.futures.Executor) -> None:
     server, port = await opened()
 

@@ -8,9 +8,6 @@ Its age is short, because this is also how connections leave a server that is be
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import threading
 import time
 from typing import Any, Protocol
 
@@ -22,7 +19,6 @@ _MAX_CALLS = 2048
 _MAX_STREAMS = 256
 _HANDSHAKE_MILLISECONDS = 10_000
 _LOOK_SECONDS = 0.05
-_RANKS_LOWER = 6  # of two threads with work for one core, the loop gets four fifths
 _AGE_JITTER = 1.2  # grpcio spreads the age by a tenth
 
 
@@ -78,9 +74,7 @@ class Listener:
             "grpc.server_handshake_timeout_ms": _HANDSHAKE_MILLISECONDS,
             "grpc.so_reuseport": 0,  # a port that is taken must be an error
         }
-        before = set(threading.enumerate())
         self._server = grpc.aio.server(options=list(options.items()), maximum_concurrent_rpcs=_MAX_CALLS)
-        _give_way(set(threading.enumerate()) - before)
         self._server.add_generic_rpc_handlers((service,) if beside is None else (service, beside))
 
     async def open(self, *, host: str | None, port: int, credentials: Any = None) -> int:
@@ -114,18 +108,3 @@ class Listener:
         if self._beside is not None:
             self._beside.end()
         await self._server.stop(self._ages.finish)
-
-
-def _give_way(threads: set[threading.Thread]) -> None:
-    """Let the event loop finish its turn before these threads run again.
-
-    grpcio's thread wakes the loop for each thing that happens to a call. Of one rank, and on one core, the loop then
-    runs for that alone and sleeps again, a dozen switches of threads for each call. A thread of a lower rank waits, and
-    finds several things to tell. Who lowers a rank needs no rights for it; where threads have none, as on macOS, all
-    stays as it is.
-    """
-    rank = os.getpriority(os.PRIO_PROCESS, 0) + _RANKS_LOWER
-    for thread in threads:
-        if thread.native_id is not None:
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, thread.native_id, rank)
