@@ -13,6 +13,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 from click.testing import CliRunner
+from tests.unit.rollout import woken
 from tests.unit.rollout import world as worlds
 
 from seatrial.api.spec import Duration, InsufficientTraffic, Step
@@ -30,7 +31,7 @@ def verdicts(world: worlds.World) -> list[tuple[str, str, str]]:
 
 
 def installed(**changes: object) -> worlds.World:
-    return worlds.World(worlds.spec("1", **changes)).run(settled)
+    return woken.World(worlds.spec("1", **changes)).run(settled)
 
 
 def in_canary(world: worlds.World, version: str = "2", *, step: int = 1) -> worlds.World:
@@ -50,7 +51,7 @@ def test_a_first_install_becomes_stable_without_a_canary():
 
 
 def failing_first() -> worlds.World:
-    world = worlds.World(worlds.spec("1"))
+    world = woken.World(worlds.spec("1"))
     world.error_share["1"] = 0.9
     return world.run(lambda one: bool(one.status.verdicts) and one.status.verdicts[0].verdict is VerdictKind.REJECTED)
 
@@ -331,7 +332,7 @@ def test_a_return_to_the_warm_version_is_quick():
 
 
 def test_a_rejected_first_version_loses_its_pods():
-    world = worlds.World(worlds.spec("1"))
+    world = woken.World(worlds.spec("1"))
     world.run(lambda one: bool(one.pods))
     name = next(iter(world.pods))
     world.pods[name] = msgspec.structs.replace(world.pods[name], crash_looping=True, trouble="server: boom")

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from tests.unit.rollout import world as worlds
 
+from seatrial.api.spec import Spec
 from seatrial.rollout import plans
 
 UNWATCHED = timedelta(minutes=1)
@@ -22,7 +23,7 @@ UNWATCHED = timedelta(minutes=1)
 class World(worlds.World):
     """Passes only where the controller's queue has one."""
 
-    def __init__(self, wish: Any) -> None:
+    def __init__(self, wish: Spec) -> None:
         super().__init__(wish)
         self._due: datetime | None = None
         self._known: Any = None
