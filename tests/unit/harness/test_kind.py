@@ -70,7 +70,7 @@ def test_the_chart_gets_the_images_that_were_loaded(programs: Path) -> None:
         "operator": {"repository": "operator", "tag": "dev"},
         "serving": {"repository": "serving", "tag": "dev"},
     }
-    assert values["podAnnotations"] == {"seatrial.dev/image-digest": "sha256:abc"}
+    assert values["podAnnotations"]["seatrial.dev/image-digest"] == "sha256:abc"
 
 
 @pytest.mark.usefixtures("made_before")
