@@ -21,7 +21,7 @@ demo: $(STAMP) ## the main job on a real cluster: a promotion, four refusals, dr
 
 test: check $(KSERVE_STAMP) $(LAPTOP_STAMP) ## every test: fast gate, contract, simulation, end-to-end on the cluster
 	@$(PY) -m pytest -q -n auto -m long tests/unit
-	@$(PY) -m pytest -n 3 --dist loadfile --durations=25 tests/contract tests/simulation
+	@$(PY) -m pytest -n 2 --dist loadfile --durations=25 tests/contract tests/simulation
 	@$(PY) -m pytest --durations=10 tests/cluster
 
 check: $(STAMP) ## the fast gate: format, lint, types, import contracts, generated files, the quick unit tests

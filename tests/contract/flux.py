@@ -131,6 +131,18 @@ class Delivery:
         waiting.until(reached, what=what, seconds=seconds, explain=lambda: str(self._status("Kustomization")))
         return said[-1]
 
+    def until_tried(self, outcome: str, *, commit: str, seconds: float = 60) -> None:
+        """Waits until an application of this commit has ended so. Ready says it only until the next one begins."""
+
+        def ended() -> bool:
+            tried = self._status("Kustomization").get("history", ())
+            return any(
+                one["lastReconciledStatus"] == outcome and one["metadata"]["revision"].endswith(commit) for one in tried
+            )
+
+        what = f"applied, {outcome}"
+        waiting.until(ended, what=what, seconds=seconds, explain=lambda: str(self._status("Kustomization")))
+
     def _gone(self, kind: str) -> bool:
         return not self._list(kind)
 

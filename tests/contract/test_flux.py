@@ -227,8 +227,8 @@ def test_a_rollout_that_is_longer_than_the_timeout_goes_on(scene: Scene) -> None
     commit = scene.commit(worlds.spec("1"))
     scene.deliver(timeout="1s")
     scene.await_version("1")
-    said = scene.delivery.until_ready(*FAILED, commit=commit)
-    assert f"ModelDeployment/{scene.namespace}/churn status: 'InProgress'" in said
+    scene.delivery.until_tried("HealthCheckFailed", commit=commit)
+    assert f"ModelDeployment/{scene.namespace}/churn status: 'InProgress'" in scene.log.read_text()
     scene.operator.until(test_rollouts.settled)
     scene.delivery.until_ready(*SUCCEEDED, commit=commit)
 
