@@ -46,7 +46,10 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """`start` and `stop` change whether a program is wanted; `signal` only sends; `status` needs no program."""
+    """`start` and `stop` change whether a program is wanted; `signal` only sends; `status` needs no program.
+
+    SIGSTOP is answered when all threads of the program have stopped.
+    """
 
     verb: str
     program: str = ""
@@ -146,6 +149,8 @@ class Supervisor:
             child.wanted, child.due = request.verb == "start", 0.0
         if child is not None and child.pid and request.verb in ("stop", "signal"):
             os.kill(child.pid, request.signal)
+        if child is not None and child.pid and request.signal == signal.SIGSTOP:
+            os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if child is not None and child.pid and request.verb == "stop":
             os.kill(child.pid, signal.SIGCONT)  # a frozen program would never see the signal
         states = {n: State(pid=c.pid, wanted=c.wanted, starts=c.starts) for n, c in self._children.items()}

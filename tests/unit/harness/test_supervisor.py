@@ -12,6 +12,12 @@ import msgspec
 import pytest
 from tests.cluster.harness import control, errors, paths, supervisor, waiting
 
+_BUSY = """
+import threading
+for _ in range(16):
+    threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()
+"""
+
 
 @pytest.fixture
 def folder() -> Path:
@@ -35,6 +41,7 @@ def socket(folder: Path) -> Iterator[Path]:
     programs = (
         supervisor.Program(name="first", argv=sleeper, log=str(folder / "first")),
         supervisor.Program(name="second", argv=sleeper, log=str(folder / "second"), autostart=False),
+        supervisor.Program(name="busy", argv=(sys.executable, "-c", _BUSY), log=str(folder / "busy"), autostart=False),
     )
     plan = folder / "plan.json"
     plan.write_bytes(msgspec.json.encode(supervisor.Plan(control=str(path), programs=programs)))
@@ -64,6 +71,18 @@ def test_a_frozen_program_can_be_stopped(socket: Path) -> None:
     assert not switch.running
 
 
+def test_no_thread_of_a_frozen_program_runs(socket: Path) -> None:
+    switch = control.Switch(socket, "busy")
+    switch.start()
+    threads = Path(f"/proc/{control.status(socket)['busy'].pid}/task")
+    waiting.until(lambda: len(list(threads.iterdir())) == 17, what="threads", seconds=30)
+    for _ in range(20):
+        switch.freeze()
+        states = {(thread / "stat").read_text().rpartition(") ")[2][0] for thread in threads.iterdir()}
+        assert states == {"T"}
+        switch.thaw()
+
+
 def test_a_program_may_wait_for_its_start(socket: Path) -> None:
     switch = control.Switch(socket, "second")
     assert not switch.running
@@ -72,7 +91,7 @@ def test_a_program_may_wait_for_its_start(socket: Path) -> None:
 
 
 def test_an_unknown_program_is_refused_by_name(socket: Path) -> None:
-    with pytest.raises(errors.HarnessError, match="no program 'third'; there are first, second"):
+    with pytest.raises(errors.HarnessError, match="no program 'third'; there are first, second, busy"):
         control.ask(socket, supervisor.Request(verb="start", program="third"))
 
 
