@@ -313,7 +313,7 @@ def play(events: Sequence[Event], *, seed: int, thorough: bool = False) -> Histo
 def _at_rest(history: History) -> bool:
     """Nothing more will happen by itself, and what would have to is said."""
     status, known = history.status, history.status.trained
-    if known is not None and status.set_back is None:
+    if known is not None and status.set_back is None and status.candidate is None:
         begins = known.offered is not None and known.offered.approved and history.condition("Ready")[0] == "True"
         if begins or known.next is not None:
             return False
