@@ -106,7 +106,7 @@ def get(
     link: str, path: str | None = None, *, method: str = "GET", host: str | None = None
 ) -> tuple[int, bytes, dict[str, str]]:
     parts = urlsplit(link)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
     try:
         connection.request(method, path or parts.path, headers={"Host": host or parts.netloc})
         answer = connection.getresponse()
@@ -154,7 +154,7 @@ def test_the_page_may_load_nothing_from_elsewhere(link: str, browser: browsers.B
 
 def test_a_namespace_that_may_not_be_looked_at_is_said_before_there_is_a_page(api: Api) -> None:
     page = plugin_api.process(api.account("outsider"), "dashboard")
-    said, _ = page.communicate(timeout=30)
+    said, _ = page.communicate(timeout=60)
     assert (page.returncode, said) == (3, "")
 
 
@@ -187,8 +187,8 @@ def test_ending_it_ends_it_though_a_page_is_open(api: Api) -> None:
         assert page.stdout is not None
         link = page.stdout.readline().strip()
         parts = urlsplit(link)
-        with socket.create_connection(("127.0.0.1", parts.port or 0), timeout=10) as stream:
+        with socket.create_connection(("127.0.0.1", parts.port or 0), timeout=30) as stream:
             stream.sendall(f"GET {parts.path}events HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
             assert b"200 OK" in stream.recv(1000)
             page.terminate()
-            assert page.wait(15) == 0
+            assert page.wait(60) == 0

@@ -20,7 +20,7 @@ from tests.unit.rollout import world as worlds
 from seatrial.api.spec import Duration, Spec, Step
 from seatrial.api.status import Phase
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
 PAGE = paths.REPO / "docs" / "how-to" / "gitops.md"
 FILE = "shop/churn.yaml"
@@ -52,7 +52,7 @@ class Scene:
         waiting.until(
             lambda: self.operator.exists() and self.operator.raw()["spec"]["model"]["version"] == version,
             what=f"version {version} applied",
-            seconds=60,
+            seconds=120,
             explain=lambda: str(self.delivery.ready()),
         )
 
@@ -192,7 +192,7 @@ def test_what_git_leaves_out_is_no_drift(scene: Scene) -> None:
     text = SPARSE.format(namespace=scene.namespace, sha256="a" * 64)
     scene.repository.commit({FILE: text})
     scene.deliver(wait=False)
-    waiting.until(scene.operator.exists, what="applied", seconds=60)
+    waiting.until(scene.operator.exists, what="applied", seconds=120)
     scene.delivery.reapply()
     scene.api.kubectl("scale", "mdeploy", "churn", "-n", scene.namespace, "--replicas=3")
     asked, stored = yaml.safe_load(text)["spec"], scene.operator.raw()

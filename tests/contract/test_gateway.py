@@ -86,7 +86,7 @@ async def namespace_in(api: apiserver.ApiServer, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig))
     namespace = f"roads-{secrets.token_hex(4)}"
     api.namespace(namespace)
-    async with kubernetes.connected(timeout=5) as cluster:
+    async with kubernetes.connected(timeout=30) as cluster:
         reconciler = reconcile.Reconciler(
             cluster=Logged(cluster._rest),
             looks=crowd.Silent(),
@@ -175,7 +175,7 @@ async def test_another_provider_takes_the_route_away(roads: Roads) -> None:
     await roads.settle()
     roads.want(provider="Service")
     await roads.settle()
-    waiting.until(lambda: not roads.listed("httproutes"), what="the route gone", seconds=20)
+    waiting.until(lambda: not roads.listed("httproutes"), what="the route gone", seconds=60)
     await roads.assert_at_rest()
 
 
@@ -187,13 +187,13 @@ async def test_what_a_real_gateway_says_is_understood(roads: Roads) -> None:
         roads.api.kubectl("apply", "-f", "-", input=json.dumps(made))
         roads.want(provider="GatewayAPI", gateway={**FRONT, "hostnames": ["churn.example"]})
         await roads.settle()
-        waiting.until(lambda: answered(roads), what="the gateway's answer", seconds=20)
+        waiting.until(lambda: answered(roads), what="the gateway's answer", seconds=60)
         await roads.settle()
         # Nobody is Ready yet, so the Services lead to nobody; the gateway has nothing against the route.
         assert "gateway" not in roads.condition("Routed")[2]
         roads.want(provider="GatewayAPI", gateway={**FRONT, "hostnames": ["churn.test"]})
         await roads.settle()
-        waiting.until(lambda: answered(roads), what="the gateway's answer", seconds=20)
+        waiting.until(lambda: answered(roads), what="the gateway's answer", seconds=60)
         await roads.settle()
         words = f"gateway {roads.namespace}/front says Accepted=False, NoMatchingListenerHostname"
         assert roads.condition("Routed")[0] == "False"
@@ -212,7 +212,7 @@ def answered(roads: Roads) -> bool:
     return bool(said) and all(one.generation == seen.generation for one in said)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_routes_are_watched_from_the_crds_installation_on_and_outlive_their_removal(
     bare: apiserver.ApiServer,
 ) -> None:
@@ -221,7 +221,7 @@ def test_routes_are_watched_from_the_crds_installation_on_and_outlive_their_remo
         running.until_leading()
         for round_ in ("first", "second"):
             gateway.install(bare.kubectl)
-            waiting.until(lambda name=round_: sees(running, bare, name), what="a watched route", seconds=60)
+            waiting.until(lambda name=round_: sees(running, bare, name), what="a watched route", seconds=120)
             seen = len(running.keys)
             gateway.uninstall(bare.kubectl)
             running.until_looked_at(f"shop/{round_}", after=seen)

@@ -15,7 +15,7 @@ import yaml
 from tests.cluster.harness import apiserver, beside, binaries, progress, shell, waiting
 from tests.contract import charts
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
 STACK = {"release": "kube-prometheus-stack"}
 EVERYTHING: dict[str, Any] = {
@@ -80,7 +80,7 @@ def api() -> Iterator[apiserver.ApiServer]:
         waiting.until(
             lambda: "prometheusrules" in server.kubectl("api-resources", "--api-group=monitoring.coreos.com"),
             what="the prometheus-operator's kinds served",
-            seconds=30,
+            seconds=60,
         )
         yield server
 
@@ -136,7 +136,7 @@ def selected(api: apiserver.ApiServer) -> dict[str, Any]:
         waiting.until(
             lambda: "podMonitor/ops" in configured() and bool(rules()),
             what="the prometheus-operator made a configuration",
-            seconds=90,
+            seconds=180,
         )
         return {"configuration": configured(), "rules": rules()}
 

@@ -33,7 +33,7 @@ def store(tmp_path: pathlib.Path) -> Iterator[tuple[subprocess.Popen[bytes], int
 
 
 def accepting(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -43,7 +43,7 @@ def accepting(port: int) -> None:
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", path)
     response = connection.getresponse()
     try:
@@ -68,4 +68,4 @@ def test_the_probe_gets_an_answer(store):
 def test_sigterm_ends_it_well(store):
     process, _ = store
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0

@@ -164,7 +164,7 @@ def _tracking_server() -> str:
         stderr=subprocess.DEVNULL,
     )
     atexit.register(server.terminate)
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 200
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
