@@ -63,7 +63,9 @@ async def ready(url: str, process: asyncio.subprocess.Process) -> None:
 
 async def sent(url: str, *, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The client's books after `enough` and a clean end."""
-    chosen = settings.Settings(target=url, model="digits", rows="", rate=200.0, connection_seconds=0.5)
+    chosen = settings.Settings(
+        target=url, model="digits", rows="", rate=200.0, connection_seconds=0.5, timeout_seconds=60.0
+    )
     data = client_rows.decode(rows.content())
     ledger, stop = Ledger(), asyncio.Event()
     task = asyncio.create_task(traffic.run(chosen, data, ledger=ledger, stop=stop))
