@@ -45,8 +45,7 @@ def model_deployment(name: str) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def clean(shop: apiserver.ApiServer) -> Iterator[None]:
     yield
-    shop.kubectl("delete", "configmap", "-n", "shop", "-l", "app.kubernetes.io/managed-by=seatrial")
-    shop.kubectl("delete", "modeldeployments", "-n", "shop", "--all")
+    shop.kubectl("delete", "configmaps,modeldeployments", "-n", "shop", "--all")
 
 
 @pytest.mark.parametrize("kind", sorted(kinds.KINDS), ids=str)

@@ -78,11 +78,17 @@ def api() -> Iterator[apiserver.ApiServer]:
         for namespace in ("ops", "shop", "bank"):
             server.namespace(namespace)
         waiting.until(
-            lambda: "prometheusrules" in server.kubectl("api-resources", "--api-group=monitoring.coreos.com"),
+            lambda: served(server) >= {"podmonitors", "servicemonitors", "prometheusrules", "prometheuses"},
             what="the prometheus-operator's kinds served",
             seconds=60,
         )
         yield server
+
+
+def served(api: apiserver.ApiServer) -> set[str]:
+    """Names of the prometheus-operator's kinds that the API server has."""
+    lines = api.kubectl("api-resources", "--api-group=monitoring.coreos.com", "--no-headers").splitlines()
+    return {line.split()[0] for line in lines}
 
 
 @pytest.mark.parametrize("name", TOGGLES)

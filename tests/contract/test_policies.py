@@ -61,9 +61,8 @@ def api() -> Iterator[apiserver.ApiServer]:
         )
         for kind in NAMED:
             until_in_force(server, deployment("probe", WISHES[kind]), AUTHOR)
-        for kind in KINDS:
-            for made in ("Job", "Deployment", "Pod"):
-                until_in_force(server, workload(made, PODS[kind]))
+        for kind in KINDS:  # its policy on pods is the one on Jobs and Deployments
+            until_in_force(server, workload("Pod", PODS[kind]))
         yield server
 
 
