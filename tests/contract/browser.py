@@ -35,7 +35,7 @@ class Browser:
 
     def until(self, script: str, *, what: str) -> None:
         """Waits until a script returns something true."""
-        waiting.until(lambda: bool(self.run(script)), what=what, seconds=20, explain=self.text)
+        waiting.until(lambda: bool(self.run(script)), what=what, seconds=60, explain=self.text)
 
     def text(self) -> str:
         """What a person reads on the page."""
@@ -67,7 +67,7 @@ def opened() -> Iterator[Browser]:
     command = ["chromedriver", f"--port={port}", "--silent"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
         try:
-            waiting.until(lambda: waiting.answers(f"http://127.0.0.1:{port}/status"), what="chromedriver", seconds=30)
+            waiting.until(lambda: waiting.answers(f"http://127.0.0.1:{port}/status"), what="chromedriver", seconds=60)
             browser = Browser(f"http://127.0.0.1:{port}")
             yield browser
             browser.close()

@@ -28,5 +28,5 @@ async def cluster(
 ) -> AsyncIterator[kubernetes.KubernetesCluster]:
     """A cluster to it, connected as a user's would be."""
     monkeypatch.setenv("KUBECONFIG", str(shop.kubeconfig))
-    async with kubernetes.connected(timeout=5) as connected:
+    async with kubernetes.connected(timeout=30) as connected:
         yield connected

@@ -17,5 +17,5 @@ def until_established(api: apiserver.ApiServer) -> None:
             and crd.SHORT_NAME in api.kubectl("api-resources", "--api-group=seatrial.dev", "--no-headers")
         ),
         what=f"{crd.NAME} served",
-        seconds=20,
+        seconds=60,
     )

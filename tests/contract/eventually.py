@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(look: Callable[[], Awaitable[T]], *, what: str, seconds: float = 20) -> T:
+async def eventually(look: Callable[[], Awaitable[T]], *, what: str, seconds: float = 60) -> T:
     """The first truthy result of `look`; AssertionError with the last one after the deadline."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not (found := await look()):

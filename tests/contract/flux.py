@@ -45,7 +45,7 @@ def running(api: apiserver.ApiServer, folder: Path) -> Iterator[None]:
             for group, _, plural in _KINDS.values()
         ),
         what="Flux's kinds served",
-        seconds=30,
+        seconds=120,
     )
     store = f"127.0.0.1:{ports.free_port()}"
     (folder / "artifacts").mkdir()
@@ -69,7 +69,7 @@ def _controller(api: apiserver.ApiServer, program: binaries.Program, folder: Pat
             yield
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=60)
 
 
 class Delivery:
@@ -93,7 +93,7 @@ class Delivery:
             for one in self._list(kind):
                 name = one["metadata"]["name"]
                 self._client.delete_namespaced_custom_object(group, version, self._namespace, plural, name)
-            waiting.until(functools.partial(self._gone, kind), what=f"{kind} gone", seconds=60)
+            waiting.until(functools.partial(self._gone, kind), what=f"{kind} gone", seconds=120)
 
     def reapply(self) -> None:
         """Flux applies once more what it has from Git; returns when it has."""
@@ -108,7 +108,7 @@ class Delivery:
         waiting.until(
             lambda: self._status("Kustomization").get("lastHandledReconcileAt") == token,
             what="applied once more",
-            seconds=30,
+            seconds=120,
             explain=lambda: str(self.ready()),
         )
 
@@ -116,7 +116,7 @@ class Delivery:
         """Condition Ready of the Kustomization, as `flux get` prints it: status, reason, message."""
         return _ready(self._status("Kustomization"))
 
-    def until_ready(self, status: str, reason: str, *, commit: str = "", seconds: float = 60) -> str:
+    def until_ready(self, status: str, reason: str, *, commit: str = "", seconds: float = 120) -> str:
         """Waits until it says so of this commit; the message."""
         said: list[str] = []
 
@@ -131,7 +131,7 @@ class Delivery:
         waiting.until(reached, what=what, seconds=seconds, explain=lambda: str(self._status("Kustomization")))
         return said[-1]
 
-    def until_tried(self, outcome: str, *, commit: str, seconds: float = 60) -> None:
+    def until_tried(self, outcome: str, *, commit: str, seconds: float = 120) -> None:
         """Waits until an application of this commit has ended so. Ready says it only until the next one begins."""
 
         def ended() -> bool:

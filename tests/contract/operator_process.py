@@ -43,6 +43,6 @@ def running(kubeconfig: Path, *, namespace: str, lease: str, environment: Mappin
             yield told
         finally:
             process.send_signal(signal.SIGTERM)
-            told.status = process.wait(timeout=20)
+            told.status = process.wait(timeout=60)
             log.seek(0)
             told.said = log.read()

@@ -7,12 +7,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
-from tests.cluster.harness import apiserver, paths
+from tests.cluster.harness import apiserver, paths, waiting
 from tests.contract import established
 from tests.unit.plugin import recorded
 from tests.unit.rollout import world as worlds
@@ -72,8 +72,21 @@ class Api:
         self.server.kubectl("apply", "-f", "-", input=json.dumps(role))
         subject = f"--serviceaccount={NAMESPACE}:{name}"
         self.server.kubectl("create", "rolebinding", name, f"--role={name}", subject, "-n", NAMESPACE)
+        self._until_in_force(name, rules)
         token = self.server.kubectl("create", "token", name, "-n", NAMESPACE).strip()
         return self.kubeconfig(name, user={"token": token})
+
+    def _until_in_force(self, name: str, rules: Sequence[dict[str, Any]]) -> None:
+        """Rights count a moment after they have been stored."""
+        who = f"--as=system:serviceaccount:{NAMESPACE}:{name}"
+        for rule in rules[:1]:
+            what = f"{rule['resources'][0]}.{rule['apiGroups'][0]}".rstrip(".")
+            question = ("auth", "can-i", rule["verbs"][0], what, who, "-n", NAMESPACE)
+            waiting.until(
+                lambda: self.server.kubectl(*question, check=False).strip() == "yes",  # noqa: B023  waited for here
+                what=f"the rights of {name}",
+                seconds=60,
+            )
 
     def kubeconfig(self, name: str, *, user: dict[str, Any] | None = None, **cluster: Any) -> Path:
         """The administrator's, changed."""

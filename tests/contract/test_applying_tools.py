@@ -19,7 +19,7 @@ from tests.unit.rollout import world as worlds
 
 from seatrial.api.status import Phase
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.apiserver
 
 WAIT = ("wait", "mdeploy/churn", "--for=condition=Ready")
 
@@ -96,14 +96,14 @@ def test_kubectl_waits_for_what_was_asked_for_and_not_for_what_was_ready_before(
     with pytest.raises(errors.CommandFailed, match="timed out waiting for the condition"):
         scene.kubectl(*WAIT, "--timeout=1s")
     scene.operator.until(test_rollouts.settled)
-    assert "condition met" in scene.kubectl(*WAIT, "--timeout=1s")
+    assert "condition met" in scene.kubectl(*WAIT, "--timeout=60s")
     scene.write("2")
     scene.apply("-f", scene.file)
     with pytest.raises(errors.CommandFailed, match="timed out waiting for the condition"):
         scene.kubectl(*WAIT, "--timeout=1s")
-    command = [*scene.api.kubectl_argv, *WAIT, "--timeout=60s", "-n", scene.namespace]
+    command = [*scene.api.kubectl_argv, *WAIT, "--timeout=120s", "-n", scene.namespace]
     with subprocess.Popen(command, env=scene.api.environment, stdout=subprocess.PIPE, text=True) as waiting:
         scene.operator.until(lambda world: world.status.phase is Phase.CANARY)
         assert waiting.poll() is None, "it returned in mid-canary"
         scene.operator.until(test_rollouts.settled)
-        assert waiting.communicate(timeout=60)[0].strip() == "modeldeployment.seatrial.dev/churn condition met"
+        assert waiting.communicate(timeout=120)[0].strip() == "modeldeployment.seatrial.dev/churn condition met"

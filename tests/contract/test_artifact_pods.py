@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.cluster.harness import apiserver
+from tests.cluster.harness import apiserver, errors, waiting
 from tests.unit.rollout import placed
 from tests.unit.rollout import world as worlds
 
@@ -21,8 +21,6 @@ pytestmark = pytest.mark.apiserver
 def namespace(shop: apiserver.ApiServer) -> str:
     """With the service account that a controller manager makes, where one runs."""
     shop.namespace("artifacts")
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "artifacts"}}
-    shop.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(account))
     return "artifacts"
 
 
@@ -33,6 +31,18 @@ def accepted(shop: apiserver.ApiServer, name: str, template: dict[str, Any], nam
     arguments = ("create", "--dry-run=server", "--validate=strict", "-o", "json", "-f", "-")
     stored: dict[str, Any] = json.loads(shop.kubectl(*arguments, input=json.dumps(pod)))
     return stored
+
+
+def knows_priority(shop: apiserver.ApiServer, namespace: str) -> bool:
+    """Where pods are admitted, it is known a moment after it was stored."""
+    containers = [{"name": "probe", "image": "probe:1"}]
+    spec = {"containers": containers, "priorityClassName": placed.EVERYTHING.priority_class_name}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe", "namespace": namespace}, "spec": spec}
+    try:
+        shop.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(pod))
+    except errors.CommandFailed as refused:
+        return "PriorityClass" not in str(refused)
+    return True
 
 
 @pytest.mark.parametrize("uri", ["s3://models/churn/7.onnx", "pvc://shared-models/churn/7.onnx"])
@@ -56,6 +66,7 @@ def test_placed_pods_are_accepted_under_the_restricted_standard(shop: apiserver.
     shop.kubectl("create", "serviceaccount", "models", "-n", namespace)
     shop.kubectl("create", "priorityclass", "high", "--value=1000")
     shop.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    waiting.until(lambda: knows_priority(shop, namespace), what="the priority class known", seconds=60)
     wish = msgspec.structs.replace(worlds.spec("1"), serving=placed.EVERYTHING)
     content = revision.wanted(wish, name="churn", default_image="serving:1", known=())
     record = children.new_record("churn", content=content, wish=wish, known={})

@@ -27,7 +27,7 @@ from tests.unit.rollout import world as worlds
 from seatrial.api import crd, schema, status, values
 from seatrial.rollout import names
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
 MEBI = 2**20
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -168,11 +168,11 @@ def test_an_autoscaler_follows_what_stable_uses_through_a_canary(api: apiserver.
         path = 'jsonpath={.status.conditions[?(@.type=="ScalingActive")].status}'
         return api.kubectl("get", "hpa", "churn", "-n", "shop", "-o", path)
 
-    waiting.until(lambda: active() == "True", what="the autoscaler can read pods and scale", seconds=90,
+    waiting.until(lambda: active() == "True", what="the autoscaler can read pods and scale", seconds=180,
                   explain=lambda: api.kubectl("describe", "hpa", "churn", "-n", "shop"))  # fmt: skip
     assert replicas(api) == world.spec.replicas, "the candidate's 8 GB are not what stable uses"
     metrics.usage[stable.revision] = 250 * MEBI
-    waiting.until(lambda: replicas(api) == 5, what="2 pods at 250 % become 5", seconds=90,
+    waiting.until(lambda: replicas(api) == 5, what="2 pods at 250 % become 5", seconds=180,
                   explain=lambda: api.kubectl("describe", "hpa", "churn", "-n", "shop"))  # fmt: skip
     (selector,) = metrics.asked
     assert f"{names.REVISION}={stable.revision}" in selector

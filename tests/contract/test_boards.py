@@ -246,7 +246,7 @@ def busy(pods: test_relay_processes.Pods, metrics: telemetry.Telemetry) -> Itera
     def work() -> None:
         while not done.wait(0.02):
             act(metrics)
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 answer.read()
 
     thread = threading.Thread(target=work)
@@ -285,7 +285,7 @@ def test_prometheus_has_an_answer_to_every_query_of_a_board(url: str, name: str)
     waiting.until(
         lambda: not unanswered(url, asked),
         what=f"an answer to every query of {name}",
-        seconds=60,
+        seconds=180,
         explain=lambda: yaml.safe_dump([dataclasses.asdict(one) for one in unanswered(url, asked)]),
     )
 

@@ -19,7 +19,6 @@ from tests.cluster.client.ledger import Ledger
 from tests.cluster.harness import ports
 from tests.cluster.models import catalog, rows
 
-pytestmark = pytest.mark.timeout(120)
 REQUESTS = 300
 
 
@@ -52,7 +51,7 @@ async def serving(package: pathlib.Path, *, scratch: pathlib.Path) -> AsyncItera
 
 
 async def ready(url: str, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
         while True:
             assert process.returncode is None, "the server ended"
             with contextlib.suppress(aiohttp.ClientConnectionError):
@@ -64,11 +63,13 @@ async def ready(url: str, process: asyncio.subprocess.Process) -> None:
 
 async def sent(url: str, *, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The client's books after `enough` and a clean end."""
-    chosen = settings.Settings(target=url, model="digits", rows="", rate=200.0, connection_seconds=0.5)
+    chosen = settings.Settings(
+        target=url, model="digits", rows="", rate=200.0, connection_seconds=0.5, timeout_seconds=60.0
+    )
     data = client_rows.decode(rows.content())
     ledger, stop = Ledger(), asyncio.Event()
     task = asyncio.create_task(traffic.run(chosen, data, ledger=ledger, stop=stop))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not enough(ledger.as_dict()):  # noqa: ASYNC110  the ledger is plain counters, it wakes nobody
             await asyncio.sleep(0.02)
     stop.set()

@@ -38,7 +38,7 @@ from tests.contract.server import trial_report
 
 Trial = Callable[..., dict[str, Any]]
 REPO = pathlib.Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="session")

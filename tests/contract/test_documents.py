@@ -21,7 +21,7 @@ from tests.unit.plugin import recorded
 
 from seatrial.api import crd
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
 PAGES = documents.pages()
 LAPTOP = [page for page in PAGES if any(block.run == "laptop" for block in documents.shell(page))]
@@ -115,7 +115,7 @@ def typed(programs: Path) -> Typed:
         own = {**os.environ, **(environment or {})}
         own |= {"PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
         command = ["bash", "-euo", "pipefail", "-c", text.replace("/tmp/", f"{programs}/tmp/")]
-        done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False, timeout=280)
+        done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False, timeout=500)
         assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
         return done.stdout
 

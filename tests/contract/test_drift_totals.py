@@ -47,7 +47,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.timeout(900)  # promtool is built the first time
 def test_hours_hold_what_was_counted_through_births_restarts_and_ends(url: str) -> None:
     asked = {"query": QUERY, "start": BEGIN, "end": BEGIN + 7 * HOUR, "step": "1h"}
-    with urllib.request.urlopen(f"{url}/api/v1/query_range?{urllib.parse.urlencode(asked)}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/api/v1/query_range?{urllib.parse.urlencode(asked)}", timeout=60) as answer:
         found = totals.hours(msgspec.convert(json.load(answer), totals.Answer), [COLUMN])
     assert [hour.at - BEGIN // HOUR for hour in found] == list(range(6))
     counted = [{pod.name: pod.rows["region"][-1] for pod in hour.pods} for hour in found]

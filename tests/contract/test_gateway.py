@@ -15,12 +15,14 @@ import pytest
 from tests.bench import crowd
 from tests.cluster.harness import apiserver, gateway, paths, waiting
 from tests.contract import established
+from tests.contract.eventually import eventually
 from tests.contract.test_reconcile_apiserver import MODEL, OPERATOR, Logged, Scene
 from tests.contract.test_wiring import Replica, replica
 
 from seatrial.api import crd
 from seatrial.cluster import events, kubernetes
 from seatrial.control import reading, reconcile, telemetry
+from seatrial.rollout import facts
 
 pytestmark = pytest.mark.apiserver
 
@@ -86,7 +88,7 @@ async def namespace_in(api: apiserver.ApiServer, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig))
     namespace = f"roads-{secrets.token_hex(4)}"
     api.namespace(namespace)
-    async with kubernetes.connected(timeout=5) as cluster:
+    async with kubernetes.connected(timeout=30) as cluster:
         reconciler = reconcile.Reconciler(
             cluster=Logged(cluster._rest),
             looks=crowd.Silent(),
@@ -115,8 +117,12 @@ async def test_without_the_crds_the_object_says_what_to_install_and_goes_on_once
         assert {"Service", "Job", "ControllerRevision"} <= roads.kinds(), "the rest goes on"
         await roads.assert_at_rest()
         gateway.install(bare.kubectl)
-        await roads.settle()
-        assert roads.condition("Stalled")[0] == "False"
+
+        async def goes_on() -> bool:
+            await roads.settle()
+            return roads.condition("Stalled")[0] == "False"
+
+        await eventually(goes_on, what="the rollout with a route")
         assert roads.route()["spec"]["parentRefs"][0]["name"] == "front"
 
 
@@ -175,7 +181,7 @@ async def test_another_provider_takes_the_route_away(roads: Roads) -> None:
     await roads.settle()
     roads.want(provider="Service")
     await roads.settle()
-    waiting.until(lambda: not roads.listed("httproutes"), what="the route gone", seconds=20)
+    waiting.until(lambda: not roads.listed("httproutes"), what="the route gone", seconds=60)
     await roads.assert_at_rest()
 
 
@@ -187,13 +193,13 @@ async def test_what_a_real_gateway_says_is_understood(roads: Roads) -> None:
         roads.api.kubectl("apply", "-f", "-", input=json.dumps(made))
         roads.want(provider="GatewayAPI", gateway={**FRONT, "hostnames": ["churn.example"]})
         await roads.settle()
-        waiting.until(lambda: answered(roads), what="the gateway's answer", seconds=20)
+        waiting.until(lambda: accepted(roads), what="the gateway's consent", seconds=60)
         await roads.settle()
         # Nobody is Ready yet, so the Services lead to nobody; the gateway has nothing against the route.
         assert "gateway" not in roads.condition("Routed")[2]
         roads.want(provider="GatewayAPI", gateway={**FRONT, "hostnames": ["churn.test"]})
         await roads.settle()
-        waiting.until(lambda: answered(roads), what="the gateway's answer", seconds=20)
+        waiting.until(lambda: answered(roads), what="the gateway's answer", seconds=60)
         await roads.settle()
         words = f"gateway {roads.namespace}/front says Accepted=False, NoMatchingListenerHostname"
         assert roads.condition("Routed")[0] == "False"
@@ -206,13 +212,23 @@ async def test_what_a_real_gateway_says_is_understood(roads: Roads) -> None:
 
 def answered(roads: Roads) -> bool:
     """The gateway has spoken of the route as it is."""
+    return bool(said(roads))
+
+
+def accepted(roads: Roads) -> bool:
+    """It takes the route, and has found the Services that it leads to: it may have learnt of the route before them."""
+    return answered(roads) and all(one.status == "True" for one in said(roads))
+
+
+def said(roads: Roads) -> list[facts.Said]:
+    """What the gateway says of the route; nothing as long as any of it is of an older one."""
     seen = reading.route(roads.route())
     assert seen is not None
-    said = [condition for parent in seen.parents for condition in parent.conditions.values()]
-    return bool(said) and all(one.generation == seen.generation for one in said)
+    found = [condition for parent in seen.parents for condition in parent.conditions.values()]
+    return found if all(one.generation == seen.generation for one in found) else []
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_routes_are_watched_from_the_crds_installation_on_and_outlive_their_removal(
     bare: apiserver.ApiServer,
 ) -> None:
@@ -221,7 +237,7 @@ def test_routes_are_watched_from_the_crds_installation_on_and_outlive_their_remo
         running.until_leading()
         for round_ in ("first", "second"):
             gateway.install(bare.kubectl)
-            waiting.until(lambda name=round_: sees(running, bare, name), what="a watched route", seconds=60)
+            waiting.until(lambda name=round_: sees(running, bare, name), what="a watched route", seconds=120)
             seen = len(running.keys)
             gateway.uninstall(bare.kubectl)
             running.until_looked_at(f"shop/{round_}", after=seen)

@@ -17,7 +17,7 @@ from tests.unit.rollout import world as worlds
 
 from seatrial.api.status import Phase
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.apiserver
 
 
 class Release:
@@ -70,7 +70,7 @@ def test_helm_4_waits_for_a_rollout_and_fails_with_one_that_is_rolled_back(
 ) -> None:
     release.write("1")
     with waits(release, *release.install("--wait", "--timeout=120s")) as helm:
-        waiting.until(operator.exists, what="ModelDeployment made", seconds=30)
+        waiting.until(operator.exists, what="ModelDeployment made", seconds=60)
         operator.until(lambda one: one.status.phase is not Phase.TRIAL)
         assert operator.world.condition("Reconciling")[0] == "True"
         assert helm.poll() is None, "it returned before the version served"
@@ -80,7 +80,7 @@ def test_helm_4_waits_for_a_rollout_and_fails_with_one_that_is_rolled_back(
     release.write("2")
     begun = time.monotonic()
     with waits(release, *release.install("--wait", "--timeout=10s")) as helm:
-        waiting.until(lambda: operator.raw()["spec"]["model"]["version"] == "2", what="version 2", seconds=15)
+        waiting.until(lambda: operator.raw()["spec"]["model"]["version"] == "2", what="version 2", seconds=60)
         operator.world.error_share["2"] = 0.3
         operator.until(lambda one: one.status.phase is Phase.CANARY)
         assert helm.poll() is None, "it returned in mid-canary"
@@ -91,7 +91,7 @@ def test_helm_4_waits_for_a_rollout_and_fails_with_one_that_is_rolled_back(
     assert time.monotonic() - begun > 9, "the page says that Helm looks on until its timeout"
 
     with waits(release, "rollback", "churn", "1", "-n", release.namespace, "--wait", "--timeout=60s") as helm:
-        waiting.until(lambda: operator.raw()["spec"]["model"]["version"] == "1", what="version 1", seconds=30)
+        waiting.until(lambda: operator.raw()["spec"]["model"]["version"] == "1", what="version 1", seconds=60)
         operator.look()
         assert helm.wait(timeout=60) == 0
     assert (operator.world.serving, operator.world.status.candidate) == ("1", None)

@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.harness import apiserver, paths, waiting
 from tests.contract import operator_process
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.apiserver
 
 NAMESPACE = "shop"
 SAMPLE = paths.REPO / "manifests" / "samples" / "churn.yaml"

@@ -17,7 +17,7 @@ from tests.contract.server import registry
 
 from seatrial.cli import image
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -53,6 +53,8 @@ FORBIDDEN = [
 def api() -> Iterator[apiserver.ApiServer]:
     with apiserver.running() as server:
         server.kubectl("apply", "--server-side", "-k", str(BASE))
+        until_may(server, "create", "deployments.apps", namespace="default")
+        until_may(server, "create", "leases.coordination.k8s.io", namespace=generate.NAMESPACE)
         yield server
 
 
@@ -90,6 +92,17 @@ def may(
         f"--namespace={namespace}",
     ]
     return api.kubectl(*question, check=False).strip() == "yes"
+
+
+def until_may(
+    api: apiserver.ApiServer, verb: str, resource: str, *, account: str = ACCOUNT, namespace: str, name: str = ""
+) -> None:
+    """Rights count a moment after they have been stored."""
+    waiting.until(
+        lambda: may(api, verb, resource, account=account, namespace=namespace, name=name),
+        what=f"{account} may {verb} {resource}",
+        seconds=60,
+    )
 
 
 def test_the_operator_may_do_its_work_in_any_namespace(api: apiserver.ApiServer) -> None:
@@ -187,11 +200,7 @@ def prepared(bare: apiserver.ApiServer) -> apiserver.ApiServer:
     established.until_established(bare)
     bare.namespace("shop")
     bare.kubectl("create", "rolebinding", "chief", "--clusterrole=admin", "--user=chief", "-n", "shop")
-    waiting.until(
-        lambda: may(bare, "update", "modeldeployments.seatrial.dev/status", account="chief", namespace="shop"),
-        what="roles aggregated",
-        seconds=60,
-    )
+    until_may(bare, "update", "modeldeployments.seatrial.dev/status", account="chief", namespace="shop")
     return bare
 
 
@@ -200,7 +209,7 @@ def test_who_administers_a_namespace_installs_an_operator_for_it(prepared: apise
     values = "namespaces={shop},crds.install=false,replicas=2,networkPolicy.install=true"
     helm(prepared, "install", "own", str(CHART), "--set", values, *flags)
     account = "system:serviceaccount:shop:own-seatrial"
-    assert may(prepared, "create", "deployments.apps", account=account, namespace="shop")
+    until_may(prepared, "create", "deployments.apps", account=account, namespace="shop")
     assert not may(prepared, "create", "deployments.apps", account=account, namespace="default")
     helm(prepared, "uninstall", "own", *flags)
 
@@ -219,7 +228,7 @@ def test_two_releases_in_one_namespace_hold_a_lease_each(prepared: apiserver.Api
         helm(prepared, "install", release, str(CHART), "-n", "shop", "--set", values)
     for release, other in (("one", "two"), ("two", "one")):
         account, lease = f"system:serviceaccount:shop:{release}-seatrial", "leases.coordination.k8s.io"
-        assert may(prepared, "update", lease, name=f"{release}-seatrial", account=account, namespace="shop")
+        until_may(prepared, "update", lease, name=f"{release}-seatrial", account=account, namespace="shop")
         assert not may(prepared, "update", lease, name=f"{other}-seatrial", account=account, namespace="shop")
         container = json.loads(prepared.kubectl("get", "deploy", f"{release}-seatrial", "-n", "shop", "-o", "json"))
         (container,) = container["spec"]["template"]["spec"]["containers"]
@@ -233,7 +242,7 @@ def test_one_name_in_two_namespaces_is_two_releases(prepared: apiserver.ApiServe
         helm(prepared, "install", "same", str(CHART), "-n", namespace, "--set", "crds.install=false")
     for namespace in ("shop", "default"):
         account = f"system:serviceaccount:{namespace}:same-seatrial"
-        assert may(prepared, "create", "deployments.apps", account=account, namespace="kube-public")
+        until_may(prepared, "create", "deployments.apps", account=account, namespace="kube-public")
         helm(prepared, "uninstall", "same", "-n", namespace)
 
 

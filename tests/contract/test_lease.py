@@ -1,28 +1,46 @@
-"""The election against a real API server, in short durations: one leads; a dead or polite leader is succeeded."""
+"""The election against a real API server, in a time of its own: one leads; a dead or polite leader is succeeded."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
+from tests.contract import passing_time
 
 from seatrial.cluster import errors, kubernetes, lease
 
 pytestmark = pytest.mark.apiserver
 
-TIMES = lease.Times(duration=2, deadline=1.4, retry=0.3)
+TIMES = lease.Times(duration=60, deadline=40, retry=10)
+"""A call may take as long as deadline and retry say, in real time, which no test waits for."""
+LONGEST_PAUSE = 1.2 * TIMES.retry
 
 
-def replica(cluster: kubernetes.KubernetesCluster, name: str, identity: str) -> lease.Lease:
-    return lease.Lease(cluster, namespace="shop", name=name, identity=identity, times=TIMES)
+class Replicas:
+    """Any number of them, in one time."""
+
+    def __init__(self, cluster: kubernetes.KubernetesCluster, name: str) -> None:
+        self.time = passing_time.Time()
+        self._cluster, self._name = cluster, name
+
+    def one(self, identity: str) -> lease.Lease:
+        return lease.Lease(
+            self._cluster,
+            namespace="shop",
+            name=self._name,
+            identity=identity,
+            times=TIMES,
+            monotonic=self.time.now,
+            sleep=self.time.sleep,
+        )
 
 
 async def test_of_many_that_want_it_exactly_one_leads(cluster: kubernetes.KubernetesCluster) -> None:
-    replicas = [replica(cluster, "many", str(number)) for number in range(8)]
+    there = Replicas(cluster, "many")
+    replicas = [there.one(str(number)) for number in range(8)]
     tasks = [asyncio.create_task(one.acquire()) for one in replicas]
-    async with asyncio.timeout(10):
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    await there.time.pass_by(TIMES.duration - 1, *tasks)
+    assert sum(task.done() for task in tasks) == 1
     assert sum(one.leading for one in replicas) == 1
     for task in tasks:
         task.cancel()
@@ -30,31 +48,33 @@ async def test_of_many_that_want_it_exactly_one_leads(cluster: kubernetes.Kubern
 
 
 async def test_a_holder_that_died_is_succeeded_after_the_duration(cluster: kubernetes.KubernetesCluster) -> None:
-    dead, heir = replica(cluster, "death", "a"), replica(cluster, "death", "b")
+    there = Replicas(cluster, "death")
+    dead, heir = there.one("a"), there.one("b")
     await dead.acquire()
-    began = time.monotonic()
-    async with asyncio.timeout(10):
-        await heir.acquire()
-    waited = time.monotonic() - began
-    assert TIMES.duration <= waited <= TIMES.duration + 2
+    waiting = asyncio.create_task(heir.acquire())
+    await there.time.pass_by(10 * TIMES.duration, waiting)
+    await waiting
+    assert TIMES.duration <= there.time.now() <= TIMES.duration + LONGEST_PAUSE
     assert not dead.leading
 
 
 async def test_a_holder_that_goes_on_renewing_keeps_it_and_one_that_releases_hands_over_at_once(
     cluster: kubernetes.KubernetesCluster,
 ) -> None:
-    holder, heir = replica(cluster, "handover", "a"), replica(cluster, "handover", "b")
+    there = Replicas(cluster, "handover")
+    holder, heir = there.one("a"), there.one("b")
     await holder.acquire()
     holding, waiting = asyncio.create_task(holder.hold()), asyncio.create_task(heir.acquire())
-    done, _ = await asyncio.wait([holding, waiting], timeout=TIMES.duration + 1)
-    assert not done, "renewed: nobody else leads"
+    await there.time.pass_by(3 * TIMES.duration, holding, waiting)
+    assert not holding.done(), "renewed"
+    assert not waiting.done(), "nobody else leads"
     holding.cancel()
     await asyncio.gather(holding, return_exceptions=True)
-    began = time.monotonic()
+    began = there.time.now()
     await holder.release()
-    async with asyncio.timeout(5):
-        await waiting
-    assert time.monotonic() - began < TIMES.duration
+    await there.time.pass_by(TIMES.duration, waiting)
+    await waiting
+    assert there.time.now() - began <= LONGEST_PAUSE
     record = await cluster.get("Lease", "shop", "handover")
     assert record is not None
     assert (record["spec"]["holderIdentity"], record["spec"]["leaseTransitions"]) == ("b", 1)
@@ -63,12 +83,14 @@ async def test_a_holder_that_goes_on_renewing_keeps_it_and_one_that_releases_han
 async def test_a_holder_whose_lease_was_taken_learns_it_at_the_next_renewal(
     cluster: kubernetes.KubernetesCluster,
 ) -> None:
-    holder = replica(cluster, "theft", "a")
+    there = Replicas(cluster, "theft")
+    holder = there.one("a")
     await holder.acquire()
     record = await cluster.get("Lease", "shop", "theft")
     assert record is not None
     record["spec"]["holderIdentity"] = "thief"
     await cluster.replace(record)
-    async with asyncio.timeout(5):
-        with pytest.raises(errors.LeadershipLost, match="another replica"):
-            await holder.hold()
+    holding = asyncio.create_task(holder.hold())
+    await there.time.pass_by(TIMES.retry, holding)
+    with pytest.raises(errors.LeadershipLost, match="another replica"):
+        await asyncio.wait_for(holding, 0)

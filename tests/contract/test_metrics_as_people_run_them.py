@@ -14,6 +14,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,12 +63,12 @@ TARGET = """
 
 
 class Past:
-    """What pods have counted until now, by path; each is told once, as it was."""
+    """What pods have counted until now, by path; told until all of it is known."""
 
     def __init__(self) -> None:
         self.now = time.time()
         self.texts: dict[str, str] = {}
-        self.told: set[str] = set()
+        self.known = False
 
     def pod(self, job: str, pod: str, revision: str, *, name: str, every: float, phase: float, errors: float) -> None:
         shift = self.now - build.NOW.timestamp()
@@ -114,12 +116,10 @@ def past() -> Past:
 def exposed(past: Past) -> Iterator[int]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            first = self.path not in past.told
-            past.told.add(self.path)
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.end_headers()
-            self.wfile.write(past.texts[self.path].encode() if first else b"")
+            self.wfile.write(b"" if past.known else past.texts[self.path].encode())
 
         def log_message(self, *_: object) -> None:
             """Quiet."""
@@ -146,8 +146,17 @@ def url(past: Past, exposed: int, tmp_path_factory: pytest.TempPathFactory) -> I
         jobs += JOB.format(name=job, targets=targets)
     folder = tmp_path_factory.mktemp("past")
     with prometheus_server.running(folder, CONFIG.format(jobs=jobs), "--query.max-samples=20000") as base:
-        waiting.until(lambda: past.told == set(past.texts), what="everything scraped", seconds=30)
+        waiting.until(lambda: scraped(base) == set(past.texts), what="everything scraped", seconds=120)
+        past.known = True
         yield base
+
+
+def scraped(base: str) -> set[str]:
+    """The paths whose samples it has: what it says of a scrape is stored together with them."""
+    query = urllib.parse.urlencode({"query": "max_over_time(scrape_samples_scraped[1h]) > 0"})
+    with urllib.request.urlopen(f"{base}/api/v1/query?{query}", timeout=60) as answer:
+        found = json.load(answer)["data"]["result"]
+    return {f"/{one['metric']['job']}/{one['metric']['pod']}" for one in found}
 
 
 def question(past: Past, name: str, *, since: timedelta = WINDOW, interval: str = "15s") -> looking.Question:
@@ -337,7 +346,7 @@ def serving_pod(bench: test_trial.Bench, revision: str, *, host: str, port: int)
     with subprocess.Popen([*argv, "--host", host, *listening], env=environment, **quiet) as running:
         try:
             url = f"http://{host}:{rest}"
-            waiting.until(lambda: waiting.answers(f"{url}/v2/health/ready"), what="the server", seconds=30)
+            waiting.until(lambda: waiting.answers(f"{url}/v2/health/ready"), what="the server", seconds=60)
             yield rest
         finally:
             running.terminate()

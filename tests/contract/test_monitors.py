@@ -15,7 +15,7 @@ import yaml
 from tests.cluster.harness import apiserver, beside, binaries, progress, shell, waiting
 from tests.contract import charts
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
 STACK = {"release": "kube-prometheus-stack"}
 EVERYTHING: dict[str, Any] = {
@@ -78,11 +78,17 @@ def api() -> Iterator[apiserver.ApiServer]:
         for namespace in ("ops", "shop", "bank"):
             server.namespace(namespace)
         waiting.until(
-            lambda: "prometheusrules" in server.kubectl("api-resources", "--api-group=monitoring.coreos.com"),
+            lambda: served(server) >= {"podmonitors", "servicemonitors", "prometheusrules", "prometheuses"},
             what="the prometheus-operator's kinds served",
-            seconds=30,
+            seconds=60,
         )
         yield server
+
+
+def served(api: apiserver.ApiServer) -> set[str]:
+    """Names of the prometheus-operator's kinds that the API server has."""
+    lines = api.kubectl("api-resources", "--api-group=monitoring.coreos.com", "--no-headers").splitlines()
+    return {line.split()[0] for line in lines}
 
 
 @pytest.mark.parametrize("name", TOGGLES)
@@ -136,7 +142,7 @@ def selected(api: apiserver.ApiServer) -> dict[str, Any]:
         waiting.until(
             lambda: "podMonitor/ops" in configured() and bool(rules()),
             what="the prometheus-operator made a configuration",
-            seconds=90,
+            seconds=180,
         )
         return {"configuration": configured(), "rules": rules()}
 

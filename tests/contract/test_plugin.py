@@ -74,10 +74,10 @@ def test_status_waits_for_the_end_and_no_longer(api: Api) -> None:
     api.put("canary", "waited-for")
     words = ("status", "waited-for", "-n", NAMESPACE, "--timeout")
     with process(api.server.kubeconfig, *words, "1s") as short:
-        assert short.wait(20) == 2
-    with process(api.server.kubeconfig, *words, "30s") as waiting_:
+        assert short.wait(60) == 2
+    with process(api.server.kubeconfig, *words, "90s") as waiting_:
         api.tell("waited-for", recorded.raw(api.worlds["stable"])["status"])
-        assert waiting_.wait(30) == 0
+        assert waiting_.wait(90) == 0
 
 
 def test_a_watch_shows_every_change_and_ends_with_the_object(api: Api) -> None:
@@ -86,9 +86,9 @@ def test_a_watch_shows_every_change_and_ends_with_the_object(api: Api) -> None:
     assert watched.stdout is not None
     assert "Trial" in watched.stdout.readline()
     api.tell("watched", recorded.raw(api.worlds["canary"])["status"])
-    waiting.until(lambda: "Canary" in watched.stdout.readline(), what="the canary", seconds=20)
+    waiting.until(lambda: "Canary" in watched.stdout.readline(), what="the canary", seconds=60)
     api.server.kubectl("delete", "mdeploy", "watched", "-n", NAMESPACE)
-    assert "watched is deleted" in watched.communicate(timeout=20)[0]
+    assert "watched is deleted" in watched.communicate(timeout=60)[0]
     assert watched.returncode == 0
 
 

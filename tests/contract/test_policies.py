@@ -17,6 +17,7 @@ pytestmark = pytest.mark.apiserver
 
 AUTHOR = "--as=author"
 LABEL = "seatrial.dev/for-models"
+NOT_FOR_MODELS = "is not for models"
 MODEL = {"uri": "https://models.example.com/churn/7.onnx", "sha256": "9f86d081" * 8}
 
 WISHES = {
@@ -58,12 +59,21 @@ def api() -> Iterator[apiserver.ApiServer]:
             what="the namespace's service account",
             seconds=60,
         )
-        waiting.until(
-            lambda: all(refused(server, deployment("probe", WISHES[kind]), AUTHOR) for kind in NAMED),
-            what="policies in force",
-            seconds=60,
-        )
+        for kind in NAMED:
+            until_in_force(server, deployment("probe", WISHES[kind]), AUTHOR)
+        for kind in KINDS:  # its policy on pods is the one on Jobs and Deployments
+            until_in_force(server, workload("Pod", PODS[kind]))
         yield server
+
+
+def until_in_force(api: apiserver.ApiServer, wish: dict[str, Any], *as_: str) -> None:
+    """Its policy knows what is labelled and what is not: it learns both a moment after they are stored."""
+    waiting.until(
+        lambda: NOT_FOR_MODELS in refused(api, wish, *as_) and not refused(api, opened(wish), *as_),
+        what="policies in force",
+        seconds=60,
+        explain=lambda: f"{refused(api, wish, *as_)}\n{refused(api, opened(wish), *as_)}",
+    )
 
 
 def named(name: str) -> list[dict[str, Any]]:
@@ -157,7 +167,7 @@ def test_only_the_word_true_says_so(api: apiserver.ApiServer, value: str) -> Non
     name = f"odd-{value.lower() or 'empty'}-{len(value)}"
     api.kubectl("label", "secret", name, f"{LABEL}={value}")
     wish = deployment("churn", {"model": {**MODEL, "secretRef": {"name": name}}})
-    waiting.until(lambda: "is not for models" in refused(api, wish, AUTHOR), what="refused", seconds=20)
+    waiting.until(lambda: "is not for models" in refused(api, wish, AUTHOR), what="refused", seconds=60)
 
 
 @pytest.mark.parametrize("workload_kind", ["Job", "Deployment", "Pod"])
@@ -182,14 +192,13 @@ def test_a_label_taken_back_blocks_new_pods_and_no_other_change(api: apiserver.A
     wish = json.loads(json.dumps(WISHES[kind]).replace("closed", name))
     api.kubectl("apply", "-f", "-", input="\n---\n".join(json.dumps(each) for each in named(name)))
     api.kubectl("label", kind, name, f"{LABEL}=true")
-    waiting.until(lambda: not refused(api, deployment(name, wish), AUTHOR), what="allowed", seconds=20)
+    waiting.until(lambda: not refused(api, deployment(name, wish), AUTHOR), what="allowed", seconds=60)
     api.kubectl("create", "-f", "-", AUTHOR, input=json.dumps(deployment(name, wish)))
     api.kubectl("label", kind, name, f"{LABEL}-")
-    waiting.until(lambda: refused(api, deployment("other", wish), AUTHOR), what="refused", seconds=20)
+    waiting.until(lambda: refused(api, deployment("other", wish), AUTHOR), what="refused", seconds=60)
     api.kubectl("patch", "mdeploy", name, AUTHOR, "--type=merge", "-p", '{"spec":{"replicas":3}}')
-    assert "is not for models" in refused(
-        api, workload("Pod", json.loads(json.dumps(PODS[kind]).replace("closed", name)))
-    )
+    pod = workload("Pod", json.loads(json.dumps(PODS[kind]).replace("closed", name)))
+    waiting.until(lambda: NOT_FOR_MODELS in refused(api, pod), what="no new pods", seconds=60)
 
 
 def test_a_change_that_begins_to_name_something_is_refused(api: apiserver.ApiServer) -> None:
@@ -204,7 +213,7 @@ def test_the_policies_have_no_mistake_that_the_api_server_finds(api: apiserver.A
         found = json.loads(api.kubectl("get", "validatingadmissionpolicies", "-o", "json"))["items"]
         return [one.get("status", {}) for one in found]
 
-    waiting.until(lambda: all("observedGeneration" in one for one in states()), what="policies checked", seconds=30)
+    waiting.until(lambda: all("observedGeneration" in one for one in states()), what="policies checked", seconds=60)
     assert [one["typeChecking"] for one in states()] == [{}] * len(states()), "no warning about an expression"
 
 
@@ -288,7 +297,7 @@ def test_others_are_not_concerned(api: apiserver.ApiServer, serving: str) -> Non
     api.kubectl("label", "pod", serving, "note=me", "--dry-run=server")
     api.kubectl("create", "clusterrolebinding", "other", "--clusterrole=patching", "--user=other")
     waiting.until(
-        lambda: patched(api, serving, ELSE["a label"], as_="--as=other") == "", what="another may patch", seconds=20
+        lambda: patched(api, serving, ELSE["a label"], as_="--as=other") == "", what="another may patch", seconds=60
     )
 
 

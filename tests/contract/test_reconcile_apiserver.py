@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from tests.bench import crowd
 from tests.cluster.harness import apiserver, waiting
+from tests.contract import quotas
 from tests.contract.eventually import eventually
 from tests.unit.rollout import build
 
@@ -99,7 +100,7 @@ class Scene:
 
     async def pass_the_trial(self) -> None:
         """What a node would do: the trial's pod ends with its report in the log. The controllers then end the Job."""
-        await eventually(self._trial_pods, what="the trial's pod", seconds=30)
+        await eventually(self._trial_pods, what="the trial's pod", seconds=120)
         [pod] = await self._trial_pods()
         message = json.dumps({"sha256": report.digest_of(LINE)})
         ended = {"terminated": {"exitCode": 0, "message": message, "containerID": "c://x"}}
@@ -114,7 +115,7 @@ class Scene:
 
     def await_pods(self, count: int) -> None:
         """The controllers have made the servers' pods."""
-        waiting.until(lambda: len(self.listed("pods", *SERVERS)) == count, what=f"{count} pods made", seconds=30)
+        waiting.until(lambda: len(self.listed("pods", *SERVERS)) == count, what=f"{count} pods made", seconds=120)
 
     def start_pods(self, count: int) -> None:
         """What a node and the endpoints' controller (which wants a node) would do: pods run, the Service finds them."""
@@ -287,17 +288,14 @@ async def test_a_selector_can_be_widened_and_pinned_again(scene: Scene) -> None:
 
 async def test_a_refused_child_shows_the_apis_own_words_until_it_is_let_in(scene: Scene) -> None:
     scene.kubectl("create", "quota", "tight", "--hard=count/jobs.batch=0")
-    in_force = "hard"
-    waiting.until(
-        lambda: in_force in scene.listed("resourcequotas")[0].get("status", {}), what="quota in force", seconds=30
-    )
+    quotas.until_refused(scene.api, scene.namespace, quotas.JOB)
     await scene.settle()
     said = {one["type"]: one for one in scene.status()["conditions"]}
     assert (said["Stalled"]["status"], said["Stalled"]["reason"]) == ("True", "ChildRefused")
     assert "exceeded quota: tight" in said["Ready"]["message"]
     await scene.assert_at_rest()
     scene.kubectl("delete", "quota", "tight")
-    waiting.until(lambda: not scene.listed("resourcequotas"), what="quota gone", seconds=30)
+    quotas.until_admitted(scene.api, scene.namespace, quotas.JOB)
     await scene.settle()
     assert "Job" in scene.kinds()
     assert scene.status()["phase"] == "Trial"

@@ -16,7 +16,7 @@ from tests.contract import charts, established
 
 from seatrial.api import crd
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
 SYSTEM = "seatrial-system"
 SAMPLE = paths.REPO / "manifests" / "samples" / "churn.yaml"

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from tests.bench import crowd
-from tests.cluster.harness import apiserver, waiting
+from tests.cluster.harness import apiserver
+from tests.contract import quotas
 from tests.contract import test_reconcile_apiserver as reconciled
 from tests.contract.eventually import eventually
 
@@ -77,8 +78,8 @@ class Scene(reconciled.Scene):
         """Version 7 serves, and its soak is over."""
         await self.settle()
         await self.pass_the_trial()
-        await eventually(self._stable, what="version 7 stable", seconds=60)
-        await eventually(self._soaked, what="the end of its soak", seconds=20)
+        await eventually(self._stable, what="version 7 stable", seconds=120)
+        await eventually(self._soaked, what="the end of its soak", seconds=60)
 
     async def _stable(self) -> bool:
         await self.settle()
@@ -87,19 +88,20 @@ class Scene(reconciled.Scene):
         return self.status().get("phase") == "Stable"
 
     async def _soaked(self) -> bool:
+        """By the operator's clock, which is the API server's and up to a second behind this one."""
         since = datetime.datetime.fromisoformat(self.status()["stable"]["since"])
-        return datetime.datetime.now(datetime.UTC) - since > SOAK
+        return self.cluster.server_now() - since >= SOAK
 
     async def end_the_run(self, message: str, *, exit_code: int = 0) -> None:
         """What a node would do: the training pod ends with this termination message. The controller ends the Job."""
-        await eventually(self._training_pods, what="the run's pod", seconds=30)
+        await eventually(self._training_pods, what="the run's pod", seconds=120)
         [pod] = await self._training_pods()
         ended = {"terminated": {"exitCode": exit_code, "message": message, "containerID": "c://t"}}
         container = {"name": "train", "image": "i", "imageID": "i", "ready": False, "restartCount": 0, "state": ended}
         state = {"phase": "Failed" if exit_code else "Succeeded", "containerStatuses": [container]}
         name = pod["metadata"]["name"]
         self.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": state}))
-        await eventually(self._ended, what="the run's result", seconds=30)
+        await eventually(self._ended, what="the run's result", seconds=120)
 
     async def _training_pods(self) -> list[dict[str, Any]]:
         return self.listed("pods", "-l", "app.kubernetes.io/component=training")
@@ -188,9 +190,7 @@ async def test_a_job_that_a_quota_refuses_is_a_failed_run_in_its_words_and_the_m
     scene.apply(cron_job())
     await scene.serve()
     scene.kubectl("create", "quota", "tight", "--hard=count/jobs.batch=1")
-    waiting.until(
-        lambda: "hard" in scene.listed("resourcequotas")[0].get("status", {}), what="quota in force", seconds=30
-    )
+    quotas.until_refused(scene.api, scene.namespace, quotas.JOB)
     scene.tell("retrain", "one")
     await scene.settle()
     assert scene.runs()[0]["outcome"] == "Failed"

@@ -5,14 +5,12 @@ from __future__ import annotations
 import http.client
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.harness import ports
+from tests.cluster.harness import ports, waiting
 
 STORE = pathlib.Path(__file__).resolve().parents[1] / "cluster" / "store" / "store.py"
 
@@ -25,25 +23,16 @@ def store(tmp_path: pathlib.Path) -> Iterator[tuple[subprocess.Popen[bytes], int
     port = ports.free_port()
     process = subprocess.Popen([sys.executable, STORE, tmp_path / "models", str(port)], stderr=subprocess.DEVNULL)
     try:
-        accepting(port)
+        # An answer, and not a connection: the kernel takes those before the store has begun.
+        waiting.until(lambda: waiting.answers(f"http://127.0.0.1:{port}/healthz"), what="the store", seconds=60)
         yield process, port
     finally:
         process.kill()
         process.wait()
 
 
-def accepting(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise TimeoutError("the store does not accept connections")
-
-
 def get(port: int, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", path)
     response = connection.getresponse()
     try:
@@ -68,4 +57,4 @@ def test_the_probe_gets_an_answer(store):
 def test_sigterm_ends_it_well(store):
     process, _ = store
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0

@@ -11,6 +11,6 @@ import nbformat
 if __name__ == "__main__":
     notebook = nbformat.read(sys.argv[1], as_version=4)
     nbclient.NotebookClient(
-        notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": "."}}
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": "."}}
     ).execute()
     nbformat.write(notebook, Path("executed.ipynb"))

@@ -16,7 +16,7 @@ PYTHON = ROOT / ".venv-laptop" / "bin" / "python"
 needed = pytest.mark.skipif(not PYTHON.exists(), reason="make .venv-laptop/.installed")
 
 
-def run(script: Path, *arguments: str | Path, folder: Path, seconds: float = 110) -> str:
+def run(script: Path, *arguments: str | Path, folder: Path, seconds: float = 280) -> str:
     """What the script prints, run in the folder with this checkout's packages."""
     paths = os.pathsep.join(str(ROOT / part) for part in ("operator/src", "serving-image/src"))
     finished = subprocess.run(

@@ -6,7 +6,9 @@ Writes JSON {trial, differing, inputs, card} to the last line of standard output
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -150,9 +152,7 @@ def mlflow_served() -> Any:
 
 def _tracking_server() -> str:
     """Its address; it ends with this process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     folder = Path.cwd()
     server = subprocess.Popen(
         [
@@ -164,7 +164,7 @@ def _tracking_server() -> str:
         stderr=subprocess.DEVNULL,
     )
     atexit.register(server.terminate)
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 200
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
@@ -173,6 +173,15 @@ def _tracking_server() -> str:
             assert server.poll() is None, "the tracking server has ended"
             assert time.monotonic() < give_up, "the tracking server does not answer"
             time.sleep(0.2)
+
+
+def _free_port() -> int:
+    """Below those that the kernel gives to clients, of which any may be taken before the server has started."""
+    while True:
+        port = random.randrange(15000, 30000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def _linear() -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.contract.packing import laptop
 
-pytestmark = [laptop.needed, pytest.mark.timeout(120)]
+pytestmark = laptop.needed
 SCRIPT = Path(__file__).with_name("laptop_models.py")
 
 

@@ -31,8 +31,6 @@ from seatrial.cli import main
 from seatrial.packing import archives, trying
 from seatrial.rollout import report
 
-pytestmark = pytest.mark.timeout(150)  # a network is fitted, converted and tried
-
 FRAME = samples.customers()
 HOLES = samples.customers(holes=True)
 

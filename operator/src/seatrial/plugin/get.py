@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from seatrial.plugin import options, tree, view, words
-from seatrial.plugin.connection import Connection
+from seatrial.plugin.connection import Connection, Object
 
 WATCHED = 300.0  # seconds of one request; then another one goes on
 
@@ -62,19 +62,24 @@ def _changes(connected: Connection, name: str | None, *, everywhere: bool) -> It
             if name is not None and "deletionTimestamp" in changed["metadata"]:
                 yield f"{name} is deleted"
                 return
-            yield _now(connected, name, everywhere=everywhere)
+            # As the watch brought it: by now it may be gone, which the next change tells.
+            yield _tree(connected, changed) if name is not None else _now(connected, name, everywhere=everywhere)
         time.sleep(max(0.0, 1.0 - (time.monotonic() - begun)))  # a watch that ends at once is no reason to hurry
 
 
 def _now(connected: Connection, name: str | None, *, everywhere: bool) -> RenderableType:
     if name is not None:
-        seen = view.of(connected.get(name))
-        return tree.render(seen, connected.pods(f"{view.SELECTOR}={name}"), now=words.now())
+        return _tree(connected, connected.get(name))
     found = [view.of(one) for one in connected.list(everywhere=everywhere)]
     if not found:
         where = "any namespace" if everywhere else f"namespace {connected.namespace}"
         return f"There are no model deployments in {where}."
     return _table(found, everywhere=everywhere)
+
+
+def _tree(connected: Connection, raw: Object) -> RenderableType:
+    seen = view.of(raw)
+    return tree.render(seen, connected.pods(f"{view.SELECTOR}={seen.name}"), now=words.now())
 
 
 def _table(found: list[view.View], *, everywhere: bool) -> Table:
