@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.cluster import harness, installation, watching
 
-_SECONDS = 900
-"""Programs and images of a cold cache are built within the first test that needs the cluster."""
+_SECONDS = 1800
+"""Programs and images of a cold cache are built within the first test that needs the cluster, whatever that one's own
+limit is.
+"""
 
 
 @pytest.fixture(scope="session")
@@ -28,14 +31,15 @@ def subject(platform: installation.Platform, request: pytest.FixtureRequest) -> 
     """A ModelDeployment's place; deleting it must not hang, whatever the test left."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
     # One that an earlier run left may still be going.
-    platform.cluster.kubectl("wait", "namespace", f"e2e-{name}", "--for=delete", "--timeout=60s", check=False)
+    platform.cluster.kubectl("wait", "namespace", f"e2e-{name}", "--for=delete", "--timeout=110s", check=False)
     installation.namespace(platform, f"e2e-{name}")
     yield watching.Subject(platform, namespace=f"e2e-{name}")
     platform.cluster.kubectl("delete", "namespace", f"e2e-{name}", "--wait=false")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        needed = {"cluster", "platform"}.intersection(getattr(item, "fixturenames", ()))
-        if needed and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(_SECONDS))
+    here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    ours = [item for item in here if {"cluster", "platform"}.intersection(getattr(item, "fixturenames", ()))]
+    for item in ours:
+        if item is ours[0] or item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_SECONDS), append=False)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 KEEPING, OPENING = 4, 2
 PAUSE = 0.02
-PATIENCE = 30.0  # seconds for the first good answer
+PATIENCE = 90.0  # seconds for the first good answer
 BEGUN = "begun"
 
 

@@ -25,7 +25,7 @@ import aiohttp
 import yarl
 from aiohttp import web
 from tests.cluster import installation
-from tests.cluster.harness import errors, waiting
+from tests.cluster.harness import errors, ports, waiting
 
 NAME = "seatrial"
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -33,7 +33,6 @@ NO_WRITES = ("/leases/", "/apis/authorization.k8s.io/")
 """A lease is renewed as long as nothing happens; to ask for one's rights changes nothing."""
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "host", "content-length", "authorization"})
 SAME = 3
-PROBES = {"SEATRIAL_PROBE_PORT": "18431", "SEATRIAL_METRICS_PORT": "18432"}
 
 
 class Death(NamedTuple):
@@ -52,23 +51,30 @@ class Mortal:
         self._next: Death | None = None
         self._written = 0
         self._at: list[str] = []
+        self._turn = threading.Lock()
+        """Of the proxy, which ends and starts the process, and of the test, which ends it for good."""
+        self._over = False
         self.died: list[str] = []
         """The writes at which it died."""
         self.writes: list[str] = []
         """All that the API server got, or would have got."""
 
     def start(self) -> None:
+        if self._over:
+            return
         self._next, self._written = next(self._deaths, None), 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "seatrial"], env=self._environment, stdout=log, stderr=log
             )
 
-    def spare(self) -> None:
-        """No death from now on."""
-        self._deaths, self._next = iter(()), None
-
     def end(self) -> None:
+        """For good: it is not started again, whatever it was about to write."""
+        with self._turn:
+            self._over = True
+            self._kill()
+
+    def _kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -86,8 +92,9 @@ class Mortal:
     def die(self, what: str, *, came_to: str = "nothing") -> None:
         self._at.append(what)
         self.died.append(f"{what}: {came_to}")
-        self.end()
-        self.start()
+        with self._turn:
+            self._kill()
+            self.start()
 
 
 class Proxy:
@@ -168,7 +175,6 @@ def in_its_place(
             try:
                 yield mortal
             finally:
-                mortal.spare()
                 mortal.end()
 
 
@@ -184,11 +190,13 @@ def _without_the_installed_one(platform: installation.Platform) -> Iterator[dict
     kubectl("scale", f"deployment/{NAME}", "-n", space, "--replicas=0")
     selector = f"app.kubernetes.io/name={NAME}"
     try:
-        waiting.until(lambda: not platform.list("pods", space, selector), what="the installed one gone", seconds=60)
-        yield {**told, **PROBES, "POD_NAME": "of-a-test", "POD_NAMESPACE": space}
+        waiting.until(lambda: not platform.list("pods", space, selector), what="the installed one gone", seconds=120)
+        probe, metrics = ports.free(2)
+        own = {"SEATRIAL_PROBE_PORT": str(probe), "SEATRIAL_METRICS_PORT": str(metrics)}
+        yield {**told, **own, "POD_NAME": "of-a-test", "POD_NAMESPACE": space}
     finally:
         kubectl("scale", f"deployment/{NAME}", "-n", space, f"--replicas={deployment['spec']['replicas']}")
-        kubectl("rollout", "status", f"deployment/{NAME}", "-n", space, "--timeout=60s")
+        kubectl("rollout", "status", f"deployment/{NAME}", "-n", space, "--timeout=110s")
 
 
 @contextlib.contextmanager
@@ -209,7 +217,7 @@ def _proxied(platform: installation.Platform, mortal: Mortal, kubeconfig: Path) 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        waiting.until(lambda: bool(port), what="the proxy", seconds=10)
+        waiting.until(lambda: bool(port), what="the proxy", seconds=60)
         kubeconfig.write_text(json.dumps(_config(f"http://127.0.0.1:{port[0]}")))
         yield
     finally:

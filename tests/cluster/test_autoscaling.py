@@ -84,7 +84,7 @@ def test_an_autoscaler_scales_both_versions_in_mid_canary_and_goes_on_with_the_p
         subject.tell("promote", "now/full")
         sight = wait_for_verdict(subject, "2b")
         assert outcome(sight, "2b") == ("Promoted", "Promoted", "2b")
-        subject.wait(lambda one: one.settled, what="the end of the soak", seconds=60)
+        subject.wait(lambda one: one.settled, what="the end of the soak", seconds=SECONDS)
         waiting.until(lambda: len(used(subject)) == MOST, what="what the promoted pods use", seconds=SECONDS)
         assert replicas(subject) == MOST
     books = subject.books()

@@ -19,10 +19,11 @@ from tests.cluster.harness import errors, gateway, network, paths
 from tests.cluster.models import export
 from tests.cluster.test_rollouts import SECONDS, outcome, resource, wait_for_verdict
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]  # the gateway is built the first time
 
 ENOUGH = 1000  # requests to measure a share with
-COUNTED = 1300  # by the pods, from the moment when the share was asked for
+COUNTED = 2000  # by the pods, of which so many more were sent before the share was seen to be in force
+TAKEN_UP = 1.0  # seconds: a gateway says that it has accepted a route some tenth of a second before it follows it
 SHARES = (1, 10, 50)
 
 
@@ -109,12 +110,12 @@ def test_shares_are_as_asked_and_a_promotion_loses_no_request(installed: watchin
         for share in SHARES:
             installed.wait(lambda sight, share=share: in_force(sight, share), what=f"{share}%", seconds=SECONDS)
             began = time.time()
-            installed.wait(lambda sight: answered(sight) >= COUNTED, what="requests", seconds=60)
+            installed.wait(lambda sight: answered(sight) >= COUNTED, what="requests", seconds=120)
             spans[share] = (began, time.time())
             annotate(installed, "promote")
         assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
-        promoted = time.time()
-        installed.wait(lambda sight: sight.settled, what="the end of the soak", seconds=60)
+        promoted = time.time() + TAKEN_UP
+        installed.wait(lambda sight: sight.settled, what="the end of the soak", seconds=SECONDS)
     bad = [one for one in seen.answers if not one.good]
     assert not bad, f"{len(bad)} of {len(seen.answers)} requests: {bad[:5]}"
     for share, (start, end) in spans.items():
@@ -132,10 +133,10 @@ def test_a_rollback_is_quick_and_loses_no_request(installed: watching.Subject, f
         installed.apply(behind(installed, "digits-v2b", steps=steps))
         installed.wait(lambda sight: in_force(sight, 50), what="50%", seconds=SECONDS)
         aborted = annotate(installed, "abort")
-        sight = installed.wait(lambda sight: sight.settled, what="the end of its traffic", seconds=60)
+        sight = installed.wait(lambda sight: sight.settled, what="the end of its traffic", seconds=SECONDS)
         gone = "app.kubernetes.io/component=server,seatrial.dev/revision!=" + sight.status.stable.revision
         installed.platform.cluster.kubectl(
-            "wait", "pods", "-n", installed.namespace, "-l", gone, "--for=delete", "--timeout=90s"
+            "wait", "pods", "-n", installed.namespace, "-l", gone, "--for=delete", "--timeout=110s"
         )
     assert outcome(sight, "2b") == ("Rejected", "Aborted", "2")
     bad = [one for one in seen.answers if not one.good]
@@ -147,12 +148,10 @@ def test_a_rollback_is_quick_and_loses_no_request(installed: watching.Subject, f
 
 def test_pods_that_restart_behind_the_gateway_lose_no_request(installed: watching.Subject, front: gateway.Front):
     with load(installed, front) as seen:
-        installed.platform.cluster.kubectl(
-            "delete", "pods", "-n", installed.namespace, "-l", "app.kubernetes.io/component=server", "--wait=false",
-            "--field-selector=metadata.name=" + _a_server(installed),
-        )  # fmt: skip
+        replaced = _servers(installed)[0]
+        installed.platform.cluster.kubectl("delete", "pod", replaced, "-n", installed.namespace, "--wait")
         installed.wait(lambda sight: sight.status.stable.ready_replicas == 2 and len(_servers(installed)) == 2,
-                       what="its replacement", seconds=60)  # fmt: skip
+                       what="its replacement", seconds=120)  # fmt: skip
     bad = [one for one in seen.answers if not one.good]
     assert not bad, f"{len(bad)} of {len(seen.answers)} requests: {bad[:5]}"
 
@@ -160,7 +159,3 @@ def test_pods_that_restart_behind_the_gateway_lose_no_request(installed: watchin
 def _servers(subject: watching.Subject) -> list[str]:
     pods = subject.platform.list("pods", subject.namespace, "app.kubernetes.io/component=server")
     return sorted(one["metadata"]["name"] for one in pods)
-
-
-def _a_server(subject: watching.Subject) -> str:
-    return _servers(subject)[0]

@@ -24,7 +24,7 @@ def namespace(cluster: harness.Cluster) -> Iterator[str]:
     cluster.kubectl("create", "namespace", name)
     # Pods are refused until the controller manager has made it.
     account = ("get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name")
-    waiting.until(lambda: bool(cluster.kubectl(*account)), what="default service account", seconds=30)
+    waiting.until(lambda: bool(cluster.kubectl(*account)), what="default service account", seconds=60)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
@@ -64,7 +64,7 @@ http.server.HTTPServer(("", 8000), Handler).serve_forever()
 
 def _value(cluster: harness.Cluster, query: str) -> float | None:
     url = f"{cluster.prometheus_url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=30) as response:
         result = json.load(response)["data"]["result"]
     return float(result[0]["value"][1]) if result else None
 
@@ -88,13 +88,17 @@ def test_a_pod_serves_resolves_names_and_is_scraped(cluster: harness.Cluster, na
     pod = _pod("web", command=["python3", "-c", _EXPOSER], port=8000)
     cluster.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(pod))
     cluster.kubectl("expose", "pod", "web", "-n", namespace, "--port=80", "--target-port=8000")
-    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/web", "--timeout=60s")
+    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/web", "--timeout=110s")
 
     fetch = f"import urllib.request; print(urllib.request.urlopen('http://web.{namespace}.svc').read().decode())"
-    assert "harness_answer 42" in cluster.kubectl("exec", "-n", namespace, "web", "--", "python3", "-c", fetch)
+    asking = ("exec", "-n", namespace, "web", "--", "python3", "-c", fetch)
+    # A pod is Ready before it is an endpoint, and the node's proxy and DNS hear of both a moment later.
+    waiting.until(
+        lambda: "harness_answer 42" in cluster.kubectl(*asking, check=False), what="an answer by its name", seconds=60
+    )
 
     query = f'harness_answer{{namespace="{namespace}", pod="web"}}'
-    waiting.until(lambda: _value(cluster, query) == 42, what="the pod's metric in Prometheus", seconds=30)
+    waiting.until(lambda: _value(cluster, query) == 42, what="the pod's metric in Prometheus", seconds=60)
 
 
 def test_prometheus_can_be_taken_away_and_brought_back(cluster: harness.Cluster) -> None:
@@ -134,7 +138,7 @@ def test_a_killed_test_run_leaves_no_api_server_behind() -> None:
         port = urllib.parse.urlsplit(run.stdout.readline().strip()).port
         assert port is not None
         run.kill()
-    waiting.until(lambda: not _listens(port), what="the API server's port closed", seconds=10)
+    waiting.until(lambda: not _listens(port), what="the API server's port closed", seconds=30)
 
 
 def _listens(port: int) -> bool:

@@ -36,7 +36,7 @@ ENOUGH = 5  # covered answers that show that a fault was felt
 @pytest.fixture(scope="module")
 def served(platform: installation.Platform) -> Iterator[watching.Subject]:
     """Version 2 serves traffic."""
-    platform.cluster.kubectl("wait", "namespace", SPACE, "--for=delete", "--timeout=60s", check=False)
+    platform.cluster.kubectl("wait", "namespace", SPACE, "--for=delete", "--timeout=110s", check=False)
     installation.namespace(platform, SPACE)
     subject = watching.Subject(platform, namespace=SPACE)
     subject.apply(resource(platform, "digits-v2"))
@@ -105,12 +105,12 @@ def felt(subject: watching.Subject) -> Callable[[watching.Sight], bool]:
 def test_a_candidate_whose_processes_are_killed_costs_nobody_an_answer(canary):
     for pod in pods(canary, "candidate"):
         accidents.kill(pod)
-    canary.wait(ended(canary), what="the end of a server", seconds=60)
+    canary.wait(ended(canary), what="the end of a server", seconds=120)
 
 
 def test_a_candidate_that_runs_out_of_memory_costs_nobody_an_answer(canary):
     accidents.starve(pods(canary, "candidate")[0], canary.platform.cluster)
-    canary.wait(ended(canary, by="OOMKilled"), what="the end of a server", seconds=60)
+    canary.wait(ended(canary, by="OOMKilled"), what="the end of a server", seconds=120)
 
 
 def test_a_candidate_that_hangs_costs_nobody_an_answer(canary):
@@ -118,7 +118,7 @@ def test_a_candidate_that_hangs_costs_nobody_an_answer(canary):
     with contextlib.ExitStack() as stack:
         for pod in pods(canary, "candidate"):
             stack.enter_context(accidents.stopped(pod))
-        canary.wait(told, what="answers in its place", seconds=60)
+        canary.wait(told, what="answers in its place", seconds=120)
 
 
 def test_a_candidate_that_is_cut_off_costs_nobody_an_answer(canary):
@@ -126,15 +126,15 @@ def test_a_candidate_that_is_cut_off_costs_nobody_an_answer(canary):
     with contextlib.ExitStack() as stack:
         for pod in pods(canary, "candidate"):
             stack.enter_context(accidents.cut_off(pod, addresses=addresses))
-        canary.wait(told, what="answers in its place", seconds=60)
+        canary.wait(told, what="answers in its place", seconds=120)
 
 
 def test_an_assignment_that_somebody_edits_is_put_right(canary):
     for edit in (f"{ASSIGNMENT}=", f"{ASSIGNMENT}={{", f'{ASSIGNMENT}={{"weight": 100}}', f"{ASSIGNMENT}-"):
         edited = pods(canary, "stable")[0]["metadata"]["name"]
         canary.platform.cluster.kubectl("annotate", "pod", edited, "-n", canary.namespace, "--overwrite", edit)
-        canary.wait(lambda _: told_the_same(canary), what=f"the assignment after {edit}", seconds=30)
-        canary.wait(everybody_follows, what="all of stable's pods", seconds=30)
+        canary.wait(lambda _: told_the_same(canary), what=f"the assignment after {edit}", seconds=60)
+        canary.wait(everybody_follows, what="all of stable's pods", seconds=60)
 
 
 def told_the_same(subject: watching.Subject) -> bool:
@@ -158,14 +158,14 @@ def test_stable_pods_that_come_and_go_pass_on_all_the_same(canary):
 
     def scale(count: int) -> None:
         kubectl("scale", f"{watching.RESOURCE}/{canary.name}", "-n", space, f"--replicas={count}")  # as autoscalers do
-        canary.wait(there(count), what=f"{count} pods", seconds=60)
-        canary.wait(everybody_follows, what="all of stable's pods", seconds=30)
+        canary.wait(there(count), what=f"{count} pods", seconds=120)
+        canary.wait(everybody_follows, what="all of stable's pods", seconds=60)
 
     scale(3)
     replaced = pods(canary, "stable")[0]["metadata"]["name"]
     kubectl("delete", "pod", replaced, "-n", space, "--wait")
-    canary.wait(there(3), what="its replacement", seconds=60)
-    canary.wait(everybody_follows, what="all of stable's pods", seconds=30)
+    canary.wait(there(3), what="its replacement", seconds=120)
+    canary.wait(everybody_follows, what="all of stable's pods", seconds=60)
     scale(2)
 
 

@@ -19,7 +19,7 @@ from tests.cluster.test_rollouts import LONG_STEP, ONE_STEP, outcome, resource, 
 from seatrial.api.status import VerdictKind
 from seatrial.api.trained import RetrainingState
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]  # two images are built the first time
 
 SECONDS = 240.0
 PREFIX = "oci://registry:5000/digits"
@@ -57,7 +57,7 @@ def test_a_trained_version_is_promoted_and_a_git_change_in_the_middle_of_the_nex
     subject.apply(wish(subject.platform))
     wait_for_verdict(subject, "2")
     subject.start_client()
-    subject.wait(lambda sight: sight.settled, what="the end of the soak", seconds=60)
+    subject.wait(lambda sight: sight.settled, what="the end of the soak", seconds=SECONDS)
     trained(subject, "8", model="digits-v2b")
     before = spec_of(subject)
     subject.tell("adopt", "8/yes")
@@ -66,7 +66,7 @@ def test_a_trained_version_is_promoted_and_a_git_change_in_the_middle_of_the_nex
     sight = subject.wait(
         lambda one: one.settled and one.status.trained is not None and one.status.trained.current is not None,
         what="the end of the soak",
-        seconds=60,
+        seconds=SECONDS,
     )
     assert sight.status.stable.model_version == "8"
     assert sight.ready == ("True", "Promoted")
@@ -81,7 +81,7 @@ def test_a_trained_version_is_promoted_and_a_git_change_in_the_middle_of_the_nex
     changed = copy.deepcopy(wish(subject.platform))
     changed["spec"]["model"]["version"] = "2-again"
     subject.apply(changed)
-    sight = subject.wait(lambda one: one.current and one.status.trained is None, what="the end of both", seconds=15)
+    sight = subject.wait(lambda one: one.current and one.status.trained is None, what="the end of both", seconds=30)
     assert sight.status.candidate is None or sight.status.candidate.model_version == "2-again"
     sight = wait_for_verdict(subject, "2-again")
     assert sight.verdict("9").verdict is VerdictKind.SUPERSEDED
@@ -143,7 +143,7 @@ def test_a_loop_that_makes_the_same_bytes_again_stops_after_three_runs_until_som
         sight = subject.wait(
             lambda one: one.status.retraining is not None and one.status.retraining.state is RetrainingState.STOPPED,
             what="the end of the loop",
-            seconds=120,
+            seconds=SECONDS,
         )
         runs = sight.status.retraining.runs
         assert [(one.number, one.trigger, one.outcome, one.reason) for one in runs] == [
@@ -155,4 +155,4 @@ def test_a_loop_that_makes_the_same_bytes_again_stops_after_three_runs_until_som
         assert sight.status.trained is None
         assert jobs(subject) == [f"digits-train-{number}" for number in (1, 2, 3)]
         subject.tell("retrain", "looked-at-it/now")
-        subject.wait(lambda _: len(jobs(subject)) == 4, what="the run that somebody asked for", seconds=30)
+        subject.wait(lambda _: len(jobs(subject)) == 4, what="the run that somebody asked for", seconds=60)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.cluster import installation, watching
+from tests.cluster.harness import waiting
 from tests.cluster.models import samples
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
@@ -100,11 +101,11 @@ def kill_the_operator(platform: installation.Platform) -> None:
 def test_a_better_version_is_promoted_and_the_old_one_leaves_after_the_soak(installed):
     installed.apply(resource(installed.platform, "digits-v2b", steps=TWO_STEPS))
     assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
-    sight = installed.wait(lambda one: one.settled, what="the end of the soak", seconds=60)
+    sight = installed.wait(lambda one: one.settled, what="the end of the soak", seconds=SECONDS)
     assert sight.ready == ("True", "Promoted")
     old = "app.kubernetes.io/component=server,seatrial.dev/revision!=" + sight.status.stable.revision
     installed.platform.cluster.kubectl(
-        "wait", "pods", "-n", installed.namespace, "-l", old, "--for=delete", "--timeout=90s"
+        "wait", "pods", "-n", installed.namespace, "-l", old, "--for=delete", "--timeout=110s"
     )
 
 
@@ -113,7 +114,7 @@ def test_a_version_that_fails_requests_is_rolled_back_by_errors(installed):
     sight = wait_for_verdict(installed, "3")
     assert rolled_back(sight, "3", by="Errors")
     assert "candidate" in sight.status.last_rollback.message
-    sight = installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=30)
+    sight = installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=60)
     assert sight.ready == ("False", "RolledBack")
 
 
@@ -150,7 +151,8 @@ def test_going_back_during_the_canary_is_ready_at_once(installed):
 
 
 def test_an_operator_killed_during_the_canary_promotes_all_the_same(installed):
-    installed.apply(resource(installed.platform, "digits-v2b"))
+    steps = [{**ONE_STEP[0], "minDuration": "25s"}]  # so that it is surely seen
+    installed.apply(resource(installed.platform, "digits-v2b", steps=steps))
     wait_for_canary(installed, "2b")
     kill_the_operator(installed.platform)
     assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
@@ -187,22 +189,29 @@ def test_deleting_during_the_canary_leaves_nothing_and_hangs_on_nothing(subject)
     kubectl("delete", watching.RESOURCE, subject.name, "-n", subject.namespace, "--wait", "--timeout=20s")
     mine = f"seatrial.dev/modeldeployment={subject.name}"
     kinds = "deployments,services,jobs,configmaps,controllerrevisions,poddisruptionbudgets,pods"
-    kubectl("wait", kinds, "-n", subject.namespace, "-l", mine, "--for=delete", "--timeout=90s")
-    assert subject.platform.list(kinds, subject.namespace, mine) == []
+
+    def left() -> list[str]:
+        return [one["metadata"]["name"] for one in subject.platform.list(kinds, subject.namespace, mine)]
+
+    waiting.until(lambda: not left(), what="nothing of it left", seconds=120, explain=lambda: str(left()))
 
 
 def test_the_share_is_the_one_asked_for(installed):
-    """Within three standard errors over a thousand requests and more, by what stable's pods have passed on."""
+    """As close as three standard errors over a thousand requests, by what stable's pods have passed on.
+
+    Each draws by chance: over twice as many, one run in thirty thousand is not that close, over a thousand one in four
+    hundred.
+    """
     installed.apply(resource(installed.platform, "digits-v2b", steps=LONG_FIRST_STEP))
 
     def counted(sight: watching.Sight) -> int:
         asked = sight.status.traffic.requests if sight.status.traffic else None
         return asked.stable + asked.candidate if asked is not None else 0
 
-    sight = installed.wait(lambda one: counted(one) >= 1000, what="a thousand requests", seconds=SECONDS)
+    sight = installed.wait(lambda one: counted(one) >= 2000, what="two thousand requests", seconds=SECONDS)
     share = float(sight.status.traffic.measured_share.rstrip("%")) / 100
     assert sight.status.candidate.provider == "Relay"
-    assert abs(share - 0.1) <= 3 * math.sqrt(0.1 * 0.9 / counted(sight)), share
+    assert abs(share - 0.1) <= 3 * math.sqrt(0.1 * 0.9 / 1000), share
     installed.apply(resource(installed.platform, "digits-v2b"))
     assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
 
@@ -210,7 +219,7 @@ def test_the_share_is_the_one_asked_for(installed):
 def test_a_version_that_fails_costs_nobody_an_answer(installed):
     installed.apply(resource(installed.platform, "digits-v3", steps=LONG_STEP))
     assert rolled_back(wait_for_verdict(installed, "3"), "3", by="Errors")
-    installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=30)
+    installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=60)
     books = installed.books()
     assert books.model_errors == 0, books
     assert books.covered > 0, books
@@ -226,7 +235,7 @@ def test_a_version_that_fails_on_copies_is_rejected_before_it_answers_anybody(in
 def test_provider_service_promotes_the_better_version_and_rolls_the_failing_one_back(installed):
     installed.apply(resource(installed.platform, "digits-v2b", traffic=SERVICE, steps=TWO_STEPS))
     assert outcome(wait_for_verdict(installed, "2b"), "2b") == ("Promoted", "Promoted", "2b")
-    installed.wait(lambda one: one.settled, what="the end of the soak", seconds=60)
+    installed.wait(lambda one: one.settled, what="the end of the soak", seconds=SECONDS)
     installed.apply(resource(installed.platform, "digits-v3", traffic=SERVICE, steps=LONG_STEP))
     verdict, reason, serving = outcome(wait_for_verdict(installed, "3"), "3")
     assert (verdict, serving) == ("Rejected", "2b")

@@ -139,7 +139,7 @@ class Subject:
                 raise errors.HarnessError(f"{what} did not come within {seconds:.0f} s; {state}")
             time.sleep(POLL)
 
-    def start_client(self, *, seconds: float = 60, **environment: str) -> None:
+    def start_client(self, *, seconds: float = 120, **environment: str) -> None:
         """Traffic from a pod in the same namespace; returns with the first good answer."""
         resource = yaml.safe_load((installation.SAMPLES / "client.yaml").read_text())
         resource["metadata"]["namespace"] = self.namespace

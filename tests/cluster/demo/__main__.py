@@ -13,7 +13,7 @@ from tests.cluster.demo import aging, boards, outcomes, view
 from tests.cluster.demo.scenarios import SCENARIOS, Scenario
 from tests.cluster.harness import errors
 
-DEADLINE = 240.0  # seconds for one version; the longest way takes about 100
+DEADLINE = 480.0  # seconds for one version; the longest way takes about 100
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from tests.cluster.demo.scenarios import LEARNED_ANEW, MISSING
 from tests.cluster.models import digits
 
 HOUR = 10
-DEADLINE = 240.0
+DEADLINE = 480.0
 GAPS = 0.5
 """Share of the digits that come with a line of pixels missing."""
 CONDITIONS = ("Drifted", "Retraining")

@@ -12,8 +12,8 @@ from typing import IO
 
 from tests.cluster.harness import waiting
 
-_SECONDS_TO_START = 30
-_SECONDS_TO_END = 20
+_SECONDS_TO_START = 90
+_SECONDS_TO_END = 60
 _SHOWN = 4000
 
 

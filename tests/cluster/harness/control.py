@@ -13,12 +13,14 @@ from pathlib import Path
 import msgspec
 from tests.cluster.harness import errors, supervisor, waiting
 
+_SECONDS = 30  # an answer takes a millisecond, and on a machine that has no time for the supervisor longer
+
 
 def ask(path: Path, request: supervisor.Request) -> dict[str, supervisor.State]:
     """The programs' states after the request was carried out."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
+            connection.settimeout(_SECONDS)
             connection.connect(str(path))
             connection.sendall(msgspec.json.encode(request) + b"\n")
             with connection.makefile("rb") as stream:

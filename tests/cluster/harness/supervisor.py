@@ -118,9 +118,12 @@ class Supervisor:
             end.setblocking(False)
         self._wakeup_end = wakeup_end
         self._listener = socket.socket(socket.AF_UNIX)
-        Path(plan.control).unlink(missing_ok=True)
-        self._listener.bind(plan.control)
+        # Whoever waits for the file finds one that takes connections: a socket refuses them until it listens.
+        unnamed = f"{plan.control}~"
+        Path(unnamed).unlink(missing_ok=True)
+        self._listener.bind(unnamed)
         self._listener.listen(16)
+        os.replace(unnamed, plan.control)
         self._selector.register(self._listener, selectors.EVENT_READ, self._serve)
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._woken)
 

@@ -157,7 +157,7 @@ async def test_a_look_that_fails_whatever_for_is_followed_by_the_next_one(monkey
     own = canaries.Canaries(prometheus, ring=lambda key: rung.set(), clock=lambda: build.at(600))  # type: ignore[arg-type]
     seen = msgspec.structs.replace(snapshot(), spec=wish)
     own.attached(KEY, seen)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await rung.wait()
     found = own.attached(KEY, seen).moved
     assert found is not None

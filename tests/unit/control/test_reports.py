@@ -66,7 +66,7 @@ class Pods:
         self.bell.set()
 
     async def rung(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self.bell.wait()
         self.bell.clear()
 

@@ -25,14 +25,6 @@ def folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="seatrial-"))
 
 
-def _runs(path: Path) -> bool:
-    """The socket's file is there a moment before anybody listens."""
-    try:
-        return control.Switch(path, "first").running
-    except errors.NotReady:
-        return False
-
-
 @pytest.fixture
 def socket(folder: Path) -> Iterator[Path]:
     """A supervisor with a program that runs, and one that waits to be started."""
@@ -47,13 +39,14 @@ def socket(folder: Path) -> Iterator[Path]:
     plan.write_bytes(msgspec.json.encode(supervisor.Plan(control=str(path), programs=programs)))
     command = [sys.executable, "-m", supervisor.__name__, str(plan), "--while-stdin"]
     with subprocess.Popen(command, cwd=paths.REPO, stdin=subprocess.PIPE):
-        waiting.until(lambda: _runs(path), what="supervisor and first program", seconds=30)
+        waiting.until(path.exists, what="supervisor", seconds=30)
+        waiting.until(lambda: control.Switch(path, "first").running, what="first program", seconds=30)
         yield path
 
 
 def test_a_killed_program_is_started_again(socket: Path) -> None:
     control.Switch(socket, "first").kill()
-    waiting.until(lambda: control.status(socket)["first"].starts == 2, what="restart", seconds=10)
+    waiting.until(lambda: control.status(socket)["first"].starts == 2, what="restart", seconds=60)
 
 
 def test_a_stopped_program_stays_stopped_until_started(socket: Path) -> None:

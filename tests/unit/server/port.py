@@ -20,6 +20,8 @@ from seatrial_server.protocol.http.connection import Connection
 from seatrial_server.protocol.http.v2 import V2
 
 PLAN = batching.Plan(in_thread=False, batched=True, row_seconds=1e-6)
+PATIENCE = 60.0
+"""Seconds: deadlines are real time, and no test's business but their own."""
 IDENTITY = documents.Identity(server_version="1", model="m", version="1")
 
 
@@ -83,7 +85,9 @@ class Port:
         self.counters: telemetry.Telemetry = test_telemetry.counters()
         guards = validation.guards(model.schema, features.by_input(columns, model.schema))
         engine = inference.Engine(model, guards, observer=observer, most_rows=batching.MAX_ROWS)
-        batcher = batching.Batcher(engine, PLAN, limits=config.Limits(**limits), counters=self.counters)
+        batcher = batching.Batcher(
+            engine, PLAN, limits=config.Limits(**{"timeout_seconds": PATIENCE, **limits}), counters=self.counters
+        )
         self.batcher = batcher
         self.application = V2(
             about=documents.Documents(IDENTITY, model.schema, self.counters),
@@ -92,7 +96,7 @@ class Port:
             queue=batcher,
             counters=self.counters,
             max_body_bytes=1 << 20,
-            timeout_seconds=2.0,
+            timeout_seconds=PATIENCE,
             account=budget.Budget(1 << 24),
             bundles=batcher if short else None,
         )

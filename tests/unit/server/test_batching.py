@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from tests.unit.server import graphs, prepared, test_telemetry
+from tests.unit.server import graphs, port, prepared, test_telemetry
 
 from seatrial_server.engine import batching, inference, jobs, validation, warmup
 from seatrial_server.host import config, errors
@@ -25,9 +28,10 @@ class Client:
 
     def __init__(self, graph: bytes, plan: batching.Plan, **limits: Any) -> None:
         model = session.load(graph)
-        engine = inference.Engine(model, validation.guards(model.schema, {}))
+        self.engine = inference.Engine(model, validation.guards(model.schema, {}))
         self.counters: telemetry.Telemetry = test_telemetry.counters()
-        self.batcher = batching.Batcher(engine, plan, limits=config.Limits(**limits), counters=self.counters)
+        patient = config.Limits(**{"timeout_seconds": port.PATIENCE, **limits})
+        self.batcher = batching.Batcher(self.engine, plan, limits=patient, counters=self.counters)
         self.results: list[Any] = []
         self._answered = asyncio.Event()
 
@@ -47,7 +51,7 @@ class Client:
         )
 
     async def all(self, count: int) -> list[Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(port.PATIENCE):
             while len(self.results) < count:
                 self._answered.clear()
                 await self._answered.wait()
@@ -90,29 +94,50 @@ async def test_a_request_that_can_never_fit_is_refused_for_good() -> None:
     assert (caught.value.status, caught.value.outcome) == (413, "rejected")
 
 
-async def test_a_model_that_takes_too_long_is_an_error_and_its_queue_is_shed_in_time() -> None:
-    client = Client(graphs.slow(700_000), THREAD, timeout_seconds=0.05)
-    client.send(rows=batching.MAX_ROWS)
-    await asyncio.sleep(0)
-    client.send()
-    running, queued = await client.all(2)
+@contextlib.contextmanager
+def hanging(client: Client, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No run of the model ends before the block does."""
+    over, execute = threading.Event(), client.engine.execute
+
+    def held(batch: Sequence[jobs.Job]) -> list[inference.Result]:
+        over.wait()
+        return execute(batch)
+
+    patch.setattr(client.engine, "execute", held)
+    try:
+        yield
+    finally:
+        over.set()
+
+
+async def test_a_model_that_takes_too_long_is_an_error_and_its_queue_is_shed_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Client(graphs.linear(), THREAD, timeout_seconds=0.5)
+    with hanging(client, monkeypatch):
+        client.send(rows=batching.MAX_ROWS)
+        await asyncio.sleep(0)
+        client.send()
+        running, queued = await client.all(2)
     assert (running.status, running.outcome) == (504, "error")
     assert (queued.status, queued.outcome) == (503, "shed")
 
 
-async def test_a_request_may_shorten_its_own_deadline() -> None:
-    client = Client(graphs.slow(700_000), THREAD, timeout_seconds=60)
-    client.send(rows=batching.MAX_ROWS)
-    await asyncio.sleep(0)
-    client.send(timeout=0.02)
-    [hasty] = await client.all(1)
+async def test_a_request_may_shorten_its_own_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(graphs.linear(), THREAD)
+    with hanging(client, monkeypatch):
+        client.send(rows=batching.MAX_ROWS)
+        await asyncio.sleep(0)
+        client.send(timeout=0.02)
+        [hasty] = await client.all(1)
     assert (hasty.status, hasty.outcome) == (503, "shed")
 
 
-async def test_a_request_may_not_lengthen_its_own_deadline() -> None:
-    client = Client(graphs.slow(700_000), THREAD, timeout_seconds=0.05)
-    client.send(rows=batching.MAX_ROWS, timeout=60)
-    assert [result.status for result in await client.all(1)] == [504]
+async def test_a_request_may_not_lengthen_its_own_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(graphs.linear(), THREAD, timeout_seconds=0.5)
+    with hanging(client, monkeypatch):
+        client.send(rows=batching.MAX_ROWS, timeout=port.PATIENCE)
+        assert [result.status for result in await client.all(1)] == [504]
 
 
 async def test_what_cannot_be_answered_in_time_is_shed_before_it_waits() -> None:

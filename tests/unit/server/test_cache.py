@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.server import graphs, test_telemetry
+from tests.unit.server import graphs, port, test_telemetry
 
 from seatrial_server.engine import batching, cache, inference, jobs, validation
 from seatrial_server.host import config, errors
@@ -20,7 +20,7 @@ INLINE = batching.Plan(in_thread=False, batched=True, row_seconds=0.0001)
 THREAD = batching.Plan(in_thread=True, batched=True, row_seconds=0.001)
 
 
-PATIENT = config.Limits(timeout_seconds=60)  # deadlines are real time, and no test's business but their own
+PATIENT = config.Limits(timeout_seconds=port.PATIENCE)
 
 
 class Client:
@@ -66,7 +66,7 @@ class Client:
             done=lambda job, result: answered.set_result((job, result)),
         )
         self.cache.submit(job)
-        self.last, result = await asyncio.wait_for(answered, 10)
+        self.last, result = await asyncio.wait_for(answered, port.PATIENCE)
         return result
 
     @property

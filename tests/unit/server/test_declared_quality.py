@@ -29,8 +29,7 @@ from seatrial_server.trial import (
     subject,
 )
 
-RANDOM = np.random.default_rng(11)
-ROWS = RANDOM.normal(0, 1, (4000, 2)).astype(np.float32)
+ROWS = np.random.default_rng(11).normal(0, 1, (4000, 2)).astype(np.float32)
 RIGHT = (ROWS[:, 0] > 0).astype(np.int64)
 FEATURES = (schema.Feature("income", range=(-10, 10)), schema.Feature("debt"))
 CARD = schema.Card(task="classification", features=FEATURES, labels=(0, 1))
@@ -106,15 +105,16 @@ def test_what_a_gain_is_sure_to_be_follows_from_the_rows_that_differ() -> None:
 
 @pytest.mark.parametrize("metric", ["auc", "balancedAccuracy", "f1", "recall", "logLoss", "brier"])
 def test_the_limits_of_a_metric_are_those_that_drawing_the_rows_again_gives(metric: declared.Metric) -> None:
-    chance = np.clip(RANDOM.beta(2, 2, 3000), 0.01, 0.99)
-    truth = (RANDOM.random(3000) < chance).astype(np.int64)
+    random = np.random.default_rng(1)
+    chance = np.clip(random.beta(2, 2, 3000), 0.01, 0.99)
+    truth = (random.random(3000) < chance).astype(np.int64)
     whole = metrics.Outcomes(
         classes=(0, 1),
         truth=truth,
         guess=(chance > 0.6).astype(np.int64),
         scores=np.stack([1 - chance, chance], axis=1),
     )
-    drawn = [metrics.measure(metric, whole.of(RANDOM.integers(0, 3000, 3000))).value for _ in range(300)]
+    drawn = [metrics.measure(metric, whole.of(random.integers(0, 3000, 3000))).value for _ in range(300)]
     measured = metrics.measure(metric, whole)
     own = float(np.sqrt(np.mean(measured.influence**2) / 3000))
     assert own == pytest.approx(np.std(drawn), rel=0.2)
@@ -223,7 +223,8 @@ def test_rows_that_the_server_refuses_are_no_right_answers(tmp_path: Path) -> No
 def test_data_must_be_as_declared(tmp_path: Path, text: str, outcome: str) -> None:
     answers = session.load(classifier()).run({"x": ROWS})[1]
     holdout = {**HOLDOUT, "age": np.full(4000, 40), "expected:probabilities": answers}
-    of = on(tmp_path, reference={"x": RANDOM.normal(0, 1, (4000, 2)).astype(np.float32)}, holdout=holdout)
+    reference = np.random.default_rng(12).normal(0, 1, (4000, 2)).astype(np.float32)
+    of = on(tmp_path, reference={"x": reference}, holdout=holdout)
     test = {"name": "t", "dataset": "holdout", **yaml.safe_load(text)}
     assert result(yaml.safe_dump({"data": [test]}), of).outcome == outcome
 

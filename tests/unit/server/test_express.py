@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -12,9 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from tests.unit.server import graphs
-from tests.unit.server.port import Port, binary, first, numbers, row, turns
+from tests.unit.server.port import PATIENCE, Port, binary, first, numbers, row, turns
 
-from seatrial_server.engine import batching
+from seatrial_server.engine import batching, jobs
 from seatrial_server.model import bins, schema
 from seatrial_server.observe import drift
 
@@ -138,9 +141,26 @@ async def test_a_queue_smaller_than_the_bundle_still_bounds() -> None:
     assert port.outcomes == {"ok": 4, "shed": 6}
 
 
-async def test_a_model_that_is_late_is_everybodys_error(caplog: pytest.LogCaptureFixture) -> None:
+def slowed(port: Port, patch: pytest.MonkeyPatch, *, seconds: float) -> None:
+    """From now on a run of the model takes so long, by the clock of whoever calls it."""
+    spent, engine = [0.0], port.batcher._engine
+    execute = engine.execute
+
+    def slowly(batch: Sequence[jobs.Job]) -> list[Any]:
+        spent[0] += seconds
+        return execute(batch)
+
+    clock = SimpleNamespace(perf_counter=lambda: time.perf_counter() + spent[0], thread_time=time.thread_time)
+    patch.setattr(engine, "execute", slowly)
+    patch.setattr(batching, "time", clock)
+
+
+async def test_a_model_that_is_late_is_everybodys_error(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level(logging.CRITICAL)
-    port = await Port(graphs.slow(2_500), timeout_seconds=0.001).learn(row(1, 1, 1, 1))
+    port = await Port(LINEAR).learn(row(1, 1, 1, 1))
+    slowed(port, monkeypatch, seconds=PATIENCE + 1)
     answers = await port.send(row(1, 0, 0, 0), row(2, 0, 0, 0))
     refusals = [(status, json.loads(body)) for status, _, body in answers]
     assert [(status, document["code"]) for status, document in refusals] == [(504, "DeadlineExceeded")] * 2

@@ -78,8 +78,8 @@ def test_any_head_behind_a_like_one_is_answered_as_if_it_were_the_first(
 
     async def both() -> None:
         graph = graphs.echo(1, columns=columns)
-        taught = await Port(graph, timeout_seconds=60).learn(post(body), known)
-        fresh = Port(graph, short=False, timeout_seconds=60)
+        taught = await Port(graph).learn(post(body), known)
+        fresh = Port(graph, short=False)
         given, expected = await outcome(taught), await outcome(fresh)
         for answer in (*given[0], *expected[0]):
             if GENERATED.fullmatch(str(answer[2].get("id"))):  # the client's was not usable
