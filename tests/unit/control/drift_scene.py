@@ -101,7 +101,7 @@ async def not_asked(ip: str) -> bytes | str:
 
 
 class Scene:
-    """`uid`, `hours`: the object's; `revision` is stable."""
+    """`uid`, `hours`: the object's; `revision` is stable; `profile`: as JSON, empty for a report without one."""
 
     def __init__(self, columns: tuple[columns_.Column, ...] = (INCOME,), *, profile: str | None = None) -> None:
         self.seconds = 0.0
@@ -142,7 +142,8 @@ class Scene:
         """Another revision is stable from now on."""
         self.revision = revision
         line = json.dumps({"outcome": "Passed", "servedSha256": "5e", "precision": "fp32"})
-        line = line[:-1] + f', "profile": {self.profile}}}'
+        if self.profile:
+            line = line[:-1] + f', "profile": {self.profile}}}'
         owned = {names.MANAGED_BY: names.MANAGER, names.DEPLOYMENT: "churn", names.REVISION: revision}
         self.put("ConfigMap", f"churn-{revision}", labels=owned, data={"report.json": line})
         self.put("ControllerRevision", f"churn-{revision}", labels=owned, data={})
@@ -158,7 +159,7 @@ class Scene:
         state["conditions"] = [{"type": "Ready", "status": "True"}]  # type: ignore[assignment]
         state["startTime"] = self.cluster.server_now().isoformat().replace("+00:00", "Z")
         whole = {**labels, names.COMPONENT: names.SERVER, "pod-template-hash": "h"}
-        self.put("Pod", name, labels=whole, status=state)
+        self.put("Pod", name, labels=whole, spec={"volumes": [{"name": "keys"}]}, status=state)
         made = {"kind": "ReplicaSet", "name": f"churn-{self.revision}-h", "controller": True}
         self.get("Pod", name)["metadata"]["ownerReferences"] = [made]
 

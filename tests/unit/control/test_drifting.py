@@ -350,6 +350,7 @@ async def test_another_tolerance_is_judged_at_once():
 
 
 INFLUENCES = drifts.attributions(shares={"income": 0.7, "age": 0.3})
+UNSUPPORTED = ("False", "MonitoringUnsupported")
 AS_TRIED = (0, 0, 0, 0, 70, 30)
 TURNED = (0, 0, 0, 0, 10, 90)
 
@@ -396,11 +397,41 @@ async def test_attributions_begin_when_they_are_asked_for_and_end_when_they_are_
 
 async def test_a_report_without_attributions_is_said_where_they_are_asked_for():
     there = await attributed(known=False)
-    assert there.said == ("False", "NoDrift")
+    assert (there.said, there.drift.outcome) == (UNSUPPORTED, "Clean")
     assert "no attributions are judged" in there.message
+    assert "leave out spec.monitoring.attributions" in there.message
     there.wish_for_attributions(None)
-    await there.serve(DAY)
+    await there.look()
+    assert there.said == ("False", "NoDrift")
     assert "attributions" not in there.message
+
+
+async def test_attributions_that_cannot_be_had_hide_nothing_that_is_found_in_the_values():
+    there = await attributed(known=False)
+    await there.serve(DAY, HIGH)
+    assert there.said == ("True", "FeatureDrift")
+    assert "no attributions are judged" in there.message
+    there.accept("t")
+    await there.look()
+    assert there.said == ("False", "DriftAccepted")
+    assert (there.events.count("DriftDetected"), there.events.count("DriftCleared")) == (1, 0)
+
+
+async def test_attributions_that_cannot_be_had_are_written_once_and_cost_no_question():
+    there, plain = await attributed(known=False), await attributed(wished=False, known=False)
+    versions = set()
+    for one in (there, plain):
+        one.prometheus.questions.clear()
+    for hour in range(20):
+        if hour == 10:
+            there.start_operator()
+        for one in (there, plain):
+            await one.serve(1)
+            await one.look()
+        versions.add(there.get("ModelDeployment")["metadata"]["resourceVersion"])
+        assert (there.said, plain.said) == (UNSUPPORTED, ("False", "NoDrift"))
+    assert len(versions) <= 2
+    assert len(there.prometheus.questions) == len(plain.prometheus.questions)
 
 
 async def test_pods_that_count_no_attributions_are_judged_by_all_else():
@@ -422,20 +453,36 @@ async def test_attributions_that_do_not_fit_one_answer_are_asked_for_by_themselv
 
 
 @pytest.mark.parametrize(
-    ("profile", "words"),
+    ("profile", "reason", "words"),
     [
-        pytest.param("[]", "no reference rows", id="none"),
-        pytest.param('[{"name": "a", "rows": 0}]', "older release", id="an older server"),
-        pytest.param('[{"name": "a", "rows": 5}]', "can't be used", id="not whole"),
-        pytest.param("3", "can't be used", id="no list"),
+        pytest.param("[]", "NoReference", "no reference rows", id="none"),
+        pytest.param("", "MonitoringUnsupported", "older release", id="a server that tells of none"),
+        pytest.param('[{"name": "a", "rows": 0}]', "MonitoringUnsupported", "older release", id="an older server"),
+        pytest.param('[{"name": "a", "rows": 5}]', "MonitoringUnsupported", "can't be used", id="not whole"),
+        pytest.param("3", "MonitoringUnsupported", "can't be used", id="no list"),
     ],
 )
-async def test_without_a_reference_it_is_said_and_nothing_is_asked(profile: str, words: str):
+async def test_without_a_reference_it_is_said_and_nothing_is_asked(profile: str, reason: str, words: str):
     there = Scene(profile=profile)
     await there.serve(3)
-    assert there.said == ("Unknown", "NoReference")
+    assert there.said == ("Unknown", reason)
     assert words in there.message
+    assert ("seatrial.dev/refresh-image" in there.message) is (reason == "MonitoringUnsupported")
     assert there.prometheus.questions == []
+
+
+async def test_a_server_without_a_reference_is_said_once_and_not_of_the_version_after_it():
+    there = Scene(profile="")
+    versions = set()
+    for _ in range(2):
+        await there.serve(3)
+        there.start_operator()
+        versions.add(there.get("ModelDeployment")["metadata"]["resourceVersion"])
+    assert len(versions) == 1
+    there.profile = "[]"
+    there.promote("r2")
+    await there.look()
+    assert there.said == ("Unknown", "NoReference")
 
 
 async def test_a_report_that_is_gone_is_said():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ DAY = 24
 HOLDS, DROPPED = ("False", "QualityHolds"), ("True", "QualityDropped")
 WAITS, MISSING = ("Unknown", "MetricsUnavailable"), ("Unknown", "LabelsMissing")
 NO_REFERENCE = ("Unknown", "NoReference")
+UNSUPPORTED = ("Unknown", "MonitoringUnsupported")
 
 
 async def serving(days: int = 4, **scene: Any) -> Scene:
@@ -108,6 +110,62 @@ async def test_answers_without_tokens_are_told_from_answers_without_labels() -> 
     await there.answer(4 * DAY, rows=0)
     assert there.said == MISSING
     assert "no answer was given a token" in there.message
+
+
+def without_keys(there: Scene) -> Scene:
+    """As an older operator has made its pods."""
+    for pod in there.pods[there.revision]:
+        there.get("Pod", pod)["spec"]["volumes"] = [{"name": "config"}]
+    return there
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        pytest.param(lambda: without_keys(Scene()), "no key to sign", id="older pods"),
+        pytest.param(lambda: Scene(profile=None), "of a release that gives none", id="an older server"),
+        pytest.param(lambda: Scene(profile=[{"name": "a"}]), "of a release that gives none", id="another older server"),
+    ],
+)
+async def test_pods_that_can_give_no_token_are_said_from_the_first_look_on_through_everything(
+    there: Callable[[], Scene], words: str
+) -> None:
+    scene, said = there(), set[tuple[str, str]]()
+    for down in ("", "connection refused", ""):
+        scene.labels.down = down
+        for _ in range(8):
+            await scene.answer(4, rows=0)
+            said.add(scene.said)
+        scene.start_operator()
+    assert said == {UNSUPPORTED}
+    assert words in scene.message
+    assert "seatrial.dev/refresh-image" in scene.message
+    assert (scene.events.count("MonitoringUnsupported"), scene.events.count("LabelsMissing")) == (1, 0)
+    text = scene.telemetry.text().decode()
+    assert 'seatrial_quality_labels_missing{deployment="churn",deployment_namespace="shop"} 1.0' in text
+
+
+async def test_pods_that_can_give_no_token_cost_no_other_question_than_those_that_can() -> None:
+    able, unable = Scene(), without_keys(Scene())
+    for one in (able, unable):
+        await one.answer(2 * DAY, rows=0)
+    assert unable.labels.questions == able.labels.questions
+
+
+async def test_pods_that_get_their_key_after_all_are_watched() -> None:
+    there = without_keys(Scene())
+    await there.answer(4, rows=0)
+    assert there.said == UNSUPPORTED
+    for pod in there.pods[there.revision]:
+        there.get("Pod", pod)["spec"]["volumes"] = [{"name": "keys"}]
+    await there.answer(3 * DAY)
+    assert there.said == HOLDS
+
+
+async def test_an_alarm_stands_though_pods_can_give_no_token_any_more() -> None:
+    there = without_keys(await dropped())
+    await there.look()
+    assert there.said == DROPPED
 
 
 async def test_labels_of_a_wrong_type_are_named_as_what_was_refused() -> None:

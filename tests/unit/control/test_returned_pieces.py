@@ -16,7 +16,7 @@ from seatrial.analysis.slots import ArmCounts, Slot
 from seatrial.api import spec
 from seatrial.control import returned
 from seatrial.prometheus import client, errors, matching
-from seatrial.rollout import looking
+from seatrial.rollout import looking, returns
 
 MINUTE = timedelta(minutes=1)
 ORDERS = spec.BusinessOutcome(
@@ -68,7 +68,7 @@ def question(**changes: Any) -> looking.Question:
     return msgspec.structs.replace(asked, **{"analysis": analysis, **changes})
 
 
-def judged(known: returned.Feedback, asked: looking.Question, *, now: datetime) -> looking.Returned:
+def judged(known: returned.Feedback, asked: looking.Question, *, now: datetime) -> returns.Returned:
     span = round((now - asked.window.since) / timedelta(seconds=15))
     arm = ArmCounts(requests=150)
     return known.judged(asked, (Slot(seconds=15.0, stable=arm, candidate=arm),) * span, now=now)

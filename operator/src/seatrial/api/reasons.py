@@ -164,6 +164,11 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.NO_REFERENCE: Meaning(
         "The package has no reference rows to compare with.", "Pack the next version with `seatrial pack --data`."
     ),
+    Reason.MONITORING_UNSUPPORTED: Meaning(
+        "The pods of the version that serves can't give all that spec.monitoring asks for; the message says what.",
+        "Take this operator's server image (annotate seatrial.dev/refresh-image, or change spec.serving.image), make "
+        "the model one that can be watched so, or ask for less.",
+    ),
     Reason.INPUTS_UNLIKE_TRAINING: Meaning(
         "What the candidate is asked is grossly unlike its reference rows, and stable's is not: no step ends.",
         "Compare units, the order of columns and the encoder of the new version with what clients send.",

@@ -15,10 +15,10 @@ from seatrial.analysis import judgement, outcomes, own_metrics, quality, verdict
 from seatrial.analysis import recording as recordings
 from seatrial.api import spec
 from seatrial.cli import recorded
-from seatrial.rollout import looking
+from seatrial.rollout import returns
 
 NAME = "seatrial replay"
-NOTHING_RETURNED = looking.Returned()
+NOTHING_RETURNED = returns.Returned()
 
 
 @click.command()
@@ -53,7 +53,7 @@ def command(file: str) -> None:
         click.echo(line)
 
 
-def _returned(recording: recordings.Recording) -> looking.Returned:
+def _returned(recording: recordings.Recording) -> returns.Returned:
     """What the file says of it; counters of the user's services aren't kept."""
     policy_, seen = recording.policy, recording.cohorts
     alpha = float(recording.rollout_rate or policy_.false_rollback_rate)
@@ -61,11 +61,11 @@ def _returned(recording: recordings.Recording) -> looking.Returned:
     metrics = [quality.judge(seen, tolerance=policy_.quality.tolerance, alpha=alpha)] if policy_.quality else []
     metrics += [outcomes.of_events(one, seen, alpha=alpha, count=len(policy_.outcomes)) for one in wishes]
     uneven = quality.uneven(seen, alpha=alpha) if policy_.quality else ""
-    return looking.Returned(cohorts=seen, metrics=tuple(metrics) if seen else (), uneven=uneven)
+    return returns.Returned(cohorts=seen, metrics=tuple(metrics) if seen else (), uneven=uneven)
 
 
 def _lines(
-    course: Iterator[judgement.Judgement], *, own: tuple[own_metrics.Result, ...], returned: looking.Returned
+    course: Iterator[judgement.Judgement], *, own: tuple[own_metrics.Result, ...], returned: returns.Returned
 ) -> Iterator[str]:
     before: judgement.Judgement | None = None
     for now in course:
@@ -80,13 +80,13 @@ def _line(
     now: judgement.Judgement,
     *,
     own: tuple[own_metrics.Result, ...] = (),
-    returned: looking.Returned = NOTHING_RETURNED,
+    returned: returns.Returned = NOTHING_RETURNED,
 ) -> str:
     """One slot; the last one with what came back for answers and the metrics of the user's own, which fail what nothing
     else has failed.
     """
-    if (guilty := looking.guilty(returned)) and now.outcome is not judgement.Outcome.FAIL:
-        now = msgspec.structs.replace(now, outcome=judgement.Outcome.FAIL, reason=looking.reason(guilty[0]))
+    if (guilty := returns.guilty(returned)) and now.outcome is not judgement.Outcome.FAIL:
+        now = msgspec.structs.replace(now, outcome=judgement.Outcome.FAIL, reason=returns.reason(guilty[0]))
     refuted = now.outcome is not judgement.Outcome.FAIL and any(one.outcome is judgement.Outcome.FAIL for one in own)
     line = {
         "slot": now.slot,

@@ -70,9 +70,9 @@ _STEPS: Mapping[str, str] = {
         "older version was better, annotate `seatrial.dev/rollback-to`. [Watch labels](labels.md) has more."
     ),
     "SeatrialLabelsMissing": (
-        "The message of condition QualityDropped says what is missing: tokens that nobody asks for, labels that are "
-        "refused (`seatrial_feedback_refused_total` has the reasons), or fewer labels than usual. Look at what sends "
-        "them to `/feedback`, and whether they come within `spec.monitoring.feedback.horizon`."
+        "The message of condition QualityDropped says what is missing: tokens that pods can't give or nobody asks "
+        "for, labels that are refused (`seatrial_feedback_refused_total` has the reasons), or fewer than usual. Look "
+        "at what sends them to `/feedback`, and whether they come within `spec.monitoring.feedback.horizon`."
     ),
     "SeatrialRetrainingStopped": (
         "`status.retraining.runs` says what became of each run. When the cause is gone, annotate "
@@ -141,7 +141,7 @@ _REASONS: Mapping[str, tuple[Reason, ...]] = {
     ),
     "SeatrialInvalidData": (Reason.INVALID_DATA, Reason.DATA_SUSPECT),
     "SeatrialQualityDropped": (Reason.QUALITY_DROPPED,),
-    "SeatrialLabelsMissing": (Reason.LABELS_MISSING,),
+    "SeatrialLabelsMissing": (Reason.LABELS_MISSING, Reason.MONITORING_UNSUPPORTED),
     "SeatrialRetrainingStopped": (Reason.RETRAINING_STOPPED,),
     "SeatrialRetrainingWaits": (Reason.WAITING_FOR_APPROVAL,),
     "SeatrialModelOld": (

@@ -29,7 +29,7 @@ from seatrial.api import spec
 from seatrial.cluster.errors import ClusterError
 from seatrial.control import queue, returned, sources
 from seatrial.prometheus import client, errors, ledger, matching, query
-from seatrial.rollout import facts, looking, looks, tally
+from seatrial.rollout import facts, looking, looks, returns, tally
 
 _LOG = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class _Watch:
         feedback: returned.Feedback,
     ) -> None:
         self.feedback = feedback
-        self._came: looking.Returned | None = None
+        self._came: returns.Returned | None = None
         self.question = question
         self.look: looks.Look | None = None
         self._sources = origin
@@ -378,7 +378,7 @@ class _Watch:
                     found = msgspec.structs.replace(found, breach_at=min(found.breach_at, now))
                 if self._wants_feedback:
                     self._came = self._came or self.feedback.judged(asked, found.slots, now=now)
-                    found = looking.with_returned(found, self._came)
+                    found = returns.with_returned(found, self._came)
                 return looking.with_own_metrics(found, own), time.thread_time() - began
 
             found, self._cost = await self._sources.computed(asked.owner.namespace, work)

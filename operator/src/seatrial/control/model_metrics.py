@@ -74,7 +74,7 @@ def quality_series(registry: prometheus_client.CollectorRegistry, most: int) -> 
 
 def of_quality(said: quality.Said, days: Sequence[quality_after.Day]) -> Values:
     """The values; `days`: those that are whole, the newest last."""
-    values = {("missing", ""): float(said.reason is Reason.LABELS_MISSING)}
+    values = {("missing", ""): float(said.reason in quality.NO_LABELS)}
     if days and days[-1].rows:
         values["labelled", ""] = days[-1].labelled / days[-1].rows
     if said.standing is not None:

@@ -14,7 +14,7 @@ from seatrial.analysis.slots import Slot
 from seatrial.api import spec
 from seatrial.control import sources
 from seatrial.prometheus import errors, matching
-from seatrial.rollout import looking
+from seatrial.rollout import looking, returns
 
 OVERLAP = timedelta(seconds=60)
 LONGEST_PIECE = timedelta(minutes=15)
@@ -66,7 +66,7 @@ class Feedback:
         else:
             self.error = ""
 
-    def judged(self, asked: looking.Question, slots: Sequence[Slot], *, now: datetime) -> looking.Returned:
+    def judged(self, asked: looking.Question, slots: Sequence[Slot], *, now: datetime) -> returns.Returned:
         """What follows from all that is known; `slots` are the window's. Milliseconds: not for the event loop."""
         window = asked.window
         seen: tuple[cohorts.Cohort, ...] = ()
@@ -75,7 +75,7 @@ class Feedback:
                 stable=window.stable, candidate=window.candidate, since=self._since.timestamp(), until=now.timestamp()
             )
         grown = {name: tuple(found.values()) for name, found in self._growth.items()}
-        return looking.returned(asked, seen, grown, slots, now=now)
+        return returns.returned(asked, seen, grown, slots, now=now)
 
     async def _ask_pods(self, asked: looking.Question, origin: sources.Sources, *, now: datetime) -> None:
         wish = asked.feedback

@@ -16,39 +16,61 @@ class Unusable(ValueError):
     """There is nothing to hold traffic against; the text is for the user."""
 
 
+class Unsupported(Unusable):
+    """That is so because the server that made the report is not like this operator's; the package may have it all."""
+
+
 class _Told(msgspec.Struct, frozen=True):
     """A column as a report of any release tells it: 0 rows are not known."""
 
     rows: int = 0
 
 
+_Profile = list[_Told] | None
+"""None: the report has no profile."""
+
+
 def columns(profile: bytes) -> tuple[Column, ...]:
     """The columns of a profile as JSON.
 
     Raises:
-        Unusable: there are none, or they can't be used.
+        Unusable: there are none, or they can't be used; Unsupported where the server is why.
     """
     try:
-        told = msgspec.json.decode(profile, type=list[_Told])
+        told = msgspec.json.decode(profile, type=_Profile)
+        if told is None or _older(told):
+            raise Unsupported(
+                "the trial's report doesn't say how many reference rows there are: it is of an older release of the "
+                "server"
+            )
         if not told:
             raise Unusable("the package of the version that serves has no reference rows (reference.npz)")
         if len(told) > MOST_COLUMNS:
-            raise Unusable(f"the profile in the trial's report has {len(told)} columns, more than {MOST_COLUMNS}")
-        if any(one.rows == 0 for one in told):
-            raise Unusable(
-                "the trial's report doesn't say how many reference rows there are: it is of an older release"
-            )
+            raise Unsupported(f"the profile in the trial's report has {len(told)} columns, more than {MOST_COLUMNS}")
         found = msgspec.json.decode(profile, type=tuple[Column, ...])
         for one in found:
             columns_.check(one)
     except Unusable:
         raise
     except ValueError as error:
-        raise Unusable(f"the profile in the trial's report can't be used: {error}") from error
+        raise Unsupported(f"the profile in the trial's report can't be used: {error}") from error
     named = _told_apart(found)
     if len({one.name for one in named}) != len(named):
-        raise Unusable("the profile in the trial's report has two columns of one name")
+        raise Unsupported("the profile in the trial's report has two columns of one name")
     return named
+
+
+def of_older_server(profile: bytes) -> bool:
+    """Whether the report is of a server from before reference rows were counted, and with that before tokens."""
+    try:
+        told = msgspec.json.decode(profile, type=_Profile)
+    except ValueError:
+        return False
+    return told is None or _older(told)
+
+
+def _older(told: Sequence[_Told]) -> bool:
+    return any(one.rows == 0 for one in told)
 
 
 def _told_apart(found: Sequence[Column]) -> tuple[Column, ...]:

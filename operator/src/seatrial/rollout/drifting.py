@@ -16,14 +16,18 @@ import msgspec
 from seatrial.api import spec, status
 from seatrial.api.status import ConditionStatus, DriftedColumn, DriftOutcome, DriftStatus, Reason
 from seatrial.api.values import Duration, whole_seconds
-from seatrial.drift import judgement, schedule
+from seatrial.drift import judgement, profile, schedule
 from seatrial.drift import policy as policy_
 
-from . import bounds, conditions, narrative
+from . import bounds, conditions, images, narrative
 
 DAILY = timedelta(days=1)
 _TRUE = {DriftOutcome.DRIFTED: ConditionStatus.TRUE, DriftOutcome.UNKNOWN: ConditionStatus.UNKNOWN}
 _SHOWN_MESSAGE = 900
+NO_ATTRIBUTIONS = (
+    "no attributions are judged: the trial's report has none, as of models that take no table of two to 512 columns, "
+    f"of packages without rows of it, and of older servers; leave out spec.monitoring.attributions, or {images.NEWER}"
+)
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +56,13 @@ def unknown(reason: Reason, message: str) -> Said:
     return Said(outcome=DriftOutcome.UNKNOWN, reason=reason, message=message)
 
 
+def without(error: profile.Unusable) -> Said:
+    """There is nothing to hold the traffic against: the package has no such rows, or the server can't tell them."""
+    if isinstance(error, profile.Unsupported):
+        return unknown(Reason.MONITORING_UNSUPPORTED, f"{error}; {images.NEWER}")
+    return unknown(Reason.NO_REFERENCE, str(error))
+
+
 def found(
     judged: judgement.Judgement,
     hours: schedule.Hours,
@@ -59,7 +70,7 @@ def found(
     filled: bool,
     accepted: datetime | None,
     lacking: str,
-    note: str = "",
+    unsupported: str = "",
 ) -> Said:
     """What a judgement says.
 
@@ -67,9 +78,9 @@ def found(
         filled: a whole season was seen; before that only alarms and suspicions are worth a word.
         accepted: when references were accepted in place of the package's.
         lacking: why there is no newer one; nothing where there is.
-        note: what else the user should know.
+        unsupported: what is asked for and can't be judged; the reason only where there is nothing else to tell.
     """
-    message = "; ".join(one for one in (judged.message, lacking, note) if one)
+    message = "; ".join(one for one in (judged.message, lacking, unsupported) if one)
     columns = tuple(_column(one, hours) for one in judged.columns)
     outcome, reason = DriftOutcome(judged.outcome), Reason(judged.reason)
     if outcome is DriftOutcome.CLEAN and not filled:
@@ -78,6 +89,8 @@ def found(
         return unknown(Reason.METRICS_UNAVAILABLE, lacking)
     if outcome is DriftOutcome.CLEAN and accepted is not None:
         reason, message = Reason.DRIFT_ACCEPTED, f"{message} since drift was accepted at {accepted:%Y-%m-%d %H:%M} UTC"
+    elif outcome is DriftOutcome.CLEAN and unsupported:
+        reason = Reason.MONITORING_UNSUPPORTED
     return Said(outcome=outcome, reason=reason, message=message, columns=columns)
 
 

@@ -11,6 +11,11 @@ import msgspec
 from .facts import Snapshot
 from .revision import Content
 
+NEWER = (
+    "take this operator's server image: annotate seatrial.dev/refresh-image, or change spec.serving.image if it is set"
+)
+"""What a user can do about pods that lack something which newer ones have."""
+
 
 def asked(snapshot: Snapshot) -> Content:
     """The content that the spec asks for, with its image; the operator's after a new refresh-image token."""

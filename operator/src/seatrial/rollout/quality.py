@@ -19,12 +19,14 @@ from seatrial.api import spec
 from seatrial.api.status import ConditionStatus, QualityOutcome, QualityStatus, Reason
 from seatrial.api.values import Duration, whole_seconds
 
-from . import bounds, conditions, narrative
+from . import bounds, conditions, images, narrative
 
 NAME = "quality (labels)"
 """What an alarm about it is called among the causes of a training run."""
 _TRUE = {QualityOutcome.DROPPED: ConditionStatus.TRUE, QualityOutcome.UNKNOWN: ConditionStatus.UNKNOWN}
 _SHOWN_MESSAGE = 900
+NO_LABELS = frozenset({Reason.LABELS_MISSING, Reason.MONITORING_UNSUPPORTED})
+"""Told and counted as one: no labels, whether pods could count them or not."""
 _LIMITS = {
     Against.MAXIMUM: "spec.monitoring.quality.max",
     Against.HOLDOUT: "the holdout's upper limit and the tolerance",
@@ -47,6 +49,12 @@ def unknown(reason: Reason, message: str, estimated: calibration.Expected | None
     """Nothing can be said by labels, and why."""
     words = "; ".join(one for one in (message, _expected(estimated)) if one)
     return Said(outcome=QualityOutcome.UNKNOWN, reason=reason, message=words, estimated=estimated)
+
+
+def unsupported(lacking: str, estimated: calibration.Expected | None) -> Said:
+    """Answers of this version can't carry a token, whatever clients ask for: `lacking` says why."""
+    words = f"no answer of this version can have a token: {lacking}; ship the next version, or {images.NEWER}"
+    return unknown(Reason.MONITORING_UNSUPPORTED, words, estimated)
 
 
 def found(standing: Standing, *, alarm: bool, estimated: calibration.Expected | None, day: timedelta) -> Said:
@@ -133,8 +141,8 @@ def event(before: QualityStatus | None, after: QualityStatus, said: Said, *, rea
         return narrative.Event(
             reason=Reason.QUALITY_HOLDS, message=f"a whole week was within the limit; {said.message}"
         )
-    if said.reason is Reason.LABELS_MISSING and not (same and reason == Reason.LABELS_MISSING):
-        return narrative.Event(reason=Reason.LABELS_MISSING, message=said.message, warning=True)
+    if said.reason in NO_LABELS and not (same and reason in NO_LABELS):
+        return narrative.Event(reason=said.reason, message=said.message, warning=True)
     return None
 
 

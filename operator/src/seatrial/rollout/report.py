@@ -80,7 +80,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     quantization: Quantization | None = None
     tests: Annotated[tuple[ModelTest, ...], Meta(max_length=1000)] = ()
     calibration: dict[str, Any] | None = None
-    profile: msgspec.Raw = msgspec.Raw(b"[]")  # read by whoever watches the drift: nothing else may fail for it
+    profile: msgspec.Raw = msgspec.Raw(b"null")  # read by whoever watches the drift: nothing else may fail for it
     evaluation: msgspec.Raw = msgspec.Raw(b"[]")  # both as the profile, by whoever watches the quality
     calibration_bins: msgspec.Raw = msgspec.Raw(b"null")
     digest: Word = ""  # of the report's own line; set by `read`

@@ -94,6 +94,7 @@ class Reason(enum.StrEnum):
     DRIFT_SUSPECTED = "DriftSuspected"
     DRIFT_ACCEPTED = "DriftAccepted"
     NO_REFERENCE = "NoReference"
+    MONITORING_UNSUPPORTED = "MonitoringUnsupported"
     DRIFT_DETECTED = "DriftDetected"
     DRIFT_CLEARED = "DriftCleared"
     QUALITY_DROPPED = "QualityDropped"

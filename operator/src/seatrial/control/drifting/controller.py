@@ -39,18 +39,19 @@ AGAIN_FIRST, AGAIN_LONGEST = 1 / 60, 1 / 4
 PATIENCE = 1.0
 """Hours without an answer before it is said that there is none."""
 COMMAND = "accept_drift"
-NO_ATTRIBUTIONS = "no attributions are judged: the trial's report has none, as of models that take no table"
 
 
 @dataclasses.dataclass
 class _Watch:
-    """What is known of the revision that serves. `unkept`: of which the newest is not on file yet."""
+    """What is known of the revision that serves. `unusable`: what is said where there is nothing to hold its traffic
+    against; `unkept`: of which the newest is not on file yet.
+    """
 
     owner: facts.Owner
     revision: str
     hours: schedule.Hours
     columns: tuple[Column, ...]
-    unusable: str
+    unusable: drifting.Said | None
     known: keeping.Known
     judged: Judgement | None = None
     policy: policy_.Policy | None = None
@@ -161,9 +162,9 @@ class Controller:
             return known
         self._forget(key)
         try:
-            columns, unusable = await self._columns(owner, revision), ""
+            columns, unusable = await self._columns(owner, revision), None
         except profile.Unusable as error:
-            columns, unusable = (), str(error)
+            columns, unusable = (), drifting.without(error)
         on_file = keeping.Known()
         if columns:
             on_file = await self._keeping.read(owner, revision, columns, hour=self._hour)
@@ -334,8 +335,8 @@ class Controller:
             await self._tell(raw, _of_command(handled, accepted))
 
     def _said(self, watched: _Watch) -> drifting.Said:
-        if watched.unusable:
-            return drifting.unknown(status.Reason.NO_REFERENCE, watched.unusable)
+        if watched.unusable is not None:
+            return watched.unusable
         if watched.judged is None:
             words = watched.lacking or "no hour of this version's traffic was seen yet"
             return drifting.unknown(status.Reason.METRICS_UNAVAILABLE, words)
@@ -348,7 +349,7 @@ class Controller:
             filled=any(windows.filled(trace.past, season) for trace in traces),
             accepted=None if accepted is None else accepted.at,
             lacking=watched.lacking,
-            note=NO_ATTRIBUTIONS if watched.without_attributions else "",
+            unsupported=drifting.NO_ATTRIBUTIONS if watched.without_attributions else "",
         )
 
     async def _take_away(self, raw: access.Object) -> None:

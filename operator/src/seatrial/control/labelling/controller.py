@@ -24,7 +24,7 @@ from seatrial.control.queue import Key, Result
 from seatrial.control.telemetry import Telemetry
 from seatrial.drift import columns as columns_
 from seatrial.drift import profile, schedule
-from seatrial.rollout import conditions, facts, names, quality
+from seatrial.rollout import conditions, facts, names, quality, report, templates
 
 _LOG = logging.getLogger(__name__)
 
@@ -106,7 +106,8 @@ class Controller:
             known.owner = owner
             return known
         self._forget(key)
-        promise, column = await self._promise(owner, stable.revision)
+        passed = await trials.passed(self._cluster, owner, stable.revision)
+        promise, column = _promise(passed)
         memory, version = await self._remembered(owner, stable.revision)
         now = self._now().timestamp()
         begun = following.Watch(
@@ -119,26 +120,10 @@ class Controller:
             version=version,
             hours=schedule.Hours.of(owner.uid, self._hour),
             begun=now,
+            older=passed is not None and profile.of_older_server(bytes(passed.profile)),
         )
         self._watches[key] = begun
         return begun
-
-    async def _promise(self, owner: facts.Owner, revision: str) -> tuple[promised.Promise, columns_.Column | None]:
-        """What the trial has shown, and the column that confidence is counted in."""
-        report = await trials.passed(self._cluster, owner, revision)
-        if report is None:
-            return promised.Promise(), None
-        promise = promised.read(bytes(report.evaluation), bytes(report.calibration_bins))
-        if promise.confidence is None:
-            return promise, None
-        try:
-            known = profile.columns(bytes(report.profile))
-        except profile.Unusable:
-            return promise, None
-        named = (one for one in known if one.kind is columns_.Kind.PREDICTION and one.ordered)
-        output = promise.confidence.output
-        fitting = (one for one in named if columns_.labelled(one) == output and one.inner == promised.BINS)
-        return promise, next(fitting, None)
 
     async def _remembered(self, owner: facts.Owner, revision: str) -> tuple[quality_course.Memory, str]:
         """What is on file, as far as it can be used."""
@@ -153,8 +138,12 @@ class Controller:
             return quality_course.Memory(), error.version if isinstance(error, states.Unreadable) else version
 
     async def _pods(self, watched: following.Watch) -> tuple[facts.Pod, ...]:
-        found = await self._cluster.list("Pod", watched.owner.namespace, {names.DEPLOYMENT: watched.owner.name})
-        return tuple(reading.pod(one) for one in found if health.server_of(one, watched.owner.name))
+        listed = await self._cluster.list("Pod", watched.owner.namespace, {names.DEPLOYMENT: watched.owner.name})
+        found = [one for one in listed if health.server_of(one, watched.owner.name)]
+        own = [one for one in found if reading.revision_of(one) == watched.revision]
+        if own:
+            watched.keyless = not any(templates.has_keys(one) for one in own)
+        return tuple(map(reading.pod, found))
 
     async def _keep(self, watched: following.Watch) -> None:
         """On file. What the API server refuses (a quota, say) is said all the same, and kept with a later look."""
@@ -212,6 +201,8 @@ class Controller:
         memory, day = watched.memory, timedelta(seconds=watched.day)
         if memory.alarm is not None:
             return quality.found(memory.alarm, alarm=True, estimated=watched.estimated, day=day)
+        if watched.tokenless:
+            return quality.unsupported(watched.tokenless, watched.estimated)
         if watched.lacking:
             return quality.unknown(status.Reason.METRICS_UNAVAILABLE, watched.lacking, watched.estimated)
         if memory.judged is None:
@@ -232,3 +223,20 @@ class Controller:
         after = conditions.in_status(before, "quality", None, kind=conditions.QUALITY_DROPPED, condition=None)
         if after != before:
             await self._cluster.write_status({**raw, "status": after})
+
+
+def _promise(passed: report.Report | None) -> tuple[promised.Promise, columns_.Column | None]:
+    """What the trial has shown, and the column that confidence is counted in."""
+    if passed is None:
+        return promised.Promise(), None
+    promise = promised.read(bytes(passed.evaluation), bytes(passed.calibration_bins))
+    if promise.confidence is None:
+        return promise, None
+    try:
+        known = profile.columns(bytes(passed.profile))
+    except profile.Unusable:
+        return promise, None
+    named = (one for one in known if one.kind is columns_.Kind.PREDICTION and one.ordered)
+    output = promise.confidence.output
+    fitting = (one for one in named if columns_.labelled(one) == output and one.inner == promised.BINS)
+    return promise, next(fitting, None)

@@ -34,6 +34,8 @@ NOBODY = (
     "no counters of answers with a token were found of the pods of revision {}; the scrape job must keep the labels "
     "namespace and pod, or instance as address and port"
 )
+OLDER_SERVER = "the server that tried it is of a release that gives none"
+OLDER_PODS = "its pods were made by an operator that gave them no key to sign with"
 _LOG = logging.getLogger(__name__)
 Wish = tuple[spec.QualityAfter, spec.Feedback]
 
@@ -41,7 +43,7 @@ Wish = tuple[spec.QualityAfter, spec.Feedback]
 @dataclasses.dataclass
 class Watch:
     """What is known of the revision that serves. `asked`: up to which moment pods' counters are known; `unkept`: the
-    newest is not on file yet.
+    newest is not on file yet; `older`: the server is, by the trial's report; `keyless`: its pods have no key to sign.
     """
 
     owner: facts.Owner
@@ -63,8 +65,19 @@ class Watch:
     horizon: float = 0.0
     lacking: str = ""
     unkept: bool = False
+    older: bool = False
+    keyless: bool = False
     failures: int = 0
     again_at: float = 0.0
+
+    @property
+    def tokenless(self) -> str:
+        """Why its pods can give no token; nothing where they can, or have."""
+        if any(one.rows for one in self.memory.days):
+            return ""
+        if self.older:
+            return OLDER_SERVER
+        return OLDER_PODS if self.keyless else ""
 
     @property
     def day(self) -> int:
