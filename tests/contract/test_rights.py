@@ -80,9 +80,8 @@ class Operator:
         await self._cluster.write_status(_versioned(_made(resource.KIND, "nobody")))
 
     async def _watch(self, kind: str) -> None:
-        """kopf's request, from a version so old that a watch which is allowed ends at once."""
-        old = {"watch": "1", "resourceVersion": "1", "timeoutSeconds": "1"}
-        await self._watcher.call("GET", kinds.KINDS[kind].path(NAMESPACE), query=old)
+        """kopf's request."""
+        await self._watcher.call("GET", kinds.KINDS[kind].path(NAMESPACE), query={"watch": "1", "timeoutSeconds": "1"})
 
     async def refused(self, right: Right) -> str:
         """The API server's words when it forbids the call; nothing when it answers anything else."""
