@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import msgspec
 import pytest
 from tests.unit.rollout import build
 from tests.unit.rollout import relayed as relays
@@ -51,15 +50,20 @@ class Pods:
     """Pods that answer, each as it is told to; a bell that can be waited for; a clock that is set."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, bytes | str] = {}
+        self.answers: dict[str, bytes | str | Exception] = {}
         self.asked: set[str] = set()
+        self.fetched = asyncio.Event()
         self.seconds = 0.0
         self.bell = asyncio.Event()
         self.reports = reports.PodReports(self.fetch, ring=self.ring, clock=lambda: build.at(self.seconds))
 
     async def fetch(self, address: str) -> bytes | str:
         self.asked.add(address)
-        return self.answers.get(address, "no answer within 2 s")
+        self.fetched.set()
+        answer = self.answers.get(address, "no answer within 2 s")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def ring(self, key: queue.Key) -> None:
         assert key == KEY
@@ -134,10 +138,12 @@ async def test_one_pod_that_does_not_answer_hides_no_other(pods):
     assert pods.ratios(seen) == {"v1-0": None, "v1-1": 0.0}
 
 
-async def test_a_fault_in_reading_ends_no_watch(pods):
+async def test_a_fault_in_reading_ends_no_watch(pods, caplog):
     seen = relays.snapshot(status=relays.TAKEN_BACK)
-    pods.answers = {"10.0.1.0": msgspec.UNSET}  # not what a fetch gives
+    pods.answers = {"10.0.1.0": ZeroDivisionError("a fault of ours")}
     pods.ratios(seen)
+    await pods.fetched.wait()
     pods.answers = {"10.0.1.0": exposition(0.3)}
     await pods.rung()
     assert pods.ratios(seen)["v1-0"] == 0.3
+    assert [record.message for record in caplog.records] == ["reports not read"]
