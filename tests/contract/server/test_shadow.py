@@ -138,7 +138,7 @@ async def test_a_share_of_what_is_answered_here_is_copied() -> None:
         relayed = sum(who == "candidate" for _, who in found)
         await until(lambda: both.stable.counters.relayed.in_flight == 0)
         copies, mine = sum(rows(both.stable).values()), len(found) - relayed
-        assert abs(copies - 0.2 * mine) <= 3 * (0.2 * 0.8 * mine) ** 0.5
+        assert abs(copies - 0.2 * mine) <= 6 * (0.2 * 0.8 * mine) ** 0.5, "which chance does once in a hundred million"
         assert both.stable.relayed() == {("ok", False): relayed}
 
 
