@@ -143,10 +143,10 @@ async def test_a_share_of_what_is_answered_here_is_copied() -> None:
 
 
 async def test_what_a_candidate_cannot_answer_has_failed_and_what_is_too_much_is_dropped() -> None:
-    async with pair(timeout_seconds=0.4) as both:
+    async with pair() as both:
         await both.candidate.rest.close()
         with socket.create_server((CANDIDATE, both.ports[0])):
-            both.assign(weight=0, shadow=100)
+            both.assign(weight=0, shadow=100, coverAfter=0.4)
             clients = [await Client.connect(both.ports[0]) for _ in range(10)]
             for number in range(20):
                 replies = await asyncio.gather(*(client.ask(post(body(number))) for client in clients))
