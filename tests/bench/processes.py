@@ -48,6 +48,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,  # where servers log that they are ready
+            bufsize=0,  # `line` waits for what the pipe has: a line in a buffer of ours would never be seen
             env={**os.environ, "PYTHONUNBUFFERED": "1", "SEATRIAL_TERMINATION_LOG": "/dev/null"},
         )
         self.announcement = self._ready()

@@ -192,7 +192,12 @@ def measure_kserve(servers: Mapping[str, Server]) -> Results:
         for case in CASES
     }
     finished = subprocess.run(
-        [KSERVE, "-W", "ignore", PROBE], input=json.dumps(task), capture_output=True, text=True, timeout=50, check=False
+        [KSERVE, "-W", "ignore", PROBE],
+        input=json.dumps(task),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     if finished.returncode:
         raise AssertionError(finished.stderr)

@@ -51,20 +51,21 @@ FACTORS = {"stable": 2, "candidate": 3}
 
 
 class Clock:
-    """The time of day, as the test wants it."""
+    """The time of day, as the test wants it: it stands still, however long the machine takes."""
 
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self._begun, self.ahead = time.time(), 0.0
 
     def __call__(self) -> float:
-        return time.time() + self.ahead
+        return self._begun + self.ahead
 
 
 class Pod:
     """Both ports of one revision.
 
     `origin` is a web page that may call, `traces` takes a span of every request, `cached`: answers are kept.
-    `pinning` is what becomes of requests for another version than 1.
+    `pinning` is what becomes of requests for another version than 1, `draw` whom the relay chooses.
+    Nobody is late unless a test asks for it: `timeout_seconds` is long.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Pod:
         cached: bool = False,
         pinning: config.VersionPinning = "Answer",
         collecting: Callable[[str], Collecting] | None = None,
+        draw: Callable[[], float] | None = None,
         **limits: Any,
     ) -> None:
         model, self.name = MODELS[name], name
@@ -85,12 +87,12 @@ class Pod:
         if traces:
             tracing = config.Tracing(endpoint=traces, ratio=1)
             self.counters.spans = spans.Spans(tracing, attributes={"seatrial.revision": name})
-        settings = config.Limits(**limits)
+        settings = config.Limits(**{"timeout_seconds": 30.0, **limits})
         self._max_message_bytes = settings.max_body_bytes
         own = following.Own(DEPLOYMENT, name)
         self.account = budget.of_process(max_body_bytes=settings.max_body_bytes)
         self.relay = relay.Relay(
-            own, self.counters.relayed, limits=settings, account=self.account, now=clock or time.time
+            own, self.counters.relayed, limits=settings, account=self.account, draw=draw, now=clock or time.time
         )
         engine = inference.Engine(model, validation.guards(model.schema, {}), most_rows=batching.MAX_ROWS)
         batcher = batching.Batcher(engine, PLAN, limits=settings, counters=self.counters)

@@ -78,7 +78,7 @@ class Registry(msgspec.Struct, frozen=True):
         url = path if path.startswith("http") else f"http://{self.host}{path}"
         headers = {"Content-Type": kind, **({"Authorization": self.header} if self.header else {})}
         request = urllib.request.Request(url, data=content, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return str(response.headers["Location"])
 
 

@@ -23,8 +23,8 @@ from seatrial_server.host import errors
 
 CONTENT = b"model" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-QUICK = fetch.Patience(attempts=3, connect_and_read=1, total=20, first_pause=0.001, slowest=1)
-DEADLINE = 30.0
+QUICK = fetch.Patience(attempts=3, connect_and_read=60, total=120, first_pause=0.001, slowest=1)
+DEADLINE = 90.0
 
 
 def download(

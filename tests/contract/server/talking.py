@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.contract.server import raw
+from tests.contract.server import process, raw
 from tests.contract.server.pair import STABLE
 
 
@@ -58,7 +58,7 @@ class Client:
         return await self.reply()
 
     async def reply(self, *, parsed: bool = True) -> Reply:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(process.DEADLINE):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             pairs = [line.partition(": ") for line in head[1:-2]]
             names = [name.lower() for name, _, _ in pairs]
@@ -69,7 +69,7 @@ class Client:
 
     async def rest(self) -> bytes:
         """What comes after the last request, until the server closes."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(process.DEADLINE):
             with contextlib.suppress(ConnectionError, RuntimeError):  # it has closed already
                 self.writer.write_eof()
             try:
@@ -84,7 +84,7 @@ class Client:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(process.DEADLINE):
         while True:
             if condition():
                 return

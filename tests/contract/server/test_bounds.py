@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from tests.contract.server import raw
+from tests.contract.server import process, raw
 from tests.contract.server.process import Server, Wire, row
 from tests.contract.server.raw import post
 
@@ -28,6 +28,11 @@ def memory(server: Server) -> int:
     return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096 // MIB
 
 
+def cpu(server: Server) -> float:
+    """Seconds that it has computed: the same however busy the machine is."""
+    return time.clock_gettime((~server.process.pid << 3) | 2)
+
+
 def test_a_thousand_idle_connections_disturb_nobody(server: Server) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
@@ -36,11 +41,11 @@ def test_a_thousand_idle_connections_disturb_nobody(server: Server) -> None:
         with contextlib.ExitStack() as stack:
             for _ in range(1000):
                 stack.enter_context(contextlib.closing(socket.create_connection(("127.0.0.1", server.port))))
-            started = time.monotonic()
+            spent = cpu(server)
             with Wire(server.port) as wire:
                 wire.send(post(row()) * 10)
                 assert {status for status, _, _ in wire.responses(10)} == {200}
-            assert time.monotonic() - started < 1
+            assert cpu(server) - spent < 1
             assert memory(server) - before < 50
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -93,7 +98,7 @@ async def opened(
     )
     port = await server.open(host="127.0.0.1", port=0)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(process.DEADLINE):
             yield server, port
     finally:
         await server.close()

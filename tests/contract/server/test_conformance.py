@@ -15,6 +15,8 @@ from tests.contract.server import conformance, process
 from tests.contract.server.process import Server
 from tests.unit.server import graphs
 
+pytestmark = pytest.mark.timeout(600)  # a server starts for each datatype
+
 LIMITS = {  # way of sending -> the only datatypes that it cannot carry
     **{way: {"FP16"} for way in conformance.TRITON if "JSON" in way},
     **{f"kserve {way}": {"FP16"} for way in ("REST, JSON", "REST, binary in, JSON out", "gRPC, typed")},
@@ -128,14 +130,14 @@ def same(answer: Any, name: str, wanted: Any) -> bool:
 def test_several_tensors_over_rest(
     rest: triton_http.InferenceServerClient, raw: dict[str, Any], order: str, binary: bool
 ) -> None:
-    answer = rest.infer("model", given(triton_http, order, binary_data=binary), request_id="mine", timeout=10**6)
+    answer = rest.infer("model", given(triton_http, order, binary_data=binary), request_id="mine", timeout=10**7)
     assert all(same(answer, name, wanted) for name, wanted in raw.items())
     assert (answer.get_response()["id"], answer.get_response()["model_version"]) == ("mine", "1")
 
 
 @pytest.mark.parametrize("order", ["abc", "bca"])
 def test_several_tensors_over_grpc(rpc: triton_grpc.InferenceServerClient, raw: dict[str, Any], order: str) -> None:
-    answer = rpc.infer("model", given(triton_grpc, order), model_version="1", request_id="mine", timeout=10**6)
+    answer = rpc.infer("model", given(triton_grpc, order), model_version="1", request_id="mine", timeout=10**7)
     assert all(same(answer, name, wanted) for name, wanted in raw.items())
     assert (answer.get_response().id, answer.get_response().model_version) == ("mine", "1")
 

@@ -7,13 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.contract.server import raw
+from tests.contract.server import process, raw
 
 from seatrial_server.host import errors
 from seatrial_server.protocol.http import exchange, limits, listener
 
 REQUEST = raw.get()
-QUICK = limits.Timeouts(idle=0.3, head=0.3, body=0.3, write=0.3, linger=0.3)
+SOON = 0.3
 
 
 class Application:
@@ -36,14 +36,14 @@ class Application:
 
 @contextlib.asynccontextmanager
 async def connected(
-    *, timeouts: limits.Timeouts = QUICK, age: float = 100.0, size: int = 2
+    *, timeouts: limits.Timeouts, age: float = 100.0, size: int = 2
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     ages = listener.Ages(connection=age, keep_accepting=0, finish=1)
     server = listener.Listener(Application(size), timeouts=timeouts, ages=ages, jitter=lambda low, high: 1.0)
     port = await server.open(host="127.0.0.1", port=0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(process.DEADLINE):
             yield reader, writer
     finally:
         writer.close()
@@ -53,16 +53,20 @@ async def connected(
 
 
 @pytest.mark.parametrize(
-    ("sent", "received"),
+    ("timeouts", "sent", "received"),
     [
-        (b"", b""),
-        (REQUEST[:20], b"HTTP/1.1 408"),
-        (b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc", b"HTTP/1.1 408"),
+        (limits.Timeouts(idle=SOON), b"", b""),
+        (limits.Timeouts(head=SOON), REQUEST[:20], b"HTTP/1.1 408"),
+        (
+            limits.Timeouts(body=SOON),
+            b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc",
+            b"HTTP/1.1 408",
+        ),
     ],
     ids=["silent", "half a head", "half a body"],
 )
-async def test_a_slow_client_is_not_waited_for(sent: bytes, received: bytes) -> None:
-    async with connected() as (reader, writer):
+async def test_a_slow_client_is_not_waited_for(timeouts: limits.Timeouts, sent: bytes, received: bytes) -> None:
+    async with connected(timeouts=timeouts) as (reader, writer):
         writer.write(sent)
         found = await reader.read()
         assert found.startswith(received)
@@ -70,7 +74,7 @@ async def test_a_slow_client_is_not_waited_for(sent: bytes, received: bytes) -> 
 
 
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
-    async with connected(size=20_000_000) as (reader, writer):
+    async with connected(timeouts=limits.Timeouts(write=SOON), size=20_000_000) as (reader, writer):
         reader._transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(REQUEST)
         while not writer.is_closing():

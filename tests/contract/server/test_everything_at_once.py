@@ -20,7 +20,7 @@ from seatrial_server.host import budget
 
 MIB = 2**20
 COLUMNS = 100_000
-REFUSALS = {400, 408, 413, 429, 503}
+REFUSALS = {400, 408, 413, 429, 503, 504}
 ALLOWANCE = 200 * MIB
 """Beside the budget: what the model's runs take, and what the allocator keeps."""
 

@@ -18,7 +18,7 @@ from seatrial_server.host import errors
 
 CONTENT = b"model" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-QUICK = fetch.Patience(attempts=3, connect_and_read=1, total=10, first_pause=0.001)
+QUICK = fetch.Patience(attempts=3, connect_and_read=60, total=120, first_pause=0.001)
 
 
 class Store(http.server.BaseHTTPRequestHandler):

@@ -158,14 +158,15 @@ def test_a_fallback_that_the_package_does_not_have_is_refused_in_the_trial(bench
 
 
 def test_health_and_metrics_answer_while_the_queue_is_full(bench: test_trial.Bench) -> None:
-    arguments = prepared(bench, graphs.slow(600_000), limits={"maxQueueRows": 2, "timeoutSeconds": 10})
+    """Ten calls of the model, which take two seconds or, where the machine is busy, more: time to ask meanwhile."""
+    arguments = prepared(bench, graphs.slow(200_000), limits={"maxQueueRows": 10, "timeoutSeconds": process.DEADLINE})
     with process.serving(*arguments) as server:
         body = json.dumps({"inputs": [tensor([[1.0] * 4])]}).encode()
         with process.Wire(server.port) as wire:
-            wire.send(raw.post(body, path=b"/v2/models/churn/infer") * 4)
+            wire.send(raw.post(body, path=b"/v2/models/churn/infer") * 12)
             reaches(server, "seatrial_requests_total", 2, outcome="shed", transport="rest")
             assert server.get("/v2/health/ready")[0] == 200
-            assert server.metric("seatrial_in_flight_requests", **LABELS) == 2
-            answers = wire.responses(4)
-        assert [status for status, _, _ in answers] == [200, 200, 429, 429]
+            assert server.metric("seatrial_in_flight_requests", **LABELS) > 1
+            answers = wire.responses(12)
+        assert [status for status, _, _ in answers] == [200] * 10 + [429] * 2
         assert int(answers[-1][1]["retry-after"]) >= 1

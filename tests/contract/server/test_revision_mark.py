@@ -85,7 +85,9 @@ GOOD = {
 def test_over_grpc_in_trailing_metadata(server: Server, name: str) -> None:
     content = GOOD[name] or KNOWN.request[name]()
     with grpc.insecure_channel(server.grpc) as channel:
-        _, done = channel.unary_unary(f"/{messages.SERVICE}/{name}").with_call(content.SerializeToString(), timeout=10)
+        _, done = channel.unary_unary(f"/{messages.SERVICE}/{name}").with_call(
+            content.SerializeToString(), timeout=process.DEADLINE
+        )
     assert dict(done.trailing_metadata())[revision.NAME] == MARK
 
 
@@ -94,8 +96,10 @@ REFUSED = {
     "another model": functools.partial(call, name="ModelMetadata", message=KNOWN.request["ModelMetadata"](name="o")),
     "malformed": functools.partial(call, name="ModelMetadata", message=b"\xff\xff"),
     "a load": functools.partial(call, name="RepositoryModelLoad"),
-    "an unknown call": lambda channel: channel.unary_unary("/any/call")(b"", timeout=10),
-    "a stream nobody knows": lambda channel: list(channel.stream_stream("/any/call")(iter([]), timeout=10)),
+    "an unknown call": lambda channel: channel.unary_unary("/any/call")(b"", timeout=process.DEADLINE),
+    "a stream nobody knows": lambda channel: list(
+        channel.stream_stream("/any/call")(iter([]), timeout=process.DEADLINE)
+    ),
 }
 
 
@@ -113,7 +117,7 @@ def test_without_a_configured_revision_there_is_none(tmp_path: Path) -> None:
             [(_, headers, _)] = wire.send(raw.post(process.row())).responses(1)
         with grpc.insecure_channel(server.grpc) as channel:
             method = channel.unary_unary(f"/{messages.SERVICE}/ModelInfer")
-            _, done = method.with_call(infer().SerializeToString(), timeout=10)
+            _, done = method.with_call(infer().SerializeToString(), timeout=process.DEADLINE)
     assert revision.NAME not in headers
     assert not done.trailing_metadata()
 

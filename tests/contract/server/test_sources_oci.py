@@ -64,7 +64,7 @@ def test_a_layer_is_pulled_by_digest_and_by_tag(
 def test_pulling_goes_on_in_the_middle_of_a_layer(registry: Registry) -> None:
     manifest = registry.push("models/churn", Layer(CONTENT))
     uri = f"oci://{registry.host}/models/churn@{manifest}"
-    ask = source.Ask(uri=uri, sha256=DIGEST, max_bytes=5000, timeout=5, offset=4000, version=f"sha256:{DIGEST}")
+    ask = source.Ask(uri=uri, sha256=DIGEST, max_bytes=5000, timeout=60, offset=4000, version=f"sha256:{DIGEST}")
     with oci.open_artifact(ask) as body:
         assert (body.start, body.total, b"".join(body.chunks)) == (4000, 5000, CONTENT[4000:])
 

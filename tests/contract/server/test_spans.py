@@ -52,7 +52,7 @@ def test_a_trace_that_is_not_sampled_has_no_span_whatever_the_ratio(tmp_path: Pa
         for _ in range(5):
             server.post("/v2/models/model/infer", LINEAR, traceparent=UNSAMPLED)
         server.terminate()
-        assert server.process.wait(10) == 0
+        assert server.process.wait(process.DEADLINE) == 0
     assert traces.spans == []
 
 
@@ -79,7 +79,7 @@ def test_a_stopping_server_sends_what_it_has(tmp_path: Path, traces: Collector) 
     with process.serving(*pod(tmp_path, traces, 1)) as server:
         server.post("/v2/models/model/infer", LINEAR)
         server.terminate()
-        assert server.process.wait(10) == 0
+        assert server.process.wait(process.DEADLINE) == 0
     assert len(traces.spans) == 1
 
 
@@ -89,7 +89,7 @@ def test_a_collector_that_is_away_costs_no_answer(tmp_path: Path) -> None:
         for _ in range(20):
             assert server.post("/v2/models/model/infer", LINEAR)[0] == 200
         server.terminate()
-        assert server.process.wait(15) == 0
+        assert server.process.wait(process.DEADLINE) == 0
 
 
 def test_a_laptop_is_told_by_the_environment(

@@ -66,9 +66,9 @@ def infer(client: triton.InferenceServerClient) -> Any:
 def test_rest_and_grpc_are_encrypted(server: Server, ca: authority.Authority) -> None:
     with trusting(ca) as session:
         for _ in range(3):
-            answer = session.post(url(server), json=LINEAR, timeout=10)
+            answer = session.post(url(server), json=LINEAR, timeout=process.DEADLINE)
             assert (answer.status_code, answer.json()["outputs"][0]["data"]) == (200, [4, -4])
-        assert session.get(url(server, "/v2/models/other"), timeout=10).status_code == 404
+        assert session.get(url(server, "/v2/models/other"), timeout=process.DEADLINE).status_code == 404
     with triton.InferenceServerClient(server.grpc, ssl=True, root_certificates=str(ca.file)) as client:
         assert infer(client) == [[4, -4]]
 
@@ -82,13 +82,13 @@ def test_who_does_not_speak_tls_gets_no_answer(server: Server) -> None:
 
 def test_a_client_that_trusts_somebody_else_refuses(server: Server) -> None:
     with pytest.raises(requests.exceptions.SSLError):
-        requests.get(url(server, "/v2"), timeout=10)
+        requests.get(url(server, "/v2"), timeout=process.DEADLINE)
 
 
 def test_a_refusal_that_ends_the_connection_is_read(server: Server, ca: authority.Authority) -> None:
     context = ssl.create_default_context(cafile=str(ca.file))
     with (
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", server.port), timeout=process.DEADLINE) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as wire,
     ):
         wire.sendall(b"GET /v2 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
@@ -103,13 +103,13 @@ def test_a_renewed_certificate_is_taken_and_open_connections_go_on(
         trusting(ca) as session,
         triton.InferenceServerClient(server.grpc, ssl=True, root_certificates=str(ca.file)) as client,
     ):
-        open_before = session.post(url(server), json=LINEAR, timeout=10, stream=True)
+        open_before = session.post(url(server), json=LINEAR, timeout=process.DEADLINE, stream=True)
         local = open_before.raw.connection.sock.getsockname()
         assert open_before.json()
         assert infer(client) == [[4, -4]]
         renewed = ca.issue(tmp_path / "tls")
         until(lambda: serial(server.port) == renewed and serial(grpc_port) == renewed)
-        after = session.post(url(server), json=LINEAR, timeout=10, stream=True)
+        after = session.post(url(server), json=LINEAR, timeout=process.DEADLINE, stream=True)
         assert after.raw.connection.sock.getsockname() == local, "the connection that was open is still used"
         assert infer(client) == [[4, -4]]
 
@@ -121,7 +121,7 @@ def test_a_pair_that_does_not_fit_is_not_taken(server: Server, ca: authority.Aut
     (tmp_path / "tls/..data/tls.key").write_bytes((other / "tls.key").read_bytes())
     until(lambda: "renewed certificate not taken" in server.log.read_text())
     assert serial(server.port) == before
-    answer = requests.post(url(server), json=LINEAR, timeout=10, verify=str(ca.file))
+    answer = requests.post(url(server), json=LINEAR, timeout=process.DEADLINE, verify=str(ca.file))
     assert answer.status_code == 200
 
 
@@ -136,6 +136,6 @@ def test_files_that_are_no_certificate_are_said_at_the_start(tmp_path: Path) -> 
 
 def test_a_drain_ends_encrypted_connections(server: Server, ca: authority.Authority) -> None:
     with trusting(ca) as session:
-        assert session.post(url(server), json=LINEAR, timeout=10).status_code == 200
+        assert session.post(url(server), json=LINEAR, timeout=process.DEADLINE).status_code == 200
         server.terminate()
-        assert server.process.wait(10) == 0
+        assert server.process.wait(process.DEADLINE) == 0

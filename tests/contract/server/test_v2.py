@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto
-from tests.contract.server import process
+from tests.contract.server import process, raw
 from tests.contract.server.process import Server, tensor
 from tests.unit.server import graphs
 
@@ -127,12 +128,14 @@ def test_several_inputs_come_in_any_order(tmp_path: Path) -> None:
 def test_overload_is_shed_while_health_and_metrics_answer(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(graphs.slow(100_000))
     with process.serving(tmp_path / "model.onnx") as running:
-        rows = tensor([[1.0] * 4] * 100)
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            waiting = [pool.submit(running.infer, rows) for _ in range(8)]
+        request = raw.post(json.dumps({"inputs": [tensor([[1.0] * 4] * 100)]}).encode())
+        with contextlib.ExitStack() as stack:
+            wires = [stack.enter_context(process.Wire(running.port)) for _ in range(8)]
+            for wire in wires:
+                wire.send(request)
             assert running.get("/v2/health/live")[0] == 200
             assert running.metric("seatrial_in_flight_requests") >= 0
-            statuses = [future.result()[0] for future in waiting]
+            statuses = [wire.responses(1)[0][0] for wire in wires]
         assert 429 in statuses
         assert set(statuses) <= {200, 429, 503, 504}
         assert running.metric("seatrial_requests_total", outcome="shed") == sum(s in (429, 503) for s in statuses)
