@@ -162,6 +162,7 @@ def _wish(place: Place, package: str) -> dict[str, Any]:
         traffic["gateway"] = {"parentRefs": [{"name": "front"}], "hostnames": [place.host]}
     spec["rollout"] = {"steps": steps, "soak": "5s", "startTimeout": "4m", "traffic": traffic}
     spec["analysis"]["errors"] = {"max": place.row.max_errors}
+    spec["analysis"]["latency"] = {"threshold": "50ms"}  # compared from a tenth of it upward, as people have it
     return wish
 
 
