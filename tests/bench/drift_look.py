@@ -4,10 +4,12 @@
 and the last day. "midnight": of an hour that ends a day, in all windows up to four weeks. The past is full.
 """
 
+import functools
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import click
 import msgspec
@@ -40,7 +42,7 @@ def command() -> None:
     for count, pods in SIZES:
         watched = [_column(number) for number in range(count)]
         content, series = _answer(watched, pods)
-        answer = _milliseconds(lambda content=content, watched=watched: _read(content, watched))
+        answer = _milliseconds(functools.partial(_read, content, watched))
         hour, midnight = _looks(watched, pods)
         missed = missed or ((count, pods) == (64, 2) and answer + midnight > MOST_MS)
         sheet.add_row(
@@ -66,15 +68,16 @@ def _column(number: int) -> Column:
 
 def _answer(watched: list[Column], pods: int) -> tuple[bytes, int]:
     """What Prometheus says of an hour, and how many series that are."""
-    series = []
+    series = list[dict[str, Any]]()
     for pod in range(pods):
         own = {"deployment": "d", "deployment_namespace": "ns", "revision": "r1", "job": "pods", "namespace": "ns"}
         own |= {"pod": f"d-r1-{pod}", "instance": f"10.0.0.{pod}:8082"}
         for column in watched:
-            for name, label, values in (
+            counted: tuple[tuple[str, str, tuple[str, ...]], ...] = (
                 ("seatrial_feature_rows_total", "bin", column.bins),
                 ("seatrial_refused_rows_total", "code", ("Missing", "NotFinite", "OutOfRange")),
-            ):
+            )
+            for name, label, values in counted:
                 series += [
                     {
                         "metric": {"__name__": name, **own, "feature": column.name, label: value},

@@ -17,10 +17,11 @@ from seatrial.analysis import counters, fold, policy, slots, verdict
 from seatrial.analysis.counters import Arm, Counter, Pod, Series
 
 SCRAPE = 15.0
-EDGES = ("0.00025", "0.0005", "0.001", "0.002", "0.003", "0.005", "0.0075", "0.01", "0.015", "0.025", "0.05")
-EDGES = (*EDGES, "0.1", "0.25", "0.5", "1.0", "2.5", "10.0", "+Inf")
+EDGES = (
+    *("0.00025", "0.0005", "0.001", "0.002", "0.003", "0.005", "0.0075", "0.01", "0.015", "0.025", "0.05"),
+    *("0.1", "0.25", "0.5", "1.0", "2.5", "10.0", "+Inf"),
+)
 WINDOWS = ((0.25, 5), (1, 20), (12, 3), (12, 20))  # hours, pods
-SPAN = {"start": 0.0, "interval": SCRAPE, "scrape_interval": SCRAPE}
 
 
 @click.command()
@@ -34,7 +35,7 @@ def command() -> None:
         series, known = _world(end, pods)
         recent = [msgspec.structs.replace(one, samples=one.samples[-20:]) for one in series]
         begun = time.process_time()
-        done = fold.older(counters.read(series, known, end=end - 2 * SCRAPE, **SPAN).slots)
+        done = fold.older(_read(series, known, end=end - 2 * SCRAPE).slots)
         read = time.process_time() - begun
         del series
         looks = [_look(recent, known, done, end=end) for _ in range(5)]
@@ -44,11 +45,15 @@ def command() -> None:
     rich.console.Console(width=100).print(sheet)
 
 
+def _read(series: list[Series], known: list[Pod], *, start: float = 0.0, end: float) -> counters.Reading:
+    return counters.read(series, known, start=start, end=end, interval=SCRAPE, scrape_interval=SCRAPE)
+
+
 def _look(recent: list[Series], known: list[Pod], done: tuple[slots.Slot, ...], *, end: float) -> tuple[int, float]:
     """(slots, CPU seconds) of one look that goes on from finished slots."""
     begun = time.process_time()
     since = sum(slot.seconds for slot in done)
-    reading = counters.read(recent, known, **{**SPAN, "start": since}, end=end)
+    reading = _read(recent, known, start=since, end=end)
     kept = fold.older((*done, *reading.slots))
     verdict.judge(kept, policy.Policy(), blind=reading.blind, unseen=reading.unseen)
     return len(kept), time.process_time() - begun

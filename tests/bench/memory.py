@@ -15,6 +15,7 @@ import tempfile
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -95,7 +96,7 @@ def _request(model: models.Model, rows: int, kind: int) -> bytes:
     as_binary, coding, answer_binary, accepted = kind % 2, kind // 2 % 3, kind // 6 % 2, kind // 12
     tensors, parts = [], []
     for name, datatype, values in models.tensors(model, rows):
-        tensor = {"name": name, "shape": list(values.shape), "datatype": datatype}
+        tensor: dict[str, Any] = {"name": name, "shape": list(values.shape), "datatype": datatype}
         if as_binary:
             parts.append(binary.encoded(values, datatype))
             tensor["parameters"] = {"binary_data_size": len(parts[-1])}

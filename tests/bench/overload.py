@@ -115,7 +115,7 @@ def _hostile(folder: Path, *, seconds: float) -> Overload:
 
 def _abuse(port: int, requests: list[bytes], first: int, until: float) -> list[int]:
     """The status of every answer; each request has a connection of its own."""
-    statuses = []
+    statuses = list[int]()
     for number in itertools.count(first):
         if time.perf_counter() > until:
             return statuses
@@ -145,7 +145,7 @@ def _overload(server: processes.Child, requests: list[bytes], *, rate: float, se
 
 def _open_loop(port: int, requests: list[bytes], *, rate: float, seconds: float) -> tuple[int, dict[int, int]]:
     """Send at the rate whatever comes back; one request at a time on each connection."""
-    poll, statuses, offered = select.epoll(), {}, 0
+    poll, statuses, offered = select.epoll(), dict[int, int](), 0
     links = {
         link.fileno(): link for link in (socket.create_connection(("127.0.0.1", port)) for _ in range(_CONNECTIONS))
     }

@@ -99,7 +99,8 @@ def command(requests: int, rate: float, replicas: str, write: Path | None) -> No
     subject = watching.Subject(platform, namespace=NAMESPACE)
     platform.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
     installation.namespace(platform, NAMESPACE)
-    sizes, done, load, began = [int(one) for one in replicas.split(",")], [], [0.0], time.monotonic()
+    sizes, load, began = [int(one) for one in replicas.split(",")], [0.0], time.monotonic()
+    done: list[Passage] = []
     try:
         _install(subject, sizes[0])
         with sending(subject, rate=rate) as aboard:

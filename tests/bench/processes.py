@@ -60,7 +60,7 @@ class Child:
         """The line that says so, behind those that tell of the start."""
         while not _READY.search(line := self.line(seconds=_START_SECONDS)):
             if not line:
-                raise RuntimeError(f"{self.process.args}: ended before it was ready")
+                raise RuntimeError(f"{self.process.args!r}: ended before it was ready")
         return line
 
     def _announced(self, names: str) -> int:
@@ -71,7 +71,7 @@ class Child:
         """The next line on its standard output."""
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], seconds)[0]:
-            raise TimeoutError(f"{self.process.args}: silent for {seconds} s")
+            raise TimeoutError(f"{self.process.args!r}: silent for {seconds} s")
         return self.process.stdout.readline().decode()
 
     def cpu(self) -> float:
@@ -254,7 +254,7 @@ def echo(folder: Path | None) -> None:
     async def call(_: bytes, __: Any) -> bytes:
         return _ECHO
 
-    class Call(grpc.GenericRpcHandler):
+    class Call(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
         last_call = 0.0
 
         def service(self, _: grpc.HandlerCallDetails) -> Any:
@@ -275,9 +275,9 @@ def echo(folder: Path | None) -> None:
 def unobserved(arguments: tuple[str, ...]) -> None:
     """The server without its counters: what observability costs is the difference."""
     from seatrial_server import __main__ as server
-    from seatrial_server.observe import telemetry
+    from seatrial_server.observe import histogram, telemetry
 
-    telemetry.Histogram.observe = lambda *_, **__: None  # type: ignore[method-assign]
+    histogram.Histogram.observe = lambda *_, **__: None  # type: ignore[method-assign]
     telemetry.Telemetry.finished = lambda *_, **__: None  # type: ignore[method-assign]
     telemetry.Telemetry.finished_together = lambda *_, **__: None  # type: ignore[method-assign]
     server.main(list(arguments), standalone_mode=False)

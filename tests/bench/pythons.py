@@ -62,8 +62,8 @@ def _found(version: str) -> str | None:
 
 
 def _wheel(folder: Path) -> Path:
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, paths.REPO]
-    subprocess.run(build, check=True)
+    build = ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), str(paths.REPO)]
+    subprocess.run([sys.executable, *build], check=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -72,7 +72,7 @@ def _tried(python: str, *, wheel: Path, folder: Path) -> str:
     """What went wrong, or nothing."""
     folder.mkdir()
     programs = folder / "env" / "bin"
-    commands = (
+    commands: tuple[list[str | Path], ...] = (
         [python, "-m", "venv", "env"],
         [programs / "pip", "install", "-q", "--disable-pip-version-check", f"{wheel}[pack,plugin]"],
         [programs / "python", "-W", "ignore", "-c", MODEL],

@@ -101,9 +101,9 @@ def _lines(subject: Subject) -> list[Line]:
             lines.append(Line(subject.title, variant, ("not applicable", "", "", "", "")))
             continue
         same, moved = _agreement(original, sessions[name], subject.rows), _moved(sessions[name], subject.rows)
-        micros = [f"{times[size][name] * 1e6:.1f} µs" for size in (1, 32)]
+        one, many = (f"{times[size][name] * 1e6:.1f} µs" for size in (1, 32))
         lines.append(
-            Line(subject.title, variant, (f"{len(content) / 1024:.0f} KiB", *micros, f"{same:.2%}", f"{moved:.1%}"))
+            Line(subject.title, variant, (f"{len(content) / 1024:.0f} KiB", one, many, f"{same:.2%}", f"{moved:.1%}"))
         )
     return lines
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -97,13 +98,15 @@ def _prepare(api: apiserver.ApiServer) -> list[str]:
     names = [f"crowd-ns-{number}" for number in range(NAMESPACES)]
     for name in (*names, "first", "second"):
         api.kubectl("create", "namespace", name)
-        waiting.until(
-            lambda name=name: "default" in api.kubectl("get", "sa", "-n", name), what="service account", seconds=60
-        )
+        waiting.until(functools.partial(_has_account, api, name), what="service account", seconds=60)
     control.Switch(api.kubeconfig.parent.parent / "control", "kube-controller-manager").stop()
     api.kubectl("create", "serviceaccount", SA, "-n", "default")
     api.kubectl("create", "clusterrolebinding", SA, "--clusterrole=cluster-admin", f"--serviceaccount=default:{SA}")
     return names
+
+
+def _has_account(api: apiserver.ApiServer, namespace: str) -> bool:
+    return "default" in api.kubectl("get", "sa", "-n", namespace)
 
 
 @contextlib.asynccontextmanager

@@ -253,7 +253,7 @@ _HEADINGS = ("model", "raw calls/s", "run", "requests/s", "wall", "of raw", "p50
 
 
 def _lines(results: dict[str, tuple[str, Rounds]]) -> list[tuple[str, ...]]:
-    lines = []
+    lines = list[tuple[str, ...]]()
     for title, (_, result) in results.items():
         for position, name in enumerate(result.runs):
             p99 = statistics.median(sample.p99 for sample in result.runs[name])

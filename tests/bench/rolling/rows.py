@@ -99,7 +99,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 FEWEST = 1000  # requests that a share is judged on
 _BACK, _STAYS = frozenset({End.ROLLED_BACK}), frozenset({End.PROMOTED, End.HELD})
-_LIKE_STABLE = {"stable": "erring-v0.5", "candidate": "erring-v0.5b"}
+_LIKE_STABLE: dict[str, Any] = {"stable": "erring-v0.5", "candidate": "erring-v0.5b"}
 
 _DEFAULT = (
     Row(

@@ -41,7 +41,7 @@ class Place:
         return f"{self.namespace}.example"
 
     @property
-    def way(self) -> dict[str, str]:
+    def way(self) -> dict[str, Any]:
         """What the client has to be told to go through the gateway, where one is in front."""
         return {"TARGET": self.front.url, "HOST": self.host} if self.front is not None else {}
 
