@@ -85,6 +85,23 @@ def test_clocks_apart_never_make_a_pod_count_twice(shift: float) -> None:
     assert 500 <= candidate <= 600
 
 
+@pytest.mark.parametrize("relayed", [False, True])
+def test_the_first_direct_reading_takes_nothing_from_what_prometheus_has_told(relayed: bool) -> None:
+    """As after an operator's restart in mid-canary."""
+    asked = build.question(relayed=relayed)
+    book = ledger.Ledger(asked)
+    scraped(book, until=120.0)
+    if relayed:
+        book.answered(build.relays(until=120.0, **LABELS["a"]))
+    before = book.count(asked, until=BASE + 120, final=False)
+    found = both(120.6).expositions if not relayed else (relaying(120.6, ok=1.0), both(120.6).expositions[1])
+    book.read(asked, pods.Round(expositions=found), every=1.0)
+    counted = book.count(asked, until=BASE + 121)
+    assert counted.slots[: len(before.slots)] == before.slots
+    assert [slot.candidate.unseen for slot in counted.slots] == [()] * len(counted.slots)
+    assert counted.unseen == {}
+
+
 @pytest.mark.long
 def test_when_direct_reading_ends_prometheus_goes_on_and_nothing_counts_twice() -> None:
     asked, book = build.question(), ledger.Ledger(build.question())
@@ -105,10 +122,11 @@ def relaying(at: float, **ends: float) -> pods.Exposition:
     own, total = exposition(build.PODS[0], "s1", at, total=round((at + 600) * 10)), round(at + 600)
     lines = [
         f'seatrial_relayed_requests_total{{deployment="churn",deployment_namespace="shop",revision="s1",'
-        f'candidate="{candidate}",outcome="{outcome}",covered="{covered}"}} {total * ends.get(outcome, 0.0)}'
+        f'candidate="{candidate}",outcome="{outcome}",covered="{covered}"}} {total * share}'
         for candidate in ("c1", "c0")
         for outcome in samples.GIVEN
         for covered in ("true", "false")
+        for share in [ends.get(outcome, 0.0) if (covered == "true") == (outcome not in ("ok", "degraded")) else 0.0]
     ]
     return msgspec.structs.replace(own, content=own.content + "\n".join([*lines, ""]).encode())
 
@@ -116,7 +134,7 @@ def relaying(at: float, **ends: float) -> pods.Exposition:
 def test_what_stable_gives_is_read_every_second_whether_or_not_the_candidate_can_be_read() -> None:
     asked, book = build.question(relayed=True), ledger.Ledger(build.question(relayed=True))
     for second in range(31):
-        book.read(asked, pods.Round(expositions=(relaying(second + 0.6, unreachable=0.5),)), every=1.0)
+        book.read(asked, pods.Round(expositions=(relaying(second + 0.6, unreachable=1.0),)), every=1.0)
     counted = book.count(asked, until=BASE + 31.0)
     assert book.live(BASE + 31)
     assert {slot.seconds for slot in counted.slots} == {1.0}
@@ -133,7 +151,7 @@ def test_what_stable_gives_is_read_every_second_whether_or_not_the_candidate_can
 def test_pods_and_prometheus_tell_of_a_request_that_was_given_once() -> None:
     asked, book = build.question(relayed=True), ledger.Ledger(build.question(relayed=True))
     for second in range(60):
-        book.read(asked, pods.Round(expositions=(relaying(second + 0.6, ok=0.5),)), every=1.0)
+        book.read(asked, pods.Round(expositions=(relaying(second + 0.6, ok=1.0),)), every=1.0)
         if second % 15 == 0:
             scraped(book, until=float(second))
             book.answered(build.relays(until=float(second), **LABELS["a"]))

@@ -214,8 +214,7 @@ def _summed(scraped: Sequence[counters.Series]) -> dict[Counted, list[tuple[floa
     parts: dict[Counted, list[dict[float, float]]] = {}
     for one in scraped:
         if one.target == chosen:
-            label = str(float(one.label)) if one.counter is counters.Counter.LATENCY else one.label
-            parts.setdefault((one.counter, label), []).append(dict(one.samples))
+            parts.setdefault((one.counter, one.label), []).append(dict(one.samples))
     return {
         counted: [(at, sum(one[at] for one in some)) for at in sorted(set.intersection(*map(set, some)))]
         for counted, some in parts.items()
