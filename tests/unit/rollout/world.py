@@ -314,7 +314,9 @@ class World:
                 count = wanted["spec"]["replicas"]
                 routed = [pod for pod in self._selected() if pod.revision == of]
                 assert count >= min(len(routed), self.spec.replicas), "pods that endpoints hold are taken away"
-                passed_on = any(one.revision == of and one.weight for one in map(self.following, self.pods) if one)
+                there = {pod.ip for pod in self.pods.values() if pod.revision == of and pod.alive}
+                told = [one for one in map(self.following, self.pods) if one is not None and one.revision == of]
+                passed_on = any(one.weight and there.intersection(one.to) for one in told)
                 assert count or not passed_on, "pods that requests are passed on to are taken away"
                 self.deployments[of] = count
             case "Service":
