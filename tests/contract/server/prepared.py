@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.contract.server import process
 from tests.unit.server import graphs
 from tests.unit.server import prepared as written
 
@@ -22,7 +23,10 @@ def pod(
     profile: bins.Profile | None = None,
     **settings: Any,
 ) -> list[str | Path]:
-    """Arguments of `process.serving` for version 3 of `model`, the linear graph when nothing is said."""
+    """Arguments of `process.serving` for version 3 of `model`, the linear graph when nothing is said.
+
+    Nobody is late unless a test asks for it: a server that gets no CPU for two seconds refuses what came before them.
+    """
     content = content or graphs.linear()
     known = {"card": card or schema.Card(), "profile": profile or bins.Profile()}
     digest = written.write(folder / "work" / "prepared", content, **known).sha256
@@ -32,6 +36,7 @@ def pod(
         "revision": LABELS["revision"],
         "model": {"name": "model", "version": "3", "uri": "pvc://models/model.onnx", "sha256": digest},
         **settings,
+        "limits": {"timeoutSeconds": process.DEADLINE, **settings.get("limits", {})},
     }
     (folder / "config.json").write_text(json.dumps(document))
     return ["--config", folder / "config.json", "--work", folder / "work"]

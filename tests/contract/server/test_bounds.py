@@ -87,7 +87,11 @@ class Application:
 
 @contextlib.asynccontextmanager
 async def opened(
-    *, bounds: limits.Bounds | None = None, timeouts: limits.Timeouts | None = None, size: int = 4 * MIB
+    *,
+    bounds: limits.Bounds | None = None,
+    timeouts: limits.Timeouts | None = None,
+    size: int = 4 * MIB,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[tuple[listener.Listener, int]]:
     server = listener.Listener(
         Application(),
@@ -95,6 +99,7 @@ async def opened(
         timeouts=timeouts,
         account=budget.Budget(size),
         ages=listener.Ages(keep_accepting=0, finish=1),
+        clock=clock,
     )
     port = await server.open(host="127.0.0.1", port=0)
     try:
@@ -150,7 +155,8 @@ async def test_a_connection_too_many_is_turned_away_until_another_goes() -> None
 
 
 async def test_a_client_that_is_turned_away_reads_why_whatever_it_has_sent() -> None:
-    async with opened(bounds=limits.Bounds(connections=0)) as (_, port):
+    patient = limits.Timeouts(linger=process.DEADLINE)
+    async with opened(bounds=limits.Bounds(connections=0), timeouts=patient) as (_, port):
         clients = [await Client.connect(port) for _ in range(20)]
         for client in clients:
             client.writer.write(post(b" " * MIB))
@@ -161,7 +167,8 @@ async def test_a_client_that_is_turned_away_reads_why_whatever_it_has_sent() -> 
 
 async def test_unfinished_bodies_share_one_bound() -> None:
     body = post(b" " * 3 * MIB)
-    async with opened(timeouts=limits.Timeouts(stalled=60)) as (server, port):
+    patient = limits.Timeouts(stalled=60, body=process.DEADLINE, linger=process.DEADLINE)
+    async with opened(timeouts=patient) as (server, port):
         first, second = await Client.connect(port), await Client.connect(port)
         await first.send(body[:-1])
         await until(lambda: server.budget.used > 2 * MIB)
@@ -179,7 +186,7 @@ async def test_an_upload_that_has_stalled_gives_way_to_another() -> None:
     async with opened(timeouts=limits.Timeouts(stalled=0)) as (server, port):
         first, second = await Client.connect(port), await Client.connect(port)
         await first.send(body[:-1])
-        await until(lambda: server.budget.used > 2 * MIB)
+        await until(lambda: server.budget.used == 3 * MIB - 1)  # nothing of it is under way any more
         seen = server.now
         await until(lambda: server.now > seen)
         assert await (await second.send(body)).status() == b"200"
@@ -199,19 +206,20 @@ async def test_bytes_that_came_quickly_buy_no_time_for_those_that_do_not_come() 
 
 
 async def test_an_upload_that_moves_is_waited_for() -> None:
-    async with opened(timeouts=limits.Timeouts(body=0.3, slowest=1)) as (server, port):
-        client = await Client.connect(port)
+    """Time passes when a part has arrived, as the answer to another says: both wait for the same turn of the loop."""
+    times = [0.0]
+    async with opened(timeouts=limits.Timeouts(body=0.3, slowest=1), clock=lambda: times[-1]) as (server, port):
+        client, other = await Client.connect(port), await Client.connect(port)
         body = post(b" " * 2000)
-        began = server.now
-        for place in range(0, len(body), 100):
-            await client.send(body[place : place + 100])
-            seen = server.now
-            await until(lambda seen=seen: server.now > seen)  # type: ignore[misc]
-            if server.now > began + 1:
-                break
-        await client.send(body[place + 100 :])
+        for place in range(0, 2000, 400):
+            await client.send(body[place : place + 400])
+            assert await (await other.send(REQUEST)).status() == b"200"
+            times.append(times[-1] + 0.16)  # there is a look at what has come after every second part
+            await until(lambda: server.now == times[-1])
+        await client.send(body[2000:])
         assert await client.status() == b"200"
-        await client.close()
+        for one in (client, other):
+            await one.close()
 
 
 @pytest.mark.parametrize("size", [2, 100], ids=["two bytes", "a hundred"])

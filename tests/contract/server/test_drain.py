@@ -73,8 +73,8 @@ class Client(threading.Thread):
 
 
 def test_no_request_is_lost_while_the_server_goes(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(graphs.linear())
-    with process.serving(tmp_path / "model.onnx") as server, Wire(server.port) as idle, Wire(server.port) as fresh:
+    arguments = prepared.pod(tmp_path)
+    with process.serving(*arguments) as server, Wire(server.port) as idle, Wire(server.port) as fresh:
         assert idle.send(post(row())).responses(1)[0][0] == 200
         clients = [Client(server) for _ in range(8)]
         wait(lambda: all(client.answered > 20 for client in clients))
@@ -100,7 +100,7 @@ def test_no_request_is_lost_while_the_server_goes(tmp_path: Path) -> None:
 
 
 def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:
-    arguments = prepared.pod(tmp_path, graphs.slow(300_000), limits={"timeoutSeconds": process.DEADLINE})
+    arguments = prepared.pod(tmp_path, graphs.slow(300_000))
     with process.serving(*arguments) as server, contextlib.ExitStack() as stack:
         wires = [stack.enter_context(Wire(server.port)).send(post(row())) for _ in range(5)]  # one after the other
         wait(lambda: server.metric("seatrial_in_flight_requests") > 1)

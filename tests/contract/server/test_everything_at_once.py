@@ -46,6 +46,12 @@ def ask(server: Server, request: bytes) -> int:
         return status
 
 
+def begun(wire: Wire) -> int:
+    """The status of an answer of which the rest may be cut off: nobody has read it for as long as the others took."""
+    with wire.socket.makefile("rb") as file:
+        return int(file.readline().split()[1])
+
+
 def image(rows: int, *, binary: bool) -> bytes:
     tensor = {"name": "x", "shape": [rows, COLUMNS], "datatype": "FP32"}
     if not binary:
@@ -77,7 +83,7 @@ def test_the_kinds_of_load_together_take_the_budget_and_no_more(server: Server) 
         assert server.get("/v2/health/live")[0] == 200
         assert {one.result() for one in found} <= {200, *REFUSALS}
         for wire in silent:
-            assert wire.responses(1)[0][0] in {200, *REFUSALS}
+            assert begun(wire) in {200, *REFUSALS}
         for wire in idle:
             assert wire.send(slow[-1:]).responses(1)[0][0] in REFUSALS
     assert peak(server) - before < bound

@@ -20,7 +20,7 @@ import grpc
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from tests.contract.server import process, raw, test_conformance
+from tests.contract.server import prepared, process, raw, test_conformance
 from tests.contract.server.process import Server, Wire, row, tensor
 from tests.contract.server.raw import post
 from tests.unit.server import graphs
@@ -41,10 +41,9 @@ pytestmark = MANY_SECONDS
 
 
 @contextlib.contextmanager
-def unharmed(path: Path, graph: bytes) -> Iterator[Server]:
+def unharmed(folder: Path, graph: bytes) -> Iterator[Server]:
     """A server that must answer, stop in order and have logged no traceback at the end."""
-    path.write_bytes(graph)
-    with process.serving(path) as running:
+    with process.serving(*prepared.pod(folder, graph)) as running:
         yield running
         assert running.get("/v2/health/ready")[0] == 200
         assert running.metric("seatrial_in_flight_requests") == 0
@@ -55,7 +54,7 @@ def unharmed(path: Path, graph: bytes) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with unharmed(tmp_path_factory.mktemp("linear") / "model.onnx", graphs.linear()) as running:
+    with unharmed(tmp_path_factory.mktemp("linear"), graphs.linear()) as running:
         yield running
         assert running.infer(tensor([[1] * 4]))[0] == 200
 
@@ -63,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A model with inputs of three datatypes."""
-    with unharmed(tmp_path_factory.mktemp("several") / "model.onnx", test_conformance.several()) as running:
+    with unharmed(tmp_path_factory.mktemp("several"), test_conformance.several()) as running:
         yield running
 
 

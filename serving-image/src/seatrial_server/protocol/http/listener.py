@@ -55,11 +55,13 @@ class Listener:
         account: budget.Budget | None = None,
         lines: bytes = b"",
         jitter: Callable[[float, float], float] = random.uniform,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.application = application
         self.short_way = short_way
         self.timeouts = timeouts or Timeouts()
-        self.now = time.monotonic()
+        self._clock = clock
+        self.now = clock()
         self.retiring = False
         self.date = b""  # and `lines`: what every answer ends its head with
         self._lines = lines
@@ -166,7 +168,7 @@ class Listener:
                 connection.sweep()
 
     def _tick(self) -> None:
-        self.now = time.monotonic()
+        self.now = self._clock()
         self.heads.tick()
         self.date = b"Date: %b\r\n%b" % (email.utils.formatdate(usegmt=True).encode(), self._lines)
         if self.short_way is not None:
