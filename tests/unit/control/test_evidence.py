@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.cluster.harness import ports
 from tests.contract import eventually
 from tests.unit.control.watching import KEY, Pod, Prometheus, now, prometheus_at, scene, served
 from tests.unit.prometheus import build
@@ -50,7 +51,8 @@ async def test_only_what_is_new_is_asked_for_again() -> None:
     prometheus = Prometheus()
     async with scene(prometheus) as there:
         asked = question()
-        first = await there.look(asked)
+        # On a busy machine an answer may come too late, and the whole is asked for again.
+        first = await there.look(asked, lambda one: not one.blind)
         await there.look(asked, lambda one: one.at > first.at)
         await there.look(asked, lambda one: one.at > first.at + timedelta(seconds=1.5))
     assert max(prometheus.windows) > 1800
@@ -176,14 +178,14 @@ async def test_pods_carry_on_alone_while_prometheus_hangs() -> None:
 async def test_pods_that_may_not_be_read_are_a_clear_sentence() -> None:
     async with two_pods() as (stable, candidate, port), scene(pod_port=port) as there:
         stable.refuses = candidate.refuses = True
-        look = await there.look(on_loopback(), lambda one: one.blind)
+        look = await there.look(on_loopback(), lambda one: one.blind and "it answered" in one.message)
         assert look.outcome == "NoData"
         assert "2 of 2 pods can't be read directly: b: it answered 403" in look.message
         assert "no Prometheus is configured" in look.message
 
 
-async def test_what_nobody_listens_on_names_the_network_policy(unused_tcp_port: int) -> None:
-    async with scene(pod_port=unused_tcp_port) as there:
+async def test_what_nobody_listens_on_names_the_network_policy() -> None:
+    async with scene(pod_port=ports.free_port()) as there:
         look = await there.look(on_loopback(), lambda one: one.blind)
         assert "connection refused; a NetworkPolicy must let the operator reach port 8082" in look.message
 

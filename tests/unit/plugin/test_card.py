@@ -222,4 +222,4 @@ def test_it_is_made_without_what_only_a_server_has() -> None:
         "    sys.modules[name] = None\n"
         "import seatrial.plugin.card\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=250)
