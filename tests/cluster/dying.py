@@ -15,8 +15,8 @@ from seatrial.rollout import names
 
 MOST_AT = 3
 DEATHS = 12
-SECONDS = 300.0
-LEAVING = 60.0
+SECONDS = 600.0
+LEAVING = 180.0
 
 
 @dataclasses.dataclass(frozen=True)

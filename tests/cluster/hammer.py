@@ -54,7 +54,7 @@ class Client:
 
     def _answer(self) -> str:
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(*self._address, timeout=10)
+            self._connection = http.client.HTTPConnection(*self._address, timeout=60)
         values = [round(random.uniform(0, 16), 3) for _ in range(64)]
         tensor = {"name": self._tensor, "datatype": "FP32", "shape": [1, 64], "data": values}
         body = json.dumps({"inputs": [tensor]})

@@ -13,9 +13,9 @@ from tests.cluster.models import samples
 
 from seatrial.api.status import Phase
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
-SECONDS = 150.0
+SECONDS = 300.0
 
 
 FOR_MODELS = {"seatrial.dev/for-models": "true"}

@@ -105,7 +105,7 @@ def test_prometheus_can_be_taken_away_and_brought_back(cluster: harness.Cluster)
     cluster.prometheus.stop()
     assert not waiting.answers(f"{cluster.prometheus_url}/-/ready")
     cluster.prometheus.start()
-    assert waiting.answers(f"{cluster.prometheus_url}/-/ready")
+    waiting.until(lambda: waiting.answers(f"{cluster.prometheus_url}/-/ready"), what="Prometheus", seconds=60)
 
 
 def test_helm_and_kubectl_use_the_clusters_own_kubeconfig(
@@ -138,7 +138,7 @@ def test_a_killed_test_run_leaves_no_api_server_behind() -> None:
         port = urllib.parse.urlsplit(run.stdout.readline().strip()).port
         assert port is not None
         run.kill()
-    waiting.until(lambda: not _listens(port), what="the API server's port closed", seconds=30)
+    waiting.until(lambda: not _listens(port), what="the API server's port closed", seconds=60)
 
 
 def _listens(port: int) -> bool:

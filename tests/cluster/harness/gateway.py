@@ -64,14 +64,14 @@ def install(kubectl: Callable[..., str]) -> None:
     """The CRDs, and the class that the gateway serves. Idempotent."""
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crds()))
     names = [f"crd/{one}.gateway.networking.k8s.io" for one in CRDS]
-    kubectl("wait", *names, "--for=condition=Established", "--timeout=30s")
+    kubectl("wait", *names, "--for=condition=Established", "--timeout=110s")
     made = {"apiVersion": API_VERSION, "kind": "GatewayClass", "metadata": {"name": CLASS}}
     kubectl("apply", "-f", "-", input=json.dumps({**made, "spec": {"controllerName": _CONTROLLER}}))
 
 
 def uninstall(kubectl: Callable[..., str]) -> None:
     """Takes the CRDs away, and with them every gateway and route."""
-    kubectl("delete", "-f", str(crds()), "--ignore-not-found", "--timeout=60s")
+    kubectl("delete", "-f", str(crds()), "--ignore-not-found", "--timeout=110s")
 
 
 @contextlib.contextmanager

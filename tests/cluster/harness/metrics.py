@@ -22,7 +22,7 @@ GROUP = "metrics.k8s.io"
 PODS = f"/apis/{GROUP}/v1beta1/namespaces/{{namespace}}/pods"
 _SERVICE = f"v1beta1.{GROUP}"
 _PORT = 4443
-_SECONDS = 60
+_SECONDS = 180
 
 
 def objects(port: int) -> list[dict[str, Any]]:
