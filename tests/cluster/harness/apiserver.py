@@ -82,7 +82,7 @@ def running(*, say: progress.Say = progress.silent) -> Iterator[ApiServer]:
             cleanup.enter_context(_supervised(plane))
             api = _handle(plane)
             ready = functools.partial(_ready, plane)
-            waiting.until(ready, what="API server on loopback", seconds=60, explain=lambda: tails(folder / "log"))
+            waiting.until(ready, what="API server on loopback", seconds=180, explain=lambda: tails(folder / "log"))
             control.Switch(folder / "control", "kube-controller-manager").start()
             kept = cleanup.pop_all()
         with kept:
@@ -109,7 +109,7 @@ def _supervised(plane: control_plane.ControlPlane) -> Iterator[None]:
             command, cwd=paths.REPO, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
         )
     with process:
-        waiting.until(socket_path.exists, what="supervisor of the API server", seconds=20)
+        waiting.until(socket_path.exists, what="supervisor of the API server", seconds=60)
         yield
         # Leaving the block closes its standard input, which ends it, and waits for its exit.
 
