@@ -81,13 +81,22 @@ class SmallOperator:
 
     def look(self) -> worlds.World:
         """One pass over the object as it is, five seconds of the world, and the status written where it changed."""
+        return self.leap(lambda _: True)
+
+    def leap(self, reached: Callable[[worlds.World], bool], *, limit: int = 200) -> worlds.World:
+        """All passes until it is so at once, and the last status written: for what has a time limit of its own."""
         raw = self.raw()
         wish = msgspec.convert(raw["spec"], Spec, dec_hook=values.decode_hook)
         if self._world is None:
             self._world = worlds.World(wish)
         self._world.spec, self._world.generation = wish, raw["metadata"]["generation"]
         self._world.tokens = observing.commands_of(raw)
-        self._world.step()
+        for _ in range(limit):
+            self._world.step()
+            if reached(self._world):
+                break
+        else:
+            raise AssertionError(self._never())
         status = json.loads(msgspec.json.encode(self._world.status))
         if status != raw.get("status"):
             self._write(status)
@@ -98,7 +107,10 @@ class SmallOperator:
         for _ in range(limit):
             if reached(self.look()):
                 return self.world
-        raise AssertionError(f"never reached; {self.world.status.phase}: {self.world.condition('Ready')}")
+        raise AssertionError(self._never())
+
+    def _never(self) -> str:
+        return f"never reached; {self.world.status.phase}: {self.world.condition('Ready')}"
 
     def _write(self, status: Object) -> None:
         """Whole: a field that is gone is gone. Somebody else may have changed the object meanwhile."""

@@ -101,7 +101,7 @@ def test_kubectl_waits_for_what_was_asked_for_and_not_for_what_was_ready_before(
     scene.apply("-f", scene.file)
     with pytest.raises(errors.CommandFailed, match="timed out waiting for the condition"):
         scene.kubectl(*WAIT, "--timeout=1s")
-    command = [*scene.api.kubectl_argv, *WAIT, "--timeout=120s", "-n", scene.namespace]
+    command = [*scene.api.kubectl_argv, *WAIT, "--timeout=280s", "-n", scene.namespace]
     with subprocess.Popen(command, env=scene.api.environment, stdout=subprocess.PIPE, text=True) as waiting:
         scene.operator.until(lambda world: world.status.phase is Phase.CANARY)
         assert waiting.poll() is None, "it returned in mid-canary"

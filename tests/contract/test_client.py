@@ -58,7 +58,7 @@ async def serving(handler: Handler, *, port: int = 0, keepalive: float = 30.0) -
 
 
 @contextlib.asynccontextmanager
-async def sending(port: int, **changes: Any) -> AsyncIterator[Ledger]:
+async def sending(port: int, *, data: client_rows.Rows = ROWS, **changes: Any) -> AsyncIterator[Ledger]:
     """The client under way; stopped at the end, with everything accounted for."""
     chosen = settings.Settings(
         **{
@@ -71,7 +71,7 @@ async def sending(port: int, **changes: Any) -> AsyncIterator[Ledger]:
         }
     )
     ledger, stop = Ledger(epoch=time.time() - time.monotonic()), asyncio.Event()
-    task = asyncio.create_task(traffic.run(chosen, ROWS, ledger=ledger, stop=stop))
+    task = asyncio.create_task(traffic.run(chosen, data, ledger=ledger, stop=stop))
     try:
         yield ledger
     finally:
@@ -249,8 +249,7 @@ async def test_no_answer_in_time_is_lost():
     async with serving(handler) as port, sending(port, timeout_seconds=0.2) as ledger:
         await until(ledger, lambda stats: stats["ok"] >= 1)
         hangs.set()
-        stats = await until(ledger, lambda stats: stats["lost"] >= 3)
-    assert stats["reasons"]["lost: timeout"] >= 3
+        await until(ledger, lambda stats: stats["reasons"].get("lost: timeout", 0) >= 3)
 
 
 async def test_a_target_that_is_not_there_yet_is_waited_for_and_a_loss_once_it_was():
@@ -304,14 +303,16 @@ async def test_an_answer_given_in_anothers_place_counts_for_both():
 
 
 async def test_no_two_requests_have_the_same_values():
+    """Of as many values as real rows: of two, which are rounded, some sixty rows are enough for two to be equal."""
     seen = []
+    wide = msgspec.structs.replace(ROWS, rows=tuple(row * 32 for row in ROWS.rows))
 
     async def handler(request: web.Request) -> web.StreamResponse:
         body = await request.json()
         seen.append(tuple(body["inputs"][0]["data"]))
         return web.json_response(answer(body))
 
-    async with serving(handler) as port, sending(port) as ledger:
+    async with serving(handler) as port, sending(port, data=wide) as ledger:
         await until(ledger, lambda stats: stats["ok"] >= 30)
     assert len(set(seen)) == len(seen)
     assert all(0 <= value <= 16 for row in seen for value in row)
@@ -359,6 +360,7 @@ async def test_the_program_reports_serves_its_stats_and_ends_well_on_sigterm(tmp
             "MODEL": "digits",
             "ROWS": str(data),
             "STATS_PORT": str(stats_port),
+            "TIMEOUT_SECONDS": "60",
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable,

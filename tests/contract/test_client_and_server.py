@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pathlib
 import sys
@@ -18,6 +19,7 @@ from tests.cluster.client import settings, traffic
 from tests.cluster.client.ledger import Ledger
 from tests.cluster.harness import ports
 from tests.cluster.models import catalog, rows
+from tests.unit.server import prepared
 
 REQUESTS = 300
 
@@ -31,12 +33,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @contextlib.asynccontextmanager
 async def serving(package: pathlib.Path, *, scratch: pathlib.Path) -> AsyncIterator[str]:
-    """`seatrial-server serve` of the package's graph; gives the base URL once it is ready."""
+    """`seatrial-server serve` of the package's graph; gives the base URL once it is ready. No request is late in it."""
     with tarfile.open(package) as tar:
         tar.extract("model.onnx", scratch, filter="data")
+    digest = prepared.write(scratch / "work" / "prepared", (scratch / "model.onnx").read_bytes()).sha256
+    model = {"name": "digits", "version": "1", "uri": "pvc://models/model.onnx", "sha256": digest}
+    names = {"deployment": "digits", "namespace": "shop", "revision": "abc"}
+    config = scratch / "config.json"
+    config.write_text(json.dumps({**names, "model": model, "limits": {"timeoutSeconds": 60}}))
     port = ports.free_port()
-    command = ["-m", "seatrial_server", "serve", str(scratch / "model.onnx"), "--name", "digits"]
-    listening = ["--port", str(port), "--grpc-port", "0", "--metrics-port", "0"]
+    command = ["-m", "seatrial_server", "serve", "--config", str(config), "--work", str(scratch / "work")]
+    listening = ["--host", "127.0.0.1", "--port", str(port), "--grpc-port", "0", "--metrics-port", "0"]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, *listening, env=dict(os.environ), stdout=asyncio.subprocess.DEVNULL
     )

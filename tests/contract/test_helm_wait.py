@@ -69,7 +69,7 @@ def test_helm_4_waits_for_a_rollout_and_fails_with_one_that_is_rolled_back(
     release: Release, operator: small_operator.SmallOperator
 ) -> None:
     release.write("1")
-    with waits(release, *release.install("--wait", "--timeout=120s")) as helm:
+    with waits(release, *release.install("--wait", "--timeout=280s")) as helm:
         waiting.until(operator.exists, what="ModelDeployment made", seconds=60)
         operator.until(lambda one: one.status.phase is not Phase.TRIAL)
         assert operator.world.condition("Reconciling")[0] == "True"
@@ -82,9 +82,9 @@ def test_helm_4_waits_for_a_rollout_and_fails_with_one_that_is_rolled_back(
     with waits(release, *release.install("--wait", "--timeout=10s")) as helm:
         waiting.until(lambda: operator.raw()["spec"]["model"]["version"] == "2", what="version 2", seconds=60)
         operator.world.error_share["2"] = 0.3
-        operator.until(lambda one: one.status.phase is Phase.CANARY)
+        operator.leap(lambda one: one.status.phase is Phase.CANARY)  # all of it has to be over before its timeout
         assert helm.poll() is None, "it returned in mid-canary"
-        operator.until(test_rollouts.rolled_back)
+        operator.leap(test_rollouts.rolled_back)
         said, _ = helm.communicate(timeout=60)
     assert helm.returncode == 1
     assert "resource not ready, name: churn, kind: ModelDeployment, status: Failed" in said
@@ -93,7 +93,7 @@ def test_helm_4_waits_for_a_rollout_and_fails_with_one_that_is_rolled_back(
     with waits(release, "rollback", "churn", "1", "-n", release.namespace, "--wait", "--timeout=60s") as helm:
         waiting.until(lambda: operator.raw()["spec"]["model"]["version"] == "1", what="version 1", seconds=60)
         operator.look()
-        assert helm.wait(timeout=60) == 0
+        assert helm.wait(timeout=90) == 0
     assert (operator.world.serving, operator.world.status.candidate) == ("1", None)
 
 

@@ -78,6 +78,7 @@ def pods(tmp_path: Path) -> Iterator[Pods]:
     settings = {
         "monitoring": {"file": str(tmp_path / monitoring.FILE)},
         "feedback": {"keys": str(tmp_path / "keys")},
+        "limits": {"timeoutSeconds": process.DEADLINE},  # nobody is late here
     }
     with contextlib.ExitStack() as stack:
         servers = {}

@@ -62,7 +62,7 @@ class Switch:
             self._ask("stop", signal.SIGKILL)
             waiting.until(lambda: not self.running, what=f"{self._name} killed", seconds=20)
 
-    def start(self, *, timeout: float = 60) -> None:
+    def start(self, *, timeout: float = 180) -> None:
         """Starts it, and returns when it serves."""
         self._ask("start")
         waiting.until(self._serves, what=f"{self._name} started", seconds=timeout)

@@ -22,7 +22,8 @@ from typing import Any
 from tests.cluster.harness import beside, binaries, ports, progress, waiting
 
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.1"
-API_VERSION = "gateway.networking.k8s.io/v1"
+_GROUP = "gateway.networking.k8s.io"
+API_VERSION = f"{_GROUP}/v1"
 CLASS = "traefik"
 CRDS = ("gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants", "backendtlspolicies")
 _CONTROLLER = "traefik.io/gateway-controller"
@@ -63,10 +64,19 @@ def crds() -> Path:
 def install(kubectl: Callable[..., str]) -> None:
     """The CRDs, and the class that the gateway serves. Idempotent."""
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crds()))
-    names = [f"crd/{one}.gateway.networking.k8s.io" for one in CRDS]
-    kubectl("wait", *names, "--for=condition=Established", "--timeout=110s")
+    waiting.until(functools.partial(_served, kubectl), what="the Gateway API's kinds served", seconds=110)
     made = {"apiVersion": API_VERSION, "kind": "GatewayClass", "metadata": {"name": CLASS}}
     kubectl("apply", "-f", "-", input=json.dumps({**made, "spec": {"controllerName": _CONTROLLER}}))
+
+
+def _served(kubectl: Callable[..., str]) -> bool:
+    """Not `kubectl wait`: that fails on a CRD so young that it has no conditions yet, and what is established is found
+    by its kind a moment later.
+    """
+    path = 'jsonpath={.items[*].status.conditions[?(@.type=="Established")].status}'
+    established = kubectl("get", "crd", *(f"{one}.{_GROUP}" for one in CRDS), "-o", path, check=False).split()
+    lines = kubectl("api-resources", f"--api-group={_GROUP}", "--no-headers", check=False).splitlines()
+    return established == ["True"] * len(CRDS) and {line.split()[0] for line in lines} >= set(CRDS)
 
 
 def uninstall(kubectl: Callable[..., str]) -> None:

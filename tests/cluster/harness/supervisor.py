@@ -25,6 +25,7 @@ import msgspec
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 3.0
+_CALLER_SECONDS = 20.0  # a caller that connected has its line ready, and may be on a machine that has no time for it
 _STEADY_SECONDS = 10.0  # a program that lived this long starts again without a grown pause
 
 
@@ -187,7 +188,7 @@ class Supervisor:
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
         with connection, connection.makefile("rwb") as stream:
-            connection.settimeout(2)
+            connection.settimeout(_CALLER_SECONDS)
             try:
                 reply = self.answer(msgspec.json.decode(stream.readline(), type=Request))
             except (msgspec.DecodeError, OSError) as error:

@@ -85,15 +85,24 @@ class Connection:
 
     def list(self, *, everywhere: bool = False) -> Objects:
         """The ModelDeployments of the namespace, or of all."""
-        found = self._json("GET", self._collection(None if everywhere else self.namespace), what=f"list {api.PLURAL}")
-        return [{"apiVersion": api.API_VERSION, "kind": api.KIND, **one} for one in found.get("items") or []]
+        return self.listed(everywhere=everywhere)[0]
 
-    def watch(self, name: str | None = None, *, everywhere: bool = False, seconds: float) -> Iterator[Object]:
+    def listed(self, *, everywhere: bool = False) -> tuple[Objects, str]:
+        """They and the version that they were read at, from which a watch misses nothing."""
+        found = self._json("GET", self._collection(None if everywhere else self.namespace), what=f"list {api.PLURAL}")
+        items = [{"apiVersion": api.API_VERSION, "kind": api.KIND, **one} for one in found.get("items") or []]
+        return items, found["metadata"].get("resourceVersion", "")
+
+    def watch(
+        self, name: str | None = None, *, everywhere: bool = False, seconds: float, since: str = ""
+    ) -> Iterator[Object]:
         """Each ModelDeployment as it changes, deleted ones with `metadata.deletionTimestamp`; ends after `seconds`.
 
-        What there is comes first, so that nothing is missed between a list and a watch.
+        Without a version `since` which, what there is comes first; what was deleted just before the watch is missed.
         """
         query = {"watch": "1", "timeoutSeconds": str(max(1, round(seconds)))}
+        if since:
+            query["resourceVersion"] = since
         if name is not None:
             query["fieldSelector"] = f"metadata.name={name}"
         path = self._collection(None if everywhere else self.namespace)

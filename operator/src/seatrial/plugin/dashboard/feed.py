@@ -79,8 +79,8 @@ class Feed:
     def _run(self) -> None:
         while not self.ended:
             try:
-                self._look()
-                for changed in self._connected.watch(seconds=WATCHED):
+                version = self._look()
+                for changed in self._connected.watch(seconds=WATCHED, since=version):
                     if self.ended:
                         return
                     self._take(view.of(changed))
@@ -88,15 +88,19 @@ class Feed:
                 self._tell(error.message)
             self._ended.wait(PAUSE)
 
-    def _look(self) -> None:
-        """What there is now; deployments that are gone since leave the page."""
-        found = [view.of(one) for one in self._connected.list()]
+    def _look(self) -> str:
+        """What there is now; deployments that are gone since leave the page. The version that this is."""
+        listed, version = self._connected.listed()
+        found = [view.of(one) for one in listed]
         with self._news:
             for gone in self._views.keys() - {(one.namespace, one.name) for one in found}:
                 del self._views[gone]
+                self._number += 1
+            self._news.notify_all()
         self._tell("")
         for one in found:
             self._take(one)
+        return version
 
     def _take(self, seen: view.View) -> None:
         """One deployment as it is now."""
