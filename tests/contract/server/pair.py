@@ -10,12 +10,14 @@ import contextlib
 import datetime
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import pytest
 from onnx import TensorProto, helper
 from tests.cluster.harness import ports
+from tests.contract.server import process
 from tests.unit.server import graphs, test_telemetry
 
 from seatrial_server.engine import batching, cache, inference, jobs, validation
@@ -27,7 +29,8 @@ from seatrial_server.protocol import certificate, documents, revision
 from seatrial_server.protocol.http import cors, decode, encode, listener, v2
 from seatrial_server.protocol.rpc import calls, codec, messages
 from seatrial_server.protocol.rpc import listener as rpc_listener
-from seatrial_server.relay import following, relay, shadow
+from seatrial_server.relay import following, introduction, relay, shadow
+from seatrial_server.relay import rpc as relayed_calls
 
 STABLE, CANDIDATE = "127.0.0.1", "127.0.0.2"
 DEPLOYMENT, TOKEN = "shop/churn", "t" * 16
@@ -205,16 +208,26 @@ class Pair:
         self.stable.relay.following.take(assignment(now=self.clock(), **fields))
 
 
+@contextlib.contextmanager
+def patient() -> Iterator[None]:
+    """A new connection to the candidate may take its time: it is there, also when this machine stands still."""
+    with pytest.MonkeyPatch.context() as change:
+        for module in (introduction, relayed_calls):
+            change.setattr(module, "_CONNECT_SECONDS", process.DEADLINE)
+        yield
+
+
 @contextlib.asynccontextmanager
 async def pair(
     *, rpc: bool = False, tls: certificate.Certificate | None = None, **settings: Any
 ) -> AsyncIterator[Pair]:
     """`tls` is the candidate's."""
     result = Pair(**settings)
-    await result.candidate.open(CANDIDATE, result.ports, rpc=rpc, tls=tls)
-    await result.stable.open(STABLE, result.ports, rpc=rpc)
-    try:
-        yield result
-    finally:
-        await result.stable.close(rpc=rpc)
-        await result.candidate.close(rpc=rpc)
+    with patient():
+        await result.candidate.open(CANDIDATE, result.ports, rpc=rpc, tls=tls)
+        await result.stable.open(STABLE, result.ports, rpc=rpc)
+        try:
+            yield result
+        finally:
+            await result.stable.close(rpc=rpc)
+            await result.candidate.close(rpc=rpc)

@@ -10,18 +10,23 @@ from __future__ import annotations
 import asyncio
 import collections
 import gzip
+import json
 from typing import Any
 
 import grpc
 from tests.cluster.harness import ports
+from tests.contract.server import process
 from tests.contract.server.between import Between, Mode, Pipe
 from tests.contract.server.pair import CANDIDATE, FACTORS, STABLE, Clock, Pod, assignment
 from tests.contract.server.relay_steps import ODD, Sequence
 from tests.contract.server.talking import Client, Reply, body, post, until
 from tests.contract.server.test_relay_rpc import Client as RpcClient
 
+from seatrial_server.protocol.rpc import status
+
 BEHIND = "127.0.0.3"
 COVER_AFTER, SLOW, TIMEOUT = 0.05, 0.01, 2
+"""Seconds. Only what nobody covers ends at `TIMEOUT`: what is covered must be answered, however slow the machine is."""
 VALUES = 5
 SPACES = {"large": 20_000, "huge": 300_000}
 """Bytes from which on a body has its share of the budget, and from which on it is read in a thread."""
@@ -102,12 +107,13 @@ class Scene:
 
     async def _answered(self, one: dict[str, Any]) -> None:
         try:
-            number, trailers = await self.caller.ask(one["value"])
+            number, trailers = await self.caller.ask(one["value"], seconds=0 if one["cover"] else TIMEOUT)
         except grpc.aio.AioRpcError as error:
             if one["cover"]:
                 raise AssertionError("a failed call in spite of cover") from error
             trailers = dict(error.trailing_metadata() or ())
-            self.answers["silent" if trailers["seatrial-revision"] == "stable" else "candidate"] += 1
+            said = json.loads(trailers[status.DETAILS])["code"]
+            self.answers[_failed(said) if trailers["seatrial-revision"] == "stable" else "candidate"] += 1
             return
         who, covered = trailers["seatrial-revision"], "seatrial-covered" in trailers
         assert number == FACTORS[who] * one["value"], "another version's answer"
@@ -169,7 +175,7 @@ class Scene:
     # Inside
 
     def _pod(self, name: str, clock: Clock | None = None) -> Pod:
-        return Pod(name, clock=clock, cached=self._sequence.cached, timeout_seconds=TIMEOUT)
+        return Pod(name, clock=clock, cached=self._sequence.cached, timeout_seconds=process.DEADLINE)
 
     async def _client(self, place: int) -> Client:
         if place not in self.clients:
@@ -219,11 +225,17 @@ def _said(one: dict[str, Any], reply: Reply) -> str:
         return reply.who
     if reply.covered is not None:
         return "covered"
-    return "own" if reply.status == 200 or "mistake" in one else "silent"
+    return "own" if reply.status == 200 or "mistake" in one else _failed(reply.document["code"])
+
+
+def _failed(code: str) -> str:
+    """Whose failure it is that stable tells of."""
+    return "silent" if code.startswith("Candidate") else "own"
 
 
 def _request(one: dict[str, Any], *, forged: bool) -> bytes:
-    content = body(one["value"], id=one["id"]) + b" " * SPACES.get(one["kind"], 0)
+    limit = {} if one["cover"] else {"parameters": {"timeout": int(TIMEOUT * 1e6)}}
+    content = body(one["value"], id=one["id"], **limit) + b" " * SPACES.get(one["kind"], 0)
     headers = {"seatrial-relayed": "stable x"} if forged else {}
     if one["kind"] == "packed":
         headers["content-encoding"], content = "gzip", gzip.compress(content)

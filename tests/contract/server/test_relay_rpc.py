@@ -37,12 +37,14 @@ class Client:
     async def close(self) -> None:
         await self._channel.close()
 
-    async def ask(self, number: float, **metadata: str) -> tuple[float, dict[str, Any]]:
-        """The model's answer, and the trailing metadata. Raises `AioRpcError`."""
+    async def ask(self, number: float, *, seconds: int = 0, **metadata: str) -> tuple[float, dict[str, Any]]:
+        """The model's answer, within so many seconds, and the trailing metadata. Raises `AioRpcError`."""
         version = metadata.pop("x_version", "")
         message = KNOWN.request["ModelInfer"](model_name="m", model_version=version, id=metadata.get("x_id", ""))
         message.inputs.add(name="x", datatype="FP32", shape=[1, 1])
         message.raw_input_contents.append(np.array([number], np.float32).tobytes())
+        if seconds:
+            message.parameters["timeout"].int64_param = seconds * 1_000_000
         return await self.send(message.SerializeToString(), **metadata)
 
     async def answer(self, content: bytes) -> Any:

@@ -34,6 +34,7 @@ class Hostile(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     seen: ClassVar[list[tuple[str, dict[str, str]]]] = []
+    """What the server of the test that runs was asked."""
 
     def do_GET(self) -> None:
         self.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
@@ -102,7 +103,7 @@ class Hostile(http.server.BaseHTTPRequestHandler):
     def _trickle(self, content: bytes) -> None:
         self._answer(200, b"", length=len(content))
         with contextlib.suppress(OSError):
-            for byte in content[:50]:
+            for byte in content:  # until the client has had enough, as above
                 self.wfile.write(bytes([byte]))
                 time.sleep(0.02)
 
@@ -135,8 +136,9 @@ def manifest() -> bytes:
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     stores.clean_environment(monkeypatch)
-    Hostile.seen.clear()
-    with stores.answering(Hostile) as url:
+    Hostile.seen = []
+    # A class for each test: a request that the test before has given up may come to its server only now.
+    with stores.answering(type("Hostile", (Hostile,), {"seen": Hostile.seen})) as url:
         account = {
             "gcs_base_url": url,
             "disable_oauth": True,
