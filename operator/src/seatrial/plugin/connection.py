@@ -87,24 +87,20 @@ class Connection:
         """The ModelDeployments of the namespace, or of all."""
         return self.listed(everywhere=everywhere)[0]
 
-    def listed(self, *, everywhere: bool = False) -> tuple[Objects, str]:
-        """They and the version that they were read at, from which a watch misses nothing."""
-        found = self._json("GET", self._collection(None if everywhere else self.namespace), what=f"list {api.PLURAL}")
+    def listed(self, name: str | None = None, *, everywhere: bool = False) -> tuple[Objects, str]:
+        """They, or the one of that name, and the version that they were read at: from there a watch misses nothing."""
+        path, query = self._collection(None if everywhere else self.namespace), _only(name)
+        found = self._json("GET", path, query=query, what=f"list {api.PLURAL}")
         items = [{"apiVersion": api.API_VERSION, "kind": api.KIND, **one} for one in found.get("items") or []]
         return items, found["metadata"].get("resourceVersion", "")
 
     def watch(
-        self, name: str | None = None, *, everywhere: bool = False, seconds: float, since: str = ""
+        self, name: str | None = None, *, since: str, everywhere: bool = False, seconds: float
     ) -> Iterator[Object]:
-        """Each ModelDeployment as it changes, deleted ones with `metadata.deletionTimestamp`; ends after `seconds`.
-
-        Without a version `since` which, what there is comes first; what was deleted just before the watch is missed.
+        """Each ModelDeployment as it changes after a version, deleted ones with `metadata.deletionTimestamp`; ends
+        after `seconds`.
         """
-        query = {"watch": "1", "timeoutSeconds": str(max(1, round(seconds)))}
-        if since:
-            query["resourceVersion"] = since
-        if name is not None:
-            query["fieldSelector"] = f"metadata.name={name}"
+        query = {**_only(name), "watch": "1", "timeoutSeconds": str(max(1, round(seconds))), "resourceVersion": since}
         path = self._collection(None if everywhere else self.namespace)
         answer = self._call("GET", path, query=query, what=f"watch {api.PLURAL}", seconds=seconds + TIMEOUT)
         try:
@@ -251,6 +247,10 @@ def _cause(error: BaseException) -> str:
         error = reason
     text = " ".join(str(error).split())
     return text.rpartition(">: ")[2] or type(error).__name__
+
+
+def _only(name: str | None) -> dict[str, str]:
+    return {"fieldSelector": f"metadata.name={name}"} if name is not None else {}
 
 
 def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from seatrial.plugin import options, tree, view, words
-from seatrial.plugin.connection import Connection, Object
+from seatrial.plugin.connection import Connection, Object, Objects
 
 WATCHED = 300.0  # seconds of one request; then another one goes on
 
@@ -37,7 +37,8 @@ def command(*, name: str | None, everywhere: bool, watch: bool, output: str | No
         return
     console = options.console()
     if not watch:
-        console.print(_now(connected, name, everywhere=everywhere))
+        found_now = [connected.get(name)] if name is not None else connected.list(everywhere=everywhere)
+        console.print(_shown(connected, found_now, name, everywhere=everywhere))
         return
     shown = _changes(connected, name, everywhere=everywhere)
     if console.is_terminal:
@@ -55,26 +56,32 @@ def _list(items: list[dict[str, object]]) -> dict[str, object]:
 
 def _changes(connected: Connection, name: str | None, *, everywhere: bool) -> Iterator[RenderableType]:
     """What there is, then again after every change, until the object is gone. The first look tells what is wrong."""
-    yield _now(connected, name, everywhere=everywhere)
+    if name is not None:
+        connected.get(name)
     while True:
         begun = time.monotonic()
-        for changed in connected.watch(name, everywhere=everywhere, seconds=WATCHED):
+        found, version = connected.listed(name, everywhere=everywhere)
+        if name is not None and not found:
+            yield f"{name} is deleted"
+            return
+        yield _shown(connected, found, name, everywhere=everywhere)
+        for changed in connected.watch(name, since=version, everywhere=everywhere, seconds=WATCHED):
             if name is not None and "deletionTimestamp" in changed["metadata"]:
                 yield f"{name} is deleted"
                 return
             # As the watch brought it: by now it may be gone, which the next change tells.
-            yield _tree(connected, changed) if name is not None else _now(connected, name, everywhere=everywhere)
+            now = [changed] if name is not None else connected.list(everywhere=everywhere)
+            yield _shown(connected, now, name, everywhere=everywhere)
         time.sleep(max(0.0, 1.0 - (time.monotonic() - begun)))  # a watch that ends at once is no reason to hurry
 
 
-def _now(connected: Connection, name: str | None, *, everywhere: bool) -> RenderableType:
+def _shown(connected: Connection, found: Objects, name: str | None, *, everywhere: bool) -> RenderableType:
     if name is not None:
-        return _tree(connected, connected.get(name))
-    found = [view.of(one) for one in connected.list(everywhere=everywhere)]
+        return _tree(connected, found[0])
     if not found:
         where = "any namespace" if everywhere else f"namespace {connected.namespace}"
         return f"There are no model deployments in {where}."
-    return _table(found, everywhere=everywhere)
+    return _table([view.of(one) for one in found], everywhere=everywhere)
 
 
 def _tree(connected: Connection, raw: Object) -> RenderableType:

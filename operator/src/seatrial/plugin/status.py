@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import time
 
 import click
@@ -52,17 +53,20 @@ def command(*, name: str, timeout: values.Duration, connected: Connection) -> No
     """
     deadline = time.monotonic() + timeout.total_seconds()
     seen = view.of(connected.get(name))
-    while state(seen) is State.WAITING and (left := deadline - time.monotonic()) > 0:
+    gone = seen.gone
+    while not gone and state(seen) is State.WAITING and (left := deadline - time.monotonic()) > 0:
         begun = time.monotonic()
-        for changed in connected.watch(name, seconds=left):
-            seen = view.of(changed)
-            if seen.gone or state(seen) is not State.WAITING:
-                break
-        if seen.gone:
+        found, version = connected.listed(name)
+        if not found:
+            gone = True
             break
-        if state(seen) is State.WAITING:
+        for changed in itertools.chain(found, connected.watch(name, since=version, seconds=left)):
+            seen = view.of(changed)
+            gone = seen.gone
+            if gone or state(seen) is not State.WAITING:
+                break
+        else:
             time.sleep(min(max(0.0, deadline - time.monotonic()), max(0.0, 1.0 - (time.monotonic() - begun))))
-            seen = view.of(connected.get(name))
-    said = "is deleted" if seen.gone else seen.message
+    said = "is deleted" if gone else seen.message
     click.echo(f"{name}: {seen.reason}: {said}")
-    raise SystemExit(State.FAILED.value if seen.gone else state(seen).value)
+    raise SystemExit(State.FAILED.value if gone else state(seen).value)
