@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.harness import ports, shell, waiting
+from tests.cluster.harness import debian, ports, progress, waiting
 
 PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,1000"]
@@ -57,12 +56,8 @@ class Browser:
 
 @contextlib.contextmanager
 def opened() -> Iterator[Browser]:
-    """Installs the packages where they are missing: on Debian, as root, like the test cluster does its own."""
-    absent = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
-    if absent:
-        environment = {"DEBIAN_FRONTEND": "noninteractive"}
-        shell.run(["apt-get", "-q", "update"], env=environment, timeout=300)
-        shell.run(["apt-get", "-q", "install", "-y", "--no-install-recommends", *absent], env=environment, timeout=600)
+    """With the packages where they are missing."""
+    debian.bring(PACKAGES, say=progress.silent)
     port = ports.free_port()
     command = ["chromedriver", f"--port={port}", "--silent"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:

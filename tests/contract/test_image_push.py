@@ -11,13 +11,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cluster.harness import errors, shell
+from tests.cluster.harness import debian, errors, progress, shell
 from tests.contract import charts
 from tests.contract.server import registry
 
 from seatrial.cli import image
 
 pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def engine() -> None:
+    debian.bring({"buildah": "buildah"}, say=progress.silent)
 
 
 @pytest.fixture
