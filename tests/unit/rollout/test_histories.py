@@ -37,6 +37,14 @@ def test_each_happening_alone_is_survived_in_a_canary(happening):
 
 
 EVENT = histories.Event
+
+
+def test_who_is_wanted_back_in_the_soak_and_loses_its_pods_waits_for_nobody_else_to_leave():
+    """It is its own version before stable, and has the pods that this one would have to lose."""
+    said = (("wants", 6, 3), ("retry", 6, 13), ("candidate lost", 4, 28), ("wants", 1, 20), ("candidate lost", 3, 2))
+    assert not histories.failure([EVENT(*one) for one in said], seed=909463)
+
+
 BROKEN = {
     "a rejected revision is tried again": (
         wishes.wanted_was_rejected,

@@ -9,7 +9,7 @@ import msgspec
 from seatrial.api import stage as stages
 from seatrial.api.status import Phase, Reason
 from seatrial.rollout import looks
-from seatrial.rollout.decision import Case, Decision, move, who
+from seatrial.rollout.decision import NOW, Case, Decision, move, who
 
 from . import pods, sight, step
 
@@ -25,7 +25,8 @@ def starting(case: Case) -> Decision | None:
         return pods.waiting(case, candidate, stage, since=stage.since, phase=Phase.STARTING)
     if pods.stable_has_gone(case):
         return pods.take_over(case)
-    if case.status.previous is not None or pods.third_version_has_pods(case, candidate):
+    third = pods.third_version_has_pods(case, candidate)
+    if case.status.previous is not None or third:
         return move(
             case,
             stage,
@@ -33,7 +34,7 @@ def starting(case: Case) -> Decision | None:
             f"{who(case)}: waits until the version before stable has left",
             phase=Phase.STARTING,
             previous=None,
-            look_again=case.snapshot.spec.analysis.interval,
+            look_again=case.snapshot.spec.analysis.interval if third else NOW,
         )
     if sight.blind(case):
         return _unseen(case, stage)
