@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import urllib.request
@@ -21,9 +20,11 @@ from tests.unit.server import graphs
 
 from seatrial.api import spec, values
 from seatrial.rollout import monitoring
+from seatrial_server.feedback import tokens
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "outcomes.md"
 KEY = b"k" * 32
+NEW_KEY = b"n" * 40
 
 
 def program(name: str) -> dict[str, Any]:
@@ -119,10 +120,12 @@ async def test_feedback_is_switched_off_and_the_key_renewed_while_the_pod_serves
 
     first, second = given(), given()
     (folder / "keys" / "previous").write_bytes(KEY)
-    (folder / "keys" / "key").write_bytes(b"n" * 40)
+    (folder / "keys" / "key").write_bytes(NEW_KEY)
+
+    renewed = tokens.Signer([NEW_KEY], deployment="shop/churn", revision="abc", nonce=0)
 
     async def signed_anew() -> bool:
-        return len(base64.urlsafe_b64decode(given() + "==")) > 0 and refused(first)() == []
+        return renewed.read(given()) is not None and refused(first)() == []
 
     await eventually(signed_anew, what="the new key")
     (folder / "keys" / "previous").unlink()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import time
 from typing import Any
 
 import numpy as np
@@ -126,7 +125,7 @@ def test_a_test_on_a_dataset_that_nobody_gave_says_where_to_give_it(bench: Bench
     assert "there is no dataset 'pinned': name it in spec.trial.datasets" in report["message"]
 
 
-def test_a_million_rows_take_bounded_time_and_memory(bench: Bench) -> None:
+def test_of_a_million_rows_a_hundred_thousand_are_judged(bench: Bench) -> None:
     many = RANDOM.normal(0, 1, (1_000_000, 2)).astype(np.float32)
     candidate(bench, tests=TESTS + b"data: [{name: accepted, dataset: pinned, accepted: 1.0}]\n")
     beside(
@@ -134,9 +133,7 @@ def test_a_million_rows_take_bounded_time_and_memory(bench: Bench) -> None:
         stable=test_declared_quality.classifier(tilt=3.0),
         pinned=rows(x=many, label=(many[:, 0] > 0).astype(np.int64)),
     )
-    begun = time.process_time()
     report = bench.trial()
-    assert time.process_time() - begun < 30
     assert report["outcome"] == "Passed", report["message"]
     assert {test["rows"] for test in report["tests"]} == {100_000}
 
