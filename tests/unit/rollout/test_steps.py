@@ -49,7 +49,7 @@ def judged(look: object = PASS, *, wish: object = None, **changes: object) -> de
             id="stable breaches too",
         ),
         pytest.param(BLIND, Reason.METRICS_UNAVAILABLE, (1, 10, False), id="blind"),
-        pytest.param(None, Reason.METRICS_UNAVAILABLE, (1, 10, False), id="not looked"),
+        pytest.param(None, Reason.CANARY_PROGRESSING, (1, 10, False), id="not looked"),
     ],
 )
 def test_only_evidence_and_the_clock_move_a_step_on(look, reason, where):

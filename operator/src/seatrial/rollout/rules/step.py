@@ -73,15 +73,20 @@ def give_weight(case: Case, *, number: int, windows: int) -> Decision:
 
 
 def unseen(case: Case, stage: stages.Step | stages.Promoting) -> Decision:
-    """Nothing advances on what isn't seen; `guards.candidate_unseen` takes the weight when it lasts."""
+    """Nothing advances on what isn't seen; `guards.candidate_unseen` takes the weight when it lasts. An operator that
+    has just come, or come back, has not looked yet, which says nothing against the metrics.
+    """
     limit = case.snapshot.spec.analysis.blind_timeout
     gone = f"no usable metrics for {limit}, the candidate's weight is 0 until they are back: "
+    phase, reason = Phase.PROMOTING, Reason.PROMOTING
+    if isinstance(stage, stages.Step):
+        phase, reason = Phase.CANARY, Reason.CANARY_PROGRESSING
     return move(
         case,
         stage,
-        Reason.METRICS_UNAVAILABLE,
+        reason if case.look is None else Reason.METRICS_UNAVAILABLE,
         f"{who(case)}: {'' if stage.weight or stage.shadow else gone}{sight.why(case)}",
-        phase=Phase.CANARY if isinstance(stage, stages.Step) else Phase.PROMOTING,
+        phase=phase,
         situation=sight.situation(case),
         look_again=case.snapshot.spec.analysis.interval,
     )
